@@ -1,0 +1,1 @@
+"""Where models are made: training pictures, training, evaluation."""

@@ -1,0 +1,1 @@
+"""The judge, the suites of prompts it is asked about, and the reports they end in."""

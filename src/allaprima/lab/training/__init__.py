@@ -1,0 +1,1 @@
+"""One readable training loop and what it needs: data, EMA, checkpoints that resume bit for bit."""

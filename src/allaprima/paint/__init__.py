@@ -1,0 +1,1 @@
+"""What one picture needs, from words to pixels."""

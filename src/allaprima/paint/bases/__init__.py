@@ -1,0 +1,1 @@
+"""The models that paint, one folder per family, and the contract they share."""

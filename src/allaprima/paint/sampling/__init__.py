@@ -1,0 +1,1 @@
+"""Schedules, samplers and guidance: pure functions over model(x, t)."""
