@@ -28,7 +28,7 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import a public name from its home module on first use."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'allaprima' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+        raise AttributeError(f"module 'allaprima' has no attribute {name!r}; it has {', '.join(_HOMES)}")
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -1,1 +1,1 @@
-"""Plain data that every other part agrees on: requests, events, errors, what is written into files. No torch."""
+"""Plain data that every other part agrees on: requests, events, errors, what files carry. No torch."""
