@@ -1,0 +1,261 @@
+"""The people of the training scenes: avatars put together from the parts of one drawing system.
+
+The parts are those of "Avatar Illustration System" by Micah Lanier (CC BY 4.0), as packaged by DiceBear;
+`micah.mjs` took them apart once and `words/people_parts.json` holds them, colours and places left open.
+A :class:`~allaprima.lab.scenes.spec.Person` names parts and colours in plain English, so that captions can
+say them, and :func:`person_svg` turns it into a picture.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from allaprima.lab.scenes.spec import Identity, Person
+
+SKIN: Final[dict[str, str]] = {
+    "porcelain": "#fde4d6",
+    "fair": "#f9c9b6",
+    "rosy": "#f0a58f",
+    "peach": "#f3bd8e",
+    "golden": "#dda25e",
+    "olive": "#bf9a62",
+    "tan": "#c0804f",
+    "bronze": "#a8623f",
+    "brown": "#874a2b",
+    "dark brown": "#653420",
+}
+"""Skin tones by name, light to dark."""
+
+HAIR_COLORS: Final[dict[str, str]] = {
+    "black": "#35312f",
+    "brown": "#6d4128",
+    "auburn": "#99402a",
+    "ginger": "#e07b2e",
+    "blond": "#f4d26b",
+    "grey": "#a9abb0",
+    "white": "#fbf8f1",
+    "red": "#dc3030",
+    "blue": "#4c86ea",
+    "pink": "#f78fb8",
+    "purple": "#9468e0",
+    "green": "#4db877",
+}
+"""Colours of hair (and beard, and turban) by name: what grows first, then what is dyed."""
+
+CLOTHES_COLORS: Final[dict[str, str]] = {
+    "white": "#fafaf7",
+    "black": "#3c3c44",
+    "grey": "#9ea4ab",
+    "red": "#e5483d",
+    "orange": "#f58d35",
+    "yellow": "#f8cd46",
+    "green": "#55b86b",
+    "blue": "#4b8bf0",
+    "purple": "#9a74e0",
+    "pink": "#f79fc4",
+}
+"""Colours of clothes by name."""
+
+HAIR: Final[dict[str, str]] = {
+    "quiff": "fonze",
+    "mohawk": "mrT",
+    "wisps": "dougFunny",
+    "bald": "mrClean",
+    "mullet": "dannyPhantom",
+    "long hair": "full",
+    "turban": "turban",
+    "bob": "pixie",
+}
+EYES: Final[dict[str, str]] = {
+    "oval": "eyes",
+    "round": "round",
+    "shadowed": "eyesShadow",
+    "smiling": "smiling",
+    "smiling shadowed": "smilingShadow",
+}
+BROWS: Final[dict[str, str]] = {
+    "raised": "up",
+    "lowered": "down",
+    "raised with lashes": "eyelashesUp",
+    "lowered with lashes": "eyelashesDown",
+}
+NOSES: Final[dict[str, str]] = {"curved": "curve", "pointed": "pointed", "round": "tound"}
+EARS: Final[dict[str, str]] = {"small": "attached", "long": "detached"}
+BEARDS: Final[dict[str, str]] = {"beard": "beard", "stubble": "scruff"}
+CLOTHES: Final[dict[str, str]] = {
+    "sweater": "crew",
+    "wide-neck top": "open",
+    "collared shirt": "collared",
+}
+GLASSES: Final[dict[str, str]] = {"round": "round", "square": "square"}
+EXPRESSIONS: Final[dict[str, str]] = {
+    "smile": "smile",
+    "laugh": "laughing",
+    "smirk": "smirk",
+    "surprise": "surprised",
+    "sad": "sad",
+    "frown": "frown",
+    "nervous": "nervous",
+    "pout": "pucker",
+}
+"""Each table above: the name a `Person` uses -> the variant of the drawing system."""
+
+_SLOT = re.compile(r"@@(\w+)@@|@(\w+)@")
+_INK = "#000000"
+
+
+def draw_person(rng: random.Random) -> Person:
+    """A person drawn at random: every identity is as likely as its parts allow, and `rng` fixes it."""
+    return Person(
+        identity=draw_identity(rng),
+        clothes=rng.choice(list(CLOTHES)),
+        clothes_color=rng.choice(list(CLOTHES_COLORS)),
+        glasses=rng.choice(list(GLASSES)) if rng.random() < 0.35 else None,
+        expression=rng.choice(list(EXPRESSIONS)),
+    )
+
+
+def draw_identity(rng: random.Random) -> Identity:
+    """The part of a person that stays: face, hair and beard.
+
+    A bald head without a beard shows no hair colour; it is always said to be `"black"`, so that two
+    identities differ exactly when their pictures do.
+    """
+    hair = rng.choice(list(HAIR))
+    beard = rng.choice(list(BEARDS)) if rng.random() < 0.3 else None
+    hair_color = rng.choice(list(HAIR_COLORS))
+    return Identity(
+        skin=rng.choice(list(SKIN)),
+        hair=hair,
+        hair_color="black" if hair == "bald" and beard is None else hair_color,
+        eyes=rng.choice(list(EYES)),
+        brows=rng.choice(list(BROWS)),
+        nose=rng.choice(list(NOSES)),
+        ears=rng.choice(list(EARS)),
+        beard=beard,
+    )
+
+
+def identity_count() -> int:
+    """How many identities :func:`draw_identity` can return."""
+    coloured = (len(HAIR) - 1) * (1 + len(BEARDS)) * len(HAIR_COLORS)
+    bald = len(BEARDS) * len(HAIR_COLORS) + 1
+    return (coloured + bald) * len(SKIN) * len(EYES) * len(BROWS) * len(NOSES) * len(EARS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """The drawing system: its view box, the frame that places parts, and every part's SVG."""
+
+    view_box: str
+    frame: str
+    parts: Mapping[str, Mapping[str, str]]
+
+
+@cache
+def _parts() -> _Parts:
+    text = files("allaprima.lab.scenes").joinpath("words/people_parts.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    return _Parts(view_box=data["viewBox"], frame=data["frame"], parts=data["parts"])
+
+
+def person_svg(person: Person) -> str:
+    """The person as a complete SVG, head and shoulders in a square, on a transparent ground.
+
+    Args:
+        person: names from the tables of this module.
+
+    Raises:
+        ValueError: a name is in none of the tables.
+    """
+    return compose_svg(_chosen(person), _colors(person))
+
+
+def compose_svg(chosen: Mapping[str, str | None], colors: Mapping[str, str]) -> str:
+    """Fills the drawing system's frame.
+
+    Args:
+        chosen: part -> variant, in the drawing system's own names; a part left out is not drawn.
+        colors: colour name of the drawing system -> CSS colour; black where left out.
+    """
+    system = _parts()
+
+    def fill(match: re.Match[str]) -> str:
+        part, color = match.groups()
+        if color is not None:
+            return colors.get(color, _INK)
+        variant = chosen.get(part)
+        return _SLOT.sub(fill, system.parts[part][variant]) if variant else ""
+
+    body = _SLOT.sub(fill, system.frame)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{system.view_box}" fill="none">{body}</svg>'
+
+
+def _chosen(person: Person) -> dict[str, str | None]:
+    face = person.identity
+    return {
+        "base": "standard",
+        "hair": _look_up("hair", HAIR, face.hair),
+        "eyes": _look_up("eyes", EYES, face.eyes),
+        "eyebrows": _look_up("brows", BROWS, face.brows),
+        "nose": _look_up("nose", NOSES, face.nose),
+        "ears": _look_up("ears", EARS, face.ears),
+        "facialHair": _look_up("beard", BEARDS, face.beard) if face.beard else None,
+        "mouth": _look_up("expression", EXPRESSIONS, person.expression),
+        "glasses": _look_up("glasses", GLASSES, person.glasses) if person.glasses else None,
+        "shirt": _look_up("clothes", CLOTHES, person.clothes),
+    }
+
+
+def _colors(person: Person) -> dict[str, str]:
+    hair = _look_up("hair_color", HAIR_COLORS, person.identity.hair_color)
+    return {
+        "base": _look_up("skin", SKIN, person.identity.skin),
+        "hair": hair,
+        "facialHair": hair,
+        "shirt": _look_up("clothes_color", CLOTHES_COLORS, person.clothes_color),
+        "eyeShadow": "#9fd4f5",
+    }
+
+
+def _look_up(field: str, table: Mapping[str, str], name: str) -> str:
+    if name not in table:
+        raise ValueError(f"a person's {field} cannot be {name!r}: choose one of {', '.join(table)}")
+    return table[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadAnchor:
+    """Where accessories sit on a person, as fractions of the avatar's square (y grows downwards).
+
+    `tilt` is how far the head leans, in degrees, clockwise positive: turn the accessory by it.
+    """
+
+    eyes_x: float
+    eyes_y: float
+    eyes_width: float
+    top_x: float
+    top_y: float
+    top_width: float
+    neck_x: float
+    neck_y: float
+    neck_width: float
+    tilt: float
+
+
+def head_anchor(person: Person) -> HeadAnchor:
+    """Where glasses, hats and scarves belong on `person`; only the hair moves anything."""
+    del person
+    return HeadAnchor(
+        eyes_x=0.529, eyes_y=0.398, eyes_width=0.36,
+        top_x=0.44, top_y=0.15, top_width=0.42,
+        neck_x=0.475, neck_y=0.82, neck_width=0.36,
+        tilt=-9.0,
+    )  # fmt: skip
