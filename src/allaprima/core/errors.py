@@ -1,0 +1,47 @@
+"""The errors this package raises on purpose.
+
+    AllaPrimaError
+    ├── UserError            what was asked cannot be done; the command exits with 2
+    │   ├── RequestError     a request's values
+    │   ├── WeightsError     a weight file that is missing, damaged or for something else
+    │   ├── OutputError      a place that cannot be written
+    │   ├── PictureError     a picture file that cannot be read or holds no request
+    │   └── AssetError       a drawing, font or table that the renderer needs
+    └── PaintError           painting itself went wrong; the command exits with 1
+
+Every message says what was got, what was expected and, where it helps, what to do.
+"""
+
+from __future__ import annotations
+
+
+class AllaPrimaError(Exception):
+    """Anything this package reports in a sentence rather than in a traceback."""
+
+
+class UserError(AllaPrimaError, ValueError):
+    """What was asked cannot be done as asked."""
+
+
+class RequestError(UserError):
+    """A request holds a value that no picture can be painted from."""
+
+
+class WeightsError(UserError):
+    """A weight file is missing, damaged or made for something else."""
+
+
+class OutputError(UserError):
+    """A result cannot be written where it was asked for."""
+
+
+class PictureError(UserError):
+    """A picture file cannot be read, or holds no request."""
+
+
+class AssetError(UserError):
+    """A drawing, font or table that the renderer needs is missing or damaged."""
+
+
+class PaintError(AllaPrimaError):
+    """Painting went wrong although the request was sound."""

@@ -1,0 +1,67 @@
+"""What happens to a job, as a closed set of plain records.
+
+A painter emits Started, then one Step per step, then Finished, once for every pass through the model; it raises
+its errors and is cancelled by closing the iterator. Whoever runs painters for others adds Queued before, and
+Failed or Cancelled where an exception cannot travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queued:
+    """The job waits for its turn."""
+
+    position: int
+    """Jobs before it; 0 is next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A pass began; its requests differ in nothing but their seeds."""
+
+    requests: tuple[GenerationRequest, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The sampler took a step."""
+
+    index: int
+    """1 for the first step, `total` for the last."""
+    total: int
+    """Steps in this pass."""
+    previews: tuple[Picture, ...] = ()
+    """What each picture of the pass would be if it ended here; empty unless asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The pass is done."""
+
+    pictures: tuple[Picture, ...]
+    """One per request of the pass, in order."""
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds by stage: text, denoise, decode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The job ended without a picture."""
+
+    message: str
+    """One sentence for the person who asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """The job was stopped before it finished."""
+
+
+Event = Queued | Started | Step | Finished | Failed | Cancelled

@@ -1,0 +1,122 @@
+"""A request in the words other programs write into their pictures.
+
+The A1111 web interface made this format common: the prompt, a line for the negative prompt, and a last line of
+settings. Values with a comma, colon, quote or line break are JSON strings. For example:
+
+    a cat on a rooftop at sunset
+    Negative prompt: rain
+    Steps: 50, Sampler: Euler, CFG scale: 4.0, Seed: 7, Size: 256x256, Model: vignette, Quality: high
+
+Source of the format: `modules/infotext_utils.py` of AUTOMATIC1111/stable-diffusion-webui.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from allaprima.core.errors import RequestError
+from allaprima.core.request import GenerationRequest
+
+NEGATIVE = "Negative prompt: "
+MAX_CHARS = 100_000
+
+# A1111's own pattern, possessive so that hostile text cannot make it backtrack.
+_FIELD = re.compile(r'\s*+(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])*+"|[^,]*+)(?:,|$)')
+_MIN_FIELDS = 3
+
+
+def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = None) -> str:
+    """Return the infotext of `request`, with `extra` settings at the end of its last line."""
+    settings = {
+        "Steps": str(request.steps),
+        "Sampler": "Euler",
+        "CFG scale": repr(request.guidance),
+        "Seed": str(request.seed),
+        "Size": f"{request.width}x{request.height}",
+        "Model": request.base,
+        "Quality": request.quality,
+        **(extra or {}),
+    }
+    lines = [request.prompt]
+    if request.negative_prompt:
+        lines.append(NEGATIVE + request.negative_prompt)
+    lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in settings.items()))
+    return "\n".join(lines)
+
+
+def from_infotext(text: str) -> GenerationRequest:
+    """Return the request written in `text`, by us or by another program.
+
+    Settings we do not have are left out, and prompts of several lines are joined into one.
+
+    Raises:
+        RequestError: `text` is not infotext, or a value in it is out of range.
+    """
+    prompt, negative_prompt, settings = split_infotext(text)
+    values: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt}
+    for name, key, kind in (
+        ("Steps", "steps", int),
+        ("CFG scale", "guidance", float),
+        ("Seed", "seed", int),
+        ("Model", "base", str),
+        ("Quality", "quality", str),
+    ):
+        if name in settings:
+            values[key] = _convert(name, settings[name], kind)
+    if "Size" in settings:
+        values["width"], values["height"] = parse_size(settings["Size"])
+    return GenerationRequest(**values)
+
+
+def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
+    """Return prompt, negative prompt and the settings of the last line, unquoted.
+
+    Raises:
+        RequestError: `text` is too long or does not end in a line of settings.
+    """
+    if len(text) > MAX_CHARS:
+        raise RequestError(f"got infotext of {len(text):,} characters; expected at most {MAX_CHARS:,}")
+    *lines, last = text.rstrip("\n").split("\n")
+    found = _FIELD.findall(last)
+    if not lines or len(found) < _MIN_FIELDS:
+        raise RequestError("got text without a line of settings; expected a prompt and a line such as Steps: 50, Seed: 7")
+    # The first line is the prompt even if it reads "Negative prompt: ...": a request has no other place for it.
+    negative_at = next((i for i, line in enumerate(lines) if i and line.startswith(NEGATIVE)), len(lines))
+    prompt = " ".join(lines[:negative_at])
+    negative = " ".join(lines[negative_at:])[len(NEGATIVE) :]
+    return prompt, negative, {name: _unquote(value) for name, value in found}
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) in pixels of a text such as 256x256.
+
+    Raises:
+        RequestError: `text` is anything else.
+    """
+    match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", text.strip(), re.ASCII)
+    if match is None:
+        raise RequestError(f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256")
+    return int(match[1]), int(match[2])
+
+
+def _quote(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n"\\]|^\s|\s$', value) else value
+
+
+def _unquote(value: str) -> str:
+    if not value.startswith('"'):
+        return value.strip()
+    try:
+        return str(json.loads(value))
+    except (ValueError, RecursionError):
+        return value
+
+
+def _convert(name: str, value: str, kind: type[int] | type[float] | type[str]) -> int | float | str:
+    try:
+        return kind(value)
+    except ValueError:
+        raise RequestError(f"got {name} {value[:40]!r} in the infotext; expected a number") from None
