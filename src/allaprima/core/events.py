@@ -1,8 +1,8 @@
 """What happens to a job, as a closed set of plain records.
 
-A painter emits Started, then one Step per step, then Finished, once for every pass through the model; it raises
-its errors and is cancelled by closing the iterator. Whoever runs painters for others adds Queued before, and
-Failed or Cancelled where an exception cannot travel.
+A painter emits Started, then one Step per step, then Finished, once for every pass through the model; it
+raises its errors and is cancelled by closing the iterator. Whoever runs painters for others adds Queued
+before, and Failed or Cancelled where an exception cannot travel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A request in the words other programs write into their pictures.
 
-The A1111 web interface made this format common: the prompt, a line for the negative prompt, and a last line of
-settings. Values with a comma, colon, quote or line break are JSON strings. For example:
+The A1111 web interface made this format common: the prompt, a line for the negative prompt, and a last line
+of settings. Values with a comma, colon, quote or line break are JSON strings. For example:
 
     a cat on a rooftop at sunset
     Negative prompt: rain
@@ -82,8 +82,11 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
     *lines, last = text.rstrip("\n").split("\n")
     found = _FIELD.findall(last)
     if not lines or len(found) < _MIN_FIELDS:
-        raise RequestError("got text without a line of settings; expected a prompt and a line such as Steps: 50, Seed: 7")
-    # The first line is the prompt even if it reads "Negative prompt: ...": a request has no other place for it.
+        raise RequestError(
+            "got text without a line of settings; expected a prompt and a line such as Steps: 50, Seed: 7"
+        )
+    # The first line is the prompt even if it reads "Negative prompt: ...": a request has no other place for
+    # it.
     negative_at = next((i for i, line in enumerate(lines) if i and line.startswith(NEGATIVE)), len(lines))
     prompt = " ".join(lines[:negative_at])
     negative = " ".join(lines[negative_at:])[len(NEGATIVE) :]

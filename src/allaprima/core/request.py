@@ -79,11 +79,15 @@ class GenerationRequest:
             RequestError: a key is unknown, the prompt is missing, or a value is out of range.
         """
         if not isinstance(data, Mapping):
-            raise RequestError(f"got a request of type {type(data).__name__}; expected an object with a prompt")
+            raise RequestError(
+                f"got a request of type {type(data).__name__}; expected an object with a prompt"
+            )
         known = [field.name for field in fields(cls)]
         unknown = [key for key in data if key not in known]
         if unknown:
-            raise RequestError(f"got a request with unknown key {_short(unknown[0])}; expected {', '.join(known)}")
+            raise RequestError(
+                f"got a request with unknown key {_short(unknown[0])}; expected {', '.join(known)}"
+            )
         if "prompt" not in data:
             raise RequestError("got a request without a prompt; expected the key prompt")
         return cls(**data)

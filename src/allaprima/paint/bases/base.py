@@ -1,7 +1,7 @@
 """What every base model offers to the samplers: text in, a prediction per step, pixels out.
 
-A sampler knows a base only through :class:`Base`, so it never branches on a model's family. Times run from 1.0
-(pure noise) to 0.0 (the picture), and latents are whatever tensor the base's own `noise` hands out.
+A sampler knows a base only through :class:`Base`, so it never branches on a model's family. Times run from
+1.0 (pure noise) to 0.0 (the picture), and latents are whatever tensor the base's own `noise` hands out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,187 @@
+"""A request in, a picture out.
+
+    painter = Painter.load()
+    picture = painter.paint(GenerationRequest(prompt="a cat on a rooftop at sunset", seed=7))
+
+A picture is a function of its request alone. Matrix products round differently at different batch sizes, so
+by
+default every picture takes its own way through the model (its prompt and negative prompt together in one
+pass), and painting ten at once gives the very pixels of painting them one by one. `pictures_per_pass` trades
+that for speed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from pathlib import Path
+
+import torch
+
+from allaprima.core.errors import PaintError, RequestError
+from allaprima.core.events import Event, Finished, Started, Step
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
+from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.pictures import require_finite, to_pictures
+from allaprima.paint.precision import pick_device
+from allaprima.paint.sampling.euler import euler_steps
+from allaprima.paint.sampling.guidance import guided
+from allaprima.paint.sampling.schedules import flow_sigmas
+
+
+def _load_vignette(folder: Path | None, device: torch.device) -> Base:
+    # Here, not above: a family's libraries are heavy, and only the one asked for is to be imported.
+    from allaprima.paint.bases.vignette.base import load_vignette
+
+    return load_vignette(folder, device)
+
+
+LOADERS: dict[str, Callable[[Path | None, torch.device], Base]] = {"vignette": _load_vignette}
+"""Base name to the function that loads it from a folder (None: the weights that ship) onto a device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painter:
+    """A loaded base and how to drive it. Not for several threads at once."""
+
+    base: Base
+    pictures_per_pass: int = 1
+    """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
+
+    def __post_init__(self) -> None:
+        """Refuse a base whose predictions the sampler cannot follow."""
+        if self.base.prediction != "flow":
+            raise PaintError(
+                f"{self.base.name} predicts {self.base.prediction}; expected flow, which the sampler follows"
+            )
+        if self.pictures_per_pass < 1:
+            raise ValueError(f"got {self.pictures_per_pass} pictures per pass; expected at least 1")
+
+    @classmethod
+    def load(
+        cls,
+        base: str = "vignette",
+        *,
+        folder: Path | None = None,
+        device: str | None = None,
+        pictures_per_pass: int = 1,
+    ) -> Painter:
+        """Return a painter with `base` loaded.
+
+        Args:
+            base: the name of a base, see `LOADERS`.
+            folder: where its weights lie; None for those that ship with the package.
+            device: torch's name of a device; None for the first GPU, or else the CPU.
+            pictures_per_pass: see the attribute.
+
+        Raises:
+            RequestError: there is no base of that name.
+            WeightsError: a weight file is missing or damaged.
+        """
+        if base not in LOADERS:
+            raise RequestError(f"got base {base[:80]!r}; expected {' or '.join(LOADERS)}")
+        return cls(base=LOADERS[base](folder, pick_device(device)), pictures_per_pass=pictures_per_pass)
+
+    def paint(self, request: GenerationRequest) -> Picture:
+        """Return the picture of `request`.
+
+        Raises:
+            RequestError: the base paints neither this size nor under this name.
+            PaintError: the model's numbers overflowed.
+        """
+        return self.paint_batch([request])[0]
+
+    def paint_batch(self, requests: Sequence[GenerationRequest]) -> list[Picture]:
+        """Return the picture of each request, in order; the requests may differ in everything."""
+        finished = (event for event in self.events(*requests) if isinstance(event, Finished))
+        return [picture for event in finished for picture in event.pictures]
+
+    def events(self, *requests: GenerationRequest, previews: bool = False) -> Iterator[Event]:
+        """Paint `requests`, reporting each step; close the iterator to cancel before the next one.
+
+        Neighbours that differ in nothing but the seed encode their text once and, if `pictures_per_pass`
+        allows, share a pass. Every pass reports Started, its Steps and Finished.
+
+        Args:
+            requests: what to paint, all checked before the first is painted.
+            previews: decode what each step has come to, at the cost of a decode per step.
+
+        Raises:
+            RequestError: the base paints neither this size nor under this name.
+            PaintError: the model's numbers overflowed.
+        """
+        for request in requests:
+            self._check(request)
+        return self._events(requests, previews)
+
+    def _check(self, request: GenerationRequest) -> None:
+        if request.base != self.base.name:
+            raise RequestError(
+                f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
+            )
+        sizes = self.base.sizes()
+        if (request.width, request.height) not in sizes:
+            known = " or ".join(f"{width}x{height}" for width, height in sizes)
+            raise RequestError(
+                f"got size {request.width}x{request.height}; expected {known}, which {self.base.name} paints"
+            )
+
+    # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
+    # events.
+    @torch.inference_mode()
+    def _events(self, requests: Sequence[GenerationRequest], previews: bool) -> Iterator[Event]:
+        for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
+            text: TextStates | None = None
+            while group := tuple(islice(alike, self.pictures_per_pass)):
+                started = time.perf_counter()
+                text = self._encode(group[0]) if text is None else text
+                self._synchronize(text.states)
+                text_ms = _ms_since(started)
+                yield from self._paint_pass(group, text, text_ms, previews)
+
+    def _encode(self, request: GenerationRequest) -> TextStates:
+        # Both prompts in one call, so that their padding depends on this request alone.
+        prompts = [request.prompt] if request.guidance == 1.0 else [request.prompt, request.negative_prompt]
+        return self.base.encode_text(prompts)
+
+    def _paint_pass(
+        self, requests: tuple[GenerationRequest, ...], text: TextStates, text_ms: float, previews: bool
+    ) -> Iterator[Event]:
+        first, count = requests[0], len(requests)
+        yield Started(requests=requests)
+        started = time.perf_counter()
+        rows = text.rows([row for row in range(len(text)) for _ in range(count)])
+        model = guided(self.base, rows, first.guidance)
+        latents = self.base.noise([request.seed for request in requests], first.width, first.height)
+        preview_ms = 0.0
+        for step in euler_steps(model, latents, flow_sigmas(first.steps, self.base.shift)):
+            latents = step.latents
+            shown: tuple[Picture, ...] = ()
+            if previews:
+                preview_started = time.perf_counter()
+                shown = self._decode(step.clean, requests)
+                preview_ms += _ms_since(preview_started)
+            yield Step(index=step.index, total=first.steps, previews=shown)
+        self._synchronize(latents)
+        denoise_ms = _ms_since(started) - preview_ms
+        started = time.perf_counter()
+        pictures = self._decode(latents, requests)
+        timings = {"text": text_ms, "denoise": denoise_ms, "decode": _ms_since(started) + preview_ms}
+        yield Finished(pictures=pictures, timings_ms=timings)
+
+    def _decode(self, latents: torch.Tensor, requests: Sequence[GenerationRequest]) -> tuple[Picture, ...]:
+        require_finite(latents, "latents")
+        return to_pictures(self.base.decode(latents), requests)
+
+    @staticmethod
+    def _synchronize(tensor: torch.Tensor) -> None:
+        """Wait for the device, so that a stage's time is its own."""
+        if tensor.is_cuda:
+            torch.cuda.synchronize(tensor.device)
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000.0

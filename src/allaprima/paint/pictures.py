@@ -1,0 +1,42 @@
+"""From a decoder's tensor to pictures, refusing what is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from allaprima.core.errors import PaintError
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
+
+
+def require_finite(values: torch.Tensor, what: str) -> None:
+    """Raise PaintError unless every value is finite, so that no black picture is ever saved as a result."""
+    finite = torch.isfinite(values)
+    if not finite.all():
+        share = 1.0 - finite.float().mean().item()
+        raise PaintError(
+            f"the {what} of the picture stopped being finite numbers ({share:.1%} of them); "
+            "the weights may be damaged, or the number format too small for them"
+        )
+
+
+def to_pictures(pixels: torch.Tensor, requests: Sequence[GenerationRequest]) -> tuple[Picture, ...]:
+    """Return the pictures in `pixels`, rounded to 8 bits.
+
+    Args:
+        pixels: (B, 3, height, width) floats; values outside [0, 1] are clipped.
+        requests: what each was painted from, B of them.
+
+    Raises:
+        PaintError: a pixel is not finite.
+    """
+    require_finite(pixels, "pixels")
+    height, width = pixels.shape[2:]
+    levels = pixels.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    rows = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return tuple(
+        Picture(request=request, width=width, height=height, rgb=row.tobytes())
+        for request, row in zip(requests, rows, strict=True)
+    )
