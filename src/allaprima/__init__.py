@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a misspelt name from it
     from allaprima.core.request import GenerationRequest
     from allaprima.paint.painter import Painter
 
@@ -25,11 +25,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name from its home module on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'allaprima' has no attribute {name!r}; it has {', '.join(_HOMES)}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from its home module on first use."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'allaprima' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

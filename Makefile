@@ -1,0 +1,75 @@
+# Every target does the set-up it needs, and nothing when nothing changed.
+#
+#   make paint PROMPT="a cat on a rooftop at sunset"   a picture on disk, its path printed
+#   make test                                          lint, types, tests
+#
+# PYTHON=...  another interpreter, 3.11 or newer     ARGS=...  further options of prima or pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The prompt goes to the command through the environment, untouched: whatever quotes, dollars or semicolons
+# it holds, neither make nor the shell reads them.
+override PROMPT := $(value PROMPT)
+export PROMPT
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH := $(shell sed -n 's/^torch==/&/p' constraints.txt)
+SOURCES := src tests $(wildcard benchmarks)
+
+.PHONY: help paint setup setup-dev test test-slow lint types fix clean
+
+help:
+	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Alla Prima needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." \
+			"Install one, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)" >&2
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python could not make $(VENV); on Debian and Ubuntu it needs the package python3-venv." >&2; exit 2; }
+
+# torch comes first and by its exact version: that is what lets pip take a CPU build where one is offered.
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what painting needs (a few minutes the first time)" >&2
+	@$(PIP) install --constraint constraints.txt "$(TORCH)"
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "installing what the laboratory and the tests need" >&2
+	@$(PIP) install --constraint constraints.txt --editable ".[lab,dev]"
+	@touch $@
+
+setup: $(VENV)/.runtime  ## what painting needs
+setup-dev: $(VENV)/.dev  ## and what the laboratory and the tests need
+
+paint: $(VENV)/.runtime
+	@test -n "$$PROMPT" || { echo 'Say what to paint: make paint PROMPT="a cat on a rooftop at sunset"' >&2; exit 2; }
+	@$(BIN)/prima paint $(ARGS) -- "$$PROMPT"
+
+test: lint types
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet $(SOURCES)
+	$(BIN)/ruff check --quiet $(SOURCES)
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,102 @@
+"""The command `prima`: joins the sub-commands and turns our errors into exit codes.
+
+Each sub-command is a thin file of this package that holds a typer application named `app`. Its module is
+imported when the command is asked for, so that `prima paint` does not wait for the laboratory's commands.
+
+    $ prima paint "a cat on a rooftop at sunset"
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import allaprima
+from allaprima.core.errors import AllaPrimaError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "paint": "allaprima.cli.paint",
+    "show": "allaprima.cli.show",
+    "scenes": "allaprima.cli.scenes",
+    "train": "allaprima.cli.train",
+    "evaluate": "allaprima.cli.evaluate",
+}
+"""Command name to the module that holds its `app`, in the order of `prima --help`."""
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands that imports a command's module when the command is looked up."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Return the names in the table's order."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: D102 (typer's contract)
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        if cmd_name not in self.commands:
+            command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
+            command.name = cmd_name
+            self.commands[cmd_name] = command
+        return self.commands[cmd_name]
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="prima",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"prima {allaprima.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def prima(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Paint little pictures from words, and make the models that paint them."""
+    del version
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code.
+
+    0 is success, 1 a failure of ours, 2 something the user can put right, 130 an interruption. Errors of
+    ours are one sentence on stderr; with `--json` stdout still ends with a JSON line, which holds it too.
+    """
+    try:
+        status = app(args=list(arguments), prog_name="prima", standalone_mode=True)
+    except SystemExit as end:
+        status = end.code
+    except AllaPrimaError as error:
+        print(f"prima: {error}", file=sys.stderr)
+        if "--json" in arguments:
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        return 2 if isinstance(error, UserError) else 1
+    except KeyboardInterrupt:
+        print("prima: interrupted", file=sys.stderr)
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Run the command line that the process was started with: the entry point of `prima`."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,33 @@
+"""What tests share: a cache folder of their own, repeatable property tests, versions in the header."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The same examples on every machine and every run, so that a failure can be repeated.
+hypothesis.settings.register_profile(
+    "allaprima", derandomize=True, deadline=None, database=None, max_examples=50
+)
+hypothesis.settings.load_profile("allaprima")
+
+
+def pytest_report_header() -> str:
+    """Name what the results depend on."""
+    names = ("torch", "diffusers", "safetensors", "pillow", "typer")
+    return f"{platform.machine()}, " + ", ".join(f"{name} {version(name)}" for name in names)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests out of the user's cache folder."""
+    folder: Path = tmp_path_factory.getbasetemp() / "cache"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("ALLAPRIMA_CACHE", str(folder))
