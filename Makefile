@@ -25,7 +25,7 @@ SOURCES := src tests $(wildcard benchmarks)
 .PHONY: help paint setup setup-dev test test-slow lint types fix clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

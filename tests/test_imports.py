@@ -13,26 +13,23 @@ import allaprima
 
 SOURCE = Path(allaprima.__file__).parent
 
+PAINT = {"core", "paint.bases.base", "paint.bases", "paint.sampling"}
+LAB = {"allaprima", "paint", "paint.painter", "lab.scenes", *PAINT}
+
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
 ARROWS = {
     "allaprima": {"core", "paint.painter"},
     "core": set[str](),
-    "paint.sampling": {"core"},
-    "paint.bases": {"core"},
-    "paint": {"core", "paint.sampling", "paint.bases"},
-    "paint.painter": {"core", "paint.sampling", "paint.bases", "paint"},
-    "lab.scenes": {"core", "paint", "paint.sampling", "paint.bases", "paint.painter"},
-    "lab.training": {"core", "paint", "paint.sampling", "paint.bases", "paint.painter", "lab.scenes"},
-    "lab.evaluation": {
-        *("core", "paint", "paint.sampling", "paint.bases", "paint.painter"),
-        *("lab.scenes", "lab.training"),
-    },
-    "cli": {
-        *("allaprima", "core", "paint", "paint.sampling", "paint.bases", "paint.painter"),
-        *("lab.scenes", "lab.training", "lab.evaluation"),
-    },
+    "paint.bases.base": {"core"},
+    "paint.bases": {"core", "paint.bases.base"},
+    "paint.sampling": {"core", "paint.bases.base"},
+    "paint": PAINT,
+    "paint.painter": {"paint", *PAINT},
+    "lab.scenes": LAB - {"lab.scenes"},
+    "lab.evaluation": LAB,
+    "lab.training": {"lab.evaluation", *LAB},
+    "cli": {"lab.evaluation", "lab.training", *LAB},
 }
-TYPE_ONLY = "TYPE_CHECKING"
 
 
 def part_of(module: str) -> str:
