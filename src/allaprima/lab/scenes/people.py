@@ -17,19 +17,21 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from allaprima.lab.scenes.people_words import PERSON_WORDS as PERSON_WORDS
+from allaprima.lab.scenes.people_words import person_phrases as person_phrases
 from allaprima.lab.scenes.spec import Identity, Person
 
 SKIN: Final[dict[str, str]] = {
     "porcelain": "#fde4d6",
     "fair": "#f9c9b6",
-    "rosy": "#f0a58f",
-    "peach": "#f3bd8e",
+    "rosy": "#f4b3a8",
+    "peach": "#f2be90",
     "golden": "#dda25e",
     "olive": "#bf9a62",
     "tan": "#c0804f",
-    "bronze": "#a8623f",
-    "brown": "#874a2b",
-    "dark brown": "#653420",
+    "bronze": "#ad6844",
+    "brown": "#925433",
+    "dark brown": "#75402a",
 }
 """Skin tones by name, light to dark."""
 
@@ -107,8 +109,16 @@ EXPRESSIONS: Final[dict[str, str]] = {
 }
 """Each table above: the name a `Person` uses -> the variant of the drawing system."""
 
+CLOTHES_TOP: Final = 0.77
+"""Share of the avatar's square, from its top, that no clothes reach: the head as it is in any clothes."""
+
+BEARDED: Final = 0.3
+BESPECTACLED: Final = 0.35
+
 _SLOT = re.compile(r"@@(\w+)@@|@(\w+)@")
 _INK = "#000000"
+_LIGHT_INK = "#f1dfd2"
+_GOLD = "#f4d150"
 
 
 def draw_person(rng: random.Random) -> Person:
@@ -117,7 +127,7 @@ def draw_person(rng: random.Random) -> Person:
         identity=draw_identity(rng),
         clothes=rng.choice(list(CLOTHES)),
         clothes_color=rng.choice(list(CLOTHES_COLORS)),
-        glasses=rng.choice(list(GLASSES)) if rng.random() < 0.35 else None,
+        glasses=rng.choice(list(GLASSES)) if rng.random() < BESPECTACLED else None,
         expression=rng.choice(list(EXPRESSIONS)),
     )
 
@@ -125,16 +135,16 @@ def draw_person(rng: random.Random) -> Person:
 def draw_identity(rng: random.Random) -> Identity:
     """The part of a person that stays: face, hair and beard.
 
-    A bald head without a beard shows no hair colour; it is always said to be `"black"`, so that two
-    identities differ exactly when their pictures do.
+    A bald head without a full beard shows no hair colour (stubble is inked black); it is always said to be
+    `"black"`, so that two identities differ exactly when their pictures do.
     """
     hair = rng.choice(list(HAIR))
-    beard = rng.choice(list(BEARDS)) if rng.random() < 0.3 else None
+    beard = rng.choice(list(BEARDS)) if rng.random() < BEARDED else None
     hair_color = rng.choice(list(HAIR_COLORS))
     return Identity(
         skin=rng.choice(list(SKIN)),
         hair=hair,
-        hair_color="black" if hair == "bald" and beard is None else hair_color,
+        hair_color="black" if hair == "bald" and beard != "beard" else hair_color,
         eyes=rng.choice(list(EYES)),
         brows=rng.choice(list(BROWS)),
         nose=rng.choice(list(NOSES)),
@@ -146,7 +156,7 @@ def draw_identity(rng: random.Random) -> Identity:
 def identity_count() -> int:
     """How many identities :func:`draw_identity` can return."""
     coloured = (len(HAIR) - 1) * (1 + len(BEARDS)) * len(HAIR_COLORS)
-    bald = len(BEARDS) * len(HAIR_COLORS) + 1
+    bald = len(HAIR_COLORS) + 2
     return (coloured + bald) * len(SKIN) * len(EYES) * len(BROWS) * len(NOSES) * len(EARS)
 
 
@@ -215,14 +225,23 @@ def _chosen(person: Person) -> dict[str, str | None]:
 
 
 def _colors(person: Person) -> dict[str, str]:
-    hair = _look_up("hair_color", HAIR_COLORS, person.identity.hair_color)
+    face = person.identity
+    hair = _look_up("hair_color", HAIR_COLORS, face.hair_color)
     return {
-        "base": _look_up("skin", SKIN, person.identity.skin),
+        "base": _look_up("skin", SKIN, face.skin),
         "hair": hair,
         "facialHair": hair,
+        "mouth": _LIGHT_INK if _mouth_is_lost(person) else _INK,
+        "glasses": _GOLD if face.skin in ("brown", "dark brown") else _INK,
         "shirt": _look_up("clothes_color", CLOTHES_COLORS, person.clothes_color),
-        "eyeShadow": "#9fd4f5",
+        "eyeShadow": "#b79cf0",
     }
+
+
+def _mouth_is_lost(person: Person) -> bool:
+    """Whether the mouth is a bare line of ink on a beard as dark as ink."""
+    dark = person.identity.beard == "beard" and person.identity.hair_color in ("black", "brown")
+    return dark and person.expression in ("smile", "smirk", "sad", "frown", "pout")
 
 
 def _look_up(field: str, table: Mapping[str, str], name: str) -> str:
@@ -235,7 +254,8 @@ def _look_up(field: str, table: Mapping[str, str], name: str) -> str:
 class HeadAnchor:
     """Where accessories sit on a person, as fractions of the avatar's square (y grows downwards).
 
-    `tilt` is how far the head leans, in degrees, clockwise positive: turn the accessory by it.
+    The top is the line on which a hat's brim rests, the width there that of the hair it must cover. `tilt` is
+    how far the head leans, in degrees, clockwise positive: turn the accessory by it (but not at the neck).
     """
 
     eyes_x: float
@@ -250,12 +270,29 @@ class HeadAnchor:
     tilt: float
 
 
+# Brim lines (x, y, width), measured in the 360 units of the view box on the outline of each hair style.
+_SKULL = (169, 90, 146)
+_BRIMS: Final[dict[str, tuple[int, int, int]]] = {
+    "quiff": (171, 80, 180),
+    "mullet": (164, 81, 178),
+    "long hair": (160, 74, 172),
+    "turban": (173, 54, 174),
+    "bob": (159, 74, 172),
+}
+
+
 def head_anchor(person: Person) -> HeadAnchor:
-    """Where glasses, hats and scarves belong on `person`; only the hair moves anything."""
-    del person
+    """Where glasses, hats and scarves belong on `person`; of all its parts only the hair moves anything."""
+    x, y, width = _BRIMS.get(person.identity.hair, _SKULL)
     return HeadAnchor(
-        eyes_x=0.529, eyes_y=0.398, eyes_width=0.36,
-        top_x=0.44, top_y=0.15, top_width=0.42,
-        neck_x=0.475, neck_y=0.82, neck_width=0.36,
+        eyes_x=191 / 360,
+        eyes_y=144 / 360,
+        eyes_width=124 / 360,
+        top_x=x / 360,
+        top_y=y / 360,
+        top_width=width / 360,
+        neck_x=171 / 360,
+        neck_y=300 / 360,
+        neck_width=136 / 360,
         tilt=-9.0,
-    )  # fmt: skip
+    )
