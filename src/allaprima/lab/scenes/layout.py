@@ -1,0 +1,104 @@
+"""Layout: where in the picture the subjects stand and how large they are."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from allaprima.lab.scenes.spec import Scene, Side, Size, Subject
+
+_ALONE: dict[Size, tuple[float, float]] = {"small": (0.25, 0.3), "medium": (0.54, 0.68), "large": (0.75, 0.84)}
+_SHRINK: dict[Size, float] = {"small": 0.72, "medium": 1.0, "large": 1.12}
+_AMONG: dict[int, tuple[float, float]] = {2: (0.42, 0.48), 3: (0.31, 0.36)}
+_MIDDLES: dict[int, dict[Side, float]] = {
+    2: {"left": 0.27, "middle": 0.5, "right": 0.73},
+    3: {"left": 0.19, "middle": 0.5, "right": 0.81},
+}
+EDGE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """Where one copy of a subject stands, in fractions of the picture's side."""
+
+    subject: int
+    """Index into the scene's subjects."""
+    x: float
+    """Its middle."""
+    foot: float
+    """Its lower edge."""
+    height: float
+    width: float
+    """It is scaled, in proportion, to fit into width x height."""
+    flip: bool
+
+
+def lay_out(scene: Scene, rng: random.Random) -> list[Spot]:
+    """The spots of all copies of all subjects, farthest (highest foot) first."""
+    spots: list[Spot] = []
+    several = len(scene.subjects)
+    for index, subject in enumerate(scene.subjects):
+        if several == 1:
+            spots += _alone(subject, rng)
+        else:
+            low, high = _AMONG[min(several, 3)]
+            height = rng.uniform(low, high) * _SHRINK[subject.size]
+            middle = _MIDDLES[min(several, 3)][subject.side] + rng.uniform(-0.015, 0.015)
+            cell = 0.46 if several == 2 else 0.315
+            spots += _group(subject, index, rng, middle=middle, cell=cell, height=height)
+    return sorted(spots, key=lambda spot: spot.foot)
+
+
+def _alone(subject: Subject, rng: random.Random) -> list[Spot]:
+    low, high = _ALONE[subject.size]
+    height = rng.uniform(low, high)
+    if subject.count > 1:
+        return _group(subject, 0, rng, middle=0.5, cell=0.96, height=min(height, 0.6))
+    middle = 0.5 + rng.uniform(-0.06, 0.06) * (1.5 if subject.size == "small" else 1.0)
+    width = min(height * 1.2, 0.94)
+    return [_spot(0, subject, rng, x=middle, height=height, width=width)]
+
+
+def _group(
+    subject: Subject, index: int, rng: random.Random, *, middle: float, cell: float, height: float
+) -> list[Spot]:
+    """Copies in one row, or four in a square; each in a cell of its own, so they can be counted."""
+    count = subject.count
+    if count == 1:
+        return [_spot(index, subject, rng, x=middle, height=height, width=min(cell, height * 1.15))]
+    columns = count if count <= 3 and cell > 0.5 else 2
+    rows = -(-count // columns)
+    width = cell / columns
+    tall = min(height, width * 1.05, 0.8 / rows)
+    foot = _foot(subject, tall, rng)
+    flip = rng.random() < 0.5
+    spots = []
+    for place in range(count):
+        row, column = divmod(place, columns)
+        in_row = min(columns, count - row * columns)
+        x = middle + (column - (in_row - 1) / 2) * width + rng.uniform(-0.02, 0.02) * width
+        above = (rows - 1 - row) * tall * 0.98
+        spots.append(
+            Spot(subject=index, x=x, foot=foot - above - rng.uniform(0, 0.015), height=tall, width=width * 0.97, flip=flip)
+        )
+    return spots
+
+
+def _foot(subject: Subject, height: float, rng: random.Random) -> float:
+    if subject.kind == "person":
+        return rng.uniform(0.96, 0.98)
+    wish = rng.uniform(0.84, 0.92) if height < 0.7 else rng.uniform(0.92, 0.96)
+    return max(wish, height + EDGE)
+
+
+def _spot(
+    index: int, subject: Subject, rng: random.Random, *, x: float, height: float, width: float
+) -> Spot:
+    return Spot(
+        subject=index,
+        x=x,
+        foot=_foot(subject, height, rng),
+        height=height,
+        width=width,
+        flip=subject.person is None and rng.random() < 0.5,
+    )

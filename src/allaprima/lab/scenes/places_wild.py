@@ -1,0 +1,194 @@
+"""Places without people: beach, forest, desert, mountain, meadow, snowfield, lake and space."""
+
+from __future__ import annotations
+
+from allaprima.lab.scenes.canvas import SNOW, Canvas
+from allaprima.lab.scenes.light import Color, mix
+from allaprima.lab.scenes.sky import paint_sky, stars
+
+
+def ground(canvas: Canvas, y: float, swing: float, color: Color, *, depth: float = 0.0, snow: float = 0.7) -> None:
+    """A rolling ground from `y` to the bottom, lighter at its crest."""
+    color = canvas.vary(color, 8)
+    crest = canvas.shade(mix(color, (255, 255, 255), 0.12), depth=depth, snow=snow)
+    foot = canvas.shade(mix(color, (0, 0, 0), 0.1), depth=depth, snow=snow)
+    canvas.gradient_shape(canvas.ridge(y, swing, waves=canvas.rng.uniform(0.7, 1.3)), (crest, foot))
+
+
+def water(canvas: Canvas, top: float, bottom: float, color: Color) -> None:
+    """Water that mirrors the sky at its far edge, with light strokes of waves."""
+    light = canvas.light
+    near = canvas.shade(canvas.vary(color, 10))
+    far = mix(near, light.sky[2], 0.6)
+    canvas.gradient(top, bottom, (far, near))
+    shine = mix(near, light.sky[2], 0.75)
+    for _ in range(9):
+        y = canvas.rng.uniform(top + 0.02, bottom - 0.01)
+        width = 0.03 + 0.1 * (y - top) / max(bottom - top, 0.01)
+        x = canvas.rng.random()
+        canvas.line([(x - width, y), (x + width, y)], shine, 0.006)
+
+
+def beach(canvas: Canvas) -> None:
+    """Sea, a line of foam, sand and a palm tree."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.42, 0.52)
+    shore = horizon + rng.uniform(0.17, 0.23)
+    paint_sky(canvas, horizon)
+    water(canvas, horizon, shore + 0.08, (34, 160, 200))
+    edge = canvas.ridge(shore, 0.018, waves=1.2)
+    canvas.shape([(x, y - 0.022) for x, y in edge], canvas.shade((236, 250, 252)))
+    sand = canvas.vary((244, 214, 152), 8)
+    canvas.gradient_shape(
+        edge, (canvas.shade(mix(sand, (150, 110, 70), 0.25), snow=0.5), canvas.shade(sand, snow=0.6))
+    )
+    side = rng.choice((0.1, 0.9))
+    canvas.prop("palm-tree", side + rng.uniform(-0.05, 0.05), shore + 0.12, rng.uniform(0.46, 0.6), snow=0.15)
+    if rng.random() < 0.5:
+        canvas.prop("palm-tree", 1 - side + rng.uniform(-0.05, 0.05), shore + 0.05, rng.uniform(0.3, 0.4), snow=0.15)
+
+
+def forest(canvas: Canvas) -> None:
+    """Rows of fir trees, the far ones in haze, behind a mossy floor."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.55, 0.62)
+    paint_sky(canvas, horizon, clouds=False)
+    ground(canvas, horizon - 0.04, 0.02, (70, 130, 90), depth=0.45)
+    for depth, height, foot, count in ((0.5, 0.36, 0.02, 7), (0.25, 0.5, 0.06, 5)):
+        for index in range(count):
+            x = (index + rng.uniform(0.2, 0.8)) / count
+            canvas.prop("evergreen-tree", x, horizon + foot, height * rng.uniform(0.85, 1.15), depth=depth)
+    ground(canvas, horizon + 0.03, 0.015, (84, 132, 66))
+    for x in (rng.uniform(-0.02, 0.1), rng.uniform(0.9, 1.02)):
+        canvas.prop("evergreen-tree", x, horizon + 0.14, rng.uniform(0.68, 0.8))
+    for _ in range(3):
+        canvas.prop("herb", rng.random(), rng.uniform(0.76, 0.99), 0.07)
+
+
+def desert(canvas: Canvas) -> None:
+    """Dunes in two tones and cacti."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.52, 0.6)
+    paint_sky(canvas, horizon, clouds=rng.random() < 0.3)
+    ground(canvas, horizon, 0.05, (232, 172, 106), depth=0.3)
+    ground(canvas, horizon + 0.09, 0.04, (238, 182, 106))
+    canvas.prop("cactus", rng.choice((0.1, 0.9)), horizon + 0.16, rng.uniform(0.3, 0.42))
+    for _ in range(rng.randint(1, 2)):
+        canvas.prop("cactus", rng.uniform(0.05, 0.95), horizon + 0.08, rng.uniform(0.1, 0.18), depth=0.15)
+    ground(canvas, horizon + 0.22, 0.025, (246, 198, 124))
+
+
+def mountain(canvas: Canvas) -> None:
+    """Snow-capped summits behind a green slope."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.6, 0.66)
+    paint_sky(canvas, horizon)
+    far = canvas.peaks(horizon, 0.26, 4)
+    canvas.gradient_shape(far, (canvas.shade((120, 140, 180), depth=0.55), canvas.shade((120, 140, 180), depth=0.85)))
+    near = canvas.peaks(horizon + 0.04, rng.uniform(0.38, 0.48), rng.choice((2, 3)))
+    rock = canvas.vary((116, 124, 148), 10)
+    canvas.gradient_shape(near, (canvas.shade(rock, depth=0.1), canvas.shade(mix(rock, (90, 130, 110), 0.5), depth=0.3)))
+    for index in range(1, len(near) - 2, 2):
+        _cap(canvas, near[index - 1], near[index], near[index + 1])
+    ground(canvas, horizon + 0.06, 0.03, (104, 160, 92))
+    for _ in range(rng.randint(3, 5)):
+        canvas.prop("evergreen-tree", rng.random(), horizon + rng.uniform(0.09, 0.13), rng.uniform(0.12, 0.18))
+    ground(canvas, horizon + 0.15, 0.02, (124, 178, 96))
+
+
+def _cap(canvas: Canvas, left: tuple[float, float], top: tuple[float, float], right: tuple[float, float]) -> None:
+    def between(a: tuple[float, float], b: tuple[float, float], share: float) -> tuple[float, float]:
+        return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share)
+
+    share = 0.36
+    a, b = between(top, left, share), between(top, right, share)
+    tooth = [between(a, b, part) for part in (0.25, 0.5, 0.75)]
+    drop = 0.05
+    zigzag = [(tooth[0][0], tooth[0][1] - drop), (tooth[1][0], tooth[1][1] + 0.01), (tooth[2][0], tooth[2][1] - drop)]
+    canvas.shape([top, a, *zigzag, b], canvas.shade((246, 250, 255)))
+    canvas.shape([top, zigzag[1], zigzag[2], b], canvas.shade((206, 218, 240)))
+
+
+def meadow(canvas: Canvas) -> None:
+    """Soft green hills with flowers."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.5, 0.58)
+    paint_sky(canvas, horizon)
+    ground(canvas, horizon, 0.05, (120, 186, 130), depth=0.4)
+    ground(canvas, horizon + 0.06, 0.045, (126, 196, 92), depth=0.1)
+    ground(canvas, horizon + 0.16, 0.03, (146, 212, 84))
+    for _ in range(rng.randint(12, 18)):
+        y = rng.uniform(horizon + 0.21, 0.99)
+        radius = 0.006 + 0.012 * (y - horizon)
+        bloom = rng.choice(((255, 246, 250), (255, 214, 90), (250, 128, 160), (180, 140, 240)))
+        x, tone = rng.random(), canvas.shade(bloom)
+        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            canvas.oval(x + dx * radius, y + dy * radius, radius, radius, tone)
+        canvas.oval(x, y, radius * 0.8, radius * 0.8, canvas.shade((255, 206, 60)))
+
+
+def snowfield(canvas: Canvas) -> None:
+    """White hills with blue shade and a few snowy firs."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.52, 0.6)
+    paint_sky(canvas, horizon)
+    white = (236, 243, 252)
+    ground(canvas, horizon, 0.05, (196, 214, 240), depth=0.25)
+    for _ in range(rng.randint(4, 6)):
+        canvas.prop("evergreen-tree", rng.random(), horizon + rng.uniform(0.06, 0.1), rng.uniform(0.16, 0.3), snow=0.6)
+    ground(canvas, horizon + 0.08, 0.04, (216, 229, 247))
+    for x in (rng.uniform(0.0, 0.14), rng.uniform(0.86, 1.0)):
+        canvas.oval(x, horizon + 0.25, 0.24, 0.1, canvas.shade(SNOW))
+    ground(canvas, horizon + 0.19, 0.025, white)
+
+
+def lake(canvas: Canvas) -> None:
+    """Still water between far hills and a grassy bank."""
+    rng = canvas.rng
+    horizon = rng.uniform(0.44, 0.5)
+    bank = horizon + rng.uniform(0.27, 0.31)
+    paint_sky(canvas, horizon)
+    hills = canvas.peaks(horizon, rng.uniform(0.1, 0.2), 3)
+    canvas.shape(hills, canvas.shade((96, 140, 150), depth=0.45))
+    for _ in range(rng.randint(5, 8)):
+        canvas.prop("evergreen-tree", rng.random(), horizon + 0.015, rng.uniform(0.08, 0.13), depth=0.2)
+    water(canvas, horizon, bank + 0.05, (44, 132, 178))
+    mirror = canvas.shade((60, 110, 140), depth=0.3)
+    canvas.shape([(x, min(2 * horizon - y, horizon + 0.12) if y < 1 else horizon) for x, y in hills], mirror)
+    canvas.line([(0, horizon), (1, horizon)], canvas.shade((70, 120, 110), depth=0.3), 0.012)
+    ground(canvas, bank, 0.025, (128, 186, 88))
+    for _ in range(4):
+        canvas.prop("herb", rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1))), bank + rng.uniform(0.01, 0.06), 0.1)
+
+
+_NEBULA: dict[str, tuple[Color, Color, Color]] = {
+    "day": ((18, 30, 84), (30, 74, 150), (70, 150, 214)),
+    "dawn": ((44, 30, 96), (128, 70, 156), (232, 140, 186)),
+    "sunset": ((52, 20, 70), (150, 50, 90), (248, 140, 80)),
+    "night": ((6, 6, 24), (12, 14, 44), (24, 30, 78)),
+}
+
+
+def space(canvas: Canvas) -> None:
+    """A cratered moon under planets and stars; the hour is the colour of the nebula."""
+    rng, light = canvas.rng, canvas.light
+    horizon = rng.uniform(0.68, 0.76)
+    colors = _NEBULA[light.hour]
+    canvas.gradient(0, 1, (*colors, colors[2]))
+    for _ in range(3):
+        canvas.glow(rng.random(), rng.uniform(0.1, 0.6), rng.uniform(0.25, 0.4), colors[2], 0.35)
+    stars(canvas, 0.85, 60)
+    x, y = rng.choice((rng.uniform(0.1, 0.25), rng.uniform(0.75, 0.9))), rng.uniform(0.14, 0.28)
+    tone = rng.choice(((242, 150, 110), (110, 190, 220), (196, 140, 230), (236, 196, 120)))
+    radius = rng.uniform(0.09, 0.14)
+    canvas.oval(x, y, radius, radius, mix(tone, colors[0], 0.35))
+    canvas.oval(x - radius * 0.1, y - radius * 0.1, radius * 0.86, radius * 0.86, mix(tone, (255, 255, 255), 0.1))
+    canvas.prop("ringed-planet", 1 - x + rng.uniform(-0.06, 0.06), rng.uniform(0.2, 0.36), rng.uniform(0.12, 0.18))
+    dust = canvas.shade(canvas.vary((190, 190, 206), 10))
+    canvas.oval(0.5, horizon + 0.75, 1.15, 0.75, mix(dust, (255, 255, 255), 0.18))
+    canvas.oval(0.5, horizon + 0.77, 1.15, 0.75, dust)
+    for _ in range(6):
+        cx, cy = rng.random(), rng.uniform(horizon + 0.09, 0.98)
+        width = rng.uniform(0.03, 0.08)
+        canvas.oval(cx, cy, width, width * 0.36, mix(dust, (0, 0, 20), 0.22))
+        canvas.oval(cx, cy + width * 0.1, width * 0.86, width * 0.26, mix(dust, (0, 0, 20), 0.1))

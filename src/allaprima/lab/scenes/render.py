@@ -1,0 +1,143 @@
+"""The renderer: a scene in, a picture and its exact ground truth out.
+
+    rendered = render_scene(scene, SpriteCache())
+    rendered.image    # (256, 256, 3) uint8
+
+The same scene always gives the same picture. Place, layout and weather draw from random streams of their
+own, so changing only a subject leaves the place around it as it was.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageFilter
+
+from allaprima.lab.scenes.figures import figure
+from allaprima.lab.scenes.layout import Spot, lay_out
+from allaprima.lab.scenes.light import Light, apply_picture, light_of
+from allaprima.lab.scenes.places import paint_place
+from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.lab.scenes.weather import fall_over, veil_behind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """A picture and what is where in it."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) sRGB."""
+    masks: NDArray[np.uint8]
+    """(n, H, W): the visible pixels of each of the scene's n subjects, all copies together; soft edges, 0..255."""
+    boxes: NDArray[np.float32]
+    """(n, 4): x0, y0, x1, y1 in pixels around each mask."""
+
+
+def render_scene(scene: Scene, sprites: SpriteCache, size: int = 256) -> Rendered:
+    """Paint a scene, size x size pixels.
+
+    Raises:
+        AssetError: the sprites it needs are not in the cache.
+    """
+    light = light_of(scene.hour, scene.weather)
+    image = paint_place(scene.place, light, _stream(scene, "place"), sprites, style=scene.style, size=size)
+    veil_behind(image, light)
+    masks = [Image.new("L", (size, size)) for _ in scene.subjects]
+    for spot in lay_out(scene, _stream(scene, "layout")):
+        _stand(image, masks, scene, spot, light, sprites)
+    fall_over(image, light, _stream(scene, "weather"))
+    stacked = np.stack([np.asarray(mask) for mask in masks]) if masks else np.zeros((0, size, size), np.uint8)
+    boxes = np.array([mask.getbbox() or (0, 0, 0, 0) for mask in masks], dtype=np.float32).reshape(-1, 4)
+    return Rendered(image=np.asarray(image), masks=stacked, boxes=boxes)
+
+
+def _stream(scene: Scene, purpose: str) -> random.Random:
+    return random.Random(f"{purpose} {scene.seed}")
+
+
+def _stand(
+    image: Image.Image, masks: list[Image.Image], scene: Scene, spot: Spot, light: Light, sprites: SpriteCache
+) -> None:
+    """Put one copy of a subject into the picture and its pixels into the masks. Changes both."""
+    size = image.width
+    subject = scene.subjects[spot.subject]
+    width, height = max(1, round(spot.width * size)), max(1, round(spot.height * size))
+    picture = figure(subject, sprites, scene.style, width=width, height=height, flip=spot.flip)
+    left = min(max(0, round(spot.x * size - picture.width / 2)), size - picture.width)
+    top = min(max(0, round(spot.foot * size) - picture.height), size - picture.height)
+    if subject.person is None:
+        _shadow(image, left, top, picture)
+    lit = _rim(apply_picture(light.subject, picture), light)
+    image.paste(lit, (left, top), lit)
+    alpha = picture.getchannel("A")
+    for index, mask in enumerate(masks):
+        mask.paste(255 if index == spot.subject else 0, (left, top), alpha)
+
+
+def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image) -> None:
+    """A soft pool of dark below what stands on the ground, as wide as its foot."""
+    alpha = picture.getchannel("A")
+    strip = alpha.crop((0, round(picture.height * 0.86), picture.width, picture.height)).point(_SOLID)
+    box = strip.getbbox()
+    if box is None:
+        return
+    middle, width = left + (box[0] + box[2]) / 2, max(box[2] - box[0], picture.width * 0.35) * 1.3
+    pool = _pool().resize((round(width), max(4, round(width * 0.2))), Image.Resampling.BILINEAR)
+    foot = top + picture.height - pool.height * 0.52
+    image.paste((14, 16, 44), (round(middle - width / 2), round(foot)), pool)
+
+
+def _rim(picture: Image.Image, light: Light) -> Image.Image:
+    """The light of the hour along the upper edge."""
+    alpha = picture.getchannel("A")
+    step = max(1, picture.height // 60)
+    edge = ImageChops.subtract(alpha, ImageChops.offset(alpha, step, step)).filter(ImageFilter.BoxBlur(step))
+    edge = ImageChops.multiply(edge, alpha).point([round(value * light.rim_strength) for value in range(256)])
+    color = Image.new("RGBA", picture.size, (*light.rim, 255))
+    lit = Image.composite(color, picture, edge)
+    lit.putalpha(alpha)
+    return lit
+
+
+@lru_cache(maxsize=1)
+def _pool() -> Image.Image:
+    """A round mask, dark in the middle, that the shadow is scaled from."""
+    axis = np.linspace(-1, 1, 96)
+    distance = np.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2)
+    return Image.fromarray((150 * np.clip(1.25 - 1.25 * distance, 0, 1) ** 1.2).clip(0, 150).astype(np.uint8))
+
+
+_SOLID = [0] * 128 + [255] * 128
+
+
+def render_many(
+    scenes: Iterable[Scene], sprites: SpriteCache, *, processes: int, size: int = 256
+) -> Iterator[Rendered]:
+    """Paint many scenes in order, in `processes` processes that each map the same sprite cache."""
+    if processes <= 1:
+        for scene in scenes:
+            yield render_scene(scene, sprites, size)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, initializer=_start, initargs=(sprites.cache_dir, size)) as pool:
+        yield from pool.imap(_work, scenes, chunksize=16)
+
+
+_worker: dict[str, tuple[SpriteCache, int]] = {}
+
+
+def _start(cache_dir: Path, size: int) -> None:
+    _worker["tools"] = (SpriteCache(cache_dir), size)
+
+
+def _work(scene: Scene) -> Rendered:
+    sprites, size = _worker["tools"]
+    return render_scene(scene, sprites, size)

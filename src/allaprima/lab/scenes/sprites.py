@@ -1,0 +1,134 @@
+"""Sprites: small pictures of icons, rasterised once and kept in a cache folder.
+
+One style is two files: `sprites-fluent.npy`, a (n, 192, 192, 4) array of uint8 RGBA that is mapped into
+memory and so shared by all processes, and `sprites-fluent.json`, the names of its rows. Names are those of
+Fluent Emoji in every style. The files are made by :mod:`allaprima.lab.scenes.build`.
+
+    sprites = SpriteCache()
+    cat = sprites.sized("cat-face", "fluent", width=150, height=150)
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from allaprima.core.errors import AssetError
+from allaprima.lab.scenes.spec import Style
+
+SPRITE_SIZE = 192
+MEMO_LIMIT = 1024
+
+
+def default_cache_dir() -> Path:
+    """The cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
+    named = os.environ.get("ALLAPRIMA_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "allaprima"
+
+
+def sprite_paths(cache_dir: Path, style: Style) -> tuple[Path, Path]:
+    """Where a style's pixels and names lie."""
+    return cache_dir / f"sprites-{style}.npy", cache_dir / f"sprites-{style}.json"
+
+
+def save_sprites(cache_dir: Path, style: Style, pictures: dict[str, Image.Image]) -> None:
+    """Write the cache of one style from square RGBA pictures of side 192, by name."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    pixels_path, names_path = sprite_paths(cache_dir, style)
+    pixels = np.stack([np.asarray(picture.convert("RGBA"), dtype=np.uint8) for picture in pictures.values()])
+    part = pixels_path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, pixels)
+    part.replace(pixels_path)
+    names_path.write_text(json.dumps(list(pictures)) + "\n", encoding="utf-8")
+
+
+def rasterise(svg: str, size: int = SPRITE_SIZE) -> Image.Image:
+    """Paint an SVG document into a square RGBA picture. Needs the `lab` extra (resvg)."""
+    import resvg_py
+
+    data = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+    picture = Image.open(io.BytesIO(bytes(data))).convert("RGBA")
+    # A drawing that is not square keeps its proportion and stands in the middle.
+    return ImageOps.pad(picture, (size, size), color=(0, 0, 0, 0)) if picture.size != (size, size) else picture
+
+
+class SpriteCache:
+    """The sprites of all styles, trimmed to what is visible, at any size.
+
+    Opening is lazy: a style is mapped when it is first asked for. Resized sprites are remembered up to a
+    limit. Pictures handed out are shared: copy before changing one.
+
+    Raises:
+        AssetError: a style or an icon is not in the cache.
+    """
+
+    def __init__(self, cache_dir: Path | None = None) -> None:
+        self.cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
+        self._styles: dict[Style, tuple[dict[str, int], NDArray[np.uint8]]] = {}
+        self._whole: dict[tuple[str, Style], Image.Image] = {}
+        self._sized: OrderedDict[tuple[str, Style, int, int, bool], Image.Image] = OrderedDict()
+
+    def _style(self, style: Style) -> tuple[dict[str, int], NDArray[np.uint8]]:
+        if style not in self._styles:
+            pixels_path, names_path = sprite_paths(self.cache_dir, style)
+            if not pixels_path.is_file() or not names_path.is_file():
+                raise AssetError(
+                    f"no sprites of style {style!r} in {self.cache_dir}; make them with `prima scenes build`"
+                )
+            names = json.loads(names_path.read_text(encoding="utf-8"))
+            pixels = np.load(pixels_path, mmap_mode="r")
+            self._styles[style] = ({name: row for row, name in enumerate(names)}, pixels)
+        return self._styles[style]
+
+    def icons(self, style: Style) -> tuple[str, ...]:
+        """The names of the icons a style has."""
+        return tuple(self._style(style)[0])
+
+    def whole(self, icon: str, style: Style) -> Image.Image:
+        """One icon as it was rasterised, cut to its visible pixels, RGBA."""
+        key = (icon, style)
+        if key not in self._whole:
+            rows, pixels = self._style(style)
+            if icon not in rows:
+                raise AssetError(
+                    f"icon {icon!r} is not among the {len(rows)} sprites of style {style!r}; "
+                    "make them anew with `prima scenes build`"
+                )
+            self._whole[key] = trim(Image.fromarray(np.asarray(pixels[rows[icon]])))
+        return self._whole[key]
+
+    def sized(self, icon: str, style: Style, *, width: int, height: int, flip: bool = False) -> Image.Image:
+        """One icon scaled, in proportion, to the largest size that fits into width x height pixels."""
+        key = (icon, style, width, height, flip)
+        if key in self._sized:
+            self._sized.move_to_end(key)
+            return self._sized[key]
+        picture = fit(self.whole(icon, style), width=width, height=height)
+        self._sized[key] = ImageOps.mirror(picture) if flip else picture
+        if len(self._sized) > MEMO_LIMIT:
+            self._sized.popitem(last=False)
+        return self._sized[key]
+
+
+def trim(picture: Image.Image) -> Image.Image:
+    """Cut an RGBA picture to the box of its visible pixels (alpha above 24 of 255)."""
+    box = picture.getchannel("A").point(_VISIBLE).getbbox()
+    return picture.crop(box) if box is not None else picture
+
+
+def fit(picture: Image.Image, *, width: int, height: int) -> Image.Image:
+    """Scale a picture, in proportion, to the largest size that fits into width x height pixels."""
+    scale = min(width / picture.width, height / picture.height)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+_VISIBLE = [0] * 25 + [255] * 231
