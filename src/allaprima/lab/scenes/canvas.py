@@ -20,6 +20,9 @@ from allaprima.lab.scenes.sprites import SpriteCache
 
 Point = tuple[float, float]
 SCALE = 2
+FLAT_BANDS = 6
+PROP_STEP = 16
+"""Props come in heights of so many pixels, so that few sizes have to be made."""
 SNOW: Color = (240, 246, 252)
 
 
@@ -81,8 +84,7 @@ class Canvas:
         top, bottom = round(y0 * self.side), round(y1 * self.side)
         left, right = round(x0 * self.side), round(x1 * self.side)
         if bottom > top and right > left:
-            column = _column(tuple(colors), bottom - top, self.style == "flat")
-            self.image.paste(column.resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+            self.image.paste(self._gradient(colors, right - left, bottom - top), (left, top))
 
     def gradient_shape(self, points: Sequence[Point], colors: Sequence[Color]) -> None:
         """A polygon filled from its top to its bottom with colours at equal distances."""
@@ -95,33 +97,46 @@ class Canvas:
             return
         mask = Image.new("1", (right - left, bottom - top))
         ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in scaled], fill=1)
-        column = _column(tuple(colors), bottom - top, self.style == "flat")
-        self.image.paste(column.resize(mask.size, Image.Resampling.NEAREST), (left, top), mask)
+        self.image.paste(self._gradient(colors, *mask.size), (left, top), mask)
+
+    def _gradient(self, colors: Sequence[Color], width: int, height: int) -> Image.Image:
+        """A picture that goes through the colours from top to bottom; in bands for flat art."""
+        column = Image.new("RGB", (1, len(colors)))
+        column.putdata(list(colors))
+        rows = FLAT_BANDS if self.style == "flat" else height
+        # Rows at the middle of the outer colours, so that these are reached at the very top and bottom.
+        column = column.resize((1, rows), Image.Resampling.BILINEAR, box=(0, 0.5, 1, len(colors) - 0.5))
+        return column.resize((width, height), Image.Resampling.NEAREST)
 
     def glow(self, x: float, y: float, radius: float, color: Color, strength: float) -> None:
         """A soft round light around a point."""
         side = max(2, round(2 * radius * self.side))
-        mask = _halo().resize((side, side), Image.Resampling.BILINEAR)
-        mask = mask.point([round(value * strength) for value in range(256)])
+        mask = _halo(strength).resize((side, side), Image.Resampling.BILINEAR)
         self.image.paste(color, (round((x - radius) * self.side), round((y - radius) * self.side)), mask)
 
     def prop(
         self, icon: str, x: float, y: float, height: float, *, depth: float = 0.0, snow: float = 0.35
     ) -> None:
         """A sprite that stands with the middle of its foot at (x, y)."""
-        pixels = max(4, round(height * self.side / 4) * 4)
-        picture = self.sprites.sized(
-            icon, self.style, width=2 * pixels, height=pixels, flip=self.rng.random() < 0.5
-        )
-        picture = apply_picture(self.light.ground, picture)
-        cover = snow if self.light.weather == "snow" else 0.0
-        if depth or cover:
-            tone = self.light.haze if depth >= cover else self.shade(SNOW)
-            alpha = picture.getchannel("A")
-            picture = Image.blend(picture.convert("RGB"), Image.new("RGB", picture.size, tone), max(depth, cover))
-            picture.putalpha(alpha)
+        pixels = max(1, round(height * self.side / PROP_STEP)) * PROP_STEP
+        flip = self.rng.random() < 0.5
+        light = self.light
+        cover = snow if light.weather == "snow" else 0.0
+        key = ("prop", icon, self.style, pixels, flip, light.hour, light.weather, depth, cover)
+        picture = self.sprites.memo(key, lambda: self._prop(icon, pixels, flip, depth, cover))
         place = (round(x * self.side - picture.width / 2), round(y * self.side - picture.height))
         self.image.paste(picture, place, picture)
+
+    def _prop(self, icon: str, height: int, flip: bool, depth: float, cover: float) -> Image.Image:
+        picture = self.sprites.sized(icon, self.style, width=2 * height, height=height, flip=flip)
+        picture = apply_picture(self.light.ground, picture)
+        if depth or cover:
+            tone = self.light.haze if depth >= cover else self.shade(SNOW)
+            veil = Image.new("RGB", picture.size, tone)
+            alpha = picture.getchannel("A")
+            picture = Image.blend(picture.convert("RGB"), veil, max(depth, cover))
+            picture.putalpha(alpha)
+        return picture
 
     def ridge(self, y: float, swing: float, *, waves: float = 2.0, steps: int = 40) -> list[Point]:
         """A soft random skyline across the picture, closed along the bottom edge."""
@@ -145,20 +160,9 @@ class Canvas:
         return [*points, (1.02, 1.01), (-0.02, 1.01)]
 
 
-@lru_cache(maxsize=512)
-def _column(colors: tuple[Color, ...], height: int, banded: bool) -> Image.Image:
-    """A picture one pixel wide that goes through the colours; in bands for flat art."""
-    place = (np.arange(height) + 0.5) / height
-    if banded:
-        place = (np.floor(place * 6) + 0.5) / 6
-    knots = np.linspace(0, 1, len(colors))
-    channels = [np.interp(place, knots, [color[channel] for color in colors]) for channel in range(3)]
-    return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8)[:, None, :])
-
-
-@lru_cache(maxsize=1)
-def _halo() -> Image.Image:
-    """A round mask that falls smoothly from its middle to nothing."""
+@lru_cache(maxsize=16)
+def _halo(strength: float) -> Image.Image:
+    """A round mask that falls smoothly from `strength` (0..1) in its middle to nothing."""
     axis = np.linspace(-1, 1, 128)
     distance = np.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2)
-    return Image.fromarray((255 * np.clip(1 - distance, 0, 1) ** 2).round().astype(np.uint8))
+    return Image.fromarray((255 * strength * np.clip(1 - distance, 0, 1) ** 2).round().astype(np.uint8))

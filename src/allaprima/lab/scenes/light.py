@@ -115,8 +115,8 @@ _NIGHT = Light(
     weather="clear",
     sky=((12, 16, 54), (30, 40, 108), (72, 92, 168)),
     haze=(58, 76, 146),
-    ground=grade((0.34, 0.42, 0.68), 0.7),
-    subject=grade((0.66, 0.71, 0.95), 0.9),
+    ground=grade((0.38, 0.46, 0.74), 0.75),
+    subject=grade((0.82, 0.81, 1.0), 0.95, 8),
     rim=(170, 200, 255),
     rim_strength=0.5,
     orb="moon",
@@ -147,7 +147,7 @@ def light_of(hour: Hour, weather: Weather) -> Light:
         sky=(top, middle, low),
         haze=mix(base.haze, shade, share),
         ground=chain(base.ground, dim),
-        subject=chain(base.subject, grade((0.94, 0.94, 0.96), 0.9)),
+        subject=chain(base.subject, grade((0.97, 0.97, 0.98), 0.93)),
         rim_strength=base.rim_strength * 0.5,
     )
 

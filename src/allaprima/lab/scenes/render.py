@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from allaprima.lab.scenes.figures import figure
-from allaprima.lab.scenes.layout import Spot, lay_out
+from allaprima.lab.scenes.layout import LATTICE, Spot, lay_out
 from allaprima.lab.scenes.light import Light, apply_picture, light_of
 from allaprima.lab.scenes.places import paint_place
 from allaprima.lab.scenes.spec import Scene
@@ -69,10 +69,16 @@ def _stand(
     """Put one copy of a subject into the picture and its pixels into the masks. Changes both."""
     size = image.width
     subject = scene.subjects[spot.subject]
-    width, height = max(1, round(spot.width * size)), max(1, round(spot.height * size))
-    picture = figure(subject, sprites, scene.style, width=width, height=height, flip=spot.flip)
-    left = min(max(0, round(spot.x * size - picture.width / 2)), size - picture.width)
-    top = min(max(0, round(spot.foot * size) - picture.height), size - picture.height)
+    # Sizes in steps of two pixels: sprites of a size made once serve again.
+    width, height = max(2, 2 * round(spot.width * size / 2)), max(2, 2 * round(spot.height * size / 2))
+    picture = figure(subject, sprites, scene.style, width=width, height=height)
+    cell = size // LATTICE
+    left = cell * round((spot.x * size - picture.width / 2) / cell)
+    top = cell * round((spot.foot * size - picture.height) / cell)
+    left = min(max(0, left), (size - picture.width) // cell * cell)
+    # A bust may run out of the picture below, anything else stands inside it.
+    lowest = -(-(size - picture.height) // cell) if subject.person else (size - picture.height) // cell
+    top = min(max(0, top), lowest * cell) if subject.person is None else lowest * cell
     if subject.person is None:
         _shadow(image, left, top, picture)
     lit = _rim(apply_picture(light.subject, picture), light)
@@ -100,7 +106,7 @@ def _rim(picture: Image.Image, light: Light) -> Image.Image:
     alpha = picture.getchannel("A")
     step = max(1, picture.height // 60)
     edge = ImageChops.subtract(alpha, ImageChops.offset(alpha, step, step)).filter(ImageFilter.BoxBlur(step))
-    edge = ImageChops.multiply(edge, alpha).point([round(value * light.rim_strength) for value in range(256)])
+    edge = ImageChops.multiply(edge, alpha).point(_scaled(light.rim_strength))
     color = Image.new("RGBA", picture.size, (*light.rim, 255))
     lit = Image.composite(color, picture, edge)
     lit.putalpha(alpha)
@@ -113,6 +119,12 @@ def _pool() -> Image.Image:
     axis = np.linspace(-1, 1, 96)
     distance = np.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2)
     return Image.fromarray((150 * np.clip(1.25 - 1.25 * distance, 0, 1) ** 1.2).clip(0, 150).astype(np.uint8))
+
+
+@lru_cache(maxsize=16)
+def _scaled(share: float) -> list[int]:
+    """The table that multiplies a mask by a share (0..1)."""
+    return [round(value * share) for value in range(256)]
 
 
 _SOLID = [0] * 128 + [255] * 128

@@ -13,7 +13,9 @@ _MOON: Color = (250, 244, 216)
 def paint_sky(canvas: Canvas, horizon: float, *, clouds: bool = True) -> None:
     """Sky from the top to a little below the horizon, with what hangs in it."""
     light = canvas.light
-    canvas.gradient(0, horizon + 0.02, light.sky)
+    # Hills may dip below the horizon; the sky goes on behind them in its last colour.
+    canvas.gradient(0, horizon, light.sky)
+    canvas.box(0, horizon, 1, min(1.0, horizon + 0.2), light.sky[2])
     if light.hour == "night" and light.weather != "fog":
         stars(canvas, horizon, 10 if light.weather != "clear" else 34)
     _orb(canvas, horizon)

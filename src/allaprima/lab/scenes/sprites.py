@@ -14,6 +14,7 @@ import io
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ class SpriteCache:
         self.cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
         self._styles: dict[Style, tuple[dict[str, int], NDArray[np.uint8]]] = {}
         self._whole: dict[tuple[str, Style], Image.Image] = {}
-        self._sized: OrderedDict[tuple[str, Style, int, int, bool], Image.Image] = OrderedDict()
+        self._memo: OrderedDict[Hashable, Image.Image] = OrderedDict()
 
     def _style(self, style: Style) -> tuple[dict[str, int], NDArray[np.uint8]]:
         if style not in self._styles:
@@ -107,15 +108,24 @@ class SpriteCache:
 
     def sized(self, icon: str, style: Style, *, width: int, height: int, flip: bool = False) -> Image.Image:
         """One icon scaled, in proportion, to the largest size that fits into width x height pixels."""
-        key = (icon, style, width, height, flip)
-        if key in self._sized:
-            self._sized.move_to_end(key)
-            return self._sized[key]
-        picture = fit(self.whole(icon, style), width=width, height=height)
-        self._sized[key] = ImageOps.mirror(picture) if flip else picture
-        if len(self._sized) > MEMO_LIMIT:
-            self._sized.popitem(last=False)
-        return self._sized[key]
+
+
+        def make() -> Image.Image:
+            picture = fit(self.whole(icon, style), width=width, height=height)
+            return ImageOps.mirror(picture) if flip else picture
+
+        return self.memo((icon, style, width, height, flip), make)
+
+    def memo(self, key: Hashable, make: Callable[[], Image.Image]) -> Image.Image:
+        """The picture remembered under a key, made where there is none; those unused longest are forgotten."""
+        picture = self._memo.get(key)
+        if picture is None:
+            picture = self._memo[key] = make()
+            if len(self._memo) > MEMO_LIMIT:
+                self._memo.popitem(last=False)
+        else:
+            self._memo.move_to_end(key)
+        return picture
 
 
 def trim(picture: Image.Image) -> Image.Image:

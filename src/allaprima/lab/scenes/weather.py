@@ -14,14 +14,14 @@ from allaprima.lab.scenes.light import Light, mix
 def veil_behind(image: Image.Image, light: Light) -> None:
     """Fog between the place and its subjects, thickest at the horizon. Changes the picture."""
     if light.weather == "fog":
-        image.paste(mix(light.haze, (236, 238, 242), 0.35), (0, 0), _bank(image.width, 0.72))
+        image.paste(mix(light.haze, (236, 238, 242), 0.35), (0, 0), _bank(image.width, 0.62))
 
 
 def fall_over(image: Image.Image, light: Light, rng: random.Random) -> None:
     """What falls or drifts before everything. Changes the picture."""
     size = image.width
     if light.weather == "fog":
-        image.paste(mix(light.haze, (236, 238, 242), 0.35), (0, 0), _bank(size, 0.26))
+        image.paste(mix(light.haze, (236, 238, 242), 0.35), (0, 0), _bank(size, 0.14))
     elif light.weather == "rain":
         image.paste((214, 226, 244), (0, 0), _streaks(size, rng))
     elif light.weather == "snow":
