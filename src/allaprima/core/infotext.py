@@ -23,8 +23,8 @@ from allaprima.core.request import GenerationRequest
 NEGATIVE = "Negative prompt: "
 MAX_CHARS = 100_000
 
-# A1111's own pattern, possessive so that hostile text cannot make it backtrack.
-_FIELD = re.compile(r'\s*+(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])*+"|[^,]*+)(?:,|$)')
+# A1111's own pattern, with possessive and bounded repeats: hostile text must not cost its length squared.
+_FIELD = re.compile(r'\s{0,9}+(\w[\w \-/]{1,99}+):\s{0,9}+("(?:\\.|[^\\"])*+"|[^,]*+)(?:,|$)')
 _MIN_FIELDS = 3
 
 

@@ -2,12 +2,10 @@
 
 Two forms are written, so that other programs and this one can both read them:
 
-* the A1111 infotext (:mod:`allaprima.core.infotext`): PNG text `parameters`; EXIF UserComment in JPEG and
-  WebP;
+* the A1111 infotext (see `infotext`): PNG text `parameters`; EXIF UserComment in JPEG and WebP;
 * our JSON: PNG text `allaprima`; in JPEG and WebP the last setting of the infotext, also named `allaprima`.
 
-Reading trusts nothing: only headers are parsed, sizes are limited, and a request found is checked like any
-other.
+Reading trusts nothing: only headers are parsed, sizes are limited, and a request found is checked.
 """
 
 from __future__ import annotations

@@ -1,0 +1,30 @@
+"""`prima show`: the request that a picture file carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json
+
+app = typer.Typer()
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP picture.", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a picture was painted from.
+
+    Reads what this program and, as far as it goes, what other programs write into their pictures.
+    """
+    from allaprima.core.picture_files import read_request
+
+    request = read_request(file).to_json()
+    for name, value in request.items():
+        print(f"{name.replace('_', ' ') + ':':<17}{value}")
+    if as_json:
+        print_json({"path": str(file), "request": request})

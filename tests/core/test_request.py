@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allaprima.core.errors import AllaPrimaError, PaintError, RequestError, UserError
+from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest
+
+plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=MAX_PROMPT_CHARS)
+requests = st.builds(
+    GenerationRequest,
+    prompt=plain_text.filter(lambda text: text.strip() != ""),
+    negative_prompt=plain_text,
+    width=st.integers(1, 4096),
+    height=st.integers(1, 4096),
+    steps=st.integers(1, 1000),
+    guidance=st.floats(0, 30),
+    seed=st.integers(0, MAX_SEED),
+    base=st.sampled_from(["vignette", "Qwen/Qwen-Image", "a, b: c"]),
+    quality=st.sampled_from(["high", "medium"]),
+)
+
+
+@given(requests)
+def test_json_brings_every_request_back(request_: GenerationRequest) -> None:
+    assert GenerationRequest.from_json(json.loads(json.dumps(request_.to_json()))) == request_
+
+
+def test_the_defaults_are_those_of_the_command() -> None:
+    values = {field.name: field.default for field in fields(GenerationRequest) if field.name != "prompt"}
+    assert values == {
+        "negative_prompt": "", "width": 256, "height": 256, "steps": 50, "guidance": 4.0, "seed": 0,
+        "base": "vignette", "quality": "high",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("prompt", "", "empty"),
+        ("prompt", " \u3000", "empty"),
+        ("prompt", "x" * 10_000, "10,000 characters; expected at most 1,000"),
+        ("prompt", "a\nb", r"U\+000A at position 1"),
+        ("prompt", "\x1b[2J", r"U\+001B"),
+        ("prompt", "\udcff", r"U\+DCFF"),
+        ("prompt", None, "expected text"),
+        ("negative_prompt", "x" * 1001, "1,001 characters"),
+        ("negative_prompt", 3, "expected text"),
+        ("width", 0, "expected 1 to 4096"),
+        ("height", 4097, "expected 1 to 4096"),
+        ("height", 256.0, "whole number"),
+        ("steps", 0, "got steps 0; expected 1 to 1000"),
+        ("steps", 10**9, "got steps 1000000000; expected 1 to 1000"),
+        ("steps", True, "whole number"),
+        ("steps", "50", "whole number"),
+        ("seed", -1, "got seed -1; expected 0 to 9223372036854775807"),
+        ("seed", 2**63, "expected 0 to"),
+        pytest.param("seed", 10**10_000, "a number of 33220 bits", id="a seed too long to print"),
+        ("guidance", math.nan, "got guidance nan"),
+        ("guidance", math.inf, "from 0 to 30"),
+        ("guidance", -0.1, "from 0 to 30"),
+        ("guidance", "4", "from 0 to 30"),
+        ("guidance", 10**400, "from 0 to 30"),
+        ("base", "", "empty"),
+        ("base", ["vignette"], "expected text"),
+        ("quality", "best", "expected high or medium"),
+        ("quality", [], "expected high or medium"),
+    ],
+)
+def test_a_value_out_of_range_is_told_with_what_is_expected(key: str, value: Any, told: str) -> None:
+    with pytest.raises(RequestError, match=told) as caught:
+        GenerationRequest.from_json({"prompt": "a cat", key: value})
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"prompt": "a cat", "step": 4}, "unknown key 'step'; expected prompt, negative_prompt"),
+        ({"prompt": "a cat", 5: 4}, "unknown key 5"),
+        ({"seed": 4}, "without a prompt"),
+        (["a cat"], "of type list"),
+        (None, "of type NoneType"),
+    ],
+)
+def test_json_that_is_no_request_is_refused(data: Any, told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        GenerationRequest.from_json(data)
+
+
+def test_a_request_cannot_be_changed_and_can_be_a_key() -> None:
+    request_ = GenerationRequest(prompt="a cat", guidance=4)
+    assert {request_: 1}[GenerationRequest(prompt="a cat", guidance=4.0)] == 1
+    assert isinstance(request_.guidance, float)
+    with pytest.raises(FrozenInstanceError):
+        request_.seed = 3  # type: ignore[misc]
+
+
+def test_users_mistakes_and_our_failures_are_told_apart() -> None:
+    assert issubclass(RequestError, UserError)
+    assert issubclass(UserError, ValueError)
+    assert issubclass(PaintError, AllaPrimaError)
+    assert not issubclass(PaintError, UserError)
