@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==/&/p' constraints.txt)
 SOURCES := src tests $(wildcard benchmarks)
 
-.PHONY: help paint setup setup-dev test test-slow lint types fix clean
+.PHONY: help paint setup setup-dev test test-slow lint types fix docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -70,6 +70,10 @@ types: $(VENV)/.dev
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m typer allaprima.cli.app utils docs --name prima --title Commands \
+		--output docs/reference/commands.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,6 @@ imported when the command is asked for, so that `prima paint` does not wait for 
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 import allaprima
+from allaprima.cli.output import print_json
 from allaprima.core.errors import AllaPrimaError, UserError
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 COMMANDS = {
     "paint": "allaprima.cli.paint",
     "show": "allaprima.cli.show",
-    "scenes": "allaprima.cli.scenes",
-    "train": "allaprima.cli.train",
-    "evaluate": "allaprima.cli.evaluate",
 }
 """Command name to the module that holds its `app`, in the order of `prima --help`."""
 
@@ -47,17 +44,13 @@ class LazyGroup(TyperGroup):
         if cmd_name not in self.commands:
             command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
             command.name = cmd_name
+            # Each application brings the options that install shell completion; that is for `prima` to offer.
+            command.params = [one for one in command.params if not str(one.name).endswith("_completion")]
             self.commands[cmd_name] = command
         return self.commands[cmd_name]
 
 
-app = typer.Typer(
-    cls=LazyGroup,
-    name="prima",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = typer.Typer(cls=LazyGroup, name="prima", no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -89,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     except AllaPrimaError as error:
         print(f"prima: {error}", file=sys.stderr)
         if "--json" in arguments:
-            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+            print_json({"error": str(error), "kind": type(error).__name__})
         return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
         print("prima: interrupted", file=sys.stderr)

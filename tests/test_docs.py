@@ -1,0 +1,127 @@
+"""The documents against the program: commands, options, links, file tree, snippets."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.cli import get_docs_for_click
+
+import allaprima
+from allaprima.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "lab-notes").rglob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(name: str, command: Any) -> dict[str, Any]:
+    """Return each command that does something under its whole name, such as "prima scenes sheet"."""
+    if not hasattr(command, "list_commands"):
+        return {name: command}
+    children = [(child, command.get_command(None, child)) for child in command.list_commands(None)]
+    return {
+        full: one for child, group in children for full, one in commands(f"{name} {child}", group).items()
+    }
+
+
+COMMANDS = commands("prima", typer.main.get_command(app))
+
+
+def prose(page: Path) -> str:
+    """Return a page without its code, where brackets are no links."""
+    return re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that headings of the page make, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_command_page_is_what_the_commands_say() -> None:
+    group = typer.main.get_command(app)
+    with group.make_context("prima", ["--help"], resilient_parsing=True) as context:
+        expected = get_docs_for_click(obj=group, ctx=context, name="prima", title="Commands")
+    page = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
+    assert page.strip() == expected.strip(), "the commands changed: run make docs"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_and_argument_says_what_it_is_for(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help, f"{name} says nothing in --help"
+    assert [one.name for one in command.params if not one.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_json(name: str) -> None:
+    assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+
+
+def test_readme_names_only_commands_and_options_that_are_there() -> None:
+    lines = re.findall(r"^(prima .+)$", README, flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        name = next((name for name in COMMANDS if line.startswith(name)), None)
+        assert name, f"README: no such command: {line}"
+        known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<= )--?[a-z][a-z-]*", line.split("#")[0])) <= known, f"README: {line}"
+
+
+def test_readme_options_of_paint_are_there() -> None:
+    table = re.findall(r"^\| `(--?[a-z]+)", README, flags=re.MULTILINE)
+    known = {option for parameter in COMMANDS["prima paint"].params for option in parameter.opts}
+    assert len(table) >= 5
+    assert set(table) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{page.name}: no heading for {link}"
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    there = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
+    for page in PAGES:
+        named = set(
+            re.findall(r"(?:^|`)make ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        )
+        assert named <= there, f"{page.name} names a target that the Makefile lacks"
+
+
+def test_file_tree_in_the_readme_is_the_tree() -> None:
+    tree = README.partition("## File tree")[2].split("```")[1]
+    above: list[str] = []
+    for line in tree.strip("\n").splitlines():
+        entry, _, comment = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        above = [*above[:depth], entry]
+        assert (ROOT / "".join(above)).exists(), f"{entry} is in the README and not on disk"
+        assert comment.strip(), f"{entry} has no comment"
+    package = ROOT / "src/allaprima"
+    parts = {
+        f"{path.parent.name}/"
+        for path in package.rglob("__init__.py")
+        if len(path.relative_to(package).parts) < 4
+    }
+    assert {part for part in parts if part not in tree} == set()
+
+
+def test_python_in_the_documents_compiles_and_imports_names_that_exist() -> None:
+    for page in PAGES:
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+            for node in ast.walk(ast.parse(code)):
+                if isinstance(node, ast.ImportFrom) and node.module == "allaprima":
+                    assert {alias.name for alias in node.names} <= set(dir(allaprima))
