@@ -14,6 +14,8 @@ from allaprima.lab.scenes.people import draw_person
 from allaprima.lab.scenes.spec import Accessory, Hour, Place, Scene, Side, Size, Style, Subject, Weather
 from allaprima.lab.scenes.subjects import SUBJECTS
 
+__all__ = ["ACCESSORIES", "HOURS", "PERSON", "PLACES", "WEATHERS", "Split", "draw_scene", "is_heldout"]
+
 Split = Literal["train", "heldout", "any"]
 
 PLACES: Final[tuple[Place, ...]] = get_args(Place)

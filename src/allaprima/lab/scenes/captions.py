@@ -1,0 +1,63 @@
+"""Captions: a scene in words as people type them, in English or Chinese, and what each caption says.
+
+Training needs many wordings of the same thing, short ones and incomplete ones among them, because people
+type prompts word by word. What a caption leaves open is never contradicted by it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from allaprima.lab.scenes import captions_en, captions_zh
+from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.scenes.telling import choose, everything
+from allaprima.lab.scenes.wording import Language, Plain
+
+__all__ = ["Language", "Said", "caption", "describe", "full_caption", "prefix"]
+
+_CUT_WORD_SHARE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A caption and the names of what it says.
+
+    `said` holds some of `subjects` (all of them are named; the first always is), `place`, `hour`, `weather`,
+    `accessory`, `count` (a number of copies), `side`, `size` and `person` (what a person looks like).
+    """
+
+    text: str
+    said: frozenset[str]
+
+
+def describe(scene: Scene, rng: random.Random, language: Language = "en") -> Said:
+    """One caption of the scene at random, together with what it says."""
+    telling = choose(scene, rng)
+    say = captions_en.say if language == "en" else captions_zh.say
+    return Said(text=say(telling, rng), said=telling.said())
+
+
+def caption(scene: Scene, rng: random.Random, *, language: Language = "en") -> str:
+    """One caption of the scene at random."""
+    return describe(scene, rng, language).text
+
+
+def full_caption(scene: Scene, language: Language = "en") -> str:
+    """The plain caption that says everything: the same one every time, for evaluation."""
+    say = captions_en.say_plainly if language == "en" else captions_zh.say_plainly
+    return say(everything(scene), Plain())
+
+
+def prefix(text: str, rng: random.Random, language: Language = "en") -> str:
+    """What stood in the box at some moment while `text` was typed; never empty.
+
+    English is cut between words and now and then within one, Chinese between characters.
+    """
+    if language == "zh":
+        return text[: rng.randint(1, len(text))].rstrip("，、,。 ") or text[:1]
+    words = text.split(" ")
+    kept = words[: rng.randint(1, len(words))]
+    if rng.random() < _CUT_WORD_SHARE:
+        kept[-1] = kept[-1][: rng.randint(1, len(kept[-1]))]
+    return " ".join(kept)
