@@ -45,8 +45,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_command_page_is_what_the_commands_say() -> None:
     group = typer.main.get_command(app)
-    with group.make_context("prima", ["--help"], resilient_parsing=True) as context:
-        expected = get_docs_for_click(obj=group, ctx=context, name="prima", title="Commands")
+    expected = get_docs_for_click(obj=group, ctx=typer.Context(group), name="prima", title="Commands")
     page = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
     assert page.strip() == expected.strip(), "the commands changed: run make docs"
 
