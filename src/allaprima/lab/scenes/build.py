@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from allaprima.core.errors import AssetError
+from allaprima.lab.scenes.accessories import ICONS
 from allaprima.lab.scenes.places import PROP_ICONS
 from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import rasterise, save_sprites
@@ -27,15 +28,14 @@ PACKAGES: dict[Style, tuple[str, str]] = {
     "line": ("fluent-emoji-high-contrast", "1.2.6"),
     "noto": ("noto", "1.2.9"),
 }
-ACCESSORY_ICONS = ("sunglasses", "top-hat", "crown", "scarf", "headphone", "ribbon", "hibiscus")
-_NOTO_NAMES = {"herb": "herb", "hibiscus": "hibiscus"}
+
 
 
 def wanted_icons() -> dict[str, str]:
     """Every icon the renderer may ask for: its Fluent name and its Noto name."""
     icons = {info.icon: info.noto for info in SUBJECTS.values()}
-    for name in (*PROP_ICONS, *ACCESSORY_ICONS):
-        icons.setdefault(name, _NOTO_NAMES.get(name, name))
+    for name in (*PROP_ICONS, *ICONS.values()):
+        icons.setdefault(name, name)
     return icons
 
 

@@ -15,6 +15,7 @@ _MIDDLES: dict[int, dict[Side, float]] = {
     3: {"left": 0.19, "middle": 0.5, "right": 0.81},
 }
 EDGE = 0.02
+ROW_GAP = 0.06
 #: Sizes and positions are multiples of 1 / LATTICE of the picture: one cell of the latent.
 LATTICE = 16
 
@@ -80,14 +81,14 @@ def _group(
     columns = count if count <= 3 and cell > 0.5 else 2
     rows = -(-count // columns)
     width = cell / columns
-    tall = min(height, width * 1.05, 0.8 / rows)
+    tall = min(height, width * 1.05, 0.8 if rows == 1 else 0.39)
     foot = _foot(subject, tall, rng)
     spots = []
     for place in range(count):
         row, column = divmod(place, columns)
         in_row = min(columns, count - row * columns)
         x = middle + (column - (in_row - 1) / 2) * width + rng.uniform(-0.02, 0.02) * width
-        above = (rows - 1 - row) * tall * 0.98
+        above = (rows - 1 - row) * (tall + ROW_GAP)
         spots.append(
             Spot(subject=index, x=x, foot=foot - above - rng.uniform(0, 0.015), height=tall, width=width * 0.97)
         )

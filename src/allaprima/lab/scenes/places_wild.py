@@ -58,9 +58,11 @@ def forest(canvas: Canvas) -> None:
         for index in range(count):
             x = (index + rng.uniform(0.2, 0.8)) / count
             canvas.prop("evergreen-tree", x, horizon + foot, height * rng.uniform(0.85, 1.15), depth=depth)
-    ground(canvas, horizon + 0.03, 0.015, (84, 132, 66))
+    moss = (84, 132, 66)
+    ground(canvas, horizon + 0.03, 0.015, moss)
     for x in (rng.uniform(-0.02, 0.1), rng.uniform(0.9, 1.02)):
-        canvas.prop("evergreen-tree", x, horizon + 0.14, rng.uniform(0.68, 0.8))
+        canvas.prop("evergreen-tree", x, horizon + 0.16, rng.uniform(0.68, 0.8))
+    ground(canvas, horizon + 0.12, 0.015, moss)
     for _ in range(3):
         canvas.prop("herb", rng.random(), rng.uniform(0.76, 0.99), 0.07)
 
