@@ -1,0 +1,107 @@
+"""Train Vignette's autoencoder on crops around the subjects.
+
+Backgrounds are smooth and soon learned; what costs is the subjects. So half of a batch's crops are centred on a
+subject, and every crop starts on a whole latent cell, as subjects do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.scenes import SIDE, SceneStore
+from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionTask:
+    """Reconstruct crops: absolute and squared error of pixels and absolute error of their gradients."""
+
+    stores: tuple[SceneStore, ...]
+    crop: int = 128
+    """Side of a crop in pixels, a multiple of 16; 256 trains on whole pictures."""
+    squared_weight: float = 5.0
+    gradient_weight: float = 0.5
+    size_weight: float = 0.003
+    """On the mean square of the latents; without it they would grow until the noise means nothing."""
+
+    def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+        """One batch of crops; see the class."""
+        pixels = to_pixels(self.crops(draw)).to(draw.device)
+        cells = self.crop // STRIDE
+        noise = draw.normal(draw.batch_size, model_channels(model), cells, cells)
+        output, latents = (tensor.float() for tensor in model(pixels, noise))
+        squared = functional.mse_loss(output, pixels)
+        values = {"absolute": functional.l1_loss(output, pixels), "gradient": gradient_error(output, pixels)}
+        values["size"] = latents.square().mean()
+        loss = values["absolute"] + self.squared_weight * squared + self.gradient_weight * values["gradient"]
+        loss = loss + self.size_weight * values["size"]
+        return {"loss": loss, "psnr": 10 * torch.log10(4.0 / squared.detach()), **values}
+
+    def crops(self, draw: Draw) -> NDArray[np.uint8]:
+        """Uint8 crops (B, crop, crop, 3)."""
+        span = (SIDE - self.crop) // STRIDE + 1
+        chosen = torch.rand((draw.batch_size, 4), generator=draw.generator).numpy()
+        crops = np.empty((draw.batch_size, self.crop, self.crop, 3), np.uint8)
+        for row, (which, where, x, y) in enumerate(chosen):
+            store = self.stores[int(which * len(self.stores) * 0.999999)]
+            index = int((which * len(self.stores) % 1.0) * len(store.images))
+            left, top = int(x * span), int(y * span)
+            if where < 0.5 and span > 1:
+                left, top = _corner_on_subject(store.masks[index], x, span, self.crop // STRIDE)
+            left, top = left * STRIDE, top * STRIDE
+            crops[row] = store.images[index, top : top + self.crop, left : left + self.crop]
+        return crops
+
+    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
+        """Write a grid of pictures above their reconstructions."""
+        images = self.stores[0].images[:8]
+        with torch.no_grad():
+            device = next(model.parameters()).device
+            output = model(to_pixels(images).to(device))[0].cpu()
+        rows = np.stack([images, from_pixels(output)])
+        grid = rows.transpose(0, 2, 1, 3, 4).reshape(2 * SIDE, len(images) * SIDE, 3)
+        Image.fromarray(grid).save(folder / f"sample-{step:07d}.png")
+
+
+def _corner_on_subject(mask: NDArray[np.uint8], x: float, span: int, cells: int) -> tuple[int, int]:
+    """A corner in cells such that a random covered cell is near the middle of the crop."""
+    covered = np.flatnonzero(mask > 100)
+    if not len(covered):
+        return int(x * span), int((x * 7.0 % 1.0) * span)
+    row, column = divmod(int(covered[int(x * len(covered))]), mask.shape[1])
+    return tuple(int(np.clip(cell - cells // 2, 0, span - 1)) for cell in (column, row))  # type: ignore[return-value]
+
+
+def model_channels(model: nn.Module) -> int:
+    """Latent channels of an autoencoder, wrapped for several devices or not."""
+    inner = getattr(model, "module", model)
+    assert isinstance(inner, Autoencoder)
+    return inner.config.latent_channels
+
+
+def gradient_error(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of horizontal and vertical pixel differences of two (B, 3, H, W) pictures."""
+    across = functional.l1_loss(output.diff(dim=3), target.diff(dim=3))
+    return across + functional.l1_loss(output.diff(dim=2), target.diff(dim=2))
+
+
+def to_pixels(images: NDArray[np.uint8]) -> Tensor:
+    """Uint8 (B, H, W, 3) to floats (B, 3, H, W) in [-1, 1], channels last in memory."""
+    pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
+    return pixels.float().div_(127.5).sub_(1.0)
+
+
+def from_pixels(pixels: Tensor) -> NDArray[np.uint8]:
+    """Floats (B, 3, H, W) in [-1, 1] to uint8 (B, H, W, 3)."""
+    rounded = pixels.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).contiguous().numpy()
+    return array

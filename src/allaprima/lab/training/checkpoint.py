@@ -1,0 +1,77 @@
+"""Checkpoints as safetensors: everything a training needs to go on bit for bit, and no pickle.
+
+A checkpoint is one file with the tensors of model, average and optimizer under dotted names and everything
+else as JSON in the metadata. It is written beside its place and renamed, so a kill at any moment leaves the
+last whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from allaprima.core.errors import WeightsError
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able metadata to `path` in one atomic step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    packed = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    save_file(packed, beside, metadata=text)
+    with beside.open("rb") as written:
+        os.fsync(written.fileno())
+    beside.rename(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what :func:`write_tensors` wrote; metadata values stay text.
+
+    Raises:
+        WeightsError: the file is missing, cut short or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata: dict[str, str] = opened.metadata() or {}
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict), metadata
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read {path}: {error}; expected a whole safetensors file") from error
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as tensors named `index.key`, in the order of its parameters."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, kept in state.items()
+        for key, value in kept.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
+    """Put the state of :func:`flatten_optimizer` back into an optimizer over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in flat.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name each tensor `prefix.name`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def of_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors named `prefix.name`, under their plain names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

@@ -1,0 +1,133 @@
+"""Everything the denoiser trains on, computed once: latents, subject masks and the states of captions.
+
+Encoding a picture and its captions costs as much as a training step, and each is used many times. A cache is a
+folder of flat arrays: `latents.npy` (N, C, 16, 16) float16, `masks.npy` (N, 16, 16) uint8, and for the captions
+`states.npy` (T, 384) float16 with `spans.npy` (N, K, 2), the first token and token count of each of a scene's K
+captions. Caption 0 of every row set is English, then Chinese, then prefixes; see :func:`captions_of`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from allaprima.core.errors import AssetError
+from allaprima.lab.progress import track
+from allaprima.lab.scenes.captions import Language, caption, prefix
+from allaprima.lab.scenes.layout import LATTICE
+from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.training.autoencoder import to_pixels
+from allaprima.lab.training.scenes import SceneStore
+from allaprima.paint.bases.vignette.autoencoder import Autoencoder
+from allaprima.paint.bases.vignette.text import TextEncoder
+
+#: Captions of one scene: two English, one Chinese, one cut off while still being typed.
+CAPTIONS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentCache:
+    """An opened cache; see the module docstring."""
+
+    latents: NDArray[np.float16]
+    masks: NDArray[np.uint8]
+    states: NDArray[np.float16]
+    spans: NDArray[np.int64]
+    empty: NDArray[np.float16]
+    """States of the empty prompt (L, 384), which guidance leads away from."""
+
+    @classmethod
+    def open(cls, folder: Path) -> LatentCache:
+        """Load a finished cache into memory.
+
+        Raises:
+            AssetError: there is no finished cache in the folder.
+        """
+        if not (folder / "cache.json").is_file():
+            raise AssetError(
+                f"no finished latent cache in {folder}; expected the folder of `prima train latents`"
+            )
+        names = ("latents", "masks", "states", "spans", "empty")
+        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode=None) for name in names})
+
+    def __len__(self) -> int:
+        """Return the number of scenes."""
+        return len(self.latents)
+
+    def text(self, rows: Sequence[tuple[int, int] | None]) -> tuple[Tensor, Tensor]:
+        """States (B, L, 384) float32 and mask (B, L) bool of captions (scene, which); None is the empty prompt."""
+        found = [self.empty if row is None else self._states(*row) for row in rows]
+        length = max(len(states) for states in found)
+        padded = np.zeros((len(found), length, found[0].shape[1]), np.float32)
+        mask = np.zeros((len(found), length), bool)
+        for row, states in enumerate(found):
+            padded[row, : len(states)] = states
+            mask[row, : len(states)] = True
+        return torch.from_numpy(padded), torch.from_numpy(mask)
+
+    def _states(self, scene: int, which: int) -> NDArray[np.float16]:
+        start, count = self.spans[scene, which]
+        return self.states[start : start + count]
+
+
+def captions_of(scene: Scene) -> list[str]:
+    """The captions a scene is trained with: two English, one Chinese, one prefix of another English one."""
+    rng = random.Random(f"captions {scene.seed}")
+    languages: tuple[Language, ...] = ("en", "en", "zh")
+    whole = [caption(scene, rng, language=spoken) for spoken in languages]
+    language: Language = "zh" if rng.random() < 0.3 else "en"
+    return [*whole, prefix(caption(scene, rng, language=language), rng, language)]
+
+
+def build_latents(
+    folder: Path, store: SceneStore, autoencoder: Autoencoder, text: TextEncoder, *, batch: int = 32
+) -> None:
+    """Encode a store's pictures and captions into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "cache.json"
+    done.unlink(missing_ok=True)
+    count, channels = len(store.images), autoencoder.config.latent_channels
+    latents = np.empty((count, channels, LATTICE, LATTICE), np.float16)
+    starts = range(0, count, batch)
+    with torch.inference_mode():
+        for start in track(starts, total=len(starts), label="encoding pictures"):
+            pixels = to_pixels(store.images[start : start + batch]).to(autoencoder.device)
+            latents[start : start + batch] = autoencoder.encode(pixels).cpu().numpy()
+    np.save(folder / "latents.npy", latents)
+    np.save(folder / "masks.npy", store.masks)
+    build_text(folder, store, text)
+    done.write_text(json.dumps({"count": count, "channels": channels, "captions": CAPTIONS}))
+
+
+def build_text(folder: Path, store: SceneStore, text: TextEncoder, *, batch: int = 128) -> None:
+    """Encode the captions of a store into `folder`, shortest first so that little is padding."""
+    count = len(store.images)
+    prompts = [words for index in range(count) for words in captions_of(store.scene(index))]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    spans = np.zeros((len(prompts), 2), np.int64)
+    parts: list[NDArray[np.float16]] = []
+    position = 0
+    starts = range(0, len(order), batch)
+    for start in track(starts, total=len(starts), label="encoding captions"):
+        chosen = order[start : start + batch]
+        for index, states in zip(chosen, _encode(text, [prompts[index] for index in chosen]), strict=True):
+            spans[index] = position, len(states)
+            position += len(states)
+            parts.append(states)
+    np.save(folder / "states.npy", np.concatenate(parts))
+    np.save(folder / "spans.npy", spans.reshape(count, CAPTIONS, 2))
+    np.save(folder / "empty.npy", next(_encode(text, [""])))
+
+
+def _encode(text: TextEncoder, prompts: list[str]) -> Iterator[NDArray[np.float16]]:
+    encoded = text.encode(prompts)
+    for states, mask in zip(encoded.states.cpu(), encoded.mask.cpu(), strict=True):
+        yield states[mask].numpy().astype(np.float16)

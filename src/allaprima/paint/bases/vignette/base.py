@@ -1,0 +1,101 @@
+"""Vignette as a base: text encoder, denoiser and autoencoder behind the samplers' contract.
+
+base = load_vignette()
+text = base.encode_text(["a cat on a rooftop"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.base import Prediction, TextStates
+from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
+from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
+from allaprima.paint.precision import pick_dtype
+from allaprima.paint.sampling.noise import seeded_noise
+
+SIDE = 256
+SHIFT = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VignetteBase:
+    """A loaded Vignette on one device; see :class:`allaprima.paint.bases.base.Base`."""
+
+    text: TextEncoder
+    denoiser: Denoiser
+    autoencoder: Autoencoder
+    name: str = "vignette"
+    prediction: Prediction = "flow"
+    shift: float = SHIFT
+
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The one size it was trained at."""
+        return ((SIDE, SIDE),)
+
+    def encode_text(self, prompts: Sequence[str]) -> TextStates:
+        """Token states (B, L, 384); prompts beyond 48 tokens are cut."""
+        return self.text.encode(prompts)
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
+        """(B, C, height/16, width/16) standard normal latents, one per seed."""
+        shape = (self.denoiser.config.latent_channels, height // STRIDE, width // STRIDE)
+        return seeded_noise(seeds, shape, self.device)
+
+    def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
+        """The velocity for latents (B, C, h, w) at times `t` (B,)."""
+        dtype = self.dtype
+        mask = None if bool(text.mask.all()) else text.mask
+        velocity: torch.Tensor = self.denoiser(latents.to(dtype), t.to(dtype), text.states.to(dtype), mask)
+        return velocity
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        weight = next(self.autoencoder.parameters())
+        pixels = self.autoencoder.decode(
+            latents.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+        )
+        return pixels.float().add(1.0).mul(0.5).clamp(0.0, 1.0)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it paints."""
+        return next(self.denoiser.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the denoiser computes in."""
+        return next(self.denoiser.parameters()).dtype
+
+
+def weights_folder() -> Path:
+    """The folder of the weights that ship with the package."""
+    return Path(str(files("allaprima"))) / "weights" / "vignette"
+
+
+def load_vignette(folder: Path | None = None, device: torch.device | None = None) -> VignetteBase:
+    """Load Vignette from `folder` (None: the weights that ship) onto `device` (None: the CPU).
+
+    Raises:
+        WeightsError: a file is missing, cut short, of another kind, or does not go with the others.
+    """
+    folder = weights_folder() if folder is None else folder
+    device = torch.device("cpu") if device is None else device
+    dtype = pick_dtype(device)
+    denoiser = load_denoiser(folder / "denoiser.safetensors", device, dtype)
+    autoencoder = load_autoencoder(folder / "autoencoder.safetensors", device, dtype)
+    text = TextEncoder.from_file(folder / "text.safetensors").to(device)
+    if denoiser.config.latent_channels != autoencoder.config.latent_channels:
+        raise WeightsError(
+            f"the denoiser in {folder} has {denoiser.config.latent_channels} latent channels and the autoencoder "
+            f"{autoencoder.config.latent_channels}; expected files of one training"
+        )
+    return VignetteBase(text=text, denoiser=denoiser, autoencoder=autoencoder)

@@ -1,0 +1,108 @@
+"""Vignette's denoiser: diffusers' Qwen-Image transformer in a small configuration.
+
+It is the same class as the real thing, so its LoRA keys, its 2x2 packing and its rotary positions are too, and
+what works on it works there. Only the sizes differ.
+
+Shape letters: B pictures, C latent channels, h and w latent cells, L text tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope, QwenImageTransformer2DModel
+from torch import Tensor, nn
+
+PATCH = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserConfig:
+    """The size of a :class:`Denoiser`."""
+
+    latent_channels: int = 12
+    layers: int = 8
+    heads: int = 4
+    head_width: int = 64
+    text_width: int = 384
+    rope_axes: tuple[int, int, int] = (16, 24, 24)
+    """How many of a head's dimensions turn with frame, row and column; they sum to `head_width`."""
+
+    def __post_init__(self) -> None:
+        """Refuse axes that do not fill a head."""
+        if sum(self.rope_axes) != self.head_width:
+            raise ValueError(
+                f"got rope axes {self.rope_axes}; expected a sum of {self.head_width}, the head's width"
+            )
+
+
+class Denoiser(nn.Module):
+    """Predict the velocity `noise - picture` of flow matching from a noisy latent, its time and the text."""
+
+    def __init__(self, config: DenoiserConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DenoiserConfig()
+        self.transformer = QwenImageTransformer2DModel(
+            patch_size=PATCH,
+            in_channels=config.latent_channels * PATCH * PATCH,
+            out_channels=config.latent_channels,
+            num_layers=config.layers,
+            num_attention_heads=config.heads,
+            attention_head_dim=config.head_width,
+            joint_attention_dim=config.text_width,
+            axes_dims_rope=config.rope_axes,
+        )
+        # Its tables are plain attributes, which building on the meta device (to load weights) would lose.
+        with torch.device("cpu"):
+            self.transformer.pos_embed = QwenEmbedRope(
+                theta=10000, axes_dim=list(config.rope_axes), scale_rope=True
+            )
+
+    def begin(self) -> None:
+        """Set fresh weights for training: every block starts as the identity (adaLN-Zero, arXiv 2212.09748)."""
+        for block in self.transformer.transformer_blocks:
+            _zero(block.img_mod[1])
+            _zero(block.txt_mod[1])
+        _zero(self.transformer.norm_out.linear)
+        _zero(self.transformer.proj_out)
+
+    def forward(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the velocity, of the shape of `latents`.
+
+        Args:
+            latents: (B, C, h, w), h and w even.
+            t: (B,) times in [0, 1], 1 is noise.
+            states: (B, L, text_width) token states.
+            mask: (B, L) bool, True where a token counts; None if all do.
+        """
+        height, width = latents.shape[-2:]
+        packed = self.transformer(
+            hidden_states=pack(latents),
+            encoder_hidden_states=states,
+            encoder_hidden_states_mask=mask,
+            timestep=t,
+            img_shapes=[(1, height // PATCH, width // PATCH)],
+            return_dict=False,
+        )[0]
+        return unpack(packed, height, width)
+
+
+def pack(latents: Tensor) -> Tensor:
+    """Fold 2x2 cells into one token: (B, C, h, w) to (B, h/2 w/2, 4 C), in QwenImagePipeline's order."""
+    batch, channels, height, width = latents.shape
+    folded = latents.view(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+    return folded.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * PATCH * PATCH)
+
+
+def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Undo :func:`pack` for a latent of height x width cells."""
+    batch, _, folded = tokens.shape
+    channels = folded // (PATCH * PATCH)
+    cells = tokens.view(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
+    return cells.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
+
+
+def _zero(layer: nn.Linear) -> None:
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)

@@ -1,0 +1,127 @@
+"""The loop: losses fall, a stopped training goes on with the same bits, and a kill leaves a whole checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from allaprima.core.errors import WeightsError
+from allaprima.lab.training.checkpoint import read_tensors, write_tensors
+from allaprima.lab.training.loop import Draw, LoopConfig, train
+
+
+class Line:
+    """Fit y = A x from random x: the smallest real task."""
+
+    target = torch.arange(12.0).view(3, 4) / 10
+
+    def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+        """Mean squared error on fresh inputs."""
+        x = draw.normal(draw.batch_size, 4)
+        return {"loss": (model(x) - x @ self.target.T).square().mean()}
+
+    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
+        """Write the weights, in the place of a picture."""
+        (folder / f"sample-{step}.txt").write_text(str(model.state_dict()))
+
+
+def config(folder: Path, steps: int, **more: object) -> LoopConfig:
+    """A short training."""
+    settings: dict[str, object] = {
+        "save_every": 5,
+        "log_every": 5,
+        "warmup_steps": 2,
+        "ema_decay": 0.9,
+        **more,
+    }
+    return LoopConfig(folder=folder, steps=steps, batch_size=8, learning_rate=0.05, **settings)  # type: ignore[arg-type]
+
+
+def fresh() -> nn.Module:
+    """The same new model every time."""
+    torch.manual_seed(3)
+    return nn.Linear(4, 3)
+
+
+def test_loss_falls_and_is_logged(tmp_path: Path) -> None:
+    train(fresh(), Line(), config(tmp_path, 60, sample_every=30))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"] / 20
+    assert [line["step"] for line in lines] == list(range(5, 65, 5))
+    assert sorted(path.name for path in tmp_path.glob("sample-*")) == ["sample-30.txt", "sample-60.txt"]
+
+
+def test_resuming_gives_the_same_bits_as_never_stopping(tmp_path: Path) -> None:
+    whole = train(fresh(), Line(), config(tmp_path / "whole", 20))
+    train(fresh(), Line(), config(tmp_path / "parts", 10))
+    parts = train(fresh(), Line(), config(tmp_path / "parts", 20))
+    for mine, theirs in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+    first, second = (
+        read_tensors(tmp_path / name / "checkpoint.safetensors")[0] for name in ("whole", "parts")
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_without_resume_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
+    train(fresh(), Line(), config(tmp_path, 5))
+    with pytest.raises(FileExistsError, match="resume from it"):
+        train(fresh(), Line(), config(tmp_path, 5), resume=False)
+
+
+def test_rate_warms_up_holds_and_decays() -> None:
+    plan = config(Path(), 100, decay_steps=20)
+    rates = [plan.rate_at(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.025)
+    assert rates[1:80] == [0.05] * 79
+    assert rates[90] == pytest.approx(0.025)
+    assert rates[99] == pytest.approx(0.0025)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
+    class Broken(Line):
+        def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+            return {"loss": super().loss(model, draw)["loss"] * float("nan")}
+
+    with pytest.raises(FloatingPointError, match="loss is nan at step 5"):
+        train(fresh(), Broken(), config(tmp_path, 10))
+
+
+def test_a_cut_checkpoint_is_named_and_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    write_tensors(path, {"a": torch.zeros(1000)}, {"step": "1"})
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(WeightsError, match="expected a whole safetensors file"):
+        train(fresh(), Line(), config(tmp_path, 5))
+
+
+def test_kill_at_any_time_leaves_a_checkpoint_that_goes_on(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.lab.training.test_loop import Line, config, fresh\n"
+        "from allaprima.lab.training.loop import train\n"
+        "train(fresh(), Line(), config(Path(sys.argv[1]), 100_000, save_every=1))\n"
+    )
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL, env=dict(os.environ)
+    )
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    step = int(read_tensors(checkpoint)[1]["step"])
+    resumed = train(fresh(), Line(), config(tmp_path, step + 10))
+    straight = train(fresh(), Line(), config(tmp_path / "straight", step + 10))
+    assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), straight.parameters(), strict=True))
