@@ -41,8 +41,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as opened:
-            metadata: dict[str, str] = opened.metadata() or {}
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict), metadata
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            return tensors, opened.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read {path}: {error}; expected a whole safetensors file") from error
 
