@@ -22,6 +22,9 @@ from allaprima.lab.training.loop import Draw
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.bases.vignette.weights import load_autoencoder
+from allaprima.paint.precision import pick_device
 from allaprima.paint.sampling.euler import sample_euler
 from allaprima.paint.sampling.guidance import guide
 from allaprima.paint.sampling.noise import seeded_noise
@@ -141,3 +144,28 @@ class Preview:
         canvas[:count] = pictures
         grid = canvas.reshape(rows, self.columns, side, side, 3).transpose(0, 2, 1, 3, 4)
         return grid.reshape(rows * side, self.columns * side, 3)
+
+
+PROMPTS = (
+    "a cat on a rooftop at sunset",
+    "a dog on the beach",
+    "a red car in the city at night",
+    "a lion in a forest",
+    "two balloons in the park",
+    "a penguin in the snow, dawn",
+    "a person with glasses on a stage",
+    "a fox wearing a crown in the desert",
+    "a cactus and a robot on the moon",
+    "a castle in the mountains in the fog",
+    "一只猫在海滩上，日落",
+    "a rocket",
+)
+"""What a training's sample grids show."""
+
+
+def preview_of(weights: Path) -> Preview:
+    """A preview of :data:`PROMPTS` with the autoencoder and text encoder in the folder `weights`."""
+    device = pick_device()
+    text = TextEncoder.from_file(weights / "text.safetensors")
+    autoencoder = load_autoencoder(weights / "autoencoder.safetensors", device, torch.float32)
+    return Preview(autoencoder=autoencoder, text=text.encode([*PROMPTS, ""]))

@@ -1,0 +1,197 @@
+"""`prima train`: the laboratory's trainings, each resumable, in the order of `recipes/vignette.sh`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json
+from allaprima.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from allaprima.lab.training.loop import Task
+
+app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's parts.")
+
+Run = Annotated[Path, typer.Argument(help="Folder of the training: checkpoint, log and samples.")]
+Stores = Annotated[list[Path], typer.Option("--store", help="Scene store; several may be given.")]
+Steps = Annotated[int, typer.Option(min=1, help="Updates in all, those before a resume counted in.")]
+Batch = Annotated[int, typer.Option(min=1, help="Samples per update.")]
+Rate = Annotated[float, typer.Option(min=0.0, help="Learning rate after warm-up.")]
+Decay = Annotated[int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")]
+SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
+SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
+Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
+
+
+@app.command()
+def scenes(
+    folder: Annotated[Path, typer.Argument(help="Where the store goes.")],
+    count: Annotated[int, typer.Option(min=1, help="Pictures.")] = 40_000,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first scene.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+    json_: JsonFlag = False,
+) -> None:
+    """Render training pictures into a store."""
+    from allaprima.lab.training.scenes import StoreConfig, build_store
+
+    store = build_store(folder, StoreConfig(count=count, first_seed=first_seed), processes=processes)
+    _report({"store": str(folder), **asdict(store.config)}, json_)
+
+
+@app.command()
+def autoencoder(
+    run: Run,
+    store: Stores,
+    steps: Steps = 2600,
+    batch: Batch = 12,
+    rate: Rate = 8e-4,
+    decay: Decay = 1000,
+    crop: Annotated[int, typer.Option(min=32, max=256, help="Side of the crops in pixels.")] = 128,
+    decoder_only: Annotated[bool, typer.Option(help="Keep the latents: train the decoder alone.")] = False,
+    save_every: SaveEvery = 100,
+    sample_every: SampleEvery = 300,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Train the autoencoder on crops of stored scenes."""
+    import torch
+
+    from allaprima.lab.training.autoencoder import ReconstructionTask
+    from allaprima.lab.training.scenes import SceneStore
+    from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
+
+    if crop % STRIDE:
+        raise UserError(f"got --crop {crop}; expected a multiple of {STRIDE}")
+    _prepare(seed, threads)
+    model = Autoencoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.encoder.requires_grad_(not decoder_only)
+    task = ReconstructionTask(stores=tuple(SceneStore.open(one) for one in store), crop=crop)
+    _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
+           save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998)  # fmt: skip
+
+
+@app.command()
+def latents(
+    folder: Annotated[Path, typer.Argument(help="Where the cache goes.")],
+    store: Annotated[Path, typer.Option(help="Scene store to encode.")],
+    weights: Annotated[Path | None, typer.Option(help="Folder of autoencoder and text weights.")] = None,
+    threads: Threads = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Encode a store's pictures and captions once, for the denoiser to train on."""
+    import torch
+
+    from allaprima.lab.training.latents import build_latents
+    from allaprima.lab.training.scenes import SceneStore
+    from allaprima.paint.bases.vignette.base import weights_folder
+    from allaprima.paint.bases.vignette.text import TextEncoder
+    from allaprima.paint.bases.vignette.weights import load_autoencoder
+    from allaprima.paint.precision import pick_device
+
+    _prepare(0, threads)
+    weights = weights or weights_folder()
+    device = pick_device()
+    model = load_autoencoder(weights / "autoencoder.safetensors", device, torch.float32)
+    text = TextEncoder.from_file(weights / "text.safetensors").to(device)
+    opened = SceneStore.open(store)
+    build_latents(folder, opened, model, text)
+    _report({"cache": str(folder), "scenes": len(opened.images)}, json_)
+
+
+@app.command()
+def denoiser(
+    run: Run,
+    cache: Annotated[list[Path], typer.Option("--cache", help="Latent cache; several may be given.")],
+    steps: Steps = 4000,
+    batch: Batch = 32,
+    rate: Rate = 1e-3,
+    decay: Decay = 0,
+    subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0,
+    time_mean: Annotated[float, typer.Option(help="Mean of the logit of the time; more is noisier.")] = 0.5,
+    weights: Annotated[Path | None, typer.Option(help="Autoencoder and text weights, for samples.")] = None,
+    compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the blocks first.")] = False,
+    save_every: SaveEvery = 200,
+    sample_every: SampleEvery = 500,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Train the denoiser by flow matching on cached latents."""
+    from allaprima.lab.training.denoiser import FlowTask, preview_of
+    from allaprima.lab.training.latents import LatentCache
+    from allaprima.paint.bases.vignette.base import weights_folder
+    from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+
+    _prepare(seed, threads)
+    caches = tuple(LatentCache.open(one) for one in cache)
+    model = Denoiser(DenoiserConfig(latent_channels=caches[0].latents.shape[1]))
+    model.begin()
+    if compile_blocks:
+        for block in model.transformer.transformer_blocks:
+            block.compile()
+    task = FlowTask(
+        caches=caches,
+        subject_weight=subject_weight,
+        time_mean=time_mean,
+        seed=seed,
+        preview=preview_of(weights or weights_folder()) if sample_every else None,
+    )
+    _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
+           save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01)  # fmt: skip
+
+
+@app.command()
+def release(
+    run: Run,
+    kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
+    store: Annotated[
+        Path | None, typer.Option(help="Scene store that measures an autoencoder's latents.")
+    ] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Write a training's averaged weights as the file that ships."""
+    from allaprima.lab.training.release import averaged, measure_latents
+    from allaprima.lab.training.release import release as write
+    from allaprima.lab.training.scenes import SceneStore
+    from allaprima.paint.bases.vignette.autoencoder import Autoencoder
+    from allaprima.paint.bases.vignette.denoiser import Denoiser
+
+    if kind not in {"autoencoder", "denoiser"}:
+        raise UserError(f"got {kind!r}; expected autoencoder or denoiser")
+    model: Autoencoder | Denoiser = Autoencoder() if kind == "autoencoder" else Denoiser()
+    step = averaged(run, model)
+    if isinstance(model, Autoencoder) and store is not None:
+        measure_latents(model, SceneStore.open(store))
+    write(model, output, run, step)
+    _report({"path": str(output), "steps": step}, json_)
+
+
+def _prepare(seed: int, threads: int) -> None:
+    import torch
+
+    torch.manual_seed(seed)
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _train(model: nn.Module, task: Task, json_: bool, **settings: Any) -> None:
+    from allaprima.lab.training.loop import LoopConfig, train
+
+    config = LoopConfig(**settings)
+    train(model, task, config)
+    _report({"run": str(config.folder), "steps": config.steps}, json_)
+
+
+def _report(facts: dict[str, Any], json_: bool) -> None:
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    if json_:
+        print_json(facts)

@@ -1,0 +1,49 @@
+"""From a training's checkpoint to the weight file that ships."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from allaprima.lab.training.autoencoder import to_pixels
+from allaprima.lab.training.checkpoint import of_prefix, read_tensors, write_tensors
+from allaprima.lab.training.scenes import SceneStore
+from allaprima.paint.bases.vignette.autoencoder import Autoencoder
+from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.weights import stored
+
+
+def averaged(run: Path, model: nn.Module) -> int:
+    """Load the averaged weights of a training's folder into `model`; return the updates behind them.
+
+    Raises:
+        WeightsError: the folder has no whole checkpoint.
+    """
+    tensors, metadata = read_tensors(run / "checkpoint.safetensors")
+    model.load_state_dict(of_prefix("average", tensors))
+    model.eval().requires_grad_(False)
+    return int(metadata["step"])
+
+
+@torch.no_grad()
+def measure_latents(model: Autoencoder, store: SceneStore, *, pictures: int = 1024, batch: int = 16) -> None:
+    """Set the autoencoder's whitening from the raw latents of a store's first pictures."""
+    model.whiten.mean.zero_()
+    model.whiten.deviation.fill_(1.0)
+    starts = range(0, min(pictures, len(store.images)), batch)
+    batches = (to_pixels(store.images[start : start + batch]) for start in starts)
+    parts: list[Tensor] = [model.encode(pixels.to(model.device)).cpu() for pixels in batches]
+    latents = torch.cat(parts)
+    model.whiten.mean.copy_(latents.mean((0, 2, 3)))
+    model.whiten.deviation.copy_(latents.std((0, 2, 3)))
+
+
+def release(model: Autoencoder | Denoiser, path: Path, run: Path, step: int) -> None:
+    """Write `model` to `path` in the precision that ships, with how it was trained in the metadata."""
+    tensors, metadata = stored(model)
+    config = json.loads((run / "config.json").read_text())
+    trained = {"steps": step, "batch_size": config["batch_size"], "learning_rate": config["learning_rate"]}
+    write_tensors(path, tensors, {**metadata, "trained": trained})
