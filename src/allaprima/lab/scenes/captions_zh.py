@@ -13,8 +13,8 @@ from allaprima.lab.scenes.wording import air, names, pick_name, wording
 
 _SIDES: Final[dict[int, tuple[str, ...]]] = {
     2: (
-        "左边是{0}，右边是{1}", "左边{0}，右边{1}", "{0}在左边，{1}在右边", "{0}在{1}的左边", "{1}在{0}的右边",
-        "从左到右是{0}和{1}", "左边有{0}，右边有{1}",
+        "左边是{0}，右边是{1}", "左边{0}，右边{1}", "{0}在左边，{1}在右边", "{0}在{1}的左边",
+        "{1}在{0}的右边", "从左到右是{0}和{1}", "左边有{0}，右边有{1}",
     ),
     3: (
         "左边是{0}，中间是{1}，右边是{2}", "从左到右是{0}、{1}和{2}", "{0}在左边，{1}在中间，{2}在右边",
@@ -75,9 +75,8 @@ def _there_is(telling: Telling, rng: random.Random) -> str:
         return _flow(telling, rng)
     before = air(telling.told - {"weather"}, telling.scene, "zh", "when", rng)
     after = air(telling.told - {"hour"}, telling.scene, "zh", "clause", rng)
-    lead = rng.choice(("", "，")).join(
-        [*before, f"{place}{rng.choice(('有', '有', '站着', '是'))}{_who(telling, rng)}"]
-    )
+    there = f"{place}{rng.choice(('有', '有', '是'))}{_who(telling, rng)}"
+    lead = rng.choice(("", "，")).join([*before, there])
     return "，".join([lead, *after])
 
 
@@ -130,13 +129,12 @@ def _who(telling: Telling, rng: random.Random, *, number: bool = True) -> str:
 def _noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, number: bool = True) -> str:
     """One subject with its number, size, accessory or looks: `三只戴着皇冠的猫`."""
     words = wording("zh")
-    dress = [rng.choice(words.accessories[subject.accessory]["phrase"])] if _dressed(telling, subject) else []
+    dress = _dress(telling, subject, "phrase", rng)
     if subject.person is not None:
         return _person(telling, subject, subject.person, dress, rng, number=number)
     info = SUBJECTS[subject.kind]
     noun = pick_name(names(subject, telling.scene.style, "zh"), rng)[0]
-    if "size" in telling.told:
-        noun = rng.choice(words.sizes[subject.size]) + noun
+    noun = _size(telling, subject, rng) + noun
     return (
         _number(telling, subject, info.measure, rng, number=number)
         + "".join(f"{part}的" for part in dress)
@@ -160,10 +158,10 @@ def _person(
     """`一个留着红色长发、戴着圆框眼镜的微笑的人`."""
     words = wording("zh").person
     looks = _looks(telling, subject, person, rng)
-    adjective = ""
+    adjective = _size(telling, subject, rng)
     if "expression" in looks and rng.random() < 0.5:
         del looks["expression"]
-        adjective = rng.choice(words[person.expression])
+        adjective += rng.choice(words[person.expression])
     parts = [*looks.values(), *dress]
     noun = ("一个" if number else "") + "{}" + adjective + rng.choice(words["noun"])
     if parts and rng.random() < 0.2:
@@ -188,7 +186,7 @@ def _tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
     if len(telling.subjects) > 1 or subject.count > 1:
         return [_noun_phrase(telling, subject, rng, number=rng.random() < 0.3)]
     words = wording("zh")
-    dress = [rng.choice(words.accessories[subject.accessory]["bare"])] if _dressed(telling, subject) else []
+    dress = _dress(telling, subject, "bare", rng)
     if subject.person is not None:
         return [
             rng.choice(words.person["bare"]),
@@ -200,8 +198,16 @@ def _tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
     return [_noun_phrase(telling.without("accessory"), subject, rng, number=rng.random() < 0.2), *dress]
 
 
-def _dressed(telling: Telling, subject: Subject) -> bool:
-    return subject.accessory is not None and "accessory" in telling.told
+def _size(telling: Telling, subject: Subject, rng: random.Random) -> str:
+    """`很小的`, or nothing."""
+    return rng.choice(wording("zh").sizes[subject.size]) if "size" in telling.told else ""
+
+
+def _dress(telling: Telling, subject: Subject, form: str, rng: random.Random) -> list[str]:
+    """The accessory in words, if there is one and it is told."""
+    if subject.accessory is None or "accessory" not in telling.told:
+        return []
+    return [rng.choice(wording("zh").accessories[subject.accessory][form])]
 
 
 def _typed(text: str, rng: random.Random) -> str:

@@ -18,12 +18,14 @@ _HEAD = re.compile(r"\ba (?=(?:person|human|character)$)")
 _SIDES: Final[dict[int, tuple[str, ...]]] = {
     2: (
         "{0} on the left and {1} on the right", "{0} on the left, {1} on the right", "{0} to the left of {1}",
-        "{1} on the right and {0} on the left", "{1} to the right of {0}", "on the left {0}, on the right {1}",
-        "from left to right {0} and {1}", "{0} left of {1}", "{1} right of {0}",
+        "{1} on the right and {0} on the left", "{1} to the right of {0}", "{0} left of {1}",
+        "{1} right of {0}", "on the left {0}, on the right {1}",
+        "from left to right {0} and {1}",
     ),
     3: (
         "{0} on the left, {1} in the middle and {2} on the right", "from left to right {0}, {1} and {2}",
-        "{1} between {0} on the left and {2} on the right", "on the left {0}, in the middle {1}, on the right {2}",
+        "{1} between {0} on the left and {2} on the right",
+        "on the left {0}, in the middle {1}, on the right {2}",
     ),
 }  # fmt: skip
 _TOGETHER: Final[dict[int, tuple[str, ...]]] = {
@@ -85,7 +87,7 @@ def noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, artic
         plural = pick_name(options, rng)[1]
         numbers = wording("en").counts[str(subject.count) if "count" in telling.told else "some"]
         return " ".join(word for word in (rng.choice(numbers), plural, dress) if word)
-    size = rng.choice(wording("en").sizes[subject.size]) if "size" in telling.told else ""
+    size = _size(telling, subject, rng)
     if size:
         options = [pair for pair in options if pair[1]]
     name, plural = pick_name(options, rng)
@@ -104,13 +106,18 @@ def tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
         phrases = _looks(telling, subject, subject.person, rng)
         items = [without_article(phrase) for phrase in phrases.values()]
         rng.shuffle(items)
-        items.insert(0, rng.choice(wording("en").person["bare"]))
+        items.insert(0, f"{_size(telling, subject, rng)} {rng.choice(wording('en').person['bare'])}".strip())
     elif worn and rng.random() < 0.5:
         return [noun_phrase(telling, subject, rng, article=False)]
     else:
         bare = telling.without("accessory")
         items = [noun_phrase(bare, subject, rng, article=False)]
     return [*items, rng.choice(wording("en").accessories[worn]["bare"])] if worn else items
+
+
+def _size(telling: Telling, subject: Subject, rng: random.Random) -> str:
+    """`tiny`, or nothing."""
+    return rng.choice(wording("en").sizes[subject.size]) if "size" in telling.told else ""
 
 
 def _worn(telling: Telling, subject: Subject) -> str | None:
@@ -143,8 +150,10 @@ def _looks(telling: Telling, subject: Subject, person: Person, rng: random.Rando
 def _person(telling: Telling, subject: Subject, person: Person, dress: str, rng: random.Random) -> str:
     """`a smiling person with red hair and a beard wearing glasses and a blue sweater`."""
     looks = _looks(telling, subject, person, rng)
-    noun = rng.choice(wording("en").person["noun"])
-    before = _adjectives(looks, person, rng) if _HEAD.search(noun) else []
+    nouns = wording("en").person["noun"]
+    size = _size(telling, subject, rng)
+    noun = nouns[0] if size else rng.choice(nouns)
+    before = ([size] if size else []) + (_adjectives(looks, person, rng) if _HEAD.search(noun) else [])
     expression = looks.pop("expression", "")
     wears = [looks.pop(part) for part in ("glasses", "clothes") if part in looks]
     if dress.startswith("wearing "):

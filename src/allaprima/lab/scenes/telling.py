@@ -9,7 +9,7 @@ from typing import Final
 from allaprima.lab.scenes.draw import WITHOUT_WEATHER
 from allaprima.lab.scenes.spec import Person, Scene, Subject
 
-TOLD_SHARES: Final = {
+TOLD_SHARES: Final[dict[str, float]] = {
     "place": 0.90,
     "hour": 0.75,
     "weather": 0.85,
@@ -27,11 +27,11 @@ NUMBER_SHARE: Final = 0.92
 ALL_SUBJECTS_SHARE: Final = 0.95
 ONLY_SUBJECTS_SHARE: Final = 0.07
 """How often a caption is the subjects and nothing about where and when, as when one starts typing."""
-PERSON_PART_SHARES: Final = {
+PERSON_PART_SHARES: Final[dict[str, float]] = {
     "hair": 0.55, "beard": 0.65, "glasses": 0.75, "clothes": 0.50, "expression": 0.50, "skin": 0.15,
     "eyes": 0.04, "brows": 0.03, "nose": 0.03, "ears": 0.02,
 }  # fmt: skip
-FULL_PERSON_PARTS: Final = ("skin", "hair", "beard", "glasses", "clothes", "expression")
+FULL_PERSON_PARTS: Final[tuple[str, ...]] = ("skin", "hair", "beard", "glasses", "clothes", "expression")
 """What a full description tells of a person; finer parts are hardly seen at the size of a scene."""
 
 

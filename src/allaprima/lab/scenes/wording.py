@@ -25,10 +25,11 @@ Ways = dict[str, tuple[str, ...]]
 class Wording:
     """All wordings of one language.
 
-    places: place -> `where` ("on a rooftop") and `noun` ("a rooftop"); in Chinese `at` (屋顶上) and `bare` (屋顶).
+    places: place -> `where` ("on a rooftop") and `noun` ("a rooftop"); in Chinese `at` and `bare`.
     hours, weather: name -> `when` ("at sunset"), `bare` ("sunset"), `clause` ("the sun is setting"), and for
         the weather `adjective` ("rainy"). `sunny` is said of clear days alone and has the same three.
-    accessories: name -> `one` and `many` ("wearing a crown", "wearing crowns") and `bare`; in Chinese `phrase`.
+    accessories: name -> `one` and `many` ("wearing a crown", "wearing crowns") and `bare`;
+        in Chinese `phrase`.
     sizes: small and large -> adjectives. counts: "2", "3", "4" and "some" -> number words.
     colors: words that name a colour, which only the full-colour icon sets are sure to keep.
     wrappers, tails: what people put before ("a picture of") and after ("illustration") and that says nothing.
