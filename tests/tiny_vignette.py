@@ -1,0 +1,74 @@
+"""A Vignette of the real classes and the real file layout, too small to have learned anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.bases.vignette.text import TextConfig, TextEncoder
+from allaprima.paint.bases.vignette.text_format import pack_state
+from allaprima.paint.bases.vignette.weights import stored
+
+WIDTH = 32
+CHANNELS = 4
+
+
+def write_tiny_vignette(folder: Path, *, broken: bool = False) -> Path:
+    """Write the three files into `folder` and return it; a broken one computes infinities."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _write_text(folder / "text.safetensors")
+        _write_autoencoder(folder / "autoencoder.safetensors")
+        _write_denoiser(folder / "denoiser.safetensors", broken=broken)
+    return folder
+
+
+def _write_text(path: Path) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz猫"
+    vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    config = TextConfig(pieces=len(vocabulary), layers=1, width=WIDTH, heads=2, hidden=WIDTH)
+    encoder = TextEncoder(config, tokenizer)
+    nibbles = torch.randint(0, 256, (config.pieces, WIDTH // 32, 16), dtype=torch.uint8)
+    tensors = pack_state(encoder.state_dict(), nibbles, torch.full((config.pieces, WIDTH // 32), 0.2).half())
+    tensors["tokenizer"] = torch.frombuffer(bytearray(tokenizer.to_str().encode()), dtype=torch.uint8)
+    save_file(tensors, path, {"kind": "text", "config": json.dumps(asdict(config))})
+
+
+def _write_autoencoder(path: Path) -> None:
+    config = AutoencoderConfig(
+        latent_channels=CHANNELS,
+        encoder_widths=(8, 8, 8),
+        encoder_depths=(1, 1, 1),
+        decoder_widths=(8, 8, 8),
+        decoder_depths=(1, 1, 1),
+    )
+    _save(Autoencoder(config), path)
+
+
+def _write_denoiser(path: Path, *, broken: bool) -> None:
+    config = DenoiserConfig(
+        latent_channels=CHANNELS, layers=1, heads=2, head_width=16, text_width=WIDTH, rope_axes=(4, 6, 6)
+    )
+    denoiser = Denoiser(config)
+    if broken:
+        torch.nn.init.constant_(denoiser.transformer.proj_out.bias, torch.inf)
+    _save(denoiser, path)
+
+
+def _save(model: Autoencoder | Denoiser, path: Path) -> None:
+    tensors, metadata = stored(model)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
