@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from allaprima.core.errors import AssetError
 from allaprima.lab.scenes.accessories import ICONS
@@ -29,6 +28,9 @@ PACKAGES: dict[Style, tuple[str, str]] = {
     "noto": ("noto", "1.2.9"),
 }
 
+
+GAP = 11
+"""Gaps in a line drawing's outline up to this many pixels count as closed."""
 
 
 def wanted_icons() -> dict[str, str]:
@@ -71,11 +73,14 @@ def build_sprites(
 def fill_outline(picture: Image.Image) -> Image.Image:
     """A line drawing with white inside its outer line, so that it covers what is behind it."""
     alpha = picture.getchannel("A")
-    padded = Image.new("L", (picture.width + 2, picture.height + 2))
-    padded.paste(alpha.point([0] * 128 + [255] * 128), (1, 1))
+    margin = GAP + 1
+    padded = Image.new("L", (picture.width + 2 * margin, picture.height + 2 * margin))
+    padded.paste(alpha.point([0] * 128 + [255] * 128), (margin, margin))
+    padded = padded.filter(ImageFilter.MaxFilter(GAP))  # lines that nearly meet close
     ImageDraw.floodfill(padded, (0, 0), 128)
-    inside = np.asarray(padded)[1:-1, 1:-1] != 128
-    body = Image.fromarray(np.where(inside, np.uint8(255), np.asarray(alpha)))
+    padded = padded.point([255] * 128 + [0] + [255] * 127).filter(ImageFilter.MinFilter(GAP))
+    inside = padded.crop((margin, margin, margin + picture.width, margin + picture.height))
+    body = ImageChops.lighter(inside, alpha)
     paper = Image.new("RGBA", picture.size, (255, 255, 255, 255))
     paper.alpha_composite(picture)
     paper.putalpha(body)

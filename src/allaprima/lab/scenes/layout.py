@@ -11,7 +11,7 @@ _ALONE: dict[Size, tuple[float, float]] = {"small": (0.25, 0.3), "medium": (0.54
 _SHRINK: dict[Size, float] = {"small": 0.72, "medium": 1.0, "large": 1.12}
 _AMONG: dict[int, tuple[float, float]] = {2: (0.42, 0.48), 3: (0.31, 0.36)}
 _MIDDLES: dict[int, dict[Side, float]] = {
-    2: {"left": 0.27, "middle": 0.5, "right": 0.73},
+    2: {"left": 0.28, "middle": 0.5, "right": 0.72},
     3: {"left": 0.19, "middle": 0.5, "right": 0.81},
 }
 EDGE = 0.02
@@ -82,7 +82,7 @@ def _group(
     rows = -(-count // columns)
     width = cell / columns
     tall = min(height, width * 1.05, 0.8 if rows == 1 else 0.39)
-    foot = _foot(subject, tall, rng)
+    foot = _foot(subject, tall, rng) if rows == 1 else 0.95
     spots = []
     for place in range(count):
         row, column = divmod(place, columns)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from allaprima.lab.scenes import places_town, places_wild
 from allaprima.lab.scenes.canvas import Canvas
-from allaprima.lab.scenes.light import Light
-from allaprima.lab.scenes.spec import Place, Style
+from allaprima.lab.scenes.light import Color, Light
+from allaprima.lab.scenes.spec import Hour, Place, Style
 from allaprima.lab.scenes.sprites import SpriteCache
 
 PLACES: dict[Place, Callable[[Canvas], None]] = {
@@ -48,4 +48,27 @@ def paint_place(
     """The background of a place in a light, RGB, size x size."""
     canvas = Canvas(size, light, rng, sprites, style)
     PLACES[place](canvas)
-    return canvas.finish()
+    return ink_wash(canvas.finish(), light) if style == "line" else canvas.finish()
+
+
+_PAPERS: dict[Hour, tuple[Color, Color]] = {
+    # what black and white become: the wash of an hour
+    "day": ((134, 160, 186), (255, 255, 252)),
+    "dawn": ((186, 140, 178), (255, 244, 240)),
+    "sunset": ((204, 124, 84), (255, 240, 206)),
+    "night": ((44, 56, 110), (208, 218, 248)),
+}
+
+
+def ink_wash(picture: Image.Image, light: Light) -> Image.Image:
+    """The picture as a pale wash of one colour with ink along its edges, for line drawings to stand on."""
+    grey = ImageOps.autocontrast(ImageOps.grayscale(picture))
+    dark, bright = _PAPERS[light.hour]
+    wash = ImageOps.colorize(grey, dark, bright)
+    # A blurred difference, not a derivative: soft gradients of the sky leave no line.
+    edges = ImageChops.difference(grey, grey.filter(ImageFilter.GaussianBlur(1.2))).point(_INK)
+    wash.paste((40, 40, 56), (0, 0), edges)
+    return wash
+
+
+_INK = [min(200, max(0, value - 7) * 9) for value in range(256)]

@@ -24,7 +24,7 @@ from allaprima.lab.scenes.figures import figure
 from allaprima.lab.scenes.layout import LATTICE, Spot, lay_out
 from allaprima.lab.scenes.light import Light, apply_picture, light_of
 from allaprima.lab.scenes.places import paint_place
-from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.scenes.spec import Scene, Style
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.lab.scenes.weather import fall_over, veil_behind
 
@@ -80,23 +80,25 @@ def _stand(
     lowest = -(-(size - picture.height) // cell) if subject.person else (size - picture.height) // cell
     top = min(max(0, top), lowest * cell) if subject.person is None else lowest * cell
     if subject.person is None:
-        _shadow(image, left, top, picture)
-    lit = _rim(apply_picture(light.subject, picture), light)
+        _shadow(image, left, top, picture, soft=scene.style not in _FLAT)
+    lit = apply_picture(light.subject, picture)
+    if scene.style not in _FLAT:
+        lit = _rim(lit, light)
     image.paste(lit, (left, top), lit)
     alpha = picture.getchannel("A")
     for index, mask in enumerate(masks):
         mask.paste(255 if index == spot.subject else 0, (left, top), alpha)
 
 
-def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image) -> None:
-    """A soft pool of dark below what stands on the ground, as wide as its foot."""
+def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image, *, soft: bool) -> None:
+    """A pool of dark below what stands on the ground, as wide as its foot."""
     alpha = picture.getchannel("A")
     strip = alpha.crop((0, round(picture.height * 0.86), picture.width, picture.height)).point(_SOLID)
     box = strip.getbbox()
     if box is None:
         return
     middle, width = left + (box[0] + box[2]) / 2, max(box[2] - box[0], picture.width * 0.35) * 1.3
-    pool = _pool().resize((round(width), max(4, round(width * 0.2))), Image.Resampling.BILINEAR)
+    pool = _pool(soft).resize((round(width), max(4, round(width * 0.2))), Image.Resampling.BILINEAR)
     foot = top + picture.height - pool.height * 0.52
     image.paste((14, 16, 44), (round(middle - width / 2), round(foot)), pool)
 
@@ -113,11 +115,13 @@ def _rim(picture: Image.Image, light: Light) -> Image.Image:
     return lit
 
 
-@lru_cache(maxsize=1)
-def _pool() -> Image.Image:
-    """A round mask, dark in the middle, that the shadow is scaled from."""
+@lru_cache(maxsize=2)
+def _pool(soft: bool) -> Image.Image:
+    """A round mask, dark in the middle, that the shadow is scaled from; in flat art it has an edge."""
     axis = np.linspace(-1, 1, 96)
     distance = np.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2)
+    if not soft:
+        return Image.fromarray(np.where(distance < 0.86, np.uint8(70), np.uint8(0)))
     return Image.fromarray((150 * np.clip(1.25 - 1.25 * distance, 0, 1) ** 1.2).clip(0, 150).astype(np.uint8))
 
 
@@ -127,6 +131,8 @@ def _scaled(share: float) -> list[int]:
     return [round(value * share) for value in range(256)]
 
 
+_FLAT: frozenset[Style] = frozenset({"flat", "line"})
+"""Styles without gradients: no soft shadow, no rim of light."""
 _SOLID = [0] * 128 + [255] * 128
 
 
