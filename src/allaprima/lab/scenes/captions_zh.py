@@ -128,16 +128,16 @@ def _who(telling: Telling, rng: random.Random, *, number: bool = True) -> str:
 
 def _noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, number: bool = True) -> str:
     """One subject with its number, size, accessory or looks: `三只戴着皇冠的猫`."""
-    words = wording("zh")
     dress = _dress(telling, subject, "phrase", rng)
     if subject.person is not None:
         return _person(telling, subject, subject.person, dress, rng, number=number)
     info = SUBJECTS[subject.kind]
     noun = pick_name(names(subject, telling.scene.style, "zh"), rng)[0]
-    noun = _size(telling, subject, rng) + noun
+    clothed = "".join(f"{part}的" for part in dress)
     return (
         _number(telling, subject, info.measure, rng, number=number)
-        + "".join(f"{part}的" for part in dress)
+        + clothed
+        + _size(telling, subject, rng)
         + noun
     )
 
@@ -163,10 +163,8 @@ def _person(
         del looks["expression"]
         adjective += rng.choice(words[person.expression])
     parts = [*looks.values(), *dress]
-    noun = ("一个" if number else "") + "{}" + adjective + rng.choice(words["noun"])
-    if parts and rng.random() < 0.2:
-        return "，".join([noun.format(""), *parts])
-    return noun.format("、".join(parts) + "的" if parts else "")
+    clause = "、".join(parts) + "的" if parts else ""
+    return ("一个" if number else "") + clause + adjective + rng.choice(words["noun"])
 
 
 def _looks(telling: Telling, subject: Subject, person: Person, rng: random.Random) -> dict[str, str]:
@@ -185,14 +183,10 @@ def _tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
     """One subject as items of a list of words: `猫`, `皇冠`."""
     if len(telling.subjects) > 1 or subject.count > 1:
         return [_noun_phrase(telling, subject, rng, number=rng.random() < 0.3)]
-    words = wording("zh")
     dress = _dress(telling, subject, "bare", rng)
     if subject.person is not None:
-        return [
-            rng.choice(words.person["bare"]),
-            *_looks(telling, subject, subject.person, rng).values(),
-            *dress,
-        ]
+        noun = _size(telling, subject, rng) + rng.choice(wording("zh").person["bare"])
+        return [noun, *_looks(telling, subject, subject.person, rng).values(), *dress]
     if dress and rng.random() < 0.5:
         return [_noun_phrase(telling, subject, rng, number=False)]
     return [_noun_phrase(telling.without("accessory"), subject, rng, number=rng.random() < 0.2), *dress]

@@ -14,6 +14,7 @@ from allaprima.lab.scenes.wording import names, pick_name, wording
 
 _AN = re.compile(r"[aio]|e(?!u)|u(?!ni|fo)", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) ")
+_A_VOWEL = re.compile(r"^a (?=[aeiou])")
 _HEAD = re.compile(r"\ba (?=(?:person|human|character)$)")
 _SIDES: Final[dict[int, tuple[str, ...]]] = {
     2: (
@@ -143,7 +144,7 @@ def _looks(telling: Telling, subject: Subject, person: Person, rng: random.Rando
         hairless = part == "hair" and person.identity.hair in {"bald", "turban"}
         stubble = part == "beard" and person.identity.beard == "stubble"
         if part in looks and not hairless and not stubble and rng.random() < 0.4:
-            looks[part] = rng.choice(general[part]).format(**color)
+            looks[part] = _A_VOWEL.sub("an ", rng.choice(general[part]).format(**color))
     return looks
 
 
