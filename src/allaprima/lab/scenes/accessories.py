@@ -99,7 +99,13 @@ class _Fit:
 
 
 def wear(
-    picture: Image.Image, head: HeadAnchor, accessory: Accessory, sprites: SpriteCache, style: Style, *, bust: bool
+    picture: Image.Image,
+    head: HeadAnchor,
+    accessory: Accessory,
+    sprites: SpriteCache,
+    style: Style,
+    *,
+    bust: bool,
 ) -> Image.Image:
     """The picture with the accessory on its head: a new RGBA picture, trimmed, that may be larger.
 

@@ -98,7 +98,9 @@ def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
 
     def svg(name: str) -> str:
-        found = data["icons"].get(name) or data["icons"].get(data.get("aliases", {}).get(name, {}).get("parent"))
+        found = data["icons"].get(name) or data["icons"].get(
+            data.get("aliases", {}).get(name, {}).get("parent")
+        )
         if found is None:
             raise AssetError(f"@iconify-json/{package} has no icon {name!r}; expected version {version}")
         width, height = found.get("width", data["width"]), found.get("height", data["height"])
@@ -110,8 +112,8 @@ def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
     return svg
 
 
-def install_packages(cache_dir: Path) -> Path:
-    """Install the pinned icon packages with npm below the cache folder; returns `node_modules`.
+def install_packages(cache_dir: Path, styles: Iterable[Style] = tuple(PACKAGES)) -> Path:
+    """Install the styles' pinned icon packages with npm below the cache folder; returns `node_modules`.
 
     Raises:
         AssetError: npm is not there, or it failed.
@@ -123,7 +125,7 @@ def install_packages(cache_dir: Path) -> Path:
         )
     folder = cache_dir / "npm"
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"@iconify-json/{package}@{version}" for package, version in PACKAGES.values()]
+    names = [f"@iconify-json/{package}@{version}" for package, version in map(PACKAGES.__getitem__, styles)]
     done = subprocess.run(
         [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *names],
         capture_output=True, text=True, check=False,

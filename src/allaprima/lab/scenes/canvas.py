@@ -29,7 +29,9 @@ SNOW: Color = (240, 246, 252)
 class Canvas:
     """A picture in the making."""
 
-    def __init__(self, size: int, light: Light, rng: random.Random, sprites: SpriteCache, style: Style) -> None:
+    def __init__(
+        self, size: int, light: Light, rng: random.Random, sprites: SpriteCache, style: Style
+    ) -> None:
         self.size = size
         self.light = light
         self.rng = rng
@@ -79,7 +81,9 @@ class Canvas:
         """A line through points; the width is a fraction of the side."""
         self.pen.line(self._points(points), fill=color, width=max(1, round(width * self.side)), joint="curve")
 
-    def gradient(self, y0: float, y1: float, colors: Sequence[Color], *, x0: float = 0.0, x1: float = 1.0) -> None:
+    def gradient(
+        self, y0: float, y1: float, colors: Sequence[Color], *, x0: float = 0.0, x1: float = 1.0
+    ) -> None:
         """A box filled from top to bottom with colours at equal distances."""
         top, bottom = round(y0 * self.side), round(y1 * self.side)
         left, right = round(x0 * self.side), round(x1 * self.side)
@@ -145,7 +149,8 @@ class Canvas:
         for step in range(steps + 1):
             x = step / steps
             lift = sum(
-                math.sin(phase + math.tau * wave * x) / (1 + index) for index, (phase, wave) in enumerate(phases)
+                math.sin(phase + math.tau * wave * x) / (1 + index)
+                for index, (phase, wave) in enumerate(phases)
             )
             points.append((x, y - swing * lift / 1.8))
         return [*points, (1.0, 1.01), (0.0, 1.01)]

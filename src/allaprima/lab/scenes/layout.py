@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 
 from allaprima.lab.scenes.spec import Scene, Side, Size, Subject
 
-_ALONE: dict[Size, tuple[float, float]] = {"small": (0.25, 0.3), "medium": (0.54, 0.68), "large": (0.75, 0.84)}
+_ALONE: dict[Size, tuple[float, float]] = {
+    "small": (0.25, 0.3),
+    "medium": (0.54, 0.68),
+    "large": (0.75, 0.84),
+}
 _SHRINK: dict[Size, float] = {"small": 0.72, "medium": 1.0, "large": 1.12}
 _AMONG: dict[int, tuple[float, float]] = {2: (0.42, 0.48), 3: (0.31, 0.36)}
 _MIDDLES: dict[int, dict[Side, float]] = {
@@ -90,7 +94,9 @@ def _group(
         x = middle + (column - (in_row - 1) / 2) * width + rng.uniform(-0.02, 0.02) * width
         above = (rows - 1 - row) * (tall + ROW_GAP)
         spots.append(
-            Spot(subject=index, x=x, foot=foot - above - rng.uniform(0, 0.015), height=tall, width=width * 0.97)
+            Spot(
+                subject=index, x=x, foot=foot - above - rng.uniform(0, 0.015), height=tall, width=width * 0.97
+            )
         )
     return spots
 
@@ -102,9 +108,7 @@ def _foot(subject: Subject, height: float, rng: random.Random) -> float:
     return max(wish, height + EDGE)
 
 
-def _spot(
-    index: int, subject: Subject, rng: random.Random, *, x: float, height: float, width: float
-) -> Spot:
+def _spot(index: int, subject: Subject, rng: random.Random, *, x: float, height: float, width: float) -> Spot:
     return Spot(
         subject=index,
         x=x,

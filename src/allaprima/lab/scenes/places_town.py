@@ -53,7 +53,11 @@ def city(canvas: Canvas) -> None:
     for _ in range(rng.randint(2, 4)):
         canvas.prop("deciduous-tree", rng.random(), base + 0.03, rng.uniform(0.12, 0.17))
     stone = canvas.vary((188, 186, 192), 8)
-    canvas.gradient(base + 0.02, 1, (canvas.shade(mix(stone, (90, 90, 110), 0.2), snow=0.7), canvas.shade(stone, snow=0.75)))
+    canvas.gradient(
+        base + 0.02,
+        1,
+        (canvas.shade(mix(stone, (90, 90, 110), 0.2), snow=0.7), canvas.shade(stone, snow=0.75)),
+    )
     joint = canvas.shade(mix(stone, (60, 60, 90), 0.2), snow=0.5)
     for share in (-0.6, -0.2, 0.2, 0.6, 1.0, 1.4):
         canvas.line([(0.5 + (share - 0.4) * 0.7, base + 0.02), (0.5 + (share - 0.4) * 1.6, 1)], joint, 0.005)
@@ -98,12 +102,18 @@ def street(canvas: Canvas) -> None:
         width = rng.uniform(0.2, 0.3)
         _house(canvas, x, width, kerb, kerb - rng.uniform(0.36, 0.54))
         x += width
-    canvas.gradient(kerb, kerb + 0.07, (canvas.shade((206, 202, 200), snow=0.7), canvas.shade((186, 182, 186), snow=0.7)))
+    canvas.gradient(
+        kerb, kerb + 0.07, (canvas.shade((206, 202, 200), snow=0.7), canvas.shade((186, 182, 186), snow=0.7))
+    )
     canvas.box(0, kerb + 0.07, 1, kerb + 0.085, canvas.shade((150, 150, 160), snow=0.4))
-    canvas.gradient(kerb + 0.085, 1, (canvas.shade((104, 108, 122), snow=0.55), canvas.shade((92, 96, 110), snow=0.55)))
+    canvas.gradient(
+        kerb + 0.085, 1, (canvas.shade((104, 108, 122), snow=0.55), canvas.shade((92, 96, 110), snow=0.55))
+    )
     start = rng.uniform(-0.1, 0.0)
     for index in range(5):
-        canvas.box(start + index * 0.25, 0.93, start + index * 0.25 + 0.13, 0.945, canvas.shade((240, 236, 214)))
+        canvas.box(
+            start + index * 0.25, 0.93, start + index * 0.25 + 0.13, 0.945, canvas.shade((240, 236, 214))
+        )
 
 
 def _house(canvas: Canvas, x: float, width: float, foot: float, top: float) -> None:
@@ -118,7 +128,13 @@ def _house(canvas: Canvas, x: float, width: float, foot: float, top: float) -> N
         for column in range(2):
             left, y = x + width * (0.16 + 0.4 * column), top + 0.05 + 0.13 * row
             glass = _LAMP if lamps and rng.random() < 0.65 else canvas.shade((110, 150, 180))
-            canvas.box(left - 0.007, y - 0.007, left + width * 0.26 + 0.007, y + 0.087, mix(wall, (255, 255, 255), 0.4))
+            canvas.box(
+                left - 0.007,
+                y - 0.007,
+                left + width * 0.26 + 0.007,
+                y + 0.087,
+                mix(wall, (255, 255, 255), 0.4),
+            )
             canvas.box(left, y, left + width * 0.26, y + 0.08, glass)
     door = x + width * 0.36
     canvas.box(door, foot - 0.13, door + width * 0.28, foot, canvas.shade(canvas.vary((120, 84, 76), 16)))
@@ -138,7 +154,9 @@ def farm(canvas: Canvas) -> None:
     furrow = canvas.shade(mix(field, (140, 100, 40), 0.3), snow=0.6)
     for share in range(-3, 14):
         x = share / 10
-        canvas.line([(0.5 + (x - 0.5) * 0.9, horizon + 0.1), (0.5 + (x - 0.5) * 2.6, horizon + 0.3)], furrow, 0.008)
+        canvas.line(
+            [(0.5 + (x - 0.5) * 0.9, horizon + 0.1), (0.5 + (x - 0.5) * 2.6, horizon + 0.3)], furrow, 0.008
+        )
     ground(canvas, horizon + 0.24, 0.012, (138, 190, 84))
     wood = canvas.shade((250, 244, 232), snow=0.3)
     y = horizon + 0.2
@@ -149,20 +167,36 @@ def farm(canvas: Canvas) -> None:
         canvas.box(x - 0.011, y - 0.03, x + 0.011, y + 0.085, wood)
 
 
+_GAMBREL = ((-0.15, 0.19), (-0.1, 0.285), (0.0, 0.34), (0.1, 0.285), (0.15, 0.19))
+
+
 def _barn(canvas: Canvas, x: float, foot: float) -> None:
     red, roof = canvas.shade(canvas.vary((204, 66, 58), 10)), canvas.shade((120, 110, 124), snow=0.85)
     white = canvas.shade((246, 240, 232))
     canvas.box(x - 0.13, foot - 0.2, x + 0.13, foot, red)
-    canvas.shape([(x - 0.13, foot - 0.2), (x - 0.09, foot - 0.28), (x, foot - 0.33), (x + 0.09, foot - 0.28), (x + 0.13, foot - 0.2)], red)
-    canvas.line(
-        [(x - 0.15, foot - 0.19), (x - 0.1, foot - 0.285), (x, foot - 0.34), (x + 0.1, foot - 0.285), (x + 0.15, foot - 0.19)],
-        roof, 0.028,
-    )  # fmt: skip
+    canvas.shape(
+        [
+            (x - 0.13, foot - 0.2),
+            (x - 0.09, foot - 0.28),
+            (x, foot - 0.33),
+            (x + 0.09, foot - 0.28),
+            (x + 0.13, foot - 0.2),
+        ],
+        red,
+    )
+    eaves = [(x + dx, foot - up) for dx, up in _GAMBREL]
+    canvas.line(eaves, roof, 0.028)
     canvas.box(x - 0.06, foot - 0.14, x + 0.06, foot, white)
     canvas.box(x - 0.05, foot - 0.13, x + 0.05, foot, red)
     canvas.line([(x - 0.05, foot - 0.13), (x + 0.05, foot)], white, 0.01)
     canvas.line([(x + 0.05, foot - 0.13), (x - 0.05, foot)], white, 0.01)
-    canvas.box(x - 0.03, foot - 0.26, x + 0.03, foot - 0.205, _LAMP if canvas.light.lamps else canvas.shade((90, 60, 60)))
+    canvas.box(
+        x - 0.03,
+        foot - 0.26,
+        x + 0.03,
+        foot - 0.205,
+        _LAMP if canvas.light.lamps else canvas.shade((90, 60, 60)),
+    )
 
 
 def park(canvas: Canvas) -> None:
@@ -179,7 +213,9 @@ def park(canvas: Canvas) -> None:
     canvas.prop("deciduous-tree", tree, horizon + 0.14, rng.uniform(0.5, 0.6))
     path = canvas.shade(canvas.vary((232, 212, 178), 8), snow=0.75)
     bend = rng.uniform(0.3, 0.7)
-    canvas.shape([(bend - 0.05, horizon + 0.04), (bend + 0.05, horizon + 0.04), (0.85, 1.0), (0.15, 1.0)], path)
+    canvas.shape(
+        [(bend - 0.05, horizon + 0.04), (bend + 0.05, horizon + 0.04), (0.85, 1.0), (0.15, 1.0)], path
+    )
     _lamp_post(canvas, 1 - tree, horizon + 0.12)
     _bench(canvas, tree + (0.13 if side else -0.13), horizon + 0.15)
 
@@ -232,7 +268,13 @@ def room(canvas: Canvas) -> None:
 
 def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
     light = canvas.light
-    canvas.box(x - 0.025, y - 0.025, x + width + 0.025, y + height + 0.025, mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5))
+    canvas.box(
+        x - 0.025,
+        y - 0.025,
+        x + width + 0.025,
+        y + height + 0.025,
+        mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5),
+    )
     canvas.gradient(y, y + height, light.sky, x0=x, x1=x + width)
     orb: Color = (255, 244, 206) if light.hour != "sunset" else (255, 226, 130)
     cx, cy = x + width * 0.3, y + height * (0.7 if light.orb == "low sun" else 0.3)
@@ -244,7 +286,10 @@ def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> 
             canvas.oval(*star, 0.004, 0.004, (255, 255, 255))
     hill = canvas.shade((110, 160, 110), depth=0.25, snow=0.8)
     top = y + height
-    canvas.shape([(x, top), (x, top - 0.06), (x + width * 0.4, top - 0.1), (x + width, top - 0.05), (x + width, top)], hill)
+    canvas.shape(
+        [(x, top), (x, top - 0.06), (x + width * 0.4, top - 0.1), (x + width, top - 0.05), (x + width, top)],
+        hill,
+    )
     bar = mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5)
     canvas.box(x + width / 2 - 0.008, y, x + width / 2 + 0.008, y + height, bar)
     canvas.box(x, y + height / 2 - 0.008, x + width, y + height / 2 + 0.008, bar)
@@ -314,9 +359,13 @@ def _lighthouse(canvas: Canvas, x: float, foot: float) -> None:
     for index in range(4):
         a, b = 0.042 - 0.005 * index, 0.042 - 0.005 * (index + 1)
         y = foot - 0.065 * index
-        canvas.shape([(x - a, y), (x + a, y), (x + b, y - 0.065), (x - b, y - 0.065)], red if index % 2 else white)
+        canvas.shape(
+            [(x - a, y), (x + a, y), (x + b, y - 0.065), (x - b, y - 0.065)], red if index % 2 else white
+        )
     top = foot - 0.26
     if canvas.light.lamps:
         canvas.glow(x, top - 0.02, 0.2, _LAMP, 0.9)
-    canvas.box(x - 0.02, top - 0.04, x + 0.02, top, _LAMP if canvas.light.lamps else canvas.shade((200, 226, 236)))
+    canvas.box(
+        x - 0.02, top - 0.04, x + 0.02, top, _LAMP if canvas.light.lamps else canvas.shade((200, 226, 236))
+    )
     canvas.shape([(x - 0.03, top - 0.04), (x, top - 0.08), (x + 0.03, top - 0.04)], red)

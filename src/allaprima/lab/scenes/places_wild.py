@@ -7,7 +7,9 @@ from allaprima.lab.scenes.light import Color, mix
 from allaprima.lab.scenes.sky import paint_sky, stars
 
 
-def ground(canvas: Canvas, y: float, swing: float, color: Color, *, depth: float = 0.0, snow: float = 0.7) -> None:
+def ground(
+    canvas: Canvas, y: float, swing: float, color: Color, *, depth: float = 0.0, snow: float = 0.7
+) -> None:
     """A rolling ground from `y` to the bottom, lighter at its crest."""
     color = canvas.vary(color, 8)
     crest = canvas.shade(mix(color, (255, 255, 255), 0.12), depth=depth, snow=snow)
@@ -45,7 +47,9 @@ def beach(canvas: Canvas) -> None:
     side = rng.choice((0.1, 0.9))
     canvas.prop("palm-tree", side + rng.uniform(-0.05, 0.05), shore + 0.12, rng.uniform(0.46, 0.6), snow=0.15)
     if rng.random() < 0.5:
-        canvas.prop("palm-tree", 1 - side + rng.uniform(-0.05, 0.05), shore + 0.05, rng.uniform(0.3, 0.4), snow=0.15)
+        canvas.prop(
+            "palm-tree", 1 - side + rng.uniform(-0.05, 0.05), shore + 0.05, rng.uniform(0.3, 0.4), snow=0.15
+        )
 
 
 def forest(canvas: Canvas) -> None:
@@ -86,19 +90,27 @@ def mountain(canvas: Canvas) -> None:
     horizon = rng.uniform(0.6, 0.66)
     paint_sky(canvas, horizon)
     far = canvas.peaks(horizon, 0.26, 4)
-    canvas.gradient_shape(far, (canvas.shade((120, 140, 180), depth=0.55), canvas.shade((120, 140, 180), depth=0.85)))
+    canvas.gradient_shape(
+        far, (canvas.shade((120, 140, 180), depth=0.55), canvas.shade((120, 140, 180), depth=0.85))
+    )
     near = canvas.peaks(horizon + 0.04, rng.uniform(0.38, 0.48), rng.choice((2, 3)))
     rock = canvas.vary((116, 124, 148), 10)
-    canvas.gradient_shape(near, (canvas.shade(rock, depth=0.1), canvas.shade(mix(rock, (90, 130, 110), 0.5), depth=0.3)))
+    canvas.gradient_shape(
+        near, (canvas.shade(rock, depth=0.1), canvas.shade(mix(rock, (90, 130, 110), 0.5), depth=0.3))
+    )
     for index in range(1, len(near) - 2, 2):
         _cap(canvas, near[index - 1], near[index], near[index + 1])
     ground(canvas, horizon + 0.06, 0.03, (104, 160, 92))
     for _ in range(rng.randint(3, 5)):
-        canvas.prop("evergreen-tree", rng.random(), horizon + rng.uniform(0.09, 0.13), rng.uniform(0.12, 0.18))
+        canvas.prop(
+            "evergreen-tree", rng.random(), horizon + rng.uniform(0.09, 0.13), rng.uniform(0.12, 0.18)
+        )
     ground(canvas, horizon + 0.15, 0.02, (124, 178, 96))
 
 
-def _cap(canvas: Canvas, left: tuple[float, float], top: tuple[float, float], right: tuple[float, float]) -> None:
+def _cap(
+    canvas: Canvas, left: tuple[float, float], top: tuple[float, float], right: tuple[float, float]
+) -> None:
     def between(a: tuple[float, float], b: tuple[float, float], share: float) -> tuple[float, float]:
         return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share)
 
@@ -106,7 +118,11 @@ def _cap(canvas: Canvas, left: tuple[float, float], top: tuple[float, float], ri
     a, b = between(top, left, share), between(top, right, share)
     tooth = [between(a, b, part) for part in (0.25, 0.5, 0.75)]
     drop = 0.05
-    zigzag = [(tooth[0][0], tooth[0][1] - drop), (tooth[1][0], tooth[1][1] + 0.01), (tooth[2][0], tooth[2][1] - drop)]
+    zigzag = [
+        (tooth[0][0], tooth[0][1] - drop),
+        (tooth[1][0], tooth[1][1] + 0.01),
+        (tooth[2][0], tooth[2][1] - drop),
+    ]
     canvas.shape([top, a, *zigzag, b], canvas.shade((246, 250, 255)))
     canvas.shape([top, zigzag[1], zigzag[2], b], canvas.shade((206, 218, 240)))
 
@@ -137,7 +153,9 @@ def snowfield(canvas: Canvas) -> None:
     white = (236, 243, 252)
     ground(canvas, horizon, 0.05, (196, 214, 240), depth=0.25)
     for _ in range(rng.randint(4, 6)):
-        canvas.prop("evergreen-tree", rng.random(), horizon + rng.uniform(0.06, 0.1), rng.uniform(0.16, 0.3), snow=0.6)
+        canvas.prop(
+            "evergreen-tree", rng.random(), horizon + rng.uniform(0.06, 0.1), rng.uniform(0.16, 0.3), snow=0.6
+        )
     ground(canvas, horizon + 0.08, 0.04, (216, 229, 247))
     for x in (rng.uniform(0.0, 0.14), rng.uniform(0.86, 1.0)):
         canvas.oval(x, horizon + 0.25, 0.24, 0.1, canvas.shade(SNOW))
@@ -160,7 +178,12 @@ def lake(canvas: Canvas) -> None:
     canvas.line([(0, horizon), (1, horizon)], canvas.shade((70, 120, 110), depth=0.3), 0.012)
     ground(canvas, bank, 0.025, (128, 186, 88))
     for _ in range(4):
-        canvas.prop("herb", rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1))), bank + rng.uniform(0.01, 0.06), 0.1)
+        canvas.prop(
+            "herb",
+            rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1))),
+            bank + rng.uniform(0.01, 0.06),
+            0.1,
+        )
 
 
 _NEBULA: dict[str, tuple[Color, Color, Color]] = {
@@ -184,8 +207,12 @@ def space(canvas: Canvas) -> None:
     tone = rng.choice(((242, 150, 110), (110, 190, 220), (196, 140, 230), (236, 196, 120)))
     radius = rng.uniform(0.09, 0.14)
     canvas.oval(x, y, radius, radius, mix(tone, colors[0], 0.35))
-    canvas.oval(x - radius * 0.1, y - radius * 0.1, radius * 0.86, radius * 0.86, mix(tone, (255, 255, 255), 0.1))
-    canvas.prop("ringed-planet", 1 - x + rng.uniform(-0.06, 0.06), rng.uniform(0.2, 0.36), rng.uniform(0.12, 0.18))
+    canvas.oval(
+        x - radius * 0.1, y - radius * 0.1, radius * 0.86, radius * 0.86, mix(tone, (255, 255, 255), 0.1)
+    )
+    canvas.prop(
+        "ringed-planet", 1 - x + rng.uniform(-0.06, 0.06), rng.uniform(0.2, 0.36), rng.uniform(0.12, 0.18)
+    )
     dust = canvas.shade(canvas.vary((190, 190, 206), 10))
     canvas.oval(0.5, horizon + 0.75, 1.15, 0.75, mix(dust, (255, 255, 255), 0.18))
     canvas.oval(0.5, horizon + 0.77, 1.15, 0.75, dust)

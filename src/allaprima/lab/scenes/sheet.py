@@ -16,7 +16,12 @@ _INK = (44, 44, 52)
 
 
 def contact_sheet(
-    scenes: Sequence[Scene], captions: Sequence[str], sprites: SpriteCache, *, columns: int = 6, size: int = 256
+    scenes: Sequence[Scene],
+    captions: Sequence[str],
+    sprites: SpriteCache,
+    *,
+    columns: int = 6,
+    size: int = 256,
 ) -> Image.Image:
     """The scenes in rows of `columns`, each `size` pixels wide, with its caption below."""
     font = ImageFont.load_default(size=max(9, size // 20))
@@ -29,7 +34,9 @@ def contact_sheet(
         x = _MARGIN + index % columns * cell
         y = _MARGIN + index // columns * row_height
         sheet.paste(Image.fromarray(render_scene(scene, sprites, size).image), (x, y))
-        pen.multiline_text((x + 2, y + size + 3), _wrap(caption, font, size - 4), fill=_INK, font=font, spacing=2)
+        pen.multiline_text(
+            (x + 2, y + size + 3), _wrap(caption, font, size - 4), fill=_INK, font=font, spacing=2
+        )
     return sheet
 
 

@@ -77,4 +77,6 @@ def cloud(canvas: Canvas, x: float, y: float, width: float) -> None:
     for color, lift in ((under, 0.0), (body, 0.018)):
         for dx, dy, radius in ((-0.26, 0.0, 0.17), (0.0, -0.1, 0.25), (0.27, 0.01, 0.16)):
             canvas.oval(x + dx * width, y + dy * width - lift, radius * width, radius * width * 0.86, color)
-        canvas.box(x - width / 2, y - lift, x + width / 2, y + 0.13 * width - lift, color, radius=0.06 * width)
+        canvas.box(
+            x - width / 2, y - lift, x + width / 2, y + 0.13 * width - lift, color, radius=0.06 * width
+        )

@@ -58,7 +58,9 @@ def rasterise(svg: str, size: int = SPRITE_SIZE) -> Image.Image:
     data = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     picture = Image.open(io.BytesIO(bytes(data))).convert("RGBA")
     # A drawing that is not square keeps its proportion and stands in the middle.
-    return ImageOps.pad(picture, (size, size), color=(0, 0, 0, 0)) if picture.size != (size, size) else picture
+    return (
+        ImageOps.pad(picture, (size, size), color=(0, 0, 0, 0)) if picture.size != (size, size) else picture
+    )
 
 
 class SpriteCache:
@@ -108,7 +110,6 @@ class SpriteCache:
 
     def sized(self, icon: str, style: Style, *, width: int, height: int, flip: bool = False) -> Image.Image:
         """One icon scaled, in proportion, to the largest size that fits into width x height pixels."""
-
 
         def make() -> Image.Image:
             picture = fit(self.whole(icon, style), width=width, height=height)

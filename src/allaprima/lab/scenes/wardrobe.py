@@ -10,30 +10,30 @@ from PIL import Image
 from allaprima.lab.scenes.spec import Accessory, Style
 from allaprima.lab.scenes.sprites import rasterise, trim
 
-# Colours by role: a main, b its shade, c a contrast, d the contrast's shade; s is the outline.
+# Colours by role: a main, b its shade, c a contrast, d and f its shades, s the outline; `main` is a with s.
 _SHAPES: Final[dict[Accessory, str]] = {
     "party hat": (
-        '<path d="M50 16 86 90Q50 103 14 90Z" fill="{a}" stroke="{s}" stroke-linejoin="round"/>'
+        '<path d="M50 16 86 90Q50 103 14 90Z" {main}/>'
         '<path d="M43 31 57 31 64 46Q50 51 36 46ZM28 62Q50 70 72 62L79 77Q50 87 21 77Z" fill="{c}"/>'
         '<circle cx="50" cy="14" r="12" fill="{c}" stroke="{s}"/>'
     ),
     "bow tie": (
-        '<path d="M50 50 14 27Q4 50 14 73ZM50 50 86 27Q96 50 86 73Z" fill="{a}" stroke="{s}" stroke-linejoin="round"/>'
+        '<path d="M50 50 14 27Q4 50 14 73ZM50 50 86 27Q96 50 86 73Z" {main}/>'
         '<path d="M45 50 20 42V58ZM55 50 80 42V58Z" fill="{b}"/>'
-        '<rect x="39" y="38" width="22" height="24" rx="8" fill="{a}" stroke="{s}"/>'
+        '<rect x="39" y="38" width="22" height="24" rx="8" {main}/>'
     ),
     "scarf": (
         '<path d="M58 42 84 38 87 74 61 78Z" fill="{b}" stroke="{s}" stroke-linejoin="round"/>'
         '<path d="M60 61 86 58 87 66 60 69Z" fill="{c}"/>'
         '<path d="M64 78V86M70 77V85M76 76V84M83 75V83" stroke="{f}" stroke-width="3.4" stroke-linecap="round"/>'
-        '<path d="M5 16Q50 38 95 16Q102 34 92 46Q50 68 8 46Q-2 34 5 16Z" fill="{a}" stroke="{s}"/>'
+        '<path d="M5 16Q50 38 95 16Q102 34 92 46Q50 68 8 46Q-2 34 5 16Z" {main}/>'
         '<path d="M22 23 33 26 33 57 22 53ZM67 26 78 23 78 53 67 57Z" fill="{c}"/>'
     ),
     "headphones": (
         '<path d="M11 66C6 -18 94 -18 89 66" fill="none" stroke="{f}" stroke-width="11"/>'
         '<path d="M13 60C10 -13 90 -13 87 60" fill="none" stroke="{d}" stroke-width="4"/>'
-        '<rect x="2" y="48" width="22" height="46" rx="11" fill="{a}" stroke="{s}"/>'
-        '<rect x="76" y="48" width="22" height="46" rx="11" fill="{a}" stroke="{s}"/>'
+        '<rect x="2" y="48" width="22" height="46" rx="11" {main}/>'
+        '<rect x="76" y="48" width="22" height="46" rx="11" {main}/>'
         '<rect x="17" y="52" width="10" height="38" rx="5" fill="{f}"/>'
         '<rect x="73" y="52" width="10" height="38" rx="5" fill="{f}"/>'
     ),
@@ -63,13 +63,35 @@ def garment(accessory: Accessory, style: Style) -> Image.Image:
     main, contrast = _MAIN[accessory], _CONTRAST[accessory]
     defs, stroke = "", ""
     if style == "line":
-        colors = {"a": "#ffffff", "b": "#000000", "c": "#000000", "d": "#ffffff", "s": "#000000", "f": "#000000"}
+        colors = {
+            "a": "#ffffff",
+            "b": "#000000",
+            "c": "#000000",
+            "d": "#ffffff",
+            "s": "#000000",
+            "f": "#000000",
+        }
         stroke = ' stroke-width="6"'
     elif style == "flat":
-        colors = {"a": main[0], "b": main[1], "c": contrast[0], "d": contrast[0], "s": "none", "f": contrast[1]}
+        colors = {
+            "a": main[0],
+            "b": main[1],
+            "c": contrast[0],
+            "d": contrast[0],
+            "s": "none",
+            "f": contrast[1],
+        }
     else:
         defs = "<defs>" + _gradient("A", *main) + _gradient("C", *contrast) + "</defs>"
-        colors = {"a": "url(#A)", "b": main[1], "c": "url(#C)", "d": contrast[0], "s": "none", "f": contrast[1]}
+        colors = {
+            "a": "url(#A)",
+            "b": main[1],
+            "c": "url(#C)",
+            "d": contrast[0],
+            "s": "none",
+            "f": contrast[1],
+        }
+    colors["main"] = f'fill="{colors["a"]}" stroke="{colors["s"]}" stroke-linejoin="round"'
     shapes = _SHAPES[accessory].format_map(colors)
     return trim(
         rasterise(
