@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 COMMANDS = {
     "paint": "allaprima.cli.paint",
     "show": "allaprima.cli.show",
+    "scenes": "allaprima.cli.scenes",
+    "train": "allaprima.cli.train",
+    "evaluate": "allaprima.cli.evaluate",
 }
 """Command name to the module that holds its `app`, in the order of `prima --help`."""
 
