@@ -82,6 +82,11 @@ def autoencoder(
 def latents(
     folder: Annotated[Path, typer.Argument(help="Where the cache goes.")],
     store: Annotated[Path, typer.Option(help="Scene store to encode.")],
+    first: Annotated[int, typer.Option(min=0, help="First scene of the store to take.")] = 0,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many scenes; all from the first on by default.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="pictures, captions or both.")] = "both",
     weights: Annotated[Path | None, typer.Option(help="Folder of autoencoder and text weights.")] = None,
     threads: Threads = 0,
     json_: JsonFlag = False,
@@ -89,21 +94,30 @@ def latents(
     """Encode a store's pictures and captions once, for the denoiser to train on."""
     import torch
 
-    from allaprima.lab.training.latents import build_latents
+    from allaprima.lab.training.latents import build_latents, build_text
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.bases.vignette.text import TextEncoder
     from allaprima.paint.bases.vignette.weights import load_autoencoder
     from allaprima.paint.precision import pick_device
 
+    if part not in {"pictures", "captions", "both"}:
+        raise UserError(f"got --part {part!r}; expected pictures, captions or both")
     _prepare(0, threads)
     weights = weights or weights_folder()
-    device = pick_device()
-    model = load_autoencoder(weights / "autoencoder.safetensors", device, torch.float32)
-    text = TextEncoder.from_file(weights / "text.safetensors").to(device)
-    opened = SceneStore.open(store)
-    build_latents(folder, opened, model, text)
-    _report({"cache": str(folder), "scenes": len(opened.images)}, json_)
+    device, opened = pick_device(), SceneStore.open(store)
+    chosen = range(first, len(opened.images) if count is None else min(first + count, len(opened.images)))
+    if not chosen:
+        raise UserError(
+            f"got --first {first}; expected less than {len(opened.images)}, the scenes in {store}"
+        )
+    if part != "captions":
+        model = load_autoencoder(weights / "autoencoder.safetensors", device, torch.float32)
+        build_latents(folder, opened, model, scenes=chosen)
+    if part != "pictures":
+        text = TextEncoder.from_file(weights / "text.safetensors").to(device)
+        build_text(folder, opened, text, scenes=chosen)
+    _report({"cache": str(folder), "scenes": len(chosen)}, json_)
 
 
 @app.command()

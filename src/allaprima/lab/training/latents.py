@@ -3,12 +3,12 @@
 Encoding a picture and its captions costs as much as a training step, and each is used many times. A cache is a
 folder of flat arrays: `latents.npy` (N, C, 16, 16) float16, `masks.npy` (N, 16, 16) uint8, and for the captions
 `states.npy` (T, 384) float16 with `spans.npy` (N, K, 2), the first token and token count of each of a scene's K
-captions. Caption 0 of every row set is English, then Chinese, then prefixes; see :func:`captions_of`.
+captions, see :func:`captions_of`. Pictures and captions are encoded apart, so a new text encoder need not wait
+for the pictures again.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,11 +51,11 @@ class LatentCache:
         Raises:
             AssetError: there is no finished cache in the folder.
         """
-        if not (folder / "cache.json").is_file():
+        names = ("masks", "latents", "states", "empty", "spans")
+        if absent := [name for name in names if not (folder / f"{name}.npy").is_file()]:
             raise AssetError(
-                f"no finished latent cache in {folder}; expected the folder of `prima train latents`"
+                f"{folder} lacks {', '.join(absent)}; expected a folder that `prima train latents` has finished"
             )
-        names = ("latents", "masks", "states", "spans", "empty")
         return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode=None) for name in names})
 
     def __len__(self) -> int:
@@ -88,30 +88,30 @@ def captions_of(scene: Scene) -> list[str]:
 
 
 def build_latents(
-    folder: Path, store: SceneStore, autoencoder: Autoencoder, text: TextEncoder, *, batch: int = 32
+    folder: Path, store: SceneStore, autoencoder: Autoencoder, *, scenes: range | None = None, batch: int = 32
 ) -> None:
-    """Encode a store's pictures and captions into `folder`."""
+    """Encode the pictures of `scenes` (None: all of the store) into `folder`."""
+    scenes = range(len(store.images)) if scenes is None else scenes
     folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "cache.json"
-    done.unlink(missing_ok=True)
-    count, channels = len(store.images), autoencoder.config.latent_channels
-    latents = np.empty((count, channels, LATTICE, LATTICE), np.float16)
-    starts = range(0, count, batch)
+    latents = np.empty((len(scenes), autoencoder.config.latent_channels, LATTICE, LATTICE), np.float16)
+    starts = range(0, len(scenes), batch)
     with torch.inference_mode():
         for start in track(starts, total=len(starts), label="encoding pictures"):
-            pixels = to_pixels(store.images[start : start + batch]).to(autoencoder.device)
+            chosen = scenes[start : start + batch]
+            pixels = to_pixels(store.images[chosen.start : chosen.stop]).to(autoencoder.device)
             latents[start : start + batch] = autoencoder.encode(pixels).cpu().numpy()
+    np.save(folder / "masks.npy", store.masks[scenes.start : scenes.stop])
     np.save(folder / "latents.npy", latents)
-    np.save(folder / "masks.npy", store.masks)
-    build_text(folder, store, text)
-    done.write_text(json.dumps({"count": count, "channels": channels, "captions": CAPTIONS}))
 
 
-def build_text(folder: Path, store: SceneStore, text: TextEncoder, *, batch: int = 128) -> None:
-    """Encode the captions of a store into `folder`, shortest first so that little is padding."""
-    count = len(store.images)
-    prompts = [words for index in range(count) for words in captions_of(store.scene(index))]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+def build_text(
+    folder: Path, store: SceneStore, text: TextEncoder, *, scenes: range | None = None, batch: int = 128
+) -> None:
+    """Encode the captions of `scenes` (None: all of the store) into `folder`, like lengths together."""
+    scenes = range(len(store.images)) if scenes is None else scenes
+    folder.mkdir(parents=True, exist_ok=True)
+    prompts = [words for index in scenes for words in captions_of(store.scene(index))]
+    order = sorted(range(len(prompts)), key=lambda index: text.count_tokens(prompts[index]))
     spans = np.zeros((len(prompts), 2), np.int64)
     parts: list[NDArray[np.float16]] = []
     position = 0
@@ -123,8 +123,8 @@ def build_text(folder: Path, store: SceneStore, text: TextEncoder, *, batch: int
             position += len(states)
             parts.append(states)
     np.save(folder / "states.npy", np.concatenate(parts))
-    np.save(folder / "spans.npy", spans.reshape(count, CAPTIONS, 2))
     np.save(folder / "empty.npy", next(_encode(text, [""])))
+    np.save(folder / "spans.npy", spans.reshape(len(scenes), CAPTIONS, 2))
 
 
 def _encode(text: TextEncoder, prompts: list[str]) -> Iterator[NDArray[np.float16]]:

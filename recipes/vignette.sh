@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Reproduces Vignette's shipped weights from nothing: about 17 core-hours would be a good training; what the shipped
+# files had is in their metadata (`trained`) and in lab-notes/LOG.md. Every line resumes where it was stopped.
+#
+# Cost on two AVX2 cores without bf16, in core-hours:
+#   sprites 0.1, scenes 0.2, autoencoder 0.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, judge 0.7
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${RUNS:-runs}
+weights=src/allaprima/weights/vignette
+threads=${THREADS:-0}
+
+prima scenes build
+prima train scenes "$runs/scenes-autoencoder" --count 8000 --first-seed 500000000
+prima train scenes "$runs/scenes-a" --count 24000 --first-seed 0
+
+prima train autoencoder "$runs/autoencoder" --store "$runs/scenes-autoencoder" --steps 2400 --batch 12 --rate 8e-4 \
+  --decay 1600 --threads "$threads"
+prima train release "$runs/autoencoder" autoencoder -o "$weights/autoencoder.safetensors" --store "$runs/scenes-a"
+
+prima train text "$runs/text" -o "$weights/text.safetensors" --threads "$threads"
+
+prima train latents "$runs/latents-a" --store "$runs/scenes-a" --threads "$threads"
+prima train denoiser "$runs/denoiser" --cache "$runs/latents-a" --steps "${STEPS:-60000}" --batch 16 --rate 7e-4 \
+  --decay 6000 --threads "$threads"
+prima train release "$runs/denoiser" denoiser -o "$weights/denoiser.safetensors"
