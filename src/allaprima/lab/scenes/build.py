@@ -44,7 +44,7 @@ def wanted_icons() -> dict[str, str]:
 def build_sprites(
     npm_root: Path,
     cache_dir: Path,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[Style, int, int], None] | None = None,
     *,
     styles: Iterable[Style] = ("fluent", "flat", "line", "noto"),
 ) -> dict[Style, int]:

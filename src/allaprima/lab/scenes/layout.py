@@ -20,8 +20,8 @@ _MIDDLES: dict[int, dict[Side, float]] = {
 }
 EDGE = 0.02
 ROW_GAP = 0.06
-#: Sizes and positions are multiples of 1 / LATTICE of the picture: one cell of the latent.
 LATTICE = 16
+"""Sizes and positions are multiples of 1 / LATTICE of the picture: one cell of the latent."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Places: the sixteen backgrounds, each drawn anew from a seed.
 
-A place paints sky, ground and props on a canvas and leaves the lower fifth of the picture free as floor for the subjects.
-What makes a place that place (palm and sea, skyline, curtains) is always there; heights, shapes, numbers
-and hues change with the seed.
+A place paints sky, ground and props on a canvas and leaves the lower fifth of the picture free as floor for
+the subjects. What makes it that place (palm and sea, skyline, curtains) is always there; heights, shapes,
+numbers and hues change with the seed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from allaprima.lab.scenes import places_town, places_wild
+from allaprima.lab.scenes import places_indoors, places_town, places_wild
 from allaprima.lab.scenes.canvas import Canvas
 from allaprima.lab.scenes.light import Color, Light
 from allaprima.lab.scenes.spec import Hour, Place, Style
@@ -32,8 +32,8 @@ PLACES: dict[Place, Callable[[Canvas], None]] = {
     "farm": places_town.farm,
     "park": places_town.park,
     "space": places_wild.space,
-    "room": places_town.room,
-    "stage": places_town.stage,
+    "room": places_indoors.room,
+    "stage": places_indoors.stage,
     "harbor": places_town.harbor,
 }
 PROP_ICONS = (
