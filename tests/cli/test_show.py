@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from allaprima.cli.app import run
+from allaprima.core.picture import Picture
+from allaprima.core.picture_files import encode_picture
+from allaprima.core.request import GenerationRequest
+
+REQUEST = GenerationRequest(prompt="一只猫, on a rooftop", seed=7, guidance=2.5)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(encode_picture(Picture(request=REQUEST, width=8, height=8, rgb=bytes(192)), "jpeg"))
+    return path
+
+
+def test_every_value_is_shown(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", str(picture)]) == 0
+    lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    assert {name: value.strip() for name, value in lines.items()} == {
+        "prompt": "一只猫, on a rooftop", "negative prompt": "", "width": "256", "height": "256", "steps": "50",
+        "guidance": "2.5", "seed": "7", "base": "vignette", "quality": "high",
+    }  # fmt: skip
+
+
+def test_json_ends_stdout(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", str(picture), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert data == {"path": str(picture), "request": REQUEST.to_json()}
+
+
+def test_a_file_without_a_request_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", str(tmp_path / "missing.png")]) == 2
+    assert capsys.readouterr().err.endswith("missing.png does not exist; expected a picture file\n")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["show"], ["paint", "--help"], ["paint", ""]])
+def test_what_paints_nothing_waits_for_no_torch(picture: Path, command: list[str]) -> None:
+    arguments = [*command, str(picture)] if command == ["show"] else command
+    code = f"""
+import sys
+from allaprima.cli.app import run
+status = run({arguments!r})
+assert not {{"torch", "diffusers", "numpy"}} & set(sys.modules), "too much was imported"
+sys.exit(status)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == (2 if command == ["paint", ""] else 0), ran.stderr
