@@ -27,9 +27,7 @@ def build(
         Path | None,
         typer.Option(help="A node_modules folder with the icon packages. Default: install them with npm."),
     ] = None,
-    style: Annotated[
-        list[Style] | None, typer.Option(help="Only this icon style; may be given again. Default: all four.")
-    ] = None,
+    style: Annotated[Style | None, typer.Option(help="Only this icon style. Default: all four.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rasterise the icons that scenes are made of into the cache (about 20 seconds a style)."""
@@ -38,7 +36,7 @@ def build(
 
     started = time.perf_counter()
     cache_dir = default_cache_dir()
-    styles = tuple(dict.fromkeys(style)) if style else tuple(PACKAGES)
+    styles = (style,) if style is not None else tuple(PACKAGES)
     if npm_root is None:
         print("installing the icon packages with npm", file=sys.stderr)
         npm_root = install_packages(cache_dir, styles)

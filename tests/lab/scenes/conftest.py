@@ -29,7 +29,8 @@ def make_sprites(folder: Path) -> SpriteCache:
         pictures = {}
         for name, body in icons.items():
             fill = "none" if style == "line" else colors[number % len(colors)]
-            svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{body.format(fill=fill, edge=edges[number % len(edges)])}</svg>'
+            body = body.format(fill=fill, edge=edges[number % len(edges)])
+            svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{body}</svg>'
             picture = rasterise(svg)
             pictures[name] = fill_outline(picture) if style == "line" else picture
         save_sprites(folder, style, pictures)
