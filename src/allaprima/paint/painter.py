@@ -3,11 +3,10 @@
     painter = Painter.load()
     picture = painter.paint(GenerationRequest(prompt="a cat on a rooftop at sunset", seed=7))
 
-A picture is a function of its request alone. Matrix products round differently at different batch sizes, so
-by
-default every picture takes its own way through the model (its prompt and negative prompt together in one
-pass), and painting ten at once gives the very pixels of painting them one by one. `pictures_per_pass` trades
-that for speed.
+A picture is a function of its request alone. Matrix products round differently at different batch sizes, so by
+default every picture takes its own way through the model (its prompt and negative prompt together in one pass),
+and painting ten at once gives the very pixels of painting them one by one. `pictures_per_pass` trades that for
+speed.
 """
 
 from __future__ import annotations
