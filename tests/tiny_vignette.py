@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,7 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
-from allaprima.paint.bases.vignette.text import TextConfig, TextEncoder
+from allaprima.paint.bases.vignette.text import TextConfig, TextEncoder, config_json
 from allaprima.paint.bases.vignette.text_format import pack_state
 from allaprima.paint.bases.vignette.weights import stored
 
@@ -42,10 +40,9 @@ def _write_text(path: Path) -> None:
     )
     config = TextConfig(pieces=len(vocabulary), layers=1, width=WIDTH, heads=2, hidden=WIDTH)
     encoder = TextEncoder(config, tokenizer)
-    nibbles = torch.randint(0, 256, (config.pieces, WIDTH // 32, 16), dtype=torch.uint8)
-    tensors = pack_state(encoder.state_dict(), nibbles, torch.full((config.pieces, WIDTH // 32), 0.2).half())
+    tensors = pack_state(encoder.state_dict())
     tensors["tokenizer"] = torch.frombuffer(bytearray(tokenizer.to_str().encode()), dtype=torch.uint8)
-    save_file(tensors, path, {"kind": "text", "config": json.dumps(asdict(config))})
+    save_file(tensors, path, {"config": config_json(config)})
 
 
 def _write_autoencoder(path: Path) -> None:
