@@ -1,0 +1,129 @@
+"""`prima evaluate`: how well a base paints what it is asked for, and how well the judge sees."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+app = typer.Typer(no_args_is_help=True, help="Measure a base, or the judge that measures it.")
+
+JudgeOption = Annotated[
+    Path | None, typer.Option("--judge", help="The judge's weights. Default: those that ship.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="Folder with the base's weights. Default: those that ship.")
+]
+
+
+@app.command()
+def vignette(
+    prompts: Annotated[
+        int, typer.Option(min=9, max=100_000, help="How many prompts in all; fewer are a quick look.")
+    ] = 1000,
+    seed: Annotated[
+        int, typer.Option(min=0, max=1000, help="Moves all prompts; published figures are those of 0.")
+    ] = 0,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampler steps.")] = 50,
+    guidance: Annotated[
+        float, typer.Option(min=0, max=30, help="Classifier-free guidance; 1 takes the prompt alone.")
+    ] = 4.0,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Pictures that are painted at once.")] = 16,
+    scenes: Annotated[
+        int, typer.Option(min=0, help="Scenes the autoencoder is measured on; 0 leaves it out.")
+    ] = 500,
+    weights: WeightsOption = None,
+    judge: JudgeOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("benchmarks/results"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Paint fixed prompts, let the judge look, and write a report as Markdown, HTML and JSON."""
+    # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
+    from allaprima.lab.evaluation.judge import load_judge
+    from allaprima.lab.evaluation.painting import PaintSettings
+    from allaprima.lab.evaluation.report import format_value, write_report
+    from allaprima.lab.evaluation.vignette import EvaluationSettings, evaluate_vignette
+    from allaprima.paint.bases.vignette.base import load_vignette
+    from allaprima.paint.precision import pick_device
+
+    network, accuracy = load_judge(judge)
+    base = load_vignette(weights, pick_device(None))
+    settings = EvaluationSettings(
+        prompts=prompts,
+        seed=seed,
+        paint=PaintSettings(steps=steps, guidance=guidance, batch=batch),
+        autoencoder_scenes=scenes,
+        judged_scenes=min(scenes, EvaluationSettings.judged_scenes),
+    )
+    with _progress() as on_progress:
+        evaluation = evaluate_vignette(
+            base,
+            network,
+            accuracy,
+            autoencoder=base.autoencoder if scenes else None,
+            settings=settings,
+            on_progress=on_progress,
+        )
+    report = write_report(evaluation, out, datetime.now().astimezone())
+    for row in evaluation.rows:
+        print(f"{row.name:34} {format_value(row.value, row.unit):>14}  {row.state}")
+    print(report.html)
+    if as_json:
+        paths = {"markdown": str(report.markdown), "html": str(report.html), "json": str(report.json)}
+        print_json({**evaluation.to_json(), "paths": paths})
+
+
+@app.command("judge")
+def measure(
+    scenes: Annotated[int, typer.Option(min=1, help="Rendered scenes to show it.")] = 1000,
+    judge: JudgeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the judge rendered scenes it has never seen and tell how often it is right."""
+    from allaprima.lab.evaluation.accuracy import measure_judge, reported, unseen_scenes
+    from allaprima.lab.evaluation.intervals import wilson_interval
+    from allaprima.lab.evaluation.judge import load_judge
+    from allaprima.lab.scenes.sprites import SpriteCache
+
+    network, _ = load_judge(judge)
+    done = 0
+    with _progress() as on_progress:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            on_progress("judging", done, scenes)
+
+        tallies = measure_judge(network, unseen_scenes(scenes), SpriteCache(), on_progress=advance)
+    heard = reported({name: tally.rate for name, tally in tallies.items()})
+    rows = []
+    for name, tally in tallies.items():
+        low, high = wilson_interval(tally.right, tally.total)
+        rows.append({"attribute": name, "rate": tally.rate, "low": low, "high": high, "total": tally.total})
+        print(
+            f"{name:10} {tally.rate:7.2%}  ({low:.2%} to {high:.2%})  {'' if name in heard else 'not reported'}"
+        )
+    if as_json:
+        print_json({"rows": rows, "scenes": scenes})
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr that shows one piece of work after another."""
+    with progress_bar() as bar:
+        tasks = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield show

@@ -1,0 +1,182 @@
+"""Reports of an evaluation: Markdown for reading, HTML with the pictures, JSON for comparing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+
+from allaprima.core.errors import OutputError
+from allaprima.lab.evaluation.accuracy import ATTRIBUTES, REPORTED_FROM
+from allaprima.lab.evaluation.rows import Row
+from allaprima.lab.evaluation.suites import SUITES
+from allaprima.lab.evaluation.vignette import Evaluation, Shown
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fff}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+.grid{display:flex;flex-wrap:wrap;gap:.8rem}figure{margin:0;width:160px;font-size:12px;line-height:1.3}
+figure img{width:160px;height:160px;display:block;border-bottom:4px solid #c33}figure.right img{border-color:#2a7}
+figcaption span{color:#777;display:block}.short{color:#c33;font-weight:600}.aim{color:#2a7;font-weight:600}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where the three files of a report lie."""
+
+    markdown: Path
+    html: Path
+    json: Path
+
+
+def write_report(evaluation: Evaluation, folder: Path, when: datetime) -> Report:
+    """Write `<date>-vignette.md`, `.html` and `.json` into `folder`.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    stem = f"{when:%Y-%m-%d-%H%M}-vignette"
+    report = Report(
+        markdown=folder / f"{stem}.md", html=folder / f"{stem}.html", json=folder / f"{stem}.json"
+    )
+    data = {"date": when.isoformat(timespec="minutes"), **evaluation.to_json()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        report.markdown.write_text(to_markdown(evaluation, when), encoding="utf-8")
+        report.html.write_text(to_html(evaluation, when), encoding="utf-8")
+        report.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write the report into {folder}: {error.strerror or error}") from error
+    return report
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """One figure with its unit: `93.3 %`, `31.20 dB`, `0.941`, `-1.2 points`, `0`."""
+    if value is None:
+        return "-"
+    if unit == "pictures":
+        return f"{value:.0f}"
+    if unit == "":
+        return f"{value:.3f}"
+    return f"{value:.2f} dB" if unit == "dB" else f"{value:.1f} {unit}"
+
+
+def _cells(row: Row) -> list[str]:
+    interval = (
+        "-" if row.low is None else f"{format_value(row.low, row.unit)} to {format_value(row.high, row.unit)}"
+    )
+    return [
+        row.name,
+        format_value(row.value, row.unit),
+        interval,
+        str(row.total),
+        format_value(row.must, row.unit),
+        format_value(row.aim, row.unit),
+        row.state,
+    ]
+
+
+_HEAD = ["measured", "value", "95 % interval", "on", "must reach", "aim", "state"]
+
+
+def _judge_cells(evaluation: Evaluation) -> list[list[str]]:
+    lines = []
+    for name in ATTRIBUTES:
+        rendered, through = evaluation.accuracy.get(name), evaluation.through_autoencoder.get(name)
+        heard = "yes" if (rendered or 0.0) >= REPORTED_FROM else "no"
+        shown = [format_value(None if rate is None else 100 * rate, "%") for rate in (rendered, through)]
+        lines.append([name, *shown, heard])
+    return lines
+
+
+_JUDGE_HEAD = ["attribute", "right on rendered scenes", "right on reconstructions", "reported"]
+
+
+def _method(evaluation: Evaluation, when: datetime) -> str:
+    settings, paint = evaluation.settings, evaluation.settings.paint
+    return (
+        f"{when:%Y-%m-%d %H:%M}. {settings.prompts:,} prompts (seed {settings.seed}), {paint.steps} steps, "
+        f"guidance {paint.guidance:g}; {evaluation.seconds / 60:.0f} minutes. Rates carry their Wilson 95 % "
+        "interval, gaps Newcombe's. A prompt is judged only on what it says. The judge is a network trained on "
+        "rendered scenes that the base never saw; an attribute on which it is right less than "
+        f"{REPORTED_FROM:.0%} of the time on rendered scenes is not reported."
+    )
+
+
+def to_markdown(evaluation: Evaluation, when: datetime) -> str:
+    """The report without pictures."""
+    parts = [
+        "# Evaluation of Vignette",
+        _method(evaluation, when),
+        _table(_HEAD, map(_cells, evaluation.rows)),
+    ]
+    parts += [
+        "## The judge",
+        _table(_JUDGE_HEAD, _judge_cells(evaluation)),
+        "## The first prompts of every suite",
+    ]
+    for suite, group in _by_suite(evaluation):
+        lines = [f"- {_mark(shown)} `{_prompt(shown)}`: {_seen(shown)}" for shown in group]
+        parts += [f"### {suite.capitalize()}", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: list[str], rows: object) -> str:
+    lines = [head, ["---"] * len(head), *rows]  # type: ignore[misc]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def to_html(evaluation: Evaluation, when: datetime) -> str:
+    """The report with pictures, in one file that needs no other."""
+    parts = ["<h1>Evaluation of Vignette</h1>", f"<p>{escape(_method(evaluation, when))}</p>"]
+    parts += [_html_table(_HEAD, [_cells(row) for row in evaluation.rows])]
+    parts += ["<h2>The judge</h2>", _html_table(_JUDGE_HEAD, _judge_cells(evaluation))]
+    for suite, group in _by_suite(evaluation):
+        figures = "".join(_figure(shown) for shown in group)
+        parts += [f"<h2>{escape(suite.capitalize())}</h2>", f'<div class="grid">{figures}</div>']
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation of Vignette</title>'
+        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _html_table(head: list[str], rows: list[list[str]]) -> str:
+    classes = {"short": ' class="short"', "aim reached": ' class="aim"'}
+    body = "".join(
+        "<tr>" + "".join(f"<td{classes.get(cell, '')}>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        for cells in rows
+    )
+    return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{body}</table>"
+
+
+def _figure(shown: Shown) -> str:
+    source = base64.b64encode(shown.jpeg).decode("ascii")
+    caption = f"{escape(_prompt(shown))}<span>{escape(_seen(shown))}</span>"
+    kind = "right" if shown.right else "wrong"
+    return (
+        f'<figure class="{kind}"><img alt="{escape(_prompt(shown))}" src="data:image/jpeg;base64,{source}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _by_suite(evaluation: Evaluation) -> list[tuple[str, list[Shown]]]:
+    groups = [
+        (suite, [shown for shown in evaluation.shown if shown.answer.ask.suite == suite]) for suite in SUITES
+    ]
+    return [(suite, group) for suite, group in groups if group]
+
+
+def _mark(shown: Shown) -> str:
+    return "right" if shown.right else "**wrong**"
+
+
+def _prompt(shown: Shown) -> str:
+    return shown.answer.ask.prompt
+
+
+def _seen(shown: Shown) -> str:
+    return shown.answer.fault or shown.answer.verdict.describe()

@@ -1,0 +1,186 @@
+"""Train the judge on rendered scenes: `python -m allaprima.lab.training.judge runs/judge`.
+
+Every sample is a function of its number alone (scene, picture, wear), so a training that was stopped goes on
+from its last checkpoint exactly as if it had not. Scenes come from seeds that the base's training never uses,
+and nothing the judge says ever reaches the base's training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from allaprima.lab.evaluation.accuracy import measure_judge, unseen_scenes
+from allaprima.lab.evaluation.judge import CELL, Judge, JudgeConfig, Reading, default_judge_path
+from allaprima.lab.evaluation.targets import Targets, build_targets, judge_losses, stack_targets
+from allaprima.lab.evaluation.truth import render_truth
+from allaprima.lab.evaluation.wear import wear_picture
+from allaprima.lab.scenes.draw import draw_scene
+from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.lab.training.checkpoint import write_tensors
+from allaprima.lab.training.loop import Draw, LoopConfig, train
+
+TRAIN_SEED = 2_000_000_000
+"""The first scene the judge learns from; the base learns from seeds below 1,000,000,000."""
+LOOK_SEED = 3_500_000_000
+"""The first scene it is looked at with while it learns: neither learned from nor tested on."""
+_SEEDS_PER_RANK = 100_000_000
+
+Batch = tuple[Tensor, Targets]
+
+
+class SceneDataset(Dataset[Batch]):
+    """Worn pictures as uint8 (3, side, side) with their targets; sample i depends on i alone."""
+
+    def __init__(self, config: JudgeConfig, side: int = 256) -> None:
+        self.config = config
+        self.side = side
+        self._sprites: SpriteCache | None = None
+
+    def __getitem__(self, index: int) -> Batch:
+        """Render the sample of scene `TRAIN_SEED + index`."""
+        if self._sprites is None:  # opened in the process that renders
+            self._sprites = SpriteCache()
+        seed = TRAIN_SEED + index
+        scene = draw_scene(seed, split="any")
+        picture, copies = render_truth(scene, self._sprites, self.side)
+        worn = np.array(wear_picture(picture, random.Random(f"wear {seed}")))
+        return torch.from_numpy(worn).permute(2, 0, 1), build_targets(
+            scene, copies, self.config, self.side // CELL
+        )
+
+
+class JudgeTask:
+    """Say what is in rendered scenes; a task of the training loop."""
+
+    def __init__(
+        self, config: JudgeConfig, *, side: int = 256, workers: int = 1, compiled: bool = False
+    ) -> None:
+        """Remember how to make batches.
+
+        Args:
+            config: what the judge names.
+            side: of the pictures, in pixels.
+            workers: processes that render; 0 renders between the steps.
+            compiled: compile the network, which takes a minute and then runs several times as fast on a CPU.
+        """
+        self.data = SceneDataset(config, side)
+        self.workers = workers
+        self.compiled = compiled
+        self._network: Callable[[Tensor], Reading] | None = None
+        self._batches: Iterator[Batch] = iter(())
+        self._next_step = -1
+
+    def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+        """One batch of scenes."""
+        if self._network is None:
+            self._network = torch.compile(model) if self.compiled else model
+        pictures, targets = self._batch(draw)
+        inputs = (pictures.to(draw.device).float() / 255).contiguous(memory_format=torch.channels_last)
+        losses = judge_losses(self._network(inputs), Targets(*(target.to(draw.device) for target in targets)))
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
+        """Look how it does on a few scenes it does not learn from, and write it down."""
+        assert isinstance(model, Judge)
+        tallies = measure_judge(model, unseen_scenes(128, LOOK_SEED), SpriteCache(), side=self.data.side)
+        rates: dict[str, float] = {name: round(tally.rate, 4) for name, tally in tallies.items()}
+        line = {"step": step, **rates}
+        with (folder / "accuracy.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
+
+    def _batch(self, draw: Draw) -> Batch:
+        if draw.step != self._next_step:
+            self._batches = self._from(draw)
+        self._next_step = draw.step + 1
+        return next(self._batches)
+
+    def _from(self, draw: Draw) -> Iterator[Batch]:
+        start = draw.rank * _SEEDS_PER_RANK
+        loader = DataLoader(
+            self.data,
+            batch_size=draw.batch_size,
+            sampler=range(start + draw.step * draw.batch_size, start + _SEEDS_PER_RANK),
+            num_workers=self.workers,
+            prefetch_factor=6 if self.workers else None,
+            collate_fn=collate,
+        )
+        return iter(loader)
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """One batch: uint8 (B, 3, side, side) and its targets."""
+    return torch.stack([picture for picture, _ in samples]), stack_targets([truth for _, truth in samples])
+
+
+def judge_config() -> JudgeConfig:
+    """The shipped judge: it names everything the renderer can put into a scene."""
+    return JudgeConfig(kinds=(*SUBJECTS, "person"))
+
+
+def loop_config(folder: Path, steps: int) -> LoopConfig:
+    """How the shipped judge was trained."""
+    return LoopConfig(
+        folder=folder,
+        steps=steps,
+        batch_size=16,
+        learning_rate=2e-3,
+        warmup_steps=100,
+        decay_steps=steps * 3 // 10,
+        weight_decay=0.02,
+        clip_norm=5.0,
+        ema_decay=0.995,
+        log_every=20,
+        save_every=100,
+        sample_every=250,
+    )
+
+
+def save_judge(judge: Judge, path: Path, accuracy: dict[str, float], scenes: int) -> None:
+    """Write the weights as fp16, with how often the judge was right on `scenes` rendered scenes."""
+    tensors = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in judge.state_dict().items()
+    }
+    metadata = {
+        "config": judge.config.to_json(),
+        "accuracy": accuracy,
+        "accuracy_scenes": scenes,
+        "licence": "Apache-2.0",
+        "trained_on": "scenes rendered by allaprima.lab.scenes from Fluent Emoji (MIT) and Micah (CC BY 4.0)",
+    }
+    write_tensors(path, tensors, metadata)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train in the folder named on the command line, test, and write the weights."""
+    parser = argparse.ArgumentParser(prog="python -m allaprima.lab.training.judge", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the checkpoint and the log are kept")
+    parser.add_argument("--out", type=Path, default=None, help="the weight file; default: inside the package")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--workers", type=int, default=1, help="processes that render")
+    parser.add_argument("--test-scenes", type=int, default=1000)
+    parser.add_argument("--compile", action="store_true", help="slow to start, then several times as fast")
+    chosen = parser.parse_args(arguments)
+    task = JudgeTask(judge_config(), workers=chosen.workers, compiled=chosen.compile)
+    torch.manual_seed(0)
+    judge = train(Judge(judge_config()), task, loop_config(chosen.folder, chosen.steps))
+    assert isinstance(judge, Judge)
+    tallies = measure_judge(judge, unseen_scenes(chosen.test_scenes), SpriteCache())
+    accuracy: dict[str, float] = {name: tally.rate for name, tally in tallies.items()}
+    path = chosen.out or default_judge_path()
+    save_judge(judge, path, accuracy, chosen.test_scenes)
+    print(json.dumps({"path": str(path), "steps": chosen.steps, "accuracy": accuracy}))
+
+
+if __name__ == "__main__":
+    main()
