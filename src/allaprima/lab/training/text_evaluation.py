@@ -1,0 +1,90 @@
+"""Measures what can be read from token states: captions of unseen scenes, and words that no training text held."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from allaprima.lab.scenes.draw import PLACES
+from allaprima.lab.training.text_examples import KINDS, Example, draw_example
+from allaprima.lab.training.text_lexicon import kept_out_words
+from allaprima.lab.training.text_reader import SceneReader, collate_labels, count_right
+from allaprima.paint.bases.vignette.text import TextEncoder
+
+_FIRST_SEED = 1 << 50
+"""Far from every training seed."""
+_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misread:
+    """A kept-out word and the kind or place it was taken for."""
+
+    word: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptOutReading:
+    """Shares of kept-out words read right, and those that were not."""
+
+    subjects: float
+    places: float
+    misread: tuple[Misread, ...]
+
+
+@torch.inference_mode()
+def read_captions(encoder: TextEncoder, reader: SceneReader, number: int) -> dict[str, dict[str, float]]:
+    """Return for "en" and "zh" the share of each attribute read right, on `number` captions of held-out scenes."""
+    rng = random.Random("text evaluation")
+    examples = [draw_example(_FIRST_SEED + i, rng, None, split="heldout") for i in range(number)]
+    shares = {}
+    for language in ("en", "zh"):
+        right: dict[str, list[int]] = {}
+        for batch in _batches([example for example in examples if example.language == language]):
+            encoded = encoder.encode([example.text for example in batch])
+            labels = collate_labels(batch)
+            reading = reader(encoded.states, encoded.mask, labels.rows, labels.subject_kinds)
+            for name, (good, asked) in count_right(reading, labels).items():
+                total = right.setdefault(name, [0, 0])
+                total[0] += good
+                total[1] += asked
+        shares[language] = {name: good / asked for name, (good, asked) in right.items() if asked}
+    return shares
+
+
+def _batches(examples: list[Example]) -> Iterator[list[Example]]:
+    for start in range(0, len(examples), _BATCH):
+        yield examples[start : start + _BATCH]
+
+
+@torch.inference_mode()
+def read_kept_out_words(encoder: TextEncoder, reader: SceneReader, language: str) -> KeptOutReading:
+    """Read each kept-out word of "en" or "zh" in a plain caption."""
+    words = kept_out_words(language)
+    said = "a {} on the beach" if language == "en" else "海滩上的{}"
+    encoded = encoder.encode([said.format(word) for word in words["subjects"]])
+    _, kinds = reader.read_kinds(encoded.states, encoded.mask)
+    subjects = _compare(words["subjects"], [KINDS[index] for index in kinds.argmax(dim=1).tolist()])
+    said = "a cat, {}" if language == "en" else "{}的猫"
+    encoded = encoder.encode([said.format(word) for word in words["places"]])
+    nobody = torch.zeros(0, dtype=torch.long)
+    place = reader(encoded.states, encoded.mask, nobody, nobody).scene[0]
+    places = _compare(words["places"], [PLACES[index] for index in place[:, 1:].argmax(dim=1).tolist()])
+    return KeptOutReading(
+        subjects=1.0 - len(subjects) / len(words["subjects"]),
+        places=1.0 - len(places) / len(words["places"]),
+        misread=(*subjects, *places),
+    )
+
+
+def _compare(words: dict[str, str], got: list[str]) -> list[Misread]:
+    return [
+        Misread(word=word, expected=expected, got=read)
+        for (word, expected), read in zip(words.items(), got, strict=True)
+        if read != expected
+    ]
