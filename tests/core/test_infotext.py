@@ -46,7 +46,7 @@ def test_the_text_is_what_other_programs_write() -> None:
 def test_a_text_of_another_program_is_read() -> None:
     text = (
         "a cat,\nmasterpiece\nNegative prompt: blurry,\nugly\nSteps: 20, Sampler: DPM++ 2M Karras, "
-        'CFG scale: 7, Seed: 1234, Size: 512x768, Model hash: abcdef, Model: sd_xl, '
+        "CFG scale: 7, Seed: 1234, Size: 512x768, Model hash: abcdef, Model: sd_xl, "
         'Lora hashes: "a: 1, b: 2", Version: v1.9'
     )
     assert from_infotext(text) == GenerationRequest(

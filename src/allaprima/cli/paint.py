@@ -162,7 +162,7 @@ def _follow(
             elif isinstance(event, Step):
                 bar.advance(task, pass_size)
                 for target, preview in zip(targets[len(paths) :], event.previews, strict=False):
-                    target.write(preview, f".step-{event.index:02d}")
+                    target.write(preview, f".step-{event.index:0{len(str(event.total))}d}")
             elif isinstance(event, Finished):
                 for stage, ms in event.timings_ms.items():
                     timings[stage] += ms
