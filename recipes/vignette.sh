@@ -25,3 +25,6 @@ prima train latents "$runs/latents-a" --store "$runs/scenes-a" --threads "$threa
 prima train denoiser "$runs/denoiser" --cache "$runs/latents-a" --steps "${STEPS:-60000}" --batch 16 --rate 7e-4 \
   --decay 6000 --threads "$threads"
 prima train release "$runs/denoiser" denoiser -o "$weights/denoiser.safetensors"
+
+prima train judge "$runs/judge" --compile --threads "$threads"
+prima evaluate vignette

@@ -31,7 +31,7 @@ def build(
     as_json: JsonFlag = False,
 ) -> None:
     """Rasterise the icons that scenes are made of into the cache (about 20 seconds a style)."""
-    from allaprima.lab.scenes.build import PACKAGES, build_sprites, install_packages
+    from allaprima.lab.scenes.build import PACKAGES, build_sprites, icon_packages, install_packages
     from allaprima.lab.scenes.sprites import default_cache_dir
 
     started = time.perf_counter()
@@ -39,7 +39,7 @@ def build(
     styles = (style,) if style is not None else tuple(PACKAGES)
     if npm_root is None:
         print("installing the icon packages with npm", file=sys.stderr)
-        npm_root = install_packages(cache_dir, styles)
+        npm_root = install_packages(cache_dir, icon_packages(styles))
     with progress_bar() as bar:
         tasks = {name: bar.add_task(name, total=None) for name in styles}
         made = build_sprites(

@@ -79,6 +79,52 @@ def autoencoder(
 
 
 @app.command()
+def text(
+    run: Run,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
+    npm_root: Annotated[
+        Path | None,
+        typer.Option(help="A node_modules folder with the word lists. Default: install them with npm."),
+    ] = None,
+    steps: Steps = 700,
+    threads: Threads = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Train the text encoder: layers of E5 that learn to read scenes."""
+    from allaprima.lab.scenes.build import WORD_PACKAGES, install_packages
+    from allaprima.lab.scenes.sprites import default_cache_dir
+    from allaprima.lab.training.text import TextRecipe
+    from allaprima.lab.training.text_run import train_text
+
+    _prepare(0, threads)
+    npm_root = npm_root or install_packages(default_cache_dir(), WORD_PACKAGES)
+    reading = train_text(npm_root, run, output, TextRecipe(), steps=steps)
+    _report({"path": str(output), "reading": reading}, json_)
+
+
+@app.command()
+def judge(
+    run: Run,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Weight file to write; default: the one that ships.")
+    ] = None,
+    steps: Steps = 3000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
+    compile_model: Annotated[bool, typer.Option("--compile", help="Compile the model first.")] = False,
+    threads: Threads = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Train the judge on scenes rendered as it goes, and test it."""
+    from allaprima.lab.evaluation.judge import default_judge_path
+    from allaprima.lab.training.judge import train_judge
+
+    _prepare(0, threads)
+    path = output or default_judge_path()
+    accuracy = train_judge(run, path, steps=steps, workers=workers, compiled=compile_model)
+    _report({"path": str(path), "accuracy": accuracy}, json_)
+
+
+@app.command()
 def latents(
     folder: Annotated[Path, typer.Argument(help="Where the cache goes.")],
     store: Annotated[Path, typer.Option(help="Scene store to encode.")],

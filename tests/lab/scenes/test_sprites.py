@@ -108,7 +108,7 @@ def test_build_names_what_a_package_lacks(tmp_path: Path) -> None:
 def test_install_without_npm_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AssetError, match="--npm-root"):
-        build.install_packages(tmp_path)
+        build.install_packages(tmp_path, build.icon_packages())
 
 
 def test_outline_is_filled_white_and_stays_black() -> None:

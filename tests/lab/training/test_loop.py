@@ -26,7 +26,7 @@ class Line:
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """Mean squared error on fresh inputs."""
-        x = draw.normal(draw.batch_size, 4)
+        x = draw.normal(4).to(draw.device)
         return {"loss": (model(x) - x @ self.target.T).square().mean()}
 
     def sample(self, model: nn.Module, folder: Path, step: int) -> None:
@@ -71,6 +71,30 @@ def test_resuming_gives_the_same_bits_as_never_stopping(tmp_path: Path) -> None:
     )
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.lab.training.test_loop import Line, config, fresh\n"
+        "from allaprima.lab.training.loop import train\n"
+        "train(fresh(), Line(), config(Path(sys.argv[1]), 10))\n"
+    )
+    script = tmp_path / "two.py"
+    script.write_text(code)
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [str(script), str(tmp_path / "two")]
+    subprocess.run([*command, *arguments], check=True, env=environment, capture_output=True, timeout=300)
+    train(fresh(), Line(), config(tmp_path / "one", 10))
+    one, two = (read_tensors(tmp_path / name / "checkpoint.safetensors")[0] for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
 
 
 def test_without_resume_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ def load_judge(path: Path | None = None) -> tuple[Judge, dict[str, float]]:
     """
     path = path if path is not None else default_judge_path()
     if not path.is_file():
-        raise WeightsError(f"no judge at {path}; train one with `python -m allaprima.lab.training.judge`")
+        raise WeightsError(f"no judge at {path}; train one with `prima train judge`")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

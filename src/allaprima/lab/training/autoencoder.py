@@ -37,7 +37,7 @@ class ReconstructionTask:
         """One batch of crops; see the class."""
         pixels = to_pixels(self.crops(draw)).to(draw.device)
         cells = self.crop // STRIDE
-        noise = draw.normal(draw.batch_size, model_channels(model), cells, cells)
+        noise = draw.normal(model_channels(model), cells, cells).to(draw.device)
         output, latents = (tensor.float() for tensor in model(pixels, noise))
         squared = functional.mse_loss(output, pixels)
         values = {"absolute": functional.l1_loss(output, pixels), "gradient": gradient_error(output, pixels)}
@@ -47,10 +47,10 @@ class ReconstructionTask:
         return {"loss": loss, "psnr": 10 * torch.log10(4.0 / squared.detach()), **values}
 
     def crops(self, draw: Draw) -> NDArray[np.uint8]:
-        """Uint8 crops (B, crop, crop, 3)."""
+        """Uint8 crops (rows, crop, crop, 3) of this process."""
         span = (SIDE - self.crop) // STRIDE + 1
-        chosen = torch.rand((draw.batch_size, 4), generator=draw.generator).numpy()
-        crops = np.empty((draw.batch_size, self.crop, self.crop, 3), np.uint8)
+        chosen = draw.uniform(4).numpy()
+        crops = np.empty((len(chosen), self.crop, self.crop, 3), np.uint8)
         for row, (which, where, x, y) in enumerate(chosen):
             store = self.stores[int(which * len(self.stores) * 0.999999)]
             index = int((which * len(self.stores) % 1.0) * len(store.images))

@@ -73,13 +73,13 @@ class FlowTask:
 
     def _rows(self, draw: Draw) -> list[tuple[int, int, int]]:
         """(cache, scene, caption; -1 for none) of this process's share of the batch."""
-        generator = torch.Generator().manual_seed((self.seed << 40) + (draw.rank << 32) + draw.step // BUCKET)
+        generator = torch.Generator().manual_seed((self.seed << 40) + draw.step // BUCKET)
         pool = torch.rand((BUCKET * draw.batch_size, 4), generator=generator, dtype=torch.float64)
         rows = [self._row(which, index, words, keep) for which, index, words, keep in pool.tolist()]
         rows.sort(key=lambda row: 2 if row[2] < 0 else int(self.caches[row[0]].spans[row[1], row[2], 1]))
         order = torch.randperm(BUCKET, generator=generator).tolist()
         start = order[draw.step % BUCKET] * draw.batch_size
-        return rows[start : start + draw.batch_size]
+        return rows[start : start + draw.batch_size][draw.rows]
 
     def _row(self, which: float, index: float, words: float, keep: float) -> tuple[int, int, int]:
         cache = int(which * len(self.caches))

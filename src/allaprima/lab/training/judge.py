@@ -1,4 +1,4 @@
-"""Train the judge on rendered scenes: `python -m allaprima.lab.training.judge runs/judge`.
+"""Train the judge on rendered scenes: `prima train judge runs/judge`.
 
 Every sample is a function of its number alone (scene, picture, wear), so a training that was stopped goes on
 from its last checkpoint exactly as if it had not. Scenes come from seeds that the base's training never uses,
@@ -7,10 +7,9 @@ and nothing the judge says ever reaches the base's training.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from allaprima.lab.evaluation.accuracy import measure_judge, unseen_scenes
-from allaprima.lab.evaluation.judge import CELL, Judge, JudgeConfig, Reading, default_judge_path
+from allaprima.lab.evaluation.judge import CELL, Judge, JudgeConfig, Reading
 from allaprima.lab.evaluation.targets import Targets, build_targets, judge_losses, stack_targets
 from allaprima.lab.evaluation.truth import render_truth
 from allaprima.lab.evaluation.wear import wear_picture
@@ -161,26 +160,33 @@ def save_judge(judge: Judge, path: Path, accuracy: dict[str, float], scenes: int
     write_tensors(path, tensors, metadata)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train in the folder named on the command line, test, and write the weights."""
-    parser = argparse.ArgumentParser(prog="python -m allaprima.lab.training.judge", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the checkpoint and the log are kept")
-    parser.add_argument("--out", type=Path, default=None, help="the weight file; default: inside the package")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--workers", type=int, default=1, help="processes that render")
-    parser.add_argument("--test-scenes", type=int, default=1000)
-    parser.add_argument("--compile", action="store_true", help="slow to start, then several times as fast")
-    chosen = parser.parse_args(arguments)
-    task = JudgeTask(judge_config(), workers=chosen.workers, compiled=chosen.compile)
+def train_judge(
+    folder: Path,
+    path: Path,
+    *,
+    steps: int = 3000,
+    workers: int = 1,
+    compiled: bool = False,
+    test_scenes: int = 1000,
+) -> dict[str, float]:
+    """Train in `folder` or go on there, test on unseen scenes, write the weights to `path`.
+
+    Args:
+        folder: of the training: checkpoint and log.
+        path: weight file to write.
+        steps: updates in all.
+        workers: processes that render.
+        compiled: compile the model first; slow to start, then several times as fast.
+        test_scenes: rendered scenes to test on.
+
+    Returns:
+        By attribute, the share of the test scenes it was right about.
+    """
     torch.manual_seed(0)
-    judge = train(Judge(judge_config()), task, loop_config(chosen.folder, chosen.steps))
+    task = JudgeTask(judge_config(), workers=workers, compiled=compiled)
+    judge = train(Judge(judge_config()), task, loop_config(folder, steps))
     assert isinstance(judge, Judge)
-    tallies = measure_judge(judge, unseen_scenes(chosen.test_scenes), SpriteCache())
+    tallies = measure_judge(judge, unseen_scenes(test_scenes), SpriteCache())
     accuracy: dict[str, float] = {name: tally.rate for name, tally in tallies.items()}
-    path = chosen.out or default_judge_path()
-    save_judge(judge, path, accuracy, chosen.test_scenes)
-    print(json.dumps({"path": str(path), "steps": chosen.steps, "accuracy": accuracy}))
-
-
-if __name__ == "__main__":
-    main()
+    save_judge(judge, path, accuracy, test_scenes)
+    return accuracy

@@ -2,9 +2,9 @@
 
     train(model, task, LoopConfig(folder=..., steps=10_000, batch_size=32, learning_rate=1e-3))
 
-Everything random in step n comes from a generator seeded by (seed, n, process), and batches are a function of
-the step. A checkpoint is therefore weights, averages, optimizer and a step number, and going on from one gives
-the same bits as never having stopped.
+Everything random in step n comes from a generator seeded by (seed, n), and batches are a function of the step.
+A checkpoint is therefore weights, averages, optimizer and a step number, and going on from one gives the same
+bits as never having stopped. On several devices (`torchrun`, `accelerate launch`) each takes its rows of the batch.
 
 A folder holds `checkpoint.safetensors`, `log.jsonl` (one line per `log_every` steps), `config.json` and whatever
 `task.sample` draws.
@@ -22,6 +22,7 @@ from typing import Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from rich.progress import Progress
 from torch import Tensor, nn
 
@@ -69,23 +70,34 @@ class LoopConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Where one process is in a training: which update, which share of the batch, which random stream."""
+    """One update's randomness, and which rows of its batch are this process's.
+
+    Every process draws the numbers of the whole batch and keeps its own rows, so a training on several devices
+    sees what it would see on one.
+    """
 
     step: int
     batch_size: int
-    """Samples of this process."""
-    rank: int
+    """Samples of this update over all processes."""
     device: torch.device
     generator: torch.Generator
     """On the CPU, so that every kind of device sees the same numbers."""
+    rank: int = 0
+    processes: int = 1
 
-    def indices(self, population: int) -> Tensor:
-        """Sample `batch_size` indices below `population`, with replacement."""
-        return torch.randint(population, (self.batch_size,), generator=self.generator)
+    @property
+    def rows(self) -> slice:
+        """This process's rows of the batch."""
+        share = self.batch_size // self.processes
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """This process's rows of (batch_size, *shape) numbers in [0, 1), on the CPU."""
+        return torch.rand((self.batch_size, *shape), generator=self.generator)[self.rows]
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal noise on the device."""
-        return torch.randn(shape, generator=self.generator).to(self.device)
+        """This process's rows of (batch_size, *shape) standard normal numbers, on the CPU."""
+        return torch.randn((self.batch_size, *shape), generator=self.generator)[self.rows]
 
 
 class Task(Protocol):
@@ -105,8 +117,15 @@ def train(model: nn.Module, task: Task, config: LoopConfig, *, resume: bool = Tr
 
     Raises:
         FileExistsError: `resume` is False and the folder holds a checkpoint.
+        ValueError: the batch cannot be shared evenly among the processes.
     """
-    accelerator = Accelerator(mixed_precision=_mixed_precision())
+    # A denoiser's last text layers lead nowhere and so have no gradient; several processes must be told.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=_mixed_precision(), kwargs_handlers=[unused])
+    if config.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"got a batch of {config.batch_size} for {accelerator.num_processes} processes; expected a multiple"
+        )
     optimizer = torch.optim.AdamW(
         _decayed(model, config.weight_decay), lr=config.learning_rate, betas=config.betas, fused=True
     )
@@ -168,10 +187,14 @@ def _update(
 ) -> dict[str, Tensor]:
     for group in optimizer.param_groups:
         group["lr"] = config.rate_at(step)
-    rank, processes = accelerator.process_index, accelerator.num_processes
-    generator = torch.Generator().manual_seed((config.seed << 40) + step * processes + rank)
-    share = config.batch_size // processes
-    draw = Draw(step=step, batch_size=share, rank=rank, device=accelerator.device, generator=generator)
+    draw = Draw(
+        step=step,
+        batch_size=config.batch_size,
+        device=accelerator.device,
+        generator=torch.Generator().manual_seed((config.seed << 40) + step),
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
     with accelerator.autocast():
         values = task.loss(model, draw)
     accelerator.backward(values["loss"])

@@ -34,7 +34,7 @@ class AutoencoderConfig:
     encoder_depths: tuple[int, int, int] = (1, 1, 2)
     decoder_widths: tuple[int, int, int] = (64, 128, 256)
     decoder_depths: tuple[int, int, int] = (1, 1, 2)
-    latent_noise: float = 0.1
+    latent_noise: float = 0.05
     """Standard deviation of the noise added to the latent in training."""
 
 
