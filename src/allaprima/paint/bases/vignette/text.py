@@ -91,8 +91,8 @@ class TextEncoder(nn.Module):
             )
         self.config = config
         self.tokenizer = tokenizer
-        self.words: nn.Module = nn.Embedding(config.pieces, config.width)
-        self.positions = nn.Embedding(config.max_tokens, config.width)
+        self.words: nn.Module = _embedding(config.pieces, config.width)
+        self.positions = _embedding(config.max_tokens, config.width)
         self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
 
@@ -161,6 +161,15 @@ class TextEncoder(nn.Module):
         return TextStates(
             states=states.clone(), mask=mask
         )  # a copy, for a trainer may not save inference tensors
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """Return a table of small random vectors.
+
+    Uniform ones: on the meta device `normal_`, which `nn.Embedding` draws from, costs a second and a half of
+    imports.
+    """
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width).uniform_(-0.05, 0.05))
 
 
 def config_json(config: TextConfig) -> str:
