@@ -27,6 +27,7 @@ Decay = Annotated[int, typer.Option(min=0, help="The last so many updates bring 
 SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
 SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
+Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
 Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
 
 
@@ -54,6 +55,10 @@ def autoencoder(
     rate: Rate = 8e-4,
     decay: Decay = 1000,
     crop: Annotated[int, typer.Option(min=32, max=256, help="Side of the crops in pixels.")] = 128,
+    channels: Channels = 12,
+    shrunk_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of batches that decode halved latents (EQ-VAE).")
+    ] = 0.0,
     decoder_only: Annotated[bool, typer.Option(help="Keep the latents: train the decoder alone.")] = False,
     save_every: SaveEvery = 100,
     sample_every: SampleEvery = 300,
@@ -66,14 +71,16 @@ def autoencoder(
 
     from allaprima.lab.training.autoencoder import ReconstructionTask
     from allaprima.lab.training.scenes import SceneStore
-    from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
+    from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 
-    if crop % STRIDE:
-        raise UserError(f"got --crop {crop}; expected a multiple of {STRIDE}")
+    if crop % 32:
+        raise UserError(f"got --crop {crop}; expected a multiple of 32")
     _prepare(seed, threads)
-    model = Autoencoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Autoencoder(AutoencoderConfig(latent_channels=channels)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(not decoder_only)
-    task = ReconstructionTask(stores=tuple(SceneStore.open(one) for one in store), crop=crop)
+    task = ReconstructionTask(
+        stores=tuple(SceneStore.open(one) for one in store), crop=crop, shrunk_share=shrunk_share
+    )
     _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998)  # fmt: skip
 
@@ -213,6 +220,7 @@ def release(
     run: Run,
     kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
+    channels: Channels = 12,
     store: Annotated[
         Path | None, typer.Option(help="Scene store that measures an autoencoder's latents.")
     ] = None,
@@ -222,12 +230,16 @@ def release(
     from allaprima.lab.training.release import averaged, measure_latents
     from allaprima.lab.training.release import release as write
     from allaprima.lab.training.scenes import SceneStore
-    from allaprima.paint.bases.vignette.autoencoder import Autoencoder
-    from allaprima.paint.bases.vignette.denoiser import Denoiser
+    from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+    from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 
     if kind not in {"autoencoder", "denoiser"}:
         raise UserError(f"got {kind!r}; expected autoencoder or denoiser")
-    model: Autoencoder | Denoiser = Autoencoder() if kind == "autoencoder" else Denoiser()
+    model: Autoencoder | Denoiser
+    if kind == "autoencoder":
+        model = Autoencoder(AutoencoderConfig(latent_channels=channels))
+    else:
+        model = Denoiser(DenoiserConfig(latent_channels=channels))
     step = averaged(run, model)
     if isinstance(model, Autoencoder) and store is not None:
         measure_latents(model, SceneStore.open(store))

@@ -112,7 +112,7 @@ def test_latents_and_captions_are_those_of_the_models(tmp_path: Path, store: Sce
 
 def test_an_autoencoder_is_trained_released_and_loaded(tmp_path: Path, store: SceneStore) -> None:
     torch.manual_seed(0)
-    task = ReconstructionTask(stores=(store,), crop=64)
+    task = ReconstructionTask(stores=(store,), crop=64, shrunk_share=0.5)
     plan = LoopConfig(folder=tmp_path, steps=8, batch_size=4, learning_rate=1e-3, log_every=4, sample_every=8)
     train(Autoencoder(TINY), task, plan)
     assert (tmp_path / "sample-0000008.png").is_file()

@@ -23,22 +23,37 @@ from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionTask:
-    """Reconstruct crops: absolute and squared error of pixels and absolute error of their gradients."""
+    """Reconstruct crops: absolute and squared error of pixels and absolute error of their gradients.
+
+    Raises:
+        ValueError: the crop is not whole cells, or cannot be halved though it is to be.
+    """
 
     stores: tuple[SceneStore, ...]
     crop: int = 128
     """Side of a crop in pixels, a multiple of 16; 256 trains on whole pictures."""
     squared_weight: float = 5.0
     gradient_weight: float = 0.5
+    shrunk_share: float = 0.0
+    """How often a batch's latents are halved in size and must decode to the halved picture (EQ-VAE, arXiv
+    2502.09509). It makes latents smooth, which is what a denoiser learns quickly."""
     size_weight: float = 0.003
     """On the mean square of the latents; without it they would grow until the noise means nothing."""
+
+    def __post_init__(self) -> None:
+        """Refuse crops that do not fit the latent."""
+        cell = 2 * STRIDE if self.shrunk_share else STRIDE
+        if self.crop % cell:
+            raise ValueError(f"got a crop of {self.crop}; expected a multiple of {cell}")
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """One batch of crops; see the class."""
         pixels = to_pixels(self.crops(draw)).to(draw.device)
-        cells = self.crop // STRIDE
+        shrink = 2 if float(torch.rand((), generator=draw.generator)) < self.shrunk_share else 1
+        cells = self.crop // STRIDE // shrink
         noise = draw.normal(model_channels(model), cells, cells).to(draw.device)
-        output, latents = (tensor.float() for tensor in model(pixels, noise))
+        output, latents = (tensor.float() for tensor in model(pixels, noise, shrink))
+        pixels = functional.avg_pool2d(pixels, shrink)
         squared = functional.mse_loss(output, pixels)
         values = {"absolute": functional.l1_loss(output, pixels), "gradient": gradient_error(output, pixels)}
         values["size"] = latents.square().mean()

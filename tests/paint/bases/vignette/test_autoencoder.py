@@ -65,6 +65,12 @@ def test_noise_reaches_the_reconstruction_and_not_the_latents() -> None:
     assert not torch.equal(clean, noisy)
 
 
+def test_shrunk_latents_decode_to_a_shrunk_picture() -> None:
+    output, latents = Autoencoder(TINY)(torch.rand(2, 3, 64, 64), torch.zeros(2, 4, 2, 2), shrink=2)
+    assert output.shape == (2, 3, 32, 32)
+    assert latents.shape == (2, 4, 4, 4)
+
+
 def test_it_learns_to_reconstruct() -> None:
     torch.manual_seed(0)
     model, pixels = Autoencoder(TINY), torch.rand(4, 3, 1, 1).expand(4, 3, 32, 32) * 2 - 1

@@ -146,14 +146,17 @@ class Autoencoder(nn.Module):
         pixels: Tensor = functional.pixel_shuffle(self.decoder(self.whiten.inverse(latents)), STEM)
         return pixels
 
-    def forward(self, pixels: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode, add `noise` (of the latent's shape) at the configuration's strength, and decode.
+    def forward(self, pixels: Tensor, noise: Tensor | None = None, shrink: int = 1) -> tuple[Tensor, Tensor]:
+        """Encode, shrink the latents `shrink` times, add `noise` at the configuration's strength, and decode.
 
-        Returns the reconstruction and the latents before the noise.
+        Returns the reconstruction, 1 / `shrink` as large as `pixels`, and the latents as encoded. `noise` has the
+        shape of the latents that are decoded.
         """
         latents = self.encode(pixels)
-        noisy = latents if noise is None else latents + self.config.latent_noise * noise
-        return self.decode(noisy), latents
+        decoded = functional.avg_pool2d(latents, shrink) if shrink > 1 else latents
+        if noise is not None:
+            decoded = decoded + self.config.latent_noise * noise
+        return self.decode(decoded), latents
 
 
 def _encoder(config: AutoencoderConfig) -> nn.Sequential:
