@@ -18,7 +18,7 @@ export PROMPT
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 TORCH := $(shell sed -n 's/^torch==/&/p' constraints.txt)
 SOURCES := src tests $(wildcard benchmarks)
 
