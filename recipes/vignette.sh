@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Reproduces Vignette's shipped weights from nothing: about 17 core-hours would be a good training; what the shipped
-# files had is in their metadata (`trained`) and in lab-notes/LOG.md. Every line resumes where it was stopped.
+# Trains Vignette from nothing. The weights that ship now are a first, shorter run of it (2,500 updates of the autoencoder
+# without --shrunk-share, 1,900 of 24 samples of the denoiser): see lab-notes/LOG.md and `trained` in their metadata.
+# Every line resumes where it was stopped.
 #
 # Cost on two AVX2 cores without bf16, in core-hours:
-#   sprites 0.1, scenes 0.2, autoencoder 0.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, judge 0.7
+#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, judge 0.7
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,8 +16,8 @@ prima scenes build
 prima train scenes "$runs/scenes-autoencoder" --count 8000 --first-seed 500000000
 prima train scenes "$runs/scenes-a" --count 24000 --first-seed 0
 
-prima train autoencoder "$runs/autoencoder" --store "$runs/scenes-autoencoder" --steps 2400 --batch 12 --rate 8e-4 \
-  --decay 1600 --threads "$threads"
+prima train autoencoder "$runs/autoencoder" --store "$runs/scenes-autoencoder" --steps 8500 --batch 16 --rate 8e-4 \
+  --decay 3000 --shrunk-share 0.3 --threads "$threads"
 prima train release "$runs/autoencoder" autoencoder -o "$weights/autoencoder.safetensors" --store "$runs/scenes-a"
 
 prima train text "$runs/text" -o "$weights/text.safetensors" --threads "$threads"
