@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from allaprima.core.errors import PictureError, RequestError
@@ -127,6 +127,8 @@ def _read_texts(path: Path) -> tuple[str, str | None] | None:
             # A large picture is no danger here, for its pixels are never decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return _parse_texts(file)
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} cannot be read as a PNG, JPEG or WebP picture: it is none") from error
     except _DAMAGED as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise PictureError(f"{path} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
