@@ -27,7 +27,7 @@ def test_a_file_says_what_it_is_and_under_which_licence(path: object) -> None:
     with safe_open(path, framework="pt") as opened:
         metadata = opened.metadata()
     assert metadata["config"].startswith("{")
-    assert metadata.get("license") or metadata.get("licence")
+    assert metadata.get("license") or metadata.get("licence")  # the first text encoder spells it so
 
 
 def test_it_paints_and_repeats_itself() -> None:

@@ -154,7 +154,7 @@ def save_judge(judge: Judge, path: Path, accuracy: dict[str, float], scenes: int
         "config": judge.config.to_json(),
         "accuracy": accuracy,
         "accuracy_scenes": scenes,
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "trained_on": "scenes rendered by allaprima.lab.scenes from Fluent Emoji (MIT) and Micah (CC BY 4.0)",
     }
     write_tensors(path, tensors, metadata)

@@ -175,5 +175,5 @@ def write_text_encoder(path: Path, encoder: TextEncoder, notes: Mapping[str, str
     tensors = pack_state(state)
     text = json.dumps(json.loads(encoder.tokenizer.to_str()), ensure_ascii=False, separators=(",", ":"))
     tensors["tokenizer"] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-    about = {"description": _DESCRIPTION, "origin": _ORIGIN, "licence": "MIT AND Apache-2.0"}
+    about = {"description": _DESCRIPTION, "origin": _ORIGIN, "license": "MIT AND Apache-2.0"}
     write_tensors(path, tensors, {"config": config_json(encoder.config), **about, **notes})
