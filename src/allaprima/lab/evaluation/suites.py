@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from allaprima.lab.evaluation.accuracy import Attribute
-from allaprima.lab.evaluation.kept_out import KeptOutWord, kept_out_prompt, kept_out_words
+from allaprima.lab.evaluation.kept_out import kept_out_prompt
 from allaprima.lab.scenes.captions import Language, describe
 from allaprima.lab.scenes.draw import HOURS, PLACES, WEATHERS, WITHOUT_WEATHER, Split, draw_scene
+from allaprima.lab.scenes.kept_out import KeptOut, kept_out
 from allaprima.lab.scenes.spec import Scene
 
 Suite = Literal[
@@ -149,7 +150,7 @@ def _chinese(suite: Suite, count: int, seed: int) -> list[Ask]:
 
 def _kept_out(suite: Suite, count: int, seed: int) -> list[Ask]:
     """Every kept-out word in turn, somewhere at some hour."""
-    words = kept_out_words()
+    words = kept_out()
     order = random.Random(f"kept out {seed}").sample(range(len(words)), len(words))
     return [
         _kept_out_ask(suite, words[order[index % len(words)]], first_noise(suite, seed) + index)
@@ -157,14 +158,14 @@ def _kept_out(suite: Suite, count: int, seed: int) -> list[Ask]:
     ]
 
 
-def _kept_out_ask(suite: Suite, word: KeptOutWord, noise: int) -> Ask:
+def _kept_out_ask(suite: Suite, word: KeptOut, noise: int) -> Ask:
     scene, prompt = kept_out_prompt(word, noise)
     return Ask(
         suite=suite,
         prompt=prompt,
         language=word.language,
         scene=scene,
-        asked=frozenset({"kind", "count"}) if word.part == "subjects" else frozenset({"place"}),
+        asked=frozenset({"kind", "count"}) if word.what == "subject" else frozenset({"place"}),
         seed=noise,
         word=word.word,
     )
