@@ -1,0 +1,135 @@
+"""What a LoRA does to one weight, as plain maths.
+
+    LowRank(down=A, up=B)      W + B A
+    Dense(delta=D)             W + D
+
+Scales such as alpha / rank are already inside `up` (or `delta`), so that nothing beyond the user's own weight is
+ever multiplied on. Convolutions keep their kernel in `down`; `up` is then 1 x 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LowRank:
+    """The change `up @ down` of rank r (Hu et al. 2021, arXiv:2106.09685).
+
+    Attributes:
+        down: (r, in), or (r, in, kh, kw) for a convolution.
+        up: (out, r), or (out, r, 1, 1) for a convolution.
+    """
+
+    down: Tensor
+    up: Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse matrices that cannot be multiplied."""
+        down, up = tuple(self.down.shape), tuple(self.up.shape)
+        linear = len(down) == 2 and len(up) == 2
+        convolution = len(down) == 4 and len(up) == 4 and up[2:] == (1, 1)
+        if not (linear or convolution) or down[0] != up[1] or not down[0]:
+            raise ValueError(
+                f"got down {down} and up {up}; expected (r, in) and (out, r), "
+                "or (r, in, kh, kw) and (out, r, 1, 1), r at least 1"
+            )
+
+    @property
+    def rank(self) -> int:
+        """How many columns `up` has."""
+        return self.down.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the weight it changes."""
+        return (self.up.shape[0], *self.down.shape[1:])
+
+    @property
+    def num_bytes(self) -> int:
+        """What its matrices take in memory."""
+        return self.down.nbytes + self.up.nbytes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dense:
+    """The change `delta`, as large as the weight itself: what LoHa and LoKr come to.
+
+    Attributes:
+        delta: (out, in), or (out, in, kh, kw) for a convolution.
+    """
+
+    delta: Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse what is no weight of a linear layer or a convolution."""
+        if self.delta.ndim not in {2, 4}:
+            raise ValueError(f"got delta {tuple(self.delta.shape)}; expected (out, in) or (out, in, kh, kw)")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the weight it changes."""
+        return tuple(self.delta.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.delta.nbytes
+
+
+Update = LowRank | Dense
+"""What one LoRA does to one weight."""
+
+
+def delta_of(update: Update) -> Tensor:
+    """Return the change itself, float32, shaped like the weight."""
+    if isinstance(update, Dense):
+        return update.delta.float()
+    return (update.up.flatten(1).float() @ update.down.flatten(1).float()).view(update.shape)
+
+
+def padded_rank(rank: int, step: int) -> int:
+    """Return the least multiple of `step` that holds `rank`."""
+    return math.ceil(rank / step) * step
+
+
+def write_stack(parts: list[LowRank], down: Tensor, up: Tensor) -> None:
+    """Write `parts` side by side into `down` and `up`, so that one product does the work of all.
+
+    Args:
+        parts: updates of one weight; their order is the order of the ranks.
+        down: (R, in) or (R, in, kh, kw), R at least the sum of the ranks, written in its own dtype.
+        up: (out, R) or (out, R, 1, 1); ranks beyond the sum become zero in both.
+    """
+    begin = 0
+    for part in parts:
+        end = begin + part.rank
+        down[begin:end].copy_(part.down)
+        up[:, begin:end].copy_(part.up)
+        begin = end
+    down[begin:].zero_()
+    up[:, begin:].zero_()
+
+
+def fold_into(weight: Tensor, stack: LowRank | None, scale: Tensor | None, dense: Tensor | None) -> Tensor:
+    """Return `weight + up diag(scale) down + dense` in float32, to be rounded once.
+
+    Products of bf16 are emulated on many processors, and rounding twice loses what a small update says; so
+    everything is computed in float32, whatever the operands are.
+
+    Args:
+        weight: (out, in) or (out, in, kh, kw).
+        stack: the low-rank updates side by side, if there are any.
+        scale: (R,) the weight of each rank of `stack`.
+        dense: the weighted sum of dense updates, if there are any.
+    """
+    base = weight.float().flatten(1)
+    if stack is not None:
+        up = stack.up.flatten(1).float()
+        base = torch.addmm(base, up if scale is None else up * scale.float(), stack.down.flatten(1).float())
+    folded = base.view(weight.shape)
+    return folded if dense is None else folded + dense
