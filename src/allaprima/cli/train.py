@@ -183,6 +183,9 @@ def denoiser(
     decay: Decay = 0,
     subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0,
     time_mean: Annotated[float, typer.Option(help="Mean of the logit of the time; more is noisier.")] = 0.5,
+    naming_weight: Annotated[
+        float, typer.Option(min=0.0, help="Weight of naming what each token shows; 0 leaves it out.")
+    ] = 0.5,
     weights: Annotated[Path | None, typer.Option(help="Autoencoder and text weights, for samples.")] = None,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the blocks first.")] = False,
     save_every: SaveEvery = 200,
@@ -192,6 +195,7 @@ def denoiser(
     json_: JsonFlag = False,
 ) -> None:
     """Train the denoiser by flow matching on cached latents."""
+    from allaprima.lab.training.alignment import AlignedDenoiser
     from allaprima.lab.training.denoiser import FlowTask, preview_of
     from allaprima.lab.training.latents import LatentCache
     from allaprima.paint.bases.vignette.base import weights_folder
@@ -208,10 +212,12 @@ def denoiser(
         caches=caches,
         subject_weight=subject_weight,
         time_mean=time_mean,
+        naming_weight=naming_weight,
         seed=seed,
         preview=preview_of(weights or weights_folder()) if sample_every else None,
     )
-    _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
+    trained = AlignedDenoiser(model) if naming_weight else model
+    _train(trained, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01)  # fmt: skip
 
 

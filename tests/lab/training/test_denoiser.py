@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from allaprima.core.errors import AssetError
+from allaprima.lab.training.alignment import GROUPS, AlignedDenoiser
 from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
+from allaprima.lab.training.release import averaged
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
@@ -43,6 +45,7 @@ def cache(tmp_path: Path) -> LatentCache:
         np.broadcast_to(values[:, None, None, None], (count, 4, 16, 16)).astype(np.float16),
     )
     np.save(tmp_path / "masks.npy", np.zeros((count, 16, 16), np.uint8))
+    np.save(tmp_path / "names.npy", rng.integers(-1, 4, (count, len(GROUPS), 8, 8)).astype(np.int16))
     np.save(tmp_path / "states.npy", states.astype(np.float16))
     np.save(tmp_path / "spans.npy", np.stack([starts, lengths], -1))
     np.save(tmp_path / "empty.npy", np.zeros((2, 8), np.float16))
@@ -56,7 +59,7 @@ def draw(step: int, batch: int = 6) -> Draw:
 
 
 def test_an_unfinished_cache_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AssetError, match="lacks masks, latents, states, empty, spans"):
+    with pytest.raises(AssetError, match="lacks masks, latents, names, states, empty, spans"):
         LatentCache.open(tmp_path)
 
 
@@ -88,6 +91,25 @@ def test_cells_under_a_subject_count_more(cache: LatentCache) -> None:
     _, weight, _, _ = FlowTask(caches=(cache,), subject_weight=4.0)._batch([(0, 0, 0)])
     assert weight[0, 0, 0, 0] == 4.0
     assert weight[0, 0, 15, 0] == 1.0
+
+
+def test_a_head_learns_to_name_the_tokens_and_is_not_released(cache: LatentCache, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cache.names[:] = np.where(cache.latents[:, :1, :8, :8] > 0, 1, 2)
+    denoiser = Denoiser(DENOISER)
+    denoiser.begin()
+    model, task = AlignedDenoiser(denoiser), FlowTask(caches=(cache,))
+    before = task.loss(model, draw(0))
+    plan = LoopConfig(folder=tmp_path, steps=60, batch_size=8, learning_rate=4e-3, warmup_steps=10)
+    train(model, task, plan)
+    after = task.loss(model, draw(0))
+    assert after["naming"] < before["naming"] / 3
+    assert after["named"] > 0.9
+    released = Denoiser(DENOISER)
+    assert averaged(tmp_path, released) == 60
+    clean, _, states, mask = task._batch([(0, 0, 0)])
+    with torch.inference_mode():
+        assert released(clean, torch.ones(1), states, mask).shape == clean.shape
 
 
 def test_it_learns_and_paints_what_the_text_says(cache: LatentCache, tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from allaprima.paint.bases.base import Base
-from allaprima.paint.sampling.euler import sample_euler
 from allaprima.paint.sampling.guidance import guided
-from allaprima.paint.sampling.schedules import flow_sigmas
+from allaprima.paint.sampling.samplers import sample_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +40,14 @@ def paint_batches(
 
 @torch.inference_mode()
 def _paint(base: Base, prompts: Sequence[str], seeds: Sequence[int], settings: PaintSettings) -> Tensor:
-    width, height = base.sizes()[0]
+    width, height = base.defaults.width, base.defaults.height
     against = [] if settings.guidance == 1.0 else [""] * len(prompts)
     text = base.encode_text([*prompts, *against])
     model = guided(base, text, settings.guidance)
-    latents = sample_euler(model, base.noise(seeds, width, height), flow_sigmas(settings.steps, base.shift))
+    latents = base.noise(seeds, width, height)
+    schedule = base.schedule(settings.steps, width, height)
+    for step in sample_steps(model, latents, schedule, base.prediction, seeds):
+        latents = step.latents
     pixels = base.decode(latents).float().cpu()
     levels = pixels.clamp(0, 1).mul(255).round().div(255)
     return torch.where(pixels.isfinite(), levels, torch.nan)

@@ -39,6 +39,11 @@ class Spot:
     """It is scaled, in proportion, to fit into width x height."""
 
 
+def spots_of(scene: Scene) -> list[Spot]:
+    """The spots of a scene as it is rendered, a function of its seed."""
+    return lay_out(scene, random.Random(f"layout {scene.seed}"))
+
+
 def lay_out(scene: Scene, rng: random.Random) -> list[Spot]:
     """The spots of all copies of all subjects, farthest (highest foot) first."""
     spots: list[Spot] = []

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from allaprima.lab.scenes.figures import figure
-from allaprima.lab.scenes.layout import LATTICE, Spot, lay_out
+from allaprima.lab.scenes.layout import LATTICE, Spot, spots_of
 from allaprima.lab.scenes.light import Light, apply_picture, light_of
 from allaprima.lab.scenes.places import paint_place
 from allaprima.lab.scenes.spec import Scene, Style
@@ -51,7 +51,7 @@ def render_scene(scene: Scene, sprites: SpriteCache, size: int = 256) -> Rendere
     image = paint_place(scene.place, light, _stream(scene, "place"), sprites, style=scene.style, size=size)
     veil_behind(image, light)
     masks = [Image.new("L", (size, size)) for _ in scene.subjects]
-    for spot in lay_out(scene, _stream(scene, "layout")):
+    for spot in spots_of(scene):
         _stand(image, masks, scene, spot, light, sprites)
     fall_over(image, light, _stream(scene, "weather"))
     stacked = np.stack([np.asarray(mask) for mask in masks]) if masks else np.zeros((0, size, size), np.uint8)

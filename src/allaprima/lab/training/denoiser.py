@@ -1,8 +1,9 @@
 """Train Vignette's denoiser: flow matching on cached latents, weighted towards the subjects.
 
-Flow matching (arXiv 2210.02747): x_t = (1 - t) x_0 + t eps, and the model predicts the velocity eps - x_0. Two
+Flow matching (arXiv 2210.02747): x_t = (1 - t) x_0 + t eps, and the model predicts the velocity eps - x_0. Three
 things bind the words to the picture early on a small budget: the squared error counts several times more where
-a subject stands, and high noise, where it is decided what is painted, is drawn more often.
+a subject stands; high noise, where it is decided what is painted, is drawn more often; and a head on the middle
+block names what every token shows (:mod:`allaprima.lab.training.alignment`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from allaprima.lab.training.alignment import AlignedDenoiser, naming_error
 from allaprima.lab.training.autoencoder import from_pixels
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw
@@ -46,6 +48,8 @@ class FlowTask:
     """Times are sigmoid(mean + deviation * normal): logit-normal (arXiv 2403.03206, section 3.1)."""
     empty_share: float = 0.1
     """How often the caption is dropped, for guidance."""
+    naming_weight: float = 0.5
+    """Weight of the head's error, if the model is an :class:`AlignedDenoiser`; it is ignored for a bare one."""
     seed: int = 0
     preview: Preview | None = None
 
@@ -60,14 +64,22 @@ class FlowTask:
         at = t[:, None, None, None]
         noisy, velocity = (1 - at) * clean + at * noise, noise - clean
         device = draw.device
-        predicted = model(noisy.to(device), t.to(device), states.to(device), mask.to(device)).float()
-        error = (predicted - velocity.to(device)).square()
+        output = model(noisy.to(device), t.to(device), states.to(device), mask.to(device))
+        predicted, logits = output if isinstance(output, tuple) else (output, None)
+        error = (predicted.float() - velocity.to(device)).square()
         weight = weight.to(device)
-        return {"loss": (error * weight).mean() / weight.mean(), "plain": error.mean().detach()}
+        flow = (error * weight).mean() / weight.mean()
+        values = {"loss": flow, "flow": flow.detach(), "plain": error.mean().detach()}
+        if logits is not None:
+            shown = np.stack([self.caches[cache].names[index] for cache, index, _ in rows]).astype(np.int64)
+            values["naming"], values["named"] = naming_error(logits, torch.from_numpy(shown).to(device))
+            values["loss"] = flow + self.naming_weight * values["naming"]
+        return values
 
     def sample(self, model: nn.Module, folder: Path, step: int) -> None:
         """Write the preview's grid, if there is one."""
         if self.preview is not None:
+            model = model.denoiser if isinstance(model, AlignedDenoiser) else model
             assert isinstance(model, Denoiser)
             Image.fromarray(self.preview.grid(model)).save(folder / f"sample-{step:07d}.png")
 

@@ -1,7 +1,8 @@
 """Everything the denoiser trains on, computed once: latents, subject masks and the states of captions.
 
 Encoding a picture and its captions costs as much as a training step, and each is used many times. A cache is a
-folder of flat arrays: `latents.npy` (N, C, 16, 16) float16, `masks.npy` (N, 16, 16) uint8, and for the captions
+folder of flat arrays: `latents.npy` (N, C, 16, 16) float16, `masks.npy` (N, 16, 16) uint8, `names.npy`
+(N, groups, 8, 8) int16 (see :func:`allaprima.lab.training.alignment.token_names`), and for the captions
 `states.npy` (T, 384) float16 with `spans.npy` (N, K, 2), the first token and token count of each of a scene's K
 captions, see :func:`captions_of`. Pictures and captions are encoded apart, so a new text encoder need not wait
 for the pictures again.
@@ -24,6 +25,7 @@ from allaprima.lab.progress import track
 from allaprima.lab.scenes.captions import Language, caption, prefix
 from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.training.alignment import token_names
 from allaprima.lab.training.autoencoder import to_pixels
 from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
@@ -39,6 +41,7 @@ class LatentCache:
 
     latents: NDArray[np.float16]
     masks: NDArray[np.uint8]
+    names: NDArray[np.int16]
     states: NDArray[np.float16]
     spans: NDArray[np.int64]
     empty: NDArray[np.float16]
@@ -51,7 +54,7 @@ class LatentCache:
         Raises:
             AssetError: there is no finished cache in the folder.
         """
-        names = ("masks", "latents", "states", "empty", "spans")
+        names = ("masks", "latents", "names", "states", "empty", "spans")
         if absent := [name for name in names if not (folder / f"{name}.npy").is_file()]:
             raise AssetError(
                 f"{folder} lacks {', '.join(absent)}; expected a folder that `prima train latents` has finished"
@@ -101,6 +104,8 @@ def build_latents(
             pixels = to_pixels(store.images[chosen.start : chosen.stop]).to(autoencoder.device)
             latents[start : start + batch] = autoencoder.encode(pixels).cpu().numpy()
     np.save(folder / "masks.npy", store.masks[scenes.start : scenes.stop])
+    shown = [token_names(store.scene(index), store.masks[index]) for index in scenes]
+    np.save(folder / "names.npy", np.stack(shown))
     np.save(folder / "latents.npy", latents)
 
 

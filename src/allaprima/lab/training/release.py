@@ -23,7 +23,9 @@ def averaged(run: Path, model: nn.Module) -> int:
         WeightsError: the folder has no whole checkpoint.
     """
     tensors, metadata = read_tensors(run / "checkpoint.safetensors")
-    model.load_state_dict(of_prefix("average", tensors))
+    average = of_prefix("average", tensors)
+    # A denoiser may have trained with a head beside it, which is not released.
+    model.load_state_dict(of_prefix("denoiser", average) or average)
     model.eval().requires_grad_(False)
     return int(metadata["step"])
 
