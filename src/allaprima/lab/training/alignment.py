@@ -101,7 +101,7 @@ def naming_error(logits: Tensor, names: Tensor) -> tuple[Tensor, Tensor]:
         names: (B, groups, 8, 8) int64, see :func:`token_names`.
     """
     wanted = names.flatten(2)
-    parts = logits.split([len(group) for group in GROUPS], dim=2)
+    parts = torch.split(logits, [len(group) for group in GROUPS], dim=2)
     errors = [
         functional.cross_entropy(
             part.flatten(0, 1).float(), wanted[:, group].flatten(), ignore_index=UNASKED, reduction="sum"
