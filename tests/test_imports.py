@@ -13,17 +13,20 @@ import allaprima
 
 SOURCE = Path(allaprima.__file__).parent
 
-PAINT = {"core", "paint.precision", "paint.bases.base", "paint.sampling", "paint.bases"}
+CONTRACT = {"core", "paint.bases.base", "paint.sampling.schedules"}
+PAINT = {"paint.precision", "paint.sampling", "paint.bases", *CONTRACT}
 LAB = {"allaprima", "paint", "paint.painter", "lab", "lab.scenes", *PAINT}
 
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
 ARROWS = {
     "allaprima": {"core", "paint.painter"},
     "core": set[str](),
-    "paint.bases.base": {"core"},
+    "paint.bases.defaults": {"core"},
+    "paint.bases.base": {"core", "paint.bases.defaults", "paint.sampling.schedules"},
     "paint.precision": {"core"},
-    "paint.sampling": {"core", "paint.bases.base"},
-    "paint.bases": {"core", "paint.bases.base", "paint.precision", "paint.sampling"},
+    "paint.sampling.schedules": {"core"},
+    "paint.sampling": CONTRACT,
+    "paint.bases": {"paint.bases.defaults", "paint.precision", "paint.sampling", *CONTRACT},
     "paint": PAINT,
     "paint.painter": {"paint", *PAINT},
     "lab": LAB - {"lab", "lab.scenes"},

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from allaprima.paint.bases.base import Prediction, TextStates
+from allaprima.core.errors import RequestError
+from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.sampling.noise import seeded_noise
+from allaprima.paint.sampling.schedules import Schedule, flow_schedule, flow_sigmas
 
 
 @dataclass
@@ -20,7 +23,10 @@ class SteadyBase:
     """
 
     name: str = "vignette"
+    family: str = "vignette"
     prediction: Prediction = "flow"
+    guidance_rule: GuidanceRule = "plain"
+    defaults: Defaults = VIGNETTE
     shift: float = 3.0
     encoded: list[list[str]] = field(default_factory=list)
     """The prompts of every `encode_text` call."""
@@ -29,8 +35,15 @@ class SteadyBase:
     broken_after: int | None = None
     """After so many passes predictions are infinite, as damaged weights would make them."""
 
-    def sizes(self) -> tuple[tuple[int, int], ...]:
-        return ((256, 256), (128, 64))
+    def check_size(self, width: int, height: int) -> None:
+        if (width, height) not in ((256, 256), (128, 64)):
+            raise RequestError(f"got size {width}x{height}; expected 256x256 or 128x64")
+
+    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
+        del width, height
+        if name not in (None, "even"):
+            raise RequestError(f"got the schedule {name!r}; expected even")
+        return flow_schedule(flow_sigmas(steps, 1.0 if name == "even" else self.shift))
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         self.encoded.append(list(prompts))
@@ -57,6 +70,12 @@ class SteadyBase:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         pixels = (0.5 + latents / 8).clamp(0, 1)
         return torch.nn.functional.interpolate(pixels, scale_factor=8)
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return 8 * (torch.nn.functional.avg_pool2d(pixels, 8) - 0.5)
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        return {}
 
 
 def colour_of(prompt: str) -> torch.Tensor:

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allaprima.core.errors import RequestError
-from allaprima.core.infotext import MAX_CHARS, from_infotext, parse_size, split_infotext, to_infotext
-from allaprima.core.request import GenerationRequest
+from allaprima.core.infotext import (
+    MAX_CHARS,
+    from_infotext,
+    parse_size,
+    split_infotext,
+    split_loras,
+    to_infotext,
+)
+from allaprima.core.request import GenerationRequest, LoraUse
 
 plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=100)
 
@@ -26,6 +33,10 @@ plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=10
         seed=st.integers(0, 2**63 - 1),
         base=st.sampled_from(["vignette", "a, b", 'q"uote', "c:\\d"]),
         quality=st.sampled_from(["high", "medium"]),
+        schedule=st.none() | st.sampled_from(["lightning", "a, b"]),
+        loras=st.sampled_from(
+            [(), (LoraUse(name="ink", weight=0.1),), (LoraUse(name="a b"), LoraUse(name="猫"))]
+        ),
     ),
     plain_text,
 )
@@ -53,6 +64,18 @@ def test_a_text_of_another_program_is_read() -> None:
         prompt="a cat, masterpiece", negative_prompt="blurry, ugly", steps=20, guidance=7, seed=1234,
         width=512, height=768, base="sd_xl",
     )  # fmt: skip
+
+
+def test_loras_are_tags_as_other_programs_write_them() -> None:
+    loras = (LoraUse(name="ink", weight=0.8), LoraUse(name="turbo"))
+    request = GenerationRequest(prompt="a cat", loras=loras, schedule="lightning")
+    prompt, _, settings = to_infotext(request).partition("\n")
+    assert prompt == "a cat <lora:ink:0.8> <lora:turbo:1.0>"
+    assert settings.endswith(", Schedule: lightning")
+    assert split_loras("a cat, <lora:ink:0.8><lora:turbo>, big") == ("a cat,, big", loras)
+    for tag in ("<lora:a:b>", "<lora:a:1:2>", "<lora:>", "<lora:a:99>"):
+        with pytest.raises(RequestError, match="expected"):
+            split_loras(f"a cat {tag}")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allaprima.core.errors import AllaPrimaError, PaintError, RequestError, UserError
-from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest
+from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest, LoraUse
 
 plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=MAX_PROMPT_CHARS)
+loras = st.lists(
+    st.builds(
+        LoraUse, name=st.text("ab-/ 猫", min_size=1).filter(lambda name: name.strip() != ""),
+        weight=st.floats(-10, 10),
+    ),
+    max_size=4, unique_by=lambda lora: lora.name,
+)  # fmt: skip
 requests = st.builds(
     GenerationRequest,
     prompt=plain_text.filter(lambda text: text.strip() != ""),
@@ -24,6 +31,8 @@ requests = st.builds(
     seed=st.integers(0, MAX_SEED),
     base=st.sampled_from(["vignette", "Qwen/Qwen-Image", "a, b: c"]),
     quality=st.sampled_from(["high", "medium"]),
+    schedule=st.none() | st.sampled_from(["lightning", "a, b: c"]),
+    loras=loras.map(tuple),
 )
 
 
@@ -36,7 +45,7 @@ def test_the_defaults_are_those_of_the_command() -> None:
     values = {field.name: field.default for field in fields(GenerationRequest) if field.name != "prompt"}
     assert values == {
         "negative_prompt": "", "width": 256, "height": 256, "steps": 50, "guidance": 4.0, "seed": 0,
-        "base": "vignette", "quality": "high",
+        "base": "vignette", "quality": "high", "schedule": None, "loras": (),
     }  # fmt: skip
 
 
@@ -69,6 +78,26 @@ def test_the_defaults_are_those_of_the_command() -> None:
         ("guidance", 10**400, "from 0 to 30"),
         ("base", "", "empty"),
         ("base", ["vignette"], "expected text"),
+        (
+            "prompt",
+            "a cat <lora:ink:0.5>",
+            "got '<lora:ink:0.5>' inside the prompt; expected it among the LoRAs",
+        ),
+        ("schedule", "", "schedule is empty"),
+        ("schedule", 4, "expected text"),
+        ("schedule", "x" * 41, "41 characters; expected at most 40"),
+        ("loras", "ink", "expected a list"),
+        ("loras", ["ink"], "got LoRA 'ink'; expected an object with name and weight"),
+        ("loras", [{"name": "ink", "scale": 1}], "expected an object with name and weight"),
+        ("loras", [{"weight": 1}], "expected an object with name and weight"),
+        ("loras", [{"name": ""}], "got LoRA name ''"),
+        ("loras", [{"name": "a:b"}], "without < > and :"),
+        ("loras", [{"name": "a\nb"}], r"U\+000A"),
+        ("loras", [{"name": "a", "weight": math.nan}], "got weight nan for LoRA 'a'; expected -10 to 10"),
+        ("loras", [{"name": "a", "weight": "1"}], "expected -10 to 10"),
+        ("loras", [{"name": "a", "weight": True}], "expected -10 to 10"),
+        ("loras", [{"name": "a"}, {"name": "a", "weight": 2}], "got the LoRA 'a' twice"),
+        ("loras", [{"name": str(number)} for number in range(100)], "got more than 32 LoRAs"),
         ("quality", "best", "expected high or medium"),
         ("quality", [], "expected high or medium"),
     ],

@@ -38,6 +38,20 @@ def test_guidance_of_one_skips_the_negative_prompt() -> None:
     assert base.passes == [1, 1, 1]
 
 
+def test_leading_away_from_the_prompt_itself_is_no_work() -> None:
+    base = SteadyBase()
+    Painter(base=base).paint(replace(CAT, negative_prompt=CAT.prompt))
+    assert base.encoded == [["cat"]]
+    assert base.passes == [1, 1, 1]
+
+
+def test_the_schedule_is_the_one_asked_for() -> None:
+    base = SteadyBase()
+    assert Painter(base=base).paint(replace(CAT, schedule="even")).request.schedule == "even"
+    with pytest.raises(RequestError, match="got the schedule 'odd'; expected even"):
+        Painter(base=base).events(replace(CAT, schedule="odd"))
+
+
 def test_seeds_of_one_request_encode_their_text_once() -> None:
     base = SteadyBase()
     pictures = Painter(base=base).paint_batch([replace(CAT, seed=seed) for seed in range(3)])
@@ -121,7 +135,7 @@ def test_numbers_that_overflow_are_an_error_and_no_black_picture(previews: bool)
 
 
 def test_a_painter_refuses_what_it_cannot_drive() -> None:
-    with pytest.raises(PaintError, match="predicts epsilon; expected flow"):
-        Painter(base=SteadyBase(prediction="epsilon"))
+    with pytest.raises(PaintError, match="predicts epsilon, which a schedule of kind flow cannot follow"):
+        Painter(base=SteadyBase(prediction="epsilon")).paint(CAT)
     with pytest.raises(ValueError, match="expected at least 1"):
         Painter(base=SteadyBase(), pictures_per_pass=0)

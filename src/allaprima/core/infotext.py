@@ -3,9 +3,11 @@
 The A1111 web interface made this format common: the prompt, a line for the negative prompt, and a last line
 of settings. Values with a comma, colon, quote or line break are JSON strings. For example:
 
-    a cat on a rooftop at sunset
+    a cat on a rooftop at sunset <lora:ink:0.8>
     Negative prompt: rain
     Steps: 50, Sampler: Euler, CFG scale: 4.0, Seed: 7, Size: 256x256, Model: vignette, Quality: high
+
+LoRAs are tags in the prompt, which is where those programs look for them.
 
 Source of the format: `modules/infotext_utils.py` of AUTOMATIC1111/stable-diffusion-webui.
 """
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from allaprima.core.errors import RequestError
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse
 
 NEGATIVE = "Negative prompt: "
 MAX_CHARS = 100_000
@@ -38,9 +40,11 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
         "Size": f"{request.width}x{request.height}",
         "Model": request.base,
         "Quality": request.quality,
+        **({"Schedule": request.schedule} if request.schedule is not None else {}),
         **(extra or {}),
     }
-    lines = [request.prompt]
+    tags = [f"<lora:{lora.name}:{lora.weight!r}>" for lora in request.loras]
+    lines = [" ".join([request.prompt, *tags])]
     if request.negative_prompt:
         lines.append(NEGATIVE + request.negative_prompt)
     lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in settings.items()))
@@ -55,14 +59,16 @@ def from_infotext(text: str) -> GenerationRequest:
     Raises:
         RequestError: `text` is not infotext, or a value in it is out of range.
     """
-    prompt, negative_prompt, settings = split_infotext(text)
-    values: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt}
+    tagged, negative_prompt, settings = split_infotext(text)
+    prompt, loras = split_loras(tagged)
+    values: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "loras": loras}
     for name, key, kind in (
         ("Steps", "steps", int),
         ("CFG scale", "guidance", float),
         ("Seed", "seed", int),
         ("Model", "base", str),
         ("Quality", "quality", str),
+        ("Schedule", "schedule", str),
     ):
         if name in settings:
             values[key] = _convert(name, settings[name], kind)
@@ -91,6 +97,21 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
     prompt = " ".join(lines[:negative_at])
     negative = " ".join(lines[negative_at:])[len(NEGATIVE) :]
     return prompt, negative, {name: _unquote(value) for name, value in found}
+
+
+def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
+    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (weight 1 if unsaid).
+
+    Raises:
+        RequestError: a tag cannot be read.
+    """
+    loras = []
+    for tag in LORA_TAG.findall(prompt):
+        name, *weights = tag[len("<lora:") : -1].split(":")
+        if len(weights) > 1:
+            raise RequestError(f"got {tag[:60]!r}; expected one weight, as in <lora:ink:0.8>")
+        loras.append(LoraUse(name=name, weight=float(_convert("LoRA weight", (*weights, "1")[0], float))))
+    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), tuple(loras)
 
 
 def parse_size(text: str) -> tuple[int, int]:

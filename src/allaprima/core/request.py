@@ -8,6 +8,7 @@ The same request gives the same picture on the same machine, and it is what a pi
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +23,47 @@ MAX_STEPS = 1000
 MAX_GUIDANCE = 30.0
 MAX_SEED = 2**63 - 1
 MAX_SIDE_PX = 4096
-MAX_BASE_CHARS = 200
+MAX_BASE_CHARS = 1000
+MAX_SCHEDULE_CHARS = 40
+MAX_LORA_CHARS = 200
+MAX_LORAS = 32
+MAX_LORA_WEIGHT = 10.0
+
+LORA_TAG = re.compile(r"<lora:[^<>]*>")
+"""How other programs name a LoRA inside a prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraUse:
+    """A LoRA by its name and how strongly it acts. Raises RequestError for values outside the ranges."""
+
+    name: str
+    """Its name in the folder of LoRAs: 1 to 200 characters, none of them < > : or a control character."""
+    weight: float = 1.0
+    """-10 to 10; 1 as trained, 0 as if absent, negative away from it."""
+
+    def __post_init__(self) -> None:
+        """Refuse a value that is out of range, naming it."""
+        _check_text("LoRA name", self.name, MAX_LORA_CHARS)
+        if not self.name.strip() or set(self.name) & set("<>:"):
+            raise RequestError(f"got LoRA name {_short(self.name)}; expected a name without < > and :")
+        number = isinstance(self.weight, int | float) and not isinstance(self.weight, bool)
+        if not number or not -MAX_LORA_WEIGHT <= self.weight <= MAX_LORA_WEIGHT:
+            raise RequestError(
+                f"got weight {_short(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10"
+            )
+        object.__setattr__(self, "weight", float(self.weight))
+
+    @classmethod
+    def from_json(cls, data: object) -> LoraUse:
+        """Return the LoRA in an object with the keys name and, perhaps, weight.
+
+        Raises:
+            RequestError: it is no such object, or a value is out of range.
+        """
+        if not isinstance(data, Mapping) or not {"name"} <= set(data) <= {"name", "weight"}:
+            raise RequestError(f"got LoRA {_short(data)}; expected an object with name and weight")
+        return cls(**data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +88,20 @@ class GenerationRequest:
     """The name of the base model."""
     quality: Quality = "high"
     """How finely JPEG and WebP files are written; PNG is always exact."""
+    schedule: str | None = None
+    """The name of a schedule that the base knows, such as lightning; None for the base's own."""
+    loras: tuple[LoraUse, ...] = ()
+    """LoRAs that act on the base, each named once, at most 32."""
 
     def __post_init__(self) -> None:
         """Refuse a value that is out of range, naming it."""
         _check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
         if not self.prompt.strip():
             raise RequestError("the prompt is empty; expected words that say what to paint")
+        if tag := LORA_TAG.search(self.prompt):
+            raise RequestError(
+                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs, as --lora NAME:WEIGHT"
+            )
         _check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)
         _check_whole("width", self.width, 1, MAX_SIDE_PX)
         _check_whole("height", self.height, 1, MAX_SIDE_PX)
@@ -65,10 +114,15 @@ class GenerationRequest:
             raise RequestError("the base is empty; expected a name such as vignette")
         if self.quality not in get_args(Quality):
             raise RequestError(f"got quality {_short(self.quality)}; expected high or medium")
+        if self.schedule is not None:
+            _check_text("schedule", self.schedule, MAX_SCHEDULE_CHARS)
+            if not self.schedule.strip():
+                raise RequestError("the schedule is empty; expected a name such as lightning")
+        _check_loras(self.loras)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values that `from_json` takes back unchanged."""
-        return asdict(self)
+        return {**asdict(self), "loras": [asdict(lora) for lora in self.loras]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GenerationRequest:
@@ -89,7 +143,26 @@ class GenerationRequest:
             )
         if "prompt" not in data:
             raise RequestError("got a request without a prompt; expected the key prompt")
-        return cls(**data)
+        values = dict(data)
+        if "loras" in values:
+            values["loras"] = _loras_from_json(values["loras"])
+        return cls(**values)
+
+
+def _loras_from_json(data: object) -> tuple[LoraUse, ...]:
+    if not isinstance(data, list | tuple):
+        raise RequestError(f"got loras {_short(data)}; expected a list")
+    return tuple(LoraUse.from_json(item) for item in data[: MAX_LORAS + 1])
+
+
+def _check_loras(loras: object) -> None:
+    if not isinstance(loras, tuple) or not all(isinstance(lora, LoraUse) for lora in loras):
+        raise RequestError(f"got loras {_short(loras)}; expected a tuple of LoraUse")
+    if len(loras) > MAX_LORAS:
+        raise RequestError(f"got more than {MAX_LORAS} LoRAs; expected at most {MAX_LORAS}")
+    names = [lora.name for lora in loras]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RequestError(f"got the LoRA {twice[:40]!r} twice; expected each once, with its weight")
 
 
 def _check_text(name: str, value: object, max_chars: int) -> None:

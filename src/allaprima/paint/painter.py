@@ -19,16 +19,16 @@ from pathlib import Path
 
 import torch
 
-from allaprima.core.errors import PaintError, RequestError
+from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.pictures import require_finite, to_pictures
 from allaprima.paint.precision import pick_device
-from allaprima.paint.sampling.euler import euler_steps
 from allaprima.paint.sampling.guidance import guided
-from allaprima.paint.sampling.schedules import flow_sigmas
+from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.sampling.schedules import Schedule
 
 
 def _load_vignette(folder: Path | None, device: torch.device) -> Base:
@@ -51,11 +51,7 @@ class Painter:
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
 
     def __post_init__(self) -> None:
-        """Refuse a base whose predictions the sampler cannot follow."""
-        if self.base.prediction != "flow":
-            raise PaintError(
-                f"{self.base.name} predicts {self.base.prediction}; expected flow, which the sampler follows"
-            )
+        """Refuse a pass without pictures."""
         if self.pictures_per_pass < 1:
             raise ValueError(f"got {self.pictures_per_pass} pictures per pass; expected at least 1")
 
@@ -121,12 +117,11 @@ class Painter:
             raise RequestError(
                 f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
             )
-        sizes = self.base.sizes()
-        if (request.width, request.height) not in sizes:
-            known = " or ".join(f"{width}x{height}" for width, height in sizes)
-            raise RequestError(
-                f"got size {request.width}x{request.height}; expected {known}, which {self.base.name} paints"
-            )
+        self.base.check_size(request.width, request.height)
+        self._schedule(request)
+
+    def _schedule(self, request: GenerationRequest) -> Schedule:
+        return self.base.schedule(request.steps, request.width, request.height, request.schedule)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.
@@ -143,7 +138,7 @@ class Painter:
 
     def _encode(self, request: GenerationRequest) -> TextStates:
         # Both prompts in one call, so that their padding depends on this request alone.
-        prompts = [request.prompt] if request.guidance == 1.0 else [request.prompt, request.negative_prompt]
+        prompts = [request.prompt] if _scale(request) == 1.0 else [request.prompt, request.negative_prompt]
         return self.base.encode_text(prompts)
 
     def _paint_pass(
@@ -153,17 +148,19 @@ class Painter:
         yield Started(requests=requests)
         started = time.perf_counter()
         rows = text.rows([row for row in range(len(text)) for _ in range(count)])
-        model = guided(self.base, rows, first.guidance)
-        latents = self.base.noise([request.seed for request in requests], first.width, first.height)
+        model = guided(self.base, rows, _scale(first))
+        seeds = [request.seed for request in requests]
+        latents = self.base.noise(seeds, first.width, first.height)
+        schedule = self._schedule(first)
         preview_ms = 0.0
-        for step in euler_steps(model, latents, flow_sigmas(first.steps, self.base.shift)):
+        for step in sample_steps(model, latents, schedule, self.base.prediction, seeds):
             latents = step.latents
             shown: tuple[Picture, ...] = ()
             if previews:
                 preview_started = time.perf_counter()
                 shown = self._decode(step.clean, requests)
                 preview_ms += _ms_since(preview_started)
-            yield Step(index=step.index, total=first.steps, previews=shown)
+            yield Step(index=step.index, total=len(schedule), previews=shown)
         self._synchronize(latents)
         denoise_ms = _ms_since(started) - preview_ms
         started = time.perf_counter()
@@ -180,6 +177,11 @@ class Painter:
         """Wait for the device, so that a stage's time is its own."""
         if tensor.is_cuda:
             torch.cuda.synchronize(tensor.device)
+
+
+def _scale(request: GenerationRequest) -> float:
+    """The guidance that matters: leading away from the prompt itself leads nowhere."""
+    return 1.0 if request.prompt == request.negative_prompt else request.guidance
 
 
 def _ms_since(started: float) -> float:

@@ -27,15 +27,24 @@ class EulerStep:
     """(B, ...) float32, where the step's velocity leads if followed down to t = 0: a preview."""
 
 
-def euler_steps(model: Velocity, x: torch.Tensor, sigmas: Sequence[float]) -> Iterator[EulerStep]:
+def euler_steps(
+    model: Velocity, x: torch.Tensor, sigmas: Sequence[float], times: Sequence[float] | None = None
+) -> Iterator[EulerStep]:
     """Yield each step of the way from `sigmas[0]` to `sigmas[-1]`; stop iterating to cancel.
 
     The latents are kept in float32 whatever the model computes in, for fifty roundings to bf16 would add up.
     `x` is not changed.
+
+    Args:
+        model: the velocity to follow.
+        x: (B, ...) latents at noise level `sigmas[0]`.
+        sigmas: falling noise levels.
+        times: what the model is told at each level but the last; None for the level itself.
     """
     latents = x.float()
-    for index, (t, t_next) in enumerate(pairwise(sigmas), start=1):
-        velocity = model(latents, latents.new_full((len(latents),), t)).float()
+    levels = zip(pairwise(sigmas), sigmas if times is None else times, strict=False)
+    for index, ((t, t_next), time) in enumerate(levels, start=1):
+        velocity = model(latents, latents.new_full((len(latents),), time)).float()
         clean = latents - t * velocity
         latents = latents + (t_next - t) * velocity
         yield EulerStep(index=index, latents=latents, clean=clean)

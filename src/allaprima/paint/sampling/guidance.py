@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.bases.base import Base, GuidanceRule, TextStates
 from allaprima.paint.sampling.euler import Velocity
 
 
 def guide(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> torch.Tensor:
     """Return the prediction led from `uncond` through `cond`: 1 is `cond` itself, 0 is `uncond`."""
     return uncond + scale * (cond - uncond)
+
+
+def guide_rescaled(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return `guide`'s prediction with the norm over the channels (dimension 1) that `cond` has.
+
+    Qwen-Image's true guidance: strong guidance lengthens the prediction and so burns colours out; only its
+    direction is kept (`QwenImagePipeline` of diffusers, the last step of its loop).
+    """
+    combined = guide(cond, uncond, scale)
+    return combined * (cond.norm(dim=1, keepdim=True) / combined.norm(dim=1, keepdim=True))
+
+
+RULES: dict[GuidanceRule, Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]] = {
+    "plain": guide,
+    "rescaled": guide_rescaled,
+}
+"""What a base names to the function that combines its two predictions."""
 
 
 def guided(base: Base, text: TextStates, scale: float) -> Velocity:
@@ -23,10 +42,11 @@ def guided(base: Base, text: TextStates, scale: float) -> Velocity:
     """
     if scale == 1.0:
         return lambda latents, t: base.predict(latents, t, text)
+    combine = RULES[base.guidance_rule]
 
     def both(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         prediction = base.predict(torch.cat([latents, latents]), torch.cat([t, t]), text)
         cond, uncond = prediction.chunk(2)
-        return guide(cond.float(), uncond.float(), scale)
+        return combine(cond.float(), uncond.float(), scale)
 
     return both

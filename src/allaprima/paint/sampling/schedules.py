@@ -1,12 +1,53 @@
-"""Which noise levels a sampler visits.
+"""Which noise levels a sampler visits, and what time the model is told at each.
 
 Flow matching (Lipman et al. 2023, arXiv:2210.02747) mixes picture and noise as x_t = (1 - t) x_0 + t eps, so
-the noise level is the time itself, from 1 (noise) to 0 (picture).
+the noise level is the time itself, from 1 (noise) to 0 (picture). Variance-exploding latents are x_0 + sigma
+eps, with sigma from about 15 down to 0 (Karras et al. 2022, arXiv:2206.00364).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Kind = Literal["flow", "variance_exploding"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The way from noise to picture: all a sampler needs to know besides the model."""
+
+    sigmas: tuple[float, ...]
+    """n + 1 falling noise levels, the last 0.0."""
+    times: tuple[float, ...]
+    """n times as the model wants to be told them, one for each level but the last."""
+    sampler: str = "euler"
+    """The name of the rule for one step, see `samplers.SAMPLERS`."""
+    kind: Kind = "flow"
+    """How latents mix picture and noise; see the module docstring."""
+    noise_scale: float = 1.0
+    """What standard normal noise is multiplied by to become the first latents."""
+
+    def __post_init__(self) -> None:
+        """Refuse levels that do not fall to zero, or times that do not go with them."""
+        if len(self.sigmas) != len(self.times) + 1 or not self.times:
+            raise ValueError(
+                f"got {len(self.sigmas)} noise levels with {len(self.times)} times; expected n + 1 with n, n >= 1"
+            )
+        if self.sigmas[-1] != 0.0 or any(after >= before for before, after in pairwise(self.sigmas)):
+            raise ValueError(f"got noise levels {self.sigmas}; expected levels that fall to 0.0")
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self.times)
+
+
+def flow_schedule(sigmas: Sequence[float]) -> Schedule:
+    """Return the Euler schedule of a flow whose model is told the noise level itself."""
+    return Schedule(sigmas=tuple(sigmas), times=tuple(sigmas[:-1]))
 
 
 def flow_sigmas(steps: int, shift: float = 1.0) -> list[float]:

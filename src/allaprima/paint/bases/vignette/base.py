@@ -13,17 +13,19 @@ from pathlib import Path
 
 import torch
 
-from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.base import Prediction, TextStates
+from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
 from allaprima.paint.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
+from allaprima.paint.sampling.schedules import Schedule, flow_schedule, flow_sigmas
 
-SIDE = 256
 SHIFT = 2.0
+"""The timestep shift it was trained for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +36,28 @@ class VignetteBase:
     denoiser: Denoiser
     autoencoder: Autoencoder
     name: str = "vignette"
+    family: str = "vignette"
     prediction: Prediction = "flow"
+    guidance_rule: GuidanceRule = "plain"
+    defaults: Defaults = VIGNETTE
     shift: float = SHIFT
 
-    def sizes(self) -> tuple[tuple[int, int], ...]:
-        """The one size it was trained at."""
-        return ((SIDE, SIDE),)
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse any size but the one it was trained at."""
+        known = (self.defaults.width, self.defaults.height)
+        if (width, height) != known:
+            raise RequestError(
+                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints"
+            )
+
+    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
+        """Its training's shift, whatever the size; it has no schedules of other names."""
+        del width, height
+        if name is not None:
+            raise RequestError(
+                f"got the schedule {name[:40]!r}; expected none, for {self.name} has its own only"
+            )
+        return flow_schedule(flow_sigmas(steps, self.shift))
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Token states (B, L, 384); prompts beyond 48 tokens are cut."""
@@ -64,6 +82,16 @@ class VignetteBase:
             latents.to(weight.dtype).contiguous(memory_format=torch.channels_last)
         )
         return pixels.float().add(1.0).mul(0.5).clamp(0.0, 1.0)
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        weight = next(self.autoencoder.parameters())
+        signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
+        return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """The denoiser's transformer, whose LoRA keys are Qwen-Image's."""
+        return {"transformer": self.denoiser.transformer}
 
     @property
     def device(self) -> torch.device:
