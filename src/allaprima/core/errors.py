@@ -5,8 +5,10 @@
     │   ├── RequestError     a request's values
     │   ├── WeightsError     a weight file that is missing, damaged or for something else
     │   ├── OutputError      a place that cannot be written
+    │   ├── LoraError        a LoRA file, its name, or a LoRA that was made for another base
     │   ├── PictureError     a picture file that cannot be read or holds no request
     │   └── AssetError       a drawing, font or table that the renderer needs
+    ├── BusyError            the studio has no room for more now; later it may
     └── PaintError           painting itself went wrong; the command exits with 1
 
 Every message says what was got, what was expected and, where it helps, what to do.
@@ -31,6 +33,10 @@ class WeightsError(UserError):
     """A weight file is missing, damaged or made for something else."""
 
 
+class LoraError(UserError):
+    """A LoRA cannot be used: its name, its file, or the base it was made for is not right."""
+
+
 class OutputError(UserError):
     """A result cannot be written where it was asked for."""
 
@@ -41,6 +47,10 @@ class PictureError(UserError):
 
 class AssetError(UserError):
     """A drawing, font or table that the renderer needs is missing or damaged."""
+
+
+class BusyError(AllaPrimaError):
+    """The studio cannot take on more now; the same may succeed later."""
 
 
 class PaintError(AllaPrimaError):

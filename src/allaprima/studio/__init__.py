@@ -1,0 +1,1 @@
+"""Where people paint: the engine that owns the device, and the server that people reach it through."""

@@ -1,0 +1,141 @@
+"""The engine: one thread that owns the device, and the doors to it that any thread may use.
+
+    with Engine(lambda base: Painter.load(base)) as engine:
+        session = engine.open_live(on_update)
+        session.ask(LivePrompt(sequence=1, prompt="a cat"))
+        job = engine.submit([GenerationRequest(prompt="a cat")], on_update)
+
+Updates come on the engine's thread, which paints nothing while a callback runs: hand them on and return at once
+(an event loop's `call_soon_threadsafe`). A callback that raises ends its own session or job, and no other.
+Importing this loads no torch; starting an engine does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from allaprima.core.errors import RequestError
+from allaprima.core.request import GenerationRequest
+from allaprima.studio.engine.limits import Limits
+from allaprima.studio.engine.live import LiveSession
+from allaprima.studio.engine.messages import JobUpdate, LiveUpdate
+from allaprima.studio.engine.queue import Job
+from allaprima.studio.engine.stats import Snapshot
+from allaprima.studio.engine.worker import Worker
+
+if TYPE_CHECKING:
+    from allaprima.paint.painter import Painter
+
+
+class Engine:
+    """Live sessions and whole pictures on one device.
+
+    Args:
+        painter_factory: loads the base of a name; called on the engine's thread, once per base and again when it
+            was dropped to make room for others. It raises UserError for a base that cannot be had.
+        bases: the names that may be asked for; `start` loads the first.
+        limits: how much may wait, and how many share a pass.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        painter_factory: Callable[[str], Painter],
+        *,
+        bases: Sequence[str] = ("vignette",),
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not bases:
+            raise ValueError("got no bases; expected at least one name")
+        self.bases = tuple(bases)
+        self.limits = limits or Limits()
+        self._worker = Worker(painter_factory, self.limits, clock)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Load the first base and begin to paint; returns when it is loaded.
+
+        Raises:
+            UserError: its weights are missing or damaged.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the engine was started before; an engine is started once")
+        self._thread = threading.Thread(
+            target=self._worker.run, args=(self.bases[0],), name="allaprima-engine", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._worker.wait_until_loaded()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop after the step under way, cancel every job, close every session and end the thread.
+
+        May be called at any time and more than once; not from a callback.
+        """
+        self._worker.close()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Engine:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(
+        self,
+        requests: Sequence[GenerationRequest],
+        on_update: Callable[[JobUpdate], None],
+        *,
+        owner: str = "",
+        previews: bool = False,
+    ) -> Job:
+        """Queue `requests` to be painted as one job.
+
+        Args:
+            requests: the pictures, at least one.
+            on_update: called with each update, on the engine's thread.
+            owner: who asks; owners take turns, however many jobs one of them queues.
+            previews: put a JPEG of what each step has come to into Progress, at the cost of a decode per step.
+
+        Raises:
+            RequestError: there are no pictures or too many, or a base is not among `bases`.
+            BusyError: too many jobs wait, or the engine is closed.
+        """
+        if not 1 <= len(requests) <= self.limits.pictures_per_job:
+            raise RequestError(
+                f"got a job of {len(requests)} pictures; expected 1 to {self.limits.pictures_per_job}"
+            )
+        for request in requests:
+            self._check_base(request.base)
+        return self._worker.submit(tuple(requests), on_update, owner=owner, previews=previews)
+
+    def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:
+        """Open a live session.
+
+        Args:
+            on_update: called with each frame and failure, on the engine's thread.
+
+        Raises:
+            BusyError: too many sessions are open, or the engine is closed.
+        """
+        return self._worker.open_live(on_update, self._check_base)
+
+    def stats(self) -> Snapshot:
+        """Return the counters since the start and what waits now; any thread, at once."""
+        return self._worker.snapshot()
+
+    def _check_base(self, base: str) -> None:
+        if base not in self.bases:
+            raise RequestError(f"got base {base[:80]!r}; expected {' or '.join(self.bases)}")
