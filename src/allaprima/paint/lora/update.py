@@ -115,21 +115,29 @@ def write_stack(parts: list[LowRank], down: Tensor, up: Tensor) -> None:
     up[:, begin:].zero_()
 
 
-def fold_into(weight: Tensor, stack: LowRank | None, scale: Tensor | None, dense: Tensor | None) -> Tensor:
-    """Return `weight + up diag(scale) down + dense` in float32, to be rounded once.
+def fold_into(
+    weight: Tensor, stack: LowRank | None, scale: Tensor | None, dense: Tensor | None, *, out: Tensor
+) -> None:
+    """Write `weight + up diag(scale) down + dense` into `out`, computed in float32 and rounded once.
 
-    Products of bf16 are emulated on many processors, and rounding twice loses what a small update says; so
-    everything is computed in float32, whatever the operands are.
+    Products of bf16 are emulated on many processors, and rounding twice loses what a small update says.
 
     Args:
         weight: (out, in) or (out, in, kh, kw).
         stack: the low-rank updates side by side, if there are any.
-        scale: (R,) the weight of each rank of `stack`.
+        scale: (R,) the weight of each rank of `stack`; None if each is 1.
         dense: the weighted sum of dense updates, if there are any.
+        out: of `weight`'s shape and dtype, and other memory.
     """
-    base = weight.float().flatten(1)
-    if stack is not None:
-        up = stack.up.flatten(1).float()
-        base = torch.addmm(base, up if scale is None else up * scale.float(), stack.down.flatten(1).float())
-    folded = base.view(weight.shape)
-    return folded if dense is None else folded + dense
+    base = weight.float()
+    if stack is None:
+        out.copy_(base if dense is None else base + dense)
+        return
+    up, down = stack.up.flatten(1).float(), stack.down.flatten(1).float()
+    up = up if scale is None else up * scale.float()
+    if dense is None and weight.dtype == torch.float32 and weight.is_contiguous() and out.is_contiguous():
+        # What follows, without a third copy of the weight.
+        torch.addmm(base.flatten(1), up, down, out=out.view(len(out), -1))
+        return
+    folded = torch.addmm(base.flatten(1), up, down).view(weight.shape)
+    out.copy_(folded if dense is None else folded + dense)
