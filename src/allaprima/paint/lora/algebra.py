@@ -1,0 +1,192 @@
+"""From the tensors a file holds for one layer to the update of its weight.
+
+    LoRA, LoCon   scale * up @ down; `mid` is LoCon's core in the Tucker form
+    LoHa          scale * (w1_a @ w1_b) o (w2_a @ w2_b)               o: element by element
+    LoKr          scale * w1 x w2, each perhaps itself a product      x: Kronecker
+    diff          the change itself
+
+Sources: LoRA, arXiv:2106.09685; LoHa (FedPara), arXiv:2108.06098; LoKr and LoCon, LyCORIS, arXiv:2309.14859.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from allaprima.paint.lora.update import Dense, LowRank, Update
+
+ScaleOf = Callable[[int], float]
+"""alpha / rank of a layer, given its rank."""
+
+
+class MisfitError(ValueError):
+    """The tensors do not make an update of this layer; the message says what was got and expected."""
+
+
+def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+    """Return the update that `parts` make of a weight.
+
+    Args:
+        parts: tensors by role, as `dialects.ENDINGS` calls them, without the alpha.
+        shape: of the weight, (out, in) or (out, in, kh, kw).
+        scale_of: alpha / rank by rank.
+
+    Raises:
+        MisfitError: a half is missing, ranks or shapes do not agree, or a scaled number is too large.
+    """
+    roles = frozenset(parts)
+    for needed, optional, build in RECIPES:
+        if roles & (needed | optional):
+            if not needed <= roles <= needed | optional:
+                raise MisfitError(f"got {_words(roles)}; expected {_words(needed) or 'factors of one kind'}")
+            return build(parts, shape, scale_of)
+    raise MisfitError(f"got {_words(roles) or 'an alpha alone'}; expected the two halves of an update")
+
+
+def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+    down, up = parts["down"], parts["up"]
+    if (
+        down.ndim < 2
+        or up.ndim < 2
+        or up.shape[1] != (parts["mid"].shape[0] if "mid" in parts else len(down))
+    ):
+        raise MisfitError(f"got halves {_size(down.shape)} and {_size(up.shape)}; expected one rank in both")
+    scale = scale_of(len(down))
+    if "mid" in parts:
+        down = _tucker_down(parts["mid"], down)
+    down, up = _shaped(down, len(shape)), _shaped(up, len(shape))
+    if down.shape[1:] != shape[1:] or up.shape != (shape[0], len(down), *(1 for _ in shape[2:])):
+        raise MisfitError(
+            f"got halves {_size(down.shape)} and {_size(up.shape)}; expected r x "
+            f"{_size(shape[1:])} and {shape[0]} x r for a weight of {_size(shape)}"
+        )
+    return LowRank(down=down, up=_scaled(up, scale))
+
+
+def _tucker_down(mid: Tensor, down: Tensor) -> Tensor:
+    """Return the kernel (r, in, kh, kw) of a convolution kept as a core (r, r', kh, kw) and a (r', in, 1, 1)."""
+    if mid.ndim != 4 or down[0].numel() != down.shape[1] or mid.shape[1] != len(down):
+        raise MisfitError(f"got a core {_size(mid.shape)} with {_size(down.shape)}; expected (r, r, kh, kw)")
+    return torch.einsum("mnkl,ni->mikl", mid.float(), down.flatten(1).float())
+
+
+def _loha(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+    factors = [_loha_factor(parts, number, shape) for number in ("1", "2")]
+    if factors[0].shape != factors[1].shape:
+        raise MisfitError(
+            f"got factors {_size(factors[0].shape)} and {_size(factors[1].shape)}; expected one size"
+        )
+    return _dense(factors[0] * factors[1], scale_of(len(parts["hada_w1_b"])))
+
+
+def _loha_factor(parts: Mapping[str, Tensor], number: str, shape: tuple[int, ...]) -> Tensor:
+    a, b = (parts[f"hada_w{number}_{half}"].float() for half in "ab")
+    if f"hada_t{number}" in parts:
+        return _tucker(parts[f"hada_t{number}"].float(), a, b)
+    return _reshaped(_product(a, b), shape)
+
+
+def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+    if "lokr_t2" in parts:
+        second = _tucker(parts["lokr_t2"].float(), *_pair(parts, "lokr_w2"))
+    elif "lokr_w2" in parts:
+        second = parts["lokr_w2"].float()
+    else:
+        second = _product(*_pair(parts, "lokr_w2"))
+    first = parts["lokr_w1"].float() if "lokr_w1" in parts else _product(*_pair(parts, "lokr_w1"))
+    if first.ndim != 2 or shape[0] % len(first) or shape[1] % first.shape[1]:
+        raise MisfitError(
+            f"got a first factor {_size(first.shape)}; expected one that divides {_size(shape)}"
+        )
+    second = _reshaped(second, (shape[0] // len(first), shape[1] // first.shape[1], *shape[2:]))
+    # Where both factors are whole there is no rank to divide by, and alpha means nothing.
+    rank = next((len(parts[name]) for name in ("lokr_w2_b", "lokr_w1_b") if name in parts), None)
+    delta = torch.kron(first.view(*first.shape, *(1 for _ in shape[2:])), second)
+    return _dense(delta, 1.0 if rank is None else scale_of(rank))
+
+
+def _pair(parts: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    if f"{name}_a" not in parts or f"{name}_b" not in parts:
+        raise MisfitError(f"got {_words(parts)}; expected {name}, or {name}_a and {name}_b")
+    return parts[f"{name}_a"].float(), parts[f"{name}_b"].float()
+
+
+def _tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return (out, in, kh, kw) from a core (r, r, kh, kw), a (r, out) and b (r, in)."""
+    if core.ndim != 4 or a.ndim != 2 or b.ndim != 2 or core.shape[:2] != (len(a), len(b)):
+        raise MisfitError(
+            f"got a core {_size(core.shape)} with {_size(a.shape)} and {_size(b.shape)}; expected one rank"
+        )
+    return torch.einsum("ijkl,io,jn->onkl", core, a, b)
+
+
+def _diff(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+    del scale_of
+    return _dense(_reshaped(parts["diff"], shape), 1.0)
+
+
+RECIPES: tuple[tuple[frozenset[str], frozenset[str], Callable[..., Update]], ...] = (
+    (frozenset({"down", "up"}), frozenset({"mid"}), _low_rank),
+    (
+        frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
+        frozenset({"hada_t1", "hada_t2"}),
+        _loha,
+    ),
+    (
+        frozenset(),
+        frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"}),
+        _lokr,
+    ),
+    (frozenset({"diff"}), frozenset(), _diff),
+)
+"""Roles that must be there, roles that may be, and what is made of them."""
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != len(b):
+        raise MisfitError(f"got factors {_size(a.shape)} and {_size(b.shape)}; expected one rank in both")
+    return a @ b
+
+
+def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return `tensor` as a weight of `shape`: a matrix may stand for a convolution's kernel, row by row."""
+    if tensor.ndim < 2 or len(tensor) != shape[0] or tensor.numel() != math.prod(shape):
+        raise MisfitError(f"got {_size(tensor.shape)}; expected {_size(shape)}")
+    return tensor.reshape(shape)
+
+
+def _shaped(half: Tensor, ndim: int) -> Tensor:
+    """Return a half with as many dimensions as the weight; a 1x1 convolution and a linear layer are one thing."""
+    if half.ndim == ndim or (half.ndim > 2 and any(size != 1 for size in half.shape[2:])):
+        return half
+    return half.reshape(*half.shape[:2], *(1 for _ in range(ndim - 2)))
+
+
+def _dense(delta: Tensor, scale: float) -> Dense:
+    if not delta.isfinite().all():
+        raise MisfitError("got factors whose product is infinite; expected a trained LoRA's")
+    return Dense(delta=_scaled(delta, scale))
+
+
+def _scaled(tensor: Tensor, scale: float) -> Tensor:
+    """Return `scale * tensor`, in its own dtype if that is exact and in float32 if it is not."""
+    if scale == 1.0:
+        return tensor
+    exact = tensor.float() * scale
+    if not exact.isfinite().all():
+        raise MisfitError(
+            f"got a scale of {scale:g} that makes infinity of its numbers; expected alpha near the rank"
+        )
+    short = exact.to(tensor.dtype)
+    return short if torch.equal(short.float(), exact) else exact
+
+
+def _size(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _words(roles: Iterable[str]) -> str:
+    return " and ".join(sorted(roles))

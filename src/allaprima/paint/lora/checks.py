@@ -1,0 +1,159 @@
+"""What is asked of a file's tensors once a base is known: that they fit its layers, all of them, and nothing else.
+
+Each complaint is a :class:`LoraError` that names the file, the key, and where it helps both bases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.adapter_config import AdapterConfig
+from allaprima.paint.lora.algebra import MisfitError, update_from
+from allaprima.paint.lora.dialects import DENOISERS, Name, find_refused, parse_key
+from allaprima.paint.lora.families import Likeness, differ, look
+from allaprima.paint.lora.layers import Layer, Layers
+from allaprima.paint.lora.update import Update
+from allaprima.paint.lora.weight_file import WeightFile
+
+MAX_CHANGE = 1e30
+"""What no update may add to a weight; those of trained files stay far below 1."""
+
+MAX_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """A file and what it looks made for, beside the base that is here."""
+
+    path: Path
+    file: Likeness
+    base: Likeness
+
+    def __str__(self) -> str:
+        """Name both, for the end of a message."""
+        return f"the file looks made for {self.file}, the base here is {self.base}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sorted:
+    """The keys of a file, each with the layer it belongs to.
+
+    Attributes:
+        keys: for each layer's key, the file's key of each role.
+        unmatched: the file's keys that no layer answers to.
+    """
+
+    keys: dict[str, dict[str, str]]
+    unmatched: tuple[str, ...]
+
+
+def parse_keys(path: Path, keys: Iterable[str]) -> dict[str, Name | None]:
+    """Return each key taken apart.
+
+    Raises:
+        LoraError: one of them stands for something that cannot be left out and cannot be used.
+    """
+    names = {}
+    for key in keys:
+        if meaning := find_refused(key):
+            raise LoraError(
+                f"{path} holds {meaning} ({key[:200]}); expected LoRA, LoCon, LoHa or LoKr: "
+                "leaving it out would paint something else, ask for the LoRA without it"
+            )
+        names[key] = parse_key(key)
+    return names
+
+
+def likeness(
+    names: Mapping[str, Name | None], shapes: Mapping[str, tuple[int, ...]], declared: str | None
+) -> Likeness:
+    """Return which base the layers of a file look made for."""
+    layers = (
+        (name.layer, shapes[key][1] if name.role in {"down", "hada_w1_b"} and len(shapes[key]) > 1 else 0)
+        for key, name in names.items()
+        if name is not None
+    )
+    return look(layers, declared)
+
+
+def sort_keys(names: Mapping[str, Name | None], layers: Layers, about: About) -> Sorted:
+    """Find each key's layer.
+
+    Raises:
+        LoraError: the file was made for another base, nothing of it fits, or it says one thing twice.
+    """
+    if differ(about.file, about.base):
+        raise LoraError(
+            f"{about.path} is a LoRA for {about.file}; the base here is {about.base}, expected a LoRA for that"
+        )
+    found: dict[str, dict[str, str]] = {}
+    unmatched = []
+    for key, name in names.items():
+        layer = layers.find(name) if name else None
+        if name is None or layer is None:
+            unmatched.append(key)
+            continue
+        roles = found.setdefault(layer.key, {})
+        if name.role in roles:
+            raise LoraError(
+                f"{about.path}: {key[:200]} and {roles[name.role][:200]} are one tensor; expected it once"
+            )
+        roles[name.role] = key
+    hit = {layer.partition(".")[0] for layer in found}
+    denoisers = set(layers.networks) & set(DENOISERS)
+    meant = any(name and set(name.networks) <= set(DENOISERS) for name in names.values())
+    if not found or (meant and denoisers and not hit & denoisers):
+        part = "of its tensors for the denoiser" if found else f"of its {len(names)} tensors"
+        raise LoraError(
+            f"{about.path}: none {part} belongs to a layer of the base ({name_some(unmatched)}); {about}"
+        )
+    return Sorted(keys=found, unmatched=tuple(unmatched))
+
+
+def build_update(
+    keys: Mapping[str, str], file: WeightFile, layer: Layer, config: AdapterConfig, about: About
+) -> Update:
+    """Return the update that some tensors of a file make of one layer.
+
+    Args:
+        keys: the file's key of each role.
+        file: that holds them.
+        layer: to be changed.
+        config: what PEFT says of the layer's network.
+        about: the file, for messages.
+
+    Raises:
+        LoraError: they do not make one.
+    """
+    where = f"{about.path}: {next(iter(keys.values()))[:200]}"
+    parts = {role: file.tensors[key] for role, key in keys.items() if role != "alpha"}
+    alpha = None
+    if "alpha" in keys:
+        stored = file.tensors[keys["alpha"]]
+        if stored.numel() != 1:
+            raise LoraError(f"{where}: got an alpha of shape {tuple(stored.shape)}; expected one number")
+        alpha = float(stored)
+    module = layer.key.partition(".")[2]
+
+    def scale_of(rank: int) -> float:
+        scale = config.scale(module, rank) if alpha is None else alpha / rank
+        largest = abs(scale) * rank * rank * math.prod(file.peaks[keys[role]] for role in parts)
+        if not largest <= MAX_CHANGE:
+            raise MisfitError("got numbers so large that weights would overflow; expected a trained LoRA's")
+        return scale
+
+    try:
+        return update_from(parts, layer.shape, scale_of)
+    except MisfitError as error:
+        raise LoraError(f"{where}: {error}; {about}") from error
+
+
+def name_some(keys: Iterable[str]) -> str:
+    """Return the first few of `keys`, and how many more there are."""
+    named = list(keys)
+    more = len(named) - MAX_NAMED
+    return ", ".join(key[:200] for key in named[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,136 @@
+"""Which base a LoRA belongs to, told from its metadata, from its layers' names, or from their widths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ARCHITECTURES = {
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "qwen-image": "qwen-image",
+    "vignette": "alla-prima-vignette",
+}
+"""Our families by the names that other programs look for in `modelspec.architecture`."""
+
+TITLES = {
+    "sdxl": "SDXL",
+    "qwen-image": "Qwen-Image",
+    "vignette": "Vignette",
+    "stable-diffusion-1": "Stable Diffusion 1.x",
+    "stable-diffusion-2": "Stable Diffusion 2.x",
+    "stable-diffusion-3": "Stable Diffusion 3.x",
+    "flux": "FLUX",
+    "wan": "Wan",
+    "hunyuan-video": "HunyuanVideo",
+    "z-image": "Z-Image",
+}
+
+# What metadata says, the first pattern that is found counting.
+_DECLARED = (
+    (r"vignette", "vignette"),
+    (r"qwen[-_ ]?image", "qwen-image"),
+    (r"stable-diffusion-xl|^sdxl", "sdxl"),
+    (r"stable-diffusion-v1|^sd[-_]?v?1", "stable-diffusion-1"),
+    (r"stable-diffusion-v2|^sd[-_]?v?2", "stable-diffusion-2"),
+    (r"stable-diffusion-v?3|^sd[-_]?v?3", "stable-diffusion-3"),
+    (r"^flux", "flux"),
+    (r"^wan", "wan"),
+    (r"hunyuan-?video", "hunyuan-video"),
+    (r"z[-_]?image", "z-image"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Networks that share their layers' names; the width of one layer tells them apart."""
+
+    title: str
+    names: str
+    """A pattern that finds this kind among names whose dots may be underscores."""
+    probe: str
+    """A pattern of the layers whose input width tells."""
+    families: dict[int, str]
+    """That width, to the family."""
+
+
+KINDS = (
+    Kind(
+        title="a dual-stream transformer such as Qwen-Image's",
+        names=r"transformer_blocks[._]\d+[._](img|txt)_m(od|lp)[._]|\badd_[qkv]_proj$",
+        probe=r"transformer_blocks[._]\d+[._]attn[._]to_[qkv]$",
+        families={3072: "qwen-image"},
+    ),
+    Kind(
+        title="a U-Net",
+        names=r"(input|output|down|up)_blocks[._]\d|(middle|mid)_block[._]",
+        probe=r"attn2[._](processor[._])?to_[kv]$",
+        families={768: "stable-diffusion-1", 1024: "stable-diffusion-2", 2048: "sdxl"},
+    ),
+    Kind(
+        title="FLUX's transformer",
+        names=r"single_transformer_blocks|(single|double)_blocks",
+        probe=r"to_[qkv]$|linear1$",
+        families={3072: "flux"},
+    ),
+    Kind(title="Stable Diffusion 3's transformer", names="joint_blocks", probe="$^", families={}),
+    Kind(title="Wan's transformer", names=r"\bblocks[._]\d+[._](self|cross)_attn", probe="$^", families={}),
+    Kind(
+        title="Z-Image's transformer",
+        names=r"\blayers[._]\d+[._](attention|feed_forward)[._]",
+        probe="$^",
+        families={},
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """What layers look like: a kind of network, and where the widths are known, the family."""
+
+    kind: Kind | None = None
+    width: int | None = None
+    declared: str | None = None
+
+    @property
+    def family(self) -> str | None:
+        """The family that the width tells, or else the one that is declared: numbers do not lie."""
+        told = None if self.kind is None or self.width is None else self.kind.families.get(self.width)
+        return told or self.declared
+
+    def __str__(self) -> str:
+        """Say it in words for a message."""
+        if self.family is not None:
+            return TITLES.get(self.family, self.family)
+        if self.kind is None:
+            return "an unknown base"
+        return self.kind.title + (f" ({self.width} wide)" if self.width else "")
+
+
+def find_family(declared: str) -> str | None:
+    """Return the family that a value of metadata means, if it is one that is known."""
+    lowered = declared.lower()
+    return next((family for pattern, family in _DECLARED if re.search(pattern, lowered)), None)
+
+
+def look(layers: Iterable[tuple[str, int]], declared: str | None = None) -> Likeness:
+    """Return what `layers` look like.
+
+    Args:
+        layers: (name, input width) of each.
+        declared: the family that somebody says it is.
+    """
+    named = list(layers)
+    # Text encoders come beside every denoiser, so the first layer that tells anything decides.
+    kind = next((kind for kind in KINDS if any(re.search(kind.names, name) for name, _ in named)), None)
+    if kind is None:
+        return Likeness(declared=declared)
+    width = next((width for name, width in named if re.search(kind.probe, name)), None)
+    return Likeness(kind=kind, width=width, declared=declared)
+
+
+def differ(file: Likeness, base: Likeness) -> bool:
+    """Return whether a LoRA that looks like `file` cannot have been made for a base that looks like `base`."""
+    if file.family is not None and base.family is not None:
+        return file.family != base.family
+    return file.kind is not None and base.kind is not None and file.kind is not base.kind

@@ -1,0 +1,164 @@
+"""What a LoRA's file says about itself, in three vocabularies.
+
+`allaprima.*` is ours; `modelspec.*` (Stability's ModelSpec 1.0.1) and `ss_*` (kohya's sd-scripts) are what other
+programs read and write. Every value in a safetensors file's metadata is a string; ours are JSON where they are no
+words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.families import ARCHITECTURES, find_family
+
+_FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
+_HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
+_LICENSE_KEYS = ("modelspec.license", "license")
+_TRIGGER_KEYS = ("modelspec.trigger_phrase",)
+MAX_SIGMAS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraMetadata:
+    """What is known of a LoRA besides its numbers; None and () where nobody says.
+
+    Attributes:
+        family: of the base it was trained for: "vignette", "qwen-image", "sdxl", or a foreign one's name.
+        base_hash: SHA-256 of the base it was trained on.
+        sigmas: the noise levels it was trained at, falling, 1.0 being pure noise.
+        schedule: name of the schedule to paint with.
+        steps: to paint with, at least 1.
+        guidance: to paint with; 1.0 is none.
+        trigger_words: to be part of the prompt.
+        license: as the file gives it.
+        commit: of the source that trained it.
+        raw: the file's metadata as they are.
+    """
+
+    family: str | None = None
+    base_hash: str | None = None
+    sigmas: tuple[float, ...] = ()
+    schedule: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    trigger_words: tuple[str, ...] = ()
+    license: str | None = None
+    commit: str | None = None
+    raw: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
+    """Return what the metadata of a file say.
+
+    Raises:
+        LoraError: one of our own keys holds what was never written there.
+    """
+    families = (find_family(raw[key]) for key in _FAMILY_KEYS if key in raw)
+    sigmas = _ours(raw, "sigmas")
+    steps = _ours(raw, "steps")
+    guidance = _ours(raw, "guidance")
+    if (
+        not isinstance(sigmas, list | None)
+        or len(sigmas or ()) > MAX_SIGMAS
+        or not all(map(_is_level, sigmas or ()))
+    ):
+        raise LoraError(f"got allaprima.sigmas {str(sigmas)[:80]}; expected a list of numbers from 0 to 1")
+    if steps is not None and not (type(steps) is int and 1 <= steps <= 1000):
+        raise LoraError(f"got allaprima.steps {str(steps)[:40]}; expected 1 to 1000")
+    if guidance is not None and not (_is_number(guidance) and 0 <= guidance <= 30):
+        raise LoraError(f"got allaprima.guidance {str(guidance)[:40]}; expected 0 to 30")
+    words = (_first(raw, _TRIGGER_KEYS) or "").split(",")
+    return LoraMetadata(
+        family=next(filter(None, families), None),
+        base_hash=_first(raw, _HASH_KEYS),
+        sigmas=tuple(map(float, sigmas or ())),
+        schedule=raw.get("allaprima.schedule"),
+        steps=steps,
+        guidance=None if guidance is None else float(guidance),
+        trigger_words=tuple(word.strip() for word in words if word.strip()),
+        license=_first(raw, _LICENSE_KEYS),
+        commit=raw.get("allaprima.commit"),
+        raw=MappingProxyType(dict(raw)),
+    )
+
+
+def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
+    """Return the strings to write: what the file it came from said, with what is known on top.
+
+    Args:
+        metadata: what to say.
+        title: the LoRA's name.
+        ranks: of each low-rank layer by its key.
+    """
+    words = {
+        "allaprima.family": metadata.family,
+        "allaprima.base_hash": metadata.base_hash,
+        "allaprima.schedule": metadata.schedule,
+        "allaprima.commit": metadata.commit,
+        "modelspec.license": metadata.license,
+        "modelspec.trigger_phrase": ", ".join(metadata.trigger_words) or None,
+        "ss_new_sd_model_hash": metadata.base_hash,
+    }
+    values = {
+        "allaprima.sigmas": list(metadata.sigmas) or None,
+        "allaprima.steps": metadata.steps,
+        "allaprima.guidance": metadata.guidance,
+        "allaprima.ranks": {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
+        or None,
+    }
+    return (
+        {key: value for key, value in metadata.raw.items() if not key.startswith("allaprima.")}
+        | _for_others(metadata.family, title, ranks)
+        | {key: value for key, value in words.items() if value is not None}
+        | {key: json.dumps(value) for key, value in values.items() if value is not None}
+    )
+
+
+def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
+    """Return what other programs look for to show a LoRA and to tell its base."""
+    found = {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.title": title,
+        "modelspec.implementation": "https://github.com/huggingface/diffusers",
+        "ss_output_name": title,
+        "ss_network_module": "networks.lora",
+        "ss_v2": "False",
+    }
+    if family is not None:
+        found["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
+        found["ss_base_model_version"] = "sdxl_base_v1-0" if family == "sdxl" else family
+    if ranks:
+        # alpha / rank is folded into the tensors, so alpha is the rank.
+        rank = str(Counter(ranks.values()).most_common(1)[0][0])
+        found |= {"ss_network_dim": rank, "ss_network_alpha": rank}
+    return found
+
+
+def _ours(raw: Mapping[str, str], key: str) -> Any:
+    text = raw.get(f"allaprima.{key}")
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LoraError(f"got allaprima.{key} {text[:80]!r}; expected JSON") from error
+
+
+def _first(raw: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
+    return next((raw[key] for key in keys if raw.get(key)), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_level(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
