@@ -1,7 +1,7 @@
-"""Vignette's denoiser: diffusers' Qwen-Image transformer in a small configuration.
+"""Vignette's denoiser: Qwen-Image's transformer in a small configuration.
 
-It is the same class as the real thing, so its LoRA keys, its 2x2 packing and its rotary positions are too, and
-what works on it works there. Only the sizes differ.
+Its weights are those of diffusers' `QwenImageTransformer2DModel`, name by name, and so are its LoRA keys, its 2x2
+packing and its rotary positions: what works on it works on the real thing. Only the sizes differ.
 
 Shape letters: B pictures, C latent channels, h and w latent cells, L text tokens.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope, QwenImageTransformer2DModel
 from torch import Tensor, nn
+
+from allaprima.paint.bases.vignette.mmdit import Block, Transformer
 
 PATCH = 2
 
@@ -43,25 +44,21 @@ class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or DenoiserConfig()
-        self.transformer = QwenImageTransformer2DModel(
-            patch_size=PATCH,
-            in_channels=config.latent_channels * PATCH * PATCH,
-            out_channels=config.latent_channels,
-            num_layers=config.layers,
-            num_attention_heads=config.heads,
-            attention_head_dim=config.head_width,
-            joint_attention_dim=config.text_width,
-            axes_dims_rope=config.rope_axes,
+        folded = config.latent_channels * PATCH * PATCH
+        self.transformer = Transformer(
+            in_channels=folded,
+            out_channels=folded,
+            layers=config.layers,
+            heads=config.heads,
+            head_width=config.head_width,
+            text_width=config.text_width,
+            rope_axes=config.rope_axes,
         )
-        # Its tables are plain attributes, which building on the meta device (to load weights) would lose.
-        with torch.device("cpu"):
-            self.transformer.pos_embed = QwenEmbedRope(
-                theta=10000, axes_dim=list(config.rope_axes), scale_rope=True
-            )
 
     def begin(self) -> None:
         """Set fresh weights for training: every block starts as the identity (adaLN-Zero, arXiv 2212.09748)."""
         for block in self.transformer.transformer_blocks:
+            assert isinstance(block, Block)
             _zero(block.img_mod[1])
             _zero(block.txt_mod[1])
         _zero(self.transformer.norm_out.linear)
@@ -77,14 +74,8 @@ class Denoiser(nn.Module):
             mask: (B, L) bool, True where a token counts; None if all do.
         """
         height, width = latents.shape[-2:]
-        packed = self.transformer(
-            hidden_states=pack(latents),
-            encoder_hidden_states=states,
-            encoder_hidden_states_mask=mask,
-            timestep=t,
-            img_shapes=[(1, height // PATCH, width // PATCH)],
-            return_dict=False,
-        )[0]
+        size = height // PATCH, width // PATCH
+        packed: Tensor = self.transformer(pack(latents), states, mask, t, size)
         return unpack(packed, height, width)
 
 
@@ -103,6 +94,7 @@ def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
     return cells.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
 
 
-def _zero(layer: nn.Linear) -> None:
+def _zero(layer: nn.Module) -> None:
+    assert isinstance(layer, nn.Linear)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
