@@ -1,0 +1,113 @@
+"""A model in diffusers' folder layout, looked at before anything heavy is imported or read.
+
+model_index.json names the pipeline and, for each part, the library and the class; each part is a folder with a
+configuration and safetensors. Nothing is taken on trust: only the classes a family names are ever made, and a pickle is
+refused where it lies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from allaprima.core.errors import WeightsError
+
+INDEX = "model_index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
+"""Endings of weight files that run code when read, or that are no safetensors."""
+
+_MAX_JSON_BYTES = 64 * 2**20
+
+
+def read_pipeline(folder: Path) -> str:
+    """Return the class that a folder's model_index.json names.
+
+    Raises:
+        WeightsError: there is no readable index in the folder.
+    """
+    if not (folder / INDEX).is_file():
+        raise WeightsError(f"{folder} has no {INDEX}; expected a model folder as diffusers writes it")
+    name = read_json(folder / INDEX).get("_class_name")
+    if not isinstance(name, str):
+        raise WeightsError(f"{folder / INDEX} names no _class_name; expected the class of a pipeline")
+    return name
+
+
+def check_parts(folder: Path, parts: Mapping[str, tuple[str, ...]], weights: tuple[str, ...]) -> None:
+    """Refuse a folder in which a part is missing, of another class, or a pickle.
+
+    Args:
+        folder: what holds model_index.json.
+        parts: name of a part to the classes it may have.
+        weights: the parts that must hold weights, whole and as safetensors.
+
+    Raises:
+        WeightsError: says which part, and what was expected.
+    """
+    index = read_json(folder / INDEX)
+    for part, classes in parts.items():
+        given = index.get(part)
+        if not (isinstance(given, list) and len(given) == 2 and given[1] in classes):
+            named = given[1] if isinstance(given, list) and len(given) == 2 else given
+            raise WeightsError(
+                f"{folder / INDEX} names {str(named)[:60]!r} for {part}; expected {' or '.join(classes)}"
+            )
+        if not (folder / part).is_dir():
+            raise WeightsError(f"{folder} has no folder {part}, which its {INDEX} names; fetch the model again")
+    for part in weights:
+        config = folder / part / "config.json"
+        if not config.is_file():
+            raise WeightsError(f"{folder / part} has no config.json; fetch the model again")
+        read_json(config)
+        check_weight_files(folder / part)
+
+
+def check_weight_files(part: Path) -> None:
+    """Refuse a part whose weights are not whole and safetensors.
+
+    Raises:
+        WeightsError: there are none, only pickles, or shards of an index are missing.
+    """
+    names = {path.name for path in part.iterdir() if path.is_file()}
+    found = [name for name in names if name.endswith(".safetensors")]
+    indexes = sorted(name for name in names if name.endswith(".safetensors.index.json"))
+    if not found:
+        pickle = next((name for name in sorted(names) if name.endswith(PICKLES)), None)
+        if pickle is not None:
+            raise WeightsError(
+                f"{part / pickle} is a pickle, which may run any code when read; expected .safetensors, fetch that "
+                "form of the model or convert it"
+            )
+        raise WeightsError(f"{part} holds no weights; expected .safetensors, fetch the model again")
+    for index in indexes:
+        shards = set(read_json(part / index).get("weight_map", {}).values())
+        if missing := sorted(str(shard) for shard in shards - names):
+            raise WeightsError(
+                f"{part} lacks {missing[0]}, one of {len(missing)} missing of {len(shards)} shards that {index} "
+                "names; fetch the model again"
+            )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in the JSON file at `path`.
+
+    Raises:
+        WeightsError: the file is missing, too large, or holds anything else.
+    """
+    try:
+        if (size := path.stat().st_size) > _MAX_JSON_BYTES:
+            raise WeightsError(f"{path} has {size:,} bytes; expected a configuration of a few kilobytes")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
+    if not isinstance(data, dict):
+        raise WeightsError(f"{path} holds a {type(data).__name__}; expected a JSON object")
+    return data
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
