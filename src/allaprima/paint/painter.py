@@ -26,7 +26,7 @@ from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.pictures import require_finite, to_pictures
 from allaprima.paint.precision import pick_device
-from allaprima.paint.sampling.guidance import guided
+from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
 from allaprima.paint.sampling.schedules import Schedule
 
@@ -138,8 +138,13 @@ class Painter:
 
     def _encode(self, request: GenerationRequest) -> TextStates:
         # Both prompts in one call, so that their padding depends on this request alone.
-        prompts = [request.prompt] if _scale(request) == 1.0 else [request.prompt, request.negative_prompt]
-        return self.base.encode_text(prompts)
+        against = [request.negative_prompt] if needs_negative(self.base, self._scale(request)) else []
+        return self.base.encode_text([request.prompt, *against])
+
+    def _scale(self, request: GenerationRequest) -> float:
+        """The guidance that matters: leading away from the prompt itself leads nowhere."""
+        idle = request.prompt == request.negative_prompt and self.base.guidance_rule != "embedded"
+        return 1.0 if idle else request.guidance
 
     def _paint_pass(
         self, requests: tuple[GenerationRequest, ...], text: TextStates, text_ms: float, previews: bool
@@ -148,7 +153,7 @@ class Painter:
         yield Started(requests=requests)
         started = time.perf_counter()
         rows = text.rows([row for row in range(len(text)) for _ in range(count)])
-        model = guided(self.base, rows, _scale(first))
+        model = guided(self.base, rows, self._scale(first))
         seeds = [request.seed for request in requests]
         latents = self.base.noise(seeds, first.width, first.height)
         schedule = self._schedule(first)
@@ -177,11 +182,6 @@ class Painter:
         """Wait for the device, so that a stage's time is its own."""
         if tensor.is_cuda:
             torch.cuda.synchronize(tensor.device)
-
-
-def _scale(request: GenerationRequest) -> float:
-    """The guidance that matters: leading away from the prompt itself leads nowhere."""
-    return 1.0 if request.prompt == request.negative_prompt else request.guidance
 
 
 def _ms_since(started: float) -> float:

@@ -8,7 +8,7 @@ whatever tensor (B, C, h, w) the base's own `noise` hands out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
@@ -20,8 +20,11 @@ from allaprima.paint.sampling.schedules import Schedule
 Prediction = Literal["flow", "epsilon", "v"]
 """What `Base.predict` returns: flow is d x / d t, that is noise minus picture."""
 
-GuidanceRule = Literal["plain", "rescaled"]
-"""How two predictions become one: plain is Ho and Salimans', rescaled keeps the norm of the prompt's own."""
+GuidanceRule = Literal["plain", "rescaled", "embedded"]
+"""How two predictions become one: plain is Ho and Salimans', rescaled keeps the norm of the prompt's own.
+
+With embedded guidance there is one prediction only: the model is told the guidance, see `TextStates.guidance`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,13 @@ class TextStates:
         states: (B, L, D) float, one vector per token; rows past a prompt's end are to be ignored.
         mask: (B, L) bool, True where a token is part of the prompt; at least one True per row.
         pooled: (B, P) float, one vector for the whole prompt, for the families that have one.
+        guidance: how strongly to follow the prompts, for a base whose guidance rule is "embedded".
     """
 
     states: torch.Tensor
     mask: torch.Tensor
     pooled: torch.Tensor | None = None
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse states, mask and pooled vectors that do not belong together."""
@@ -66,7 +71,7 @@ class TextStates:
         """Return the prompts at `index`, in that order; an index may repeat."""
         chosen = torch.tensor(index, dtype=torch.long, device=self.states.device)
         pooled = None if self.pooled is None else self.pooled[chosen]
-        return TextStates(states=self.states[chosen], mask=self.mask[chosen], pooled=pooled)
+        return replace(self, states=self.states[chosen], mask=self.mask[chosen], pooled=pooled)
 
 
 @runtime_checkable

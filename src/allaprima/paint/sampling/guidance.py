@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -22,7 +23,8 @@ def guide_rescaled(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> to
     direction is kept (`QwenImagePipeline` of diffusers, the last step of its loop).
     """
     combined = guide(cond, uncond, scale)
-    return combined * (cond.norm(dim=1, keepdim=True) / combined.norm(dim=1, keepdim=True))
+    norm = torch.linalg.vector_norm
+    return combined * (norm(cond, dim=1, keepdim=True) / norm(combined, dim=1, keepdim=True))
 
 
 RULES: dict[GuidanceRule, Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]] = {
@@ -32,16 +34,22 @@ RULES: dict[GuidanceRule, Callable[[torch.Tensor, torch.Tensor, float], torch.Te
 """What a base names to the function that combines its two predictions."""
 
 
+def needs_negative(base: Base, scale: float) -> bool:
+    """Whether the negative prompts matter: at a scale of 1, and where the model is told the scale, they do not."""
+    return scale != 1.0 and base.guidance_rule != "embedded"
+
+
 def guided(base: Base, text: TextStates, scale: float) -> Velocity:
     """Return `base`'s prediction under guidance as a function of latents and times.
 
     Args:
         base: the model; both predictions come from one batched pass through it.
-        text: B prompts, then, unless `scale` is 1, the B negative prompts.
+        text: B prompts, then, if `needs_negative`, the B negative prompts.
         scale: the guidance; at 1 the negative prompts are not needed and half the work is saved.
     """
-    if scale == 1.0:
-        return lambda latents, t: base.predict(latents, t, text)
+    if not needs_negative(base, scale):
+        told = replace(text, guidance=scale) if base.guidance_rule == "embedded" else text
+        return lambda latents, t: base.predict(latents, t, told)
     combine = RULES[base.guidance_rule]
 
     def both(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

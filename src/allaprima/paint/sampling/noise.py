@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -14,5 +14,16 @@ def seeded_noise(
 
     Drawn on the CPU whatever the device, so that a seed means the same noise on every machine.
     """
-    rows = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows).to(device)
+    return next(noise_stream(seeds, shape, device))
+
+
+def noise_stream(
+    seeds: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"
+) -> Iterator[torch.Tensor]:
+    """Yield noise without end: first what `seeded_noise` returns, then what each seed gives next.
+
+    These are the numbers that stock pipelines draw from one generator to a picture.
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    while True:
+        yield torch.stack([torch.randn(*shape, generator=generator) for generator in generators]).to(device)

@@ -7,16 +7,15 @@ A rule is a generator of steps. It knows what the schedule and the prediction de
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 
 import torch
 
 from allaprima.core.errors import PaintError
 from allaprima.paint.bases.base import Prediction
 from allaprima.paint.sampling.euler import EulerStep, Velocity, euler_steps
-from allaprima.paint.sampling.schedules import Schedule
+from allaprima.paint.sampling.exploding import exploding_ancestral, exploding_euler, exploding_lcm
+from allaprima.paint.sampling.schedules import Kind, Schedule
 
 Rule = Callable[[Velocity, torch.Tensor, Schedule, Prediction, Sequence[int]], Iterator[EulerStep]]
 """(model, standard normal noise (B, ...), schedule, prediction, B seeds) -> the steps.
@@ -40,49 +39,30 @@ def sample_steps(
     Raises:
         PaintError: no such rule, or the model's prediction is not of the schedule's kind.
     """
-    if schedule.sampler not in SAMPLERS:
-        raise PaintError(f"got the sampler {schedule.sampler!r}; expected {' or '.join(SAMPLERS)}")
+    rule = SAMPLERS.get((schedule.sampler, schedule.kind))
+    if rule is None:
+        known = " or ".join(f"{sampler} ({kind})" for sampler, kind in SAMPLERS)
+        raise PaintError(
+            f"got the sampler {schedule.sampler!r} for a {schedule.kind} schedule; expected {known}"
+        )
     if (schedule.kind == "flow") != (prediction == "flow"):
         raise PaintError(
             f"the model predicts {prediction}, which a schedule of kind {schedule.kind} cannot follow"
         )
-    return SAMPLERS[schedule.sampler](model, noise, schedule, prediction, seeds)
+    return rule(model, noise, schedule, prediction, seeds)
 
 
-def _euler(
+def _flow_euler(
     model: Velocity, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
 ) -> Iterator[EulerStep]:
-    del seeds
-    latents = noise.float() * schedule.noise_scale
-    if schedule.kind == "flow":
-        return euler_steps(model, latents, schedule.sigmas, schedule.times)
-    return _exploding_euler_steps(model, latents, schedule, prediction)
+    del prediction, seeds
+    return euler_steps(model, noise.float() * schedule.noise_scale, schedule.sigmas, schedule.times)
 
 
-def _exploding_euler_steps(
-    model: Velocity, latents: torch.Tensor, schedule: Schedule, prediction: Prediction
-) -> Iterator[EulerStep]:
-    """Euler's method on d x / d sigma = (x - x_0) / sigma (Karras et al. 2022, algorithm 1 without churn)."""
-    levels = zip(pairwise(schedule.sigmas), schedule.times, strict=True)
-    for index, ((sigma, after), time) in enumerate(levels, start=1):
-        clean = clean_latents(model, latents, sigma, time, prediction)
-        latents = latents + (after - sigma) * ((latents - clean) / sigma)
-        yield EulerStep(index=index, latents=latents, clean=clean)
-
-
-def clean_latents(
-    model: Velocity, latents: torch.Tensor, sigma: float, time: float, prediction: Prediction
-) -> torch.Tensor:
-    """Return the picture's latents as the model sees them in variance-exploding `latents` at level `sigma`.
-
-    The model is shown latents of variance 1, x / sqrt(sigma^2 + 1), which is what it was trained on.
-    """
-    norm = math.sqrt(sigma * sigma + 1.0)
-    predicted = model(latents / norm, latents.new_full((len(latents),), time)).float()
-    if prediction == "epsilon":
-        return latents - sigma * predicted
-    return latents / (norm * norm) - predicted * (sigma / norm)  # v (Salimans and Ho 2022, arXiv:2202.00512)
-
-
-SAMPLERS: dict[str, Rule] = {"euler": _euler}
-"""Name of a rule, as schedules give it, to the rule."""
+SAMPLERS: dict[tuple[str, Kind], Rule] = {
+    ("euler", "flow"): _flow_euler,
+    ("euler", "variance_exploding"): exploding_euler,
+    ("ancestral", "variance_exploding"): exploding_ancestral,
+    ("lcm", "variance_exploding"): exploding_lcm,
+}
+"""Name and kind of a schedule to the rule that follows it."""

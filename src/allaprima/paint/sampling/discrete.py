@@ -1,0 +1,158 @@
+"""Noise levels of models trained at a thousand discrete times, such as SDXL, and which of them to visit.
+
+Such a model was trained on x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps with a_t = prod(1 - beta) (Ho et al. 2020,
+arXiv:2006.11239). Divided by sqrt(a_t) that is x_0 + sigma_t eps with sigma_t = sqrt((1 - a_t) / a_t): a level
+may become far greater than 1, so the process is called variance exploding (Song et al. 2021, arXiv:2011.13456).
+The arithmetic keeps the types and the order of diffusers' schedulers, whose pictures ours are to equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+BetaCurve = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+Spacing = Literal["leading", "trailing", "linspace"]
+Curve = Literal["as_trained", "karras", "exponential"]
+
+_LAST_ALPHA = 2.0**-24
+"""Stands for the zero that rescaling aims at, which would be an infinite noise level."""
+
+
+def alphas_of(
+    curve: BetaCurve, start: float, end: float, count: int = 1000, *, zero_terminal: bool = False
+) -> NDArray[np.float32]:
+    """Return a_t for t = 0 to `count` - 1, falling.
+
+    Args:
+        curve: how beta grows from `start` to `end`; the cosine curve has ends of its own.
+        start: beta at t = 0.
+        end: beta at the last t.
+        count: how many times the model was trained at.
+        zero_terminal: rescale so that the last time is pure noise (Lin et al. 2023, arXiv:2305.08891,
+            algorithm 1).
+    """
+    if curve == "linear":
+        betas = torch.linspace(start, end, count, dtype=torch.float32)
+    elif curve == "scaled_linear":
+        betas = torch.linspace(start**0.5, end**0.5, count, dtype=torch.float32) ** 2
+    else:
+        betas = _cosine_betas(count)
+    return alphas_from_betas(betas, zero_terminal=zero_terminal)
+
+
+def alphas_from_betas(betas: torch.Tensor, *, zero_terminal: bool = False) -> NDArray[np.float32]:
+    """Return a_t of a list of betas; see `alphas_of`."""
+    alphas = torch.cumprod(1.0 - (_rescaled(betas) if zero_terminal else betas), dim=0)
+    if zero_terminal:
+        alphas[-1] = _LAST_ALPHA
+    return alphas.numpy()
+
+
+def sigmas_of(alphas: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the noise level sqrt((1 - a) / a) of each a."""
+    levels: NDArray[np.float32] = ((1 - alphas) / alphas) ** 0.5
+    return levels
+
+
+def spaced_times(steps: int, spacing: Spacing, count: int = 1000, offset: int = 0) -> NDArray[np.float32]:
+    """Return `steps` falling times in [0, `count`) (arXiv:2305.08891, table 2).
+
+    Args:
+        steps: how many.
+        spacing: "trailing" begins at the last time, "leading" ends at `offset`, "linspace" does both.
+        count: how many times the model was trained at.
+        offset: added to every time of the leading spacing.
+
+    Raises:
+        ValueError: `steps` is below 1 or above `count`.
+    """
+    if not 1 <= steps <= count:
+        raise ValueError(f"got {steps} steps; expected 1 to {count}, the times the model was trained at")
+    if spacing == "linspace":
+        return np.linspace(0, count - 1, steps, dtype=np.float32)[::-1].copy()
+    if spacing == "leading":
+        times = np.arange(steps) * (count // steps)
+        if times[-1] + offset >= count:
+            raise ValueError(
+                f"got {steps} steps; expected fewer, for they begin {offset} past a trained time"
+            )
+        return times[::-1].astype(np.float32) + np.float32(offset)
+    # Not arange with a step of a fraction: it gives one time too many for some numbers of steps.
+    return np.round(count - np.arange(steps) * (count / steps)).astype(np.float32) - np.float32(1)
+
+
+def levels_at(times: NDArray[np.float32], sigmas: NDArray[np.float32]) -> list[float]:
+    """Return the noise levels at `times`, linear between the trained ones."""
+    return np.interp(times, np.arange(len(sigmas)), sigmas).astype(np.float32).tolist()
+
+
+def curved_levels(
+    levels: Sequence[float], curve: Curve, *, low: float | None = None, high: float | None = None
+) -> list[float]:
+    """Return as many noise levels on another curve between the same ends.
+
+    Args:
+        levels: falling noise levels.
+        curve: "karras" (Karras et al. 2022, arXiv:2206.00364, equation 5, rho = 7), "exponential" (evenly spaced
+            logarithms) or "as_trained", which changes nothing.
+        low: the last level instead of the last of `levels`.
+        high: the first level instead of the first of `levels`.
+    """
+    if curve == "as_trained":
+        return list(levels)
+    last, first = levels[-1] if low is None else low, levels[0] if high is None else high
+    if curve == "exponential":
+        curved = np.exp(np.linspace(math.log(first), math.log(last), len(levels)))
+    else:
+        ramp = np.linspace(0, 1, len(levels))
+        curved = (first ** (1 / 7) + ramp * (last ** (1 / 7) - first ** (1 / 7))) ** 7
+    return curved.astype(np.float32).tolist()
+
+
+def times_at(levels: Sequence[float], sigmas: NDArray[np.float32]) -> list[float]:
+    """Return the time of each noise level, linear in its logarithm between the trained ones."""
+    known = np.log(sigmas)
+    at = np.interp(np.log(np.maximum(np.asarray(levels), 1e-10)), known, np.arange(len(sigmas)))
+    return at.astype(np.float32).tolist()
+
+
+def lcm_times(steps: int, taught_steps: int = 50, count: int = 1000) -> list[int]:
+    """Return the falling times that a latent consistency model is asked at (Luo et al. 2023, arXiv:2310.04378).
+
+    Args:
+        steps: how many, of the `taught_steps` it was distilled at.
+        taught_steps: the steps of its teacher's solver.
+        count: how many times the teacher was trained at.
+
+    Raises:
+        ValueError: `steps` is below 1 or above `taught_steps`.
+    """
+    if not 1 <= steps <= taught_steps:
+        raise ValueError(
+            f"got {steps} steps; expected 1 to {taught_steps}, the steps that LCM was distilled at"
+        )
+    stride = count // taught_steps
+    taught = [index * stride - 1 for index in range(taught_steps, 0, -1)]
+    return [taught[math.floor(index * taught_steps / steps)] for index in range(steps)]
+
+
+def _cosine_betas(count: int) -> torch.Tensor:
+    def share(t: float) -> float:
+        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    pairs = ((share((i + 1) / count), share(i / count)) for i in range(count))
+    return torch.tensor([min(1 - after / before, 0.999) for after, before in pairs], dtype=torch.float32)
+
+
+def _rescaled(betas: torch.Tensor) -> torch.Tensor:
+    roots = torch.cumprod(1.0 - betas, dim=0).sqrt()
+    first, last = roots[0].clone(), roots[-1].clone()
+    roots = (roots - last) * (first / (first - last))
+    products = roots**2
+    return 1 - torch.cat([products[:1], products[1:] / products[:-1]])
