@@ -1,0 +1,194 @@
+"""SDXL as a base: two text encoders, a UNet and an autoencoder behind the samplers' contract.
+
+base = load_sdxl(Path("models/checkpoints/sd_xl_base_1.0.safetensors"))
+text = base.encode_text(["a cat on a rooftop"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.defaults import Defaults
+from allaprima.paint.bases.sdxl.conditioning import guidance_embedding, size_ids
+from allaprima.paint.bases.sdxl.folder import load_folder
+from allaprima.paint.bases.sdxl.published import PUBLISHED, Shapes
+from allaprima.paint.bases.sdxl.scheduling import Scheduler, read_scheduler
+from allaprima.paint.bases.sdxl.single_file import load_file
+from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.precision import pick_dtype
+from allaprima.paint.sampling.noise import seeded_noise
+from allaprima.paint.sampling.schedules import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdxlBase:
+    """A loaded SDXL on one device; see :class:`allaprima.paint.bases.base.Base`."""
+
+    text: SdxlText
+    unet: UNet2DConditionModel
+    autoencoder: AutoencoderKL
+    scheduler: Scheduler
+    name: str
+    family: str = "sdxl"
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the UNet predicts: noise, or v in some checkpoints."""
+        return self.scheduler.prediction
+
+    @property
+    def guidance_rule(self) -> GuidanceRule:
+        """Embedded where the UNet takes the guidance as an input, as LCM's does."""
+        return "plain" if self.unet.config.time_cond_proj_dim is None else "embedded"
+
+    @property
+    def defaults(self) -> Defaults:
+        """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
+        side = int(self.unet.config.sample_size) * self.stride
+        if self.scheduler.is_turbo:
+            return Defaults(width=side, height=side, steps=1, guidance=1.0)
+        if self.scheduler.habits.sampler == "lcm":
+            return Defaults(
+                width=side, height=side, steps=4, guidance=1.0 if self.guidance_rule == "plain" else 8.0
+            )
+        return Defaults(width=side, height=side, steps=30, guidance=5.0)
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a latent, along a side."""
+        return int(2 ** (len(self.autoencoder.config.block_out_channels) - 1))
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse sides that are no multiple of the stride, 8."""
+        if width % self.stride or height % self.stride:
+            near = tuple(
+                max(self.stride, round(side / self.stride) * self.stride) for side in (width, height)
+            )
+            raise RequestError(
+                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}"
+            )
+
+    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
+        """The checkpoint's own schedule, or one of `scheduling.SCHEDULES`; the size does not matter."""
+        del width, height
+        return self.scheduler.schedule(steps, name)
+
+    def encode_text(self, prompts: Sequence[str]) -> TextStates:
+        """Token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
+        return self.text.encode(prompts)
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
+        """(B, 4, height/8, width/8) standard normal latents, one per seed."""
+        shape = (int(self.unet.config.in_channels), height // self.stride, width // self.stride)
+        return seeded_noise(seeds, shape, self.device)
+
+    def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
+        """The noise or v in latents (B, 4, h, w) of variance 1 at times `t` (B,) from 0 to 999."""
+        dtype, rows, (height, width) = self.dtype, len(latents), latents.shape[2:]
+        assert text.pooled is not None
+        sizes = size_ids(rows, width * self.stride, height * self.stride, self.device)
+        prediction: torch.Tensor = self.unet(
+            latents.to(dtype),
+            t,
+            encoder_hidden_states=text.states.to(dtype),
+            timestep_cond=self._told_guidance(text, rows),
+            added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": sizes},
+            return_dict=False,
+        )[0]
+        return prediction
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pixels (B, 3, 8 h, 8 w) in [0, 1]."""
+        mean, deviation = self._latent_scale()
+        scaled = latents.float() * deviation + mean
+        pixels = self.autoencoder.decode(scaled.to(self.autoencoder.dtype), return_dict=False)[0]
+        decoded: torch.Tensor = pixels.float().mul(0.5).add(0.5).clamp(0.0, 1.0)
+        return decoded
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The most likely latents (B, 4, h, w) of pixels (B, 3, 8 h, 8 w) in [0, 1]."""
+        signed = pixels.to(device=self.device, dtype=self.autoencoder.dtype).mul(2.0).sub(1.0)
+        mean, deviation = self._latent_scale()
+        latents: torch.Tensor = self.autoencoder.encode(signed).latent_dist.mode().float()
+        return (latents - mean) / deviation
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """The UNet and the two text encoders."""
+        first, second = self.text.encoders
+        return {"unet": self.unet, "text_encoder": first, "text_encoder_2": second}
+
+    @property
+    def device(self) -> torch.device:
+        """Where it paints."""
+        device: torch.device = self.unet.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the UNet computes in."""
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    def _told_guidance(self, text: TextStates, rows: int) -> torch.Tensor | None:
+        width = self.unet.config.time_cond_proj_dim
+        if width is None:
+            return None
+        scale = 1.0 if text.guidance is None else text.guidance
+        return guidance_embedding(scale, rows, int(width), self.device).to(self.dtype)
+
+    def _latent_scale(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and deviation that turn a sampler's latents into the autoencoder's."""
+        config = self.autoencoder.config
+        mean, deviation = config.get("latents_mean"), config.get("latents_std")
+        if mean is None or deviation is None:
+            mean, deviation = [0.0], [1.0]
+        shaped = [torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in (mean, deviation)]
+        return shaped[0], shaped[1] / config.scaling_factor
+
+
+def load_sdxl(
+    path: Path,
+    *,
+    name: str | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    shapes: Shapes = PUBLISHED,
+) -> SdxlBase:
+    """Load an SDXL checkpoint from a diffusers folder or a single `.safetensors`; nothing is ever downloaded.
+
+    Args:
+        path: the folder with `model_index.json`, or the file.
+        name: what requests call it; None for `path` as given.
+        device: None for the CPU.
+        dtype: what to compute in; None for the best that `device` has in hardware.
+        shapes: what the parts of a single file look like; a folder says so itself.
+
+    Raises:
+        WeightsError: a part is missing, damaged, a pickle, or of another kind of model.
+    """
+    device = torch.device("cpu") if device is None else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+    load = load_folder if path.is_dir() else load_file
+    parts = load(path, shapes, dtype)
+    text_width = sum(encoder.config.hidden_size for encoder in parts.text.encoders)
+    if parts.unet.config.cross_attention_dim != text_width:
+        raise WeightsError(
+            f"the UNet in {path} reads text {parts.unet.config.cross_attention_dim} wide and the text encoders "
+            f"write {text_width}; expected parts of one checkpoint"
+        )
+    for network in (parts.unet, parts.autoencoder, *parts.text.encoders):
+        network.to(device)
+    return SdxlBase(
+        text=parts.text,
+        unet=parts.unet,
+        autoencoder=parts.autoencoder,
+        scheduler=read_scheduler(parts.scheduler),
+        name=str(path) if name is None else name,
+    )

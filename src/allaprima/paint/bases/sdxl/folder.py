@@ -1,0 +1,121 @@
+"""SDXL as a diffusers folder: one subfolder to a part, weights as safetensors, whole or in shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline
+from allaprima.paint.bases.sdxl.parts import (
+    Parts,
+    build_autoencoder,
+    build_text_encoder,
+    build_text_encoder_2,
+    build_unet,
+    read_tensors,
+)
+from allaprima.paint.bases.sdxl.published import Shapes
+from allaprima.paint.bases.sdxl.text import SdxlText
+
+M = TypeVar("M", bound=torch.nn.Module)
+
+_WEIGHTS = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+}
+# transformers once had the same tokenizer under a second name.
+_TOKENIZERS = dict.fromkeys(("tokenizer", "tokenizer_2"), ("CLIPTokenizer", "CLIPTokenizerFast"))
+
+
+def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype) -> Parts:
+    """Return the parts in a diffusers folder; `shapes` is not needed, for the folder says what its parts are.
+
+    Raises:
+        WeightsError: the folder is of another pipeline, lacks a part, or a part is damaged or does not fit.
+    """
+    del shapes
+    check_folder(path)
+    encoders = (
+        _part(path, "text_encoder", build_text_encoder, dtype),
+        _part(path, "text_encoder_2", build_text_encoder_2, dtype),
+    )
+    return Parts(
+        unet=_part(path, "unet", build_unet, dtype),
+        autoencoder=_part(path, "vae", build_autoencoder, dtype),
+        text=SdxlText(
+            tokenizers=(_tokenizer(path, "tokenizer"), _tokenizer(path, "tokenizer_2")),
+            encoders=encoders,
+            zero_empty=bool(read_json(path / INDEX).get("force_zeros_for_empty_prompt", True)),
+        ),
+        scheduler=read_json(path / "scheduler" / "scheduler_config.json"),
+    )
+
+
+def check_folder(path: Path) -> None:
+    """Make sure, before anything is loaded, that a folder holds all parts of an SDXL pipeline.
+
+    Raises:
+        WeightsError: it does not.
+    """
+    pipeline = read_pipeline(path)
+    if not pipeline.startswith("StableDiffusionXL"):
+        raise WeightsError(f"{path} is a {pipeline[:60]}; expected a StableDiffusionXLPipeline")
+    check_parts(path, {**_WEIGHTS, **_TOKENIZERS}, tuple(_WEIGHTS))
+
+
+def _part(
+    path: Path,
+    part: str,
+    build: Callable[[str, Mapping[str, Any], Mapping[str, Tensor], torch.dtype], M],
+    dtype: torch.dtype,
+) -> M:
+    folder = path / part
+    return build(str(folder), read_json(folder / "config.json"), _tensors(folder), dtype)
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for file in _weight_files(folder):
+        tensors |= read_tensors(file)
+    return tensors
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files of one set of weights: the plain one if there is one, else a variant such as fp16."""
+    names = sorted(file.name for file in folder.glob("*.safetensors"))
+    for stem in ("diffusion_pytorch_model", "model"):
+        for middle in ("", ".fp16", ".bf16"):
+            if f"{stem}{middle}.safetensors" in names:
+                return [folder / f"{stem}{middle}.safetensors"]
+            index = folder / f"{stem}.safetensors.index{middle}.json"
+            if index.is_file():
+                return _shards(index)
+    raise WeightsError(
+        f"{folder} holds {', '.join(names)[:200]}; expected model.safetensors, whole or in shards"
+    )
+
+
+def _shards(index: Path) -> list[Path]:
+    named = read_json(index).get("weight_map")
+    names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+    if not names or any(Path(name).name != name for name in names):
+        raise WeightsError(f"{index} names no files beside it; expected a weight_map to them")
+    return [index.parent / name for name in names]
+
+
+def _tokenizer(path: Path, part: str) -> CLIPTokenizer:
+    try:
+        return CLIPTokenizer.from_pretrained(str(path / part), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"cannot read the tokenizer in {path / part}: {error}; "
+            "expected tokenizer.json, or vocab.json and merges.txt"
+        ) from error

@@ -1,0 +1,126 @@
+"""What SDXL's parts look like, for checkpoints that come as one file and say nothing of it.
+
+The numbers are those of the published SDXL 1.0 (arXiv:2307.01952, section 2.1): Turbo, LCM and the checkpoints
+people tuned share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+UNET: Mapping[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 2,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "cross_attention_dim": 2048,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+AUTOENCODER: Mapping[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+    "force_upcast": True,
+}
+_CLIP: Mapping[str, Any] = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "vocab_size": 49408}
+TEXT_ENCODER: Mapping[str, Any] = {
+    **_CLIP,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+    "hidden_act": "quick_gelu",
+}
+TEXT_ENCODER_2: Mapping[str, Any] = {
+    **_CLIP,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+    "hidden_act": "gelu",
+}
+SCHEDULER: Mapping[str, Any] = {
+    "_class_name": "EulerDiscreteScheduler",
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes:
+    """The configurations that diffusers' and transformers' classes are built from, and the two tokenizers."""
+
+    unet: Mapping[str, Any]
+    vae: Mapping[str, Any]
+    text_encoder: Mapping[str, Any]
+    text_encoder_2: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    tokenizers: Callable[[], tuple[CLIPTokenizer, CLIPTokenizer]]
+    force_zeros: bool = True
+    """Zeros stand for the empty prompt."""
+
+
+@cache
+def clip_tokenizers() -> tuple[CLIPTokenizer, CLIPTokenizer]:
+    """Return CLIP's tokenizer as SDXL's two encoders want it; they differ in what they pad with.
+
+    Built from the merges that ship: pieces are 256 bytes, the same at a word's end, then one a merge, in order.
+    """
+    import gzip
+    from importlib.resources import files
+
+    from transformers import CLIPTokenizer
+
+    packed = files("allaprima").joinpath("paint/bases/sdxl/clip_merges.txt.gz").read_bytes()
+    lines = gzip.decompress(packed).decode("utf-8").splitlines()
+    letters = _byte_letters()
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *(line.replace(" ", "") for line in lines)]
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
+    merges: Any = [tuple(line.split(" ")) for line in lines]  # the stubs ask for less than the class takes
+    first, second = (
+        CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)
+        for padding in ("<|endoftext|>", "!")
+    )
+    return first, second
+
+
+def _byte_letters() -> list[str]:
+    """The printable stand-ins for the 256 bytes, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`)."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = 256 - len(printable)
+    return [chr(code) for code in (*printable, *range(256, 256 + others))]
+
+
+PUBLISHED = Shapes(
+    unet=UNET,
+    vae=AUTOENCODER,
+    text_encoder=TEXT_ENCODER,
+    text_encoder_2=TEXT_ENCODER_2,
+    scheduler=SCHEDULER,
+    tokenizers=clip_tokenizers,
+)

@@ -1,0 +1,231 @@
+"""Which noise levels an SDXL checkpoint visits: its `scheduler_config.json` in our words.
+
+    scheduler = read_scheduler({"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", ...})
+    schedule = scheduler.schedule(steps=30)
+
+A checkpoint's own scheduler gives the training's noise levels and the habits it was tuned with. Schedulers that
+solve the same equation with more memory (DPM++, UniPC, Heun, ...) are painted with Euler's method on their levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.base import Prediction
+from allaprima.paint.sampling.discrete import (
+    BetaCurve,
+    Curve,
+    Spacing,
+    alphas_from_betas,
+    alphas_of,
+    curved_levels,
+    lcm_times,
+    levels_at,
+    sigmas_of,
+    spaced_times,
+    times_at,
+)
+from allaprima.paint.sampling.exploding import LCM_SHARPNESS
+from allaprima.paint.sampling.schedules import Schedule
+
+Sampler = Literal["euler", "ancestral", "lcm"]
+
+_PLAIN = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "timestep_spacing": "linspace"}
+_LEADING = {**_PLAIN, "timestep_spacing": "leading"}
+_LCM = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "timestep_spacing": "leading",
+}
+
+_CLASSES: dict[str, tuple[Sampler, Mapping[str, object]]] = {
+    "EulerDiscreteScheduler": ("euler", _PLAIN),
+    "EulerAncestralDiscreteScheduler": ("ancestral", _PLAIN),
+    "LCMScheduler": ("lcm", _LCM),
+    "DDIMScheduler": ("euler", _LEADING),
+    "PNDMScheduler": ("euler", _LEADING),
+    "LMSDiscreteScheduler": ("euler", _PLAIN),
+    "HeunDiscreteScheduler": ("euler", _PLAIN),
+    "DPMSolverMultistepScheduler": ("euler", _PLAIN),
+    "DPMSolverSinglestepScheduler": ("euler", _PLAIN),
+    "UniPCMultistepScheduler": ("euler", _PLAIN),
+    "DEISMultistepScheduler": ("euler", _PLAIN),
+    "KDPM2DiscreteScheduler": ("euler", _PLAIN),
+}
+"""Class named in the file to the sampler that paints for it, and the values of keys that the file leaves out."""
+
+_ONLY: dict[str, tuple[object, ...]] = {
+    "interpolation_type": (None, "linear"),
+    "timestep_type": (None, "discrete"),
+    "final_sigmas_type": (None, "zero"),
+    "use_beta_sigmas": (None, False),
+    "use_flow_sigmas": (None, False),
+    "use_lu_lambdas": (None, False),
+    "clip_sample": (None, False),
+    "thresholding": (None, False),
+    "timestep_scaling": (None, LCM_SHARPNESS),
+}
+"""Settings that change pictures and that only these values of are followed."""
+
+_PREDICTIONS: dict[object, Prediction] = {"epsilon": "epsilon", "v_prediction": "v"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habits:
+    """How to choose levels among the trained ones, and the rule to step between them."""
+
+    sampler: Sampler
+    spacing: Spacing
+    offset: int = 0
+    """Added to the times of the leading spacing."""
+    curve: Curve = "as_trained"
+    low: float | None = None
+    """The last level of a curve; None for the last one spaced."""
+    high: float | None = None
+    """The first level of a curve; None for the first one spaced."""
+    taught_steps: int = 50
+    """The steps of the teacher that a consistency model was distilled from."""
+
+
+SCHEDULES: dict[str, Habits] = {
+    "euler": Habits(sampler="euler", spacing="leading", offset=1),
+    "karras": Habits(sampler="euler", spacing="leading", offset=1, curve="karras"),
+    "trailing": Habits(sampler="euler", spacing="trailing"),
+    "turbo": Habits(sampler="ancestral", spacing="trailing"),
+    "lcm": Habits(sampler="lcm", spacing="leading"),
+}
+"""What a request may name. "trailing" is how SDXL-Lightning and Hyper-SD are painted, "turbo" SDXL-Turbo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler:
+    """The levels a checkpoint was trained at and its own habits."""
+
+    alphas: NDArray[np.float32]
+    """a_t of each trained time, see `sampling.discrete`."""
+    prediction: Prediction
+    habits: Habits
+
+    @property
+    def is_turbo(self) -> bool:
+        """Whether it is set up as SDXL-Turbo is."""
+        return (self.habits.sampler, self.habits.spacing) == ("ancestral", "trailing")
+
+    def schedule(self, steps: int, name: str | None = None) -> Schedule:
+        """Return the levels to visit in `steps` steps.
+
+        Args:
+            steps: at least 1.
+            name: a key of `SCHEDULES`; None for the checkpoint's own habits.
+
+        Raises:
+            RequestError: there is no such schedule, or none of so many steps.
+        """
+        if name is not None and name not in SCHEDULES:
+            raise RequestError(f"got the schedule {name[:40]!r}; expected none or {', '.join(SCHEDULES)}")
+        habits = self.habits if name is None else SCHEDULES[name]
+        try:
+            return self._lcm(steps, habits) if habits.sampler == "lcm" else self._spaced(steps, habits)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+
+    def with_prediction(self, prediction: Prediction) -> Scheduler:
+        """Return the same levels for a model that predicts something else."""
+        return replace(self, prediction=prediction)
+
+    def _spaced(self, steps: int, habits: Habits) -> Schedule:
+        trained = sigmas_of(self.alphas)
+        times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
+        levels = levels_at(times, trained)
+        told = times.tolist()
+        if habits.curve != "as_trained":
+            levels = curved_levels(levels, habits.curve, low=habits.low, high=habits.high)
+            told = times_at(levels, trained)
+        # The leading spacing begins below pure noise, where what a step is to find is picture and noise.
+        leading = habits.spacing == "leading"
+        return _exploding(levels, told, habits.sampler, math.hypot(levels[0], 1.0) if leading else levels[0])
+
+    def _lcm(self, steps: int, habits: Habits) -> Schedule:
+        trained = sigmas_of(self.alphas)
+        times = lcm_times(steps, habits.taught_steps, len(trained))
+        levels = [float(trained[time]) for time in times]
+        return _exploding(levels, [float(time) for time in times], "lcm", math.hypot(levels[0], 1.0))
+
+
+def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
+    """Return what a `scheduler_config.json` says.
+
+    Raises:
+        WeightsError: it names a scheduler, or a setting that changes pictures, which we cannot follow.
+    """
+    kind = config.get("_class_name")
+    if kind not in _CLASSES:
+        raise WeightsError(f"got the scheduler {str(kind)[:60]!r}; expected one of {', '.join(_CLASSES)}")
+    sampler, standard = _CLASSES[kind]
+    settings = {**standard, **{key: value for key, value in config.items() if value is not None}}
+    for key, allowed in _ONLY.items():
+        if settings.get(key) not in allowed:
+            raise WeightsError(
+                f"got a scheduler with {key} {settings[key]!r}; expected {allowed[1]!r}, which is all we follow"
+            )
+    if settings.get("prediction_type", "epsilon") not in _PREDICTIONS:
+        raise WeightsError(
+            f"got a scheduler for {settings['prediction_type']!r}; expected {' or '.join(map(str, _PREDICTIONS))}"
+        )
+    try:
+        return Scheduler(
+            alphas=_alphas(settings),
+            prediction=_PREDICTIONS[settings.get("prediction_type", "epsilon")],
+            habits=_habits(sampler, settings),
+        )
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"got a scheduler with settings that make no sense: {error}") from error
+
+
+def _alphas(settings: Mapping[str, Any]) -> NDArray[np.float32]:
+    zero_terminal = bool(settings.get("rescale_betas_zero_snr", False))
+    if (betas := settings.get("trained_betas")) is not None:
+        return alphas_from_betas(torch.tensor(betas, dtype=torch.float32), zero_terminal=zero_terminal)
+    curve: BetaCurve = _one_of(settings["beta_schedule"], BetaCurve)
+    start, end = float(settings["beta_start"]), float(settings["beta_end"])
+    count = int(settings.get("num_train_timesteps", 1000))
+    return alphas_of(curve, start, end, count, zero_terminal=zero_terminal)
+
+
+def _habits(sampler: Sampler, settings: Mapping[str, Any]) -> Habits:
+    curves: dict[str, Curve] = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential"}
+    return Habits(
+        sampler=sampler,
+        spacing=_one_of(settings["timestep_spacing"], Spacing),
+        offset=int(settings.get("steps_offset", 0)),
+        curve=next((curve for key, curve in curves.items() if settings.get(key)), "as_trained"),
+        low=settings.get("sigma_min"),
+        high=settings.get("sigma_max"),
+        taught_steps=int(settings.get("original_inference_steps", 50)),
+    )
+
+
+def _one_of(value: object, choices: Any) -> Any:
+    known = get_args(choices)
+    if value not in known:
+        raise ValueError(f"got {value!r}; expected {' or '.join(known)}")
+    return value
+
+
+def _exploding(levels: list[float], times: list[float], sampler: str, noise_scale: float) -> Schedule:
+    return Schedule(
+        sigmas=(*levels, 0.0),
+        times=tuple(times),
+        sampler=sampler,
+        kind="variance_exploding",
+        noise_scale=noise_scale,
+    )

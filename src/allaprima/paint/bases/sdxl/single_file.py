@@ -1,0 +1,144 @@
+"""SDXL as one `.safetensors` file, in the layout that it was published in and that most checkpoints come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_clip_checkpoint,
+    convert_ldm_unet_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_open_clip_checkpoint,
+)
+from safetensors import SafetensorError, safe_open
+
+from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.sdxl.parts import (
+    Parts,
+    Tensors,
+    build_autoencoder,
+    build_text_encoder,
+    build_text_encoder_2,
+    build_unet,
+    read_tensors,
+    refuse_pickle,
+    unreadable,
+)
+from allaprima.paint.bases.sdxl.published import Shapes
+from allaprima.paint.bases.sdxl.text import SdxlText
+
+UNET = "model.diffusion_model."
+AUTOENCODER = "first_stage_model."
+FIRST_TEXT = "conditioner.embedders.0.transformer."
+SECOND_TEXT = "conditioner.embedders.1.model."
+
+# Asked in this order: the first whose mark begins a tensor's name.
+_OTHERS = (
+    ("lora_", "a LoRA; give it with --lora"),
+    ("unet.", "a LoRA; give it with --lora"),
+    ("cond_stage_model.transformer.", "Stable Diffusion 1"),
+    ("cond_stage_model.model.", "Stable Diffusion 2"),
+    ("conditioner.embedders.0.model.", "SDXL's refiner"),
+    ("control_model.", "a ControlNet"),
+    ("double_blocks.", "Flux"),
+    ("model.diffusion_model.double_blocks.", "Flux"),
+    ("joint_blocks.", "Stable Diffusion 3"),
+    ("model.diffusion_model.joint_blocks.", "Stable Diffusion 3"),
+    ("transformer_blocks.0.img_mod.", "Qwen-Image"),
+    ("model.diffusion_model.transformer_blocks.0.img_mod.", "Qwen-Image"),
+    ("first_stage_model.", "an autoencoder alone"),
+    ("decoder.", "an autoencoder alone"),
+    ("down_blocks.", "one part of a diffusers folder; give the whole folder"),
+)
+_PARTS = {
+    "UNet": UNET,
+    "autoencoder": AUTOENCODER,
+    "first text encoder": FIRST_TEXT,
+    "second text encoder": SECOND_TEXT,
+}
+
+
+def check_file(path: Path) -> None:
+    """Make sure, from the names of its tensors alone, that a file holds a whole SDXL.
+
+    Raises:
+        WeightsError: it is missing, a pickle, damaged, another kind of model, or lacks a part.
+    """
+    refuse_pickle(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise unreadable(path, error) from error
+    absent = [part for part, prefix in _PARTS.items() if not any(name.startswith(prefix) for name in names)]
+    if absent in (["autoencoder"], ["UNet"]):
+        raise WeightsError(f"{path} lacks the {absent[0]}; expected a whole SDXL checkpoint")
+    if absent:
+        raise WeightsError(
+            f"{path} is no SDXL checkpoint: {_looks(names)}; expected a UNet, an autoencoder and two text encoders"
+        )
+
+
+def _looks(names: list[str]) -> str:
+    for mark, kind in _OTHERS:
+        if any(name.startswith(mark) for name in names):
+            return f"it looks like {kind}"
+    return f"its first tensor is {min(names)[:80]!r}" if names else "it holds no tensors"
+
+
+def load_file(path: Path, shapes: Shapes, dtype: torch.dtype) -> Parts:
+    """Return the parts in a file.
+
+    Raises:
+        WeightsError: see `check_file`; or a tensor is missing or of another shape.
+    """
+    check_file(path)
+    tensors = read_tensors(path)
+    # The converter of the autoencoder looks at all names at once, so it is given its own only.
+    latent = {name: tensor for name, tensor in tensors.items() if name.startswith(AUTOENCODER)}
+    encoders = (
+        build_text_encoder(
+            f"the first text encoder in {path}",
+            shapes.text_encoder,
+            convert_ldm_clip_checkpoint(tensors),
+            dtype,
+        ),
+        build_text_encoder_2(
+            f"the second text encoder in {path}", shapes.text_encoder_2, _open_clip_of(tensors), dtype
+        ),
+    )
+    return Parts(
+        unet=build_unet(f"the UNet in {path}", shapes.unet, _unet_of(tensors, shapes), dtype),
+        autoencoder=build_autoencoder(
+            f"the autoencoder in {path}",
+            shapes.vae,
+            convert_ldm_vae_checkpoint(latent, dict(shapes.vae)),
+            dtype,
+        ),
+        text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=shapes.force_zeros),
+        scheduler=_scheduler_of(tensors, shapes.scheduler),
+    )
+
+
+def _unet_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:
+    converted: dict[str, torch.Tensor] = convert_ldm_unet_checkpoint(tensors, dict(shapes.unet))
+    return converted
+
+
+def _open_clip_of(tensors: Tensors) -> dict[str, torch.Tensor]:
+    # The converter asks the model for a width only where there is no projection, and SDXL has one.
+    converted: dict[str, torch.Tensor] = convert_open_clip_checkpoint(None, tensors, prefix=SECOND_TEXT)
+    return converted
+
+
+def _scheduler_of(tensors: Tensors, standard: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the two empty tensors by which a file says that it predicts v and was trained down to pure noise."""
+    said: dict[str, Any] = {}
+    if "v_pred" in tensors:
+        said["prediction_type"] = "v_prediction"
+    if "ztsnr" in tensors:
+        said["rescale_betas_zero_snr"] = True
+    return {**standard, **said}

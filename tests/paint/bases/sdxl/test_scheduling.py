@@ -1,0 +1,130 @@
+"""Our noise levels against diffusers' schedulers, over their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, LCMScheduler
+
+from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.sdxl.scheduling import SCHEDULES, read_scheduler
+from allaprima.paint.sampling.discrete import alphas_of, curved_levels, lcm_times, sigmas_of, spaced_times
+
+# numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def assert_same(scheduler: Any, steps: int) -> None:
+    """Compare levels, times and the first noise with the stock scheduler's."""
+    ours = read_scheduler({**scheduler.config, "_class_name": type(scheduler).__name__}).schedule(steps)
+    scheduler.set_timesteps(steps)
+    assert ours.sigmas == pytest.approx(scheduler.sigmas.tolist(), rel=1e-5)
+    assert ours.times == pytest.approx(scheduler.timesteps.tolist(), abs=1e-2)
+    assert ours.noise_scale == pytest.approx(float(scheduler.init_noise_sigma), rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 30, 37])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**BETAS, "timestep_spacing": "leading", "steps_offset": 1},
+        {**BETAS, "timestep_spacing": "leading"},
+        {**BETAS, "timestep_spacing": "trailing"},
+        {**BETAS, "timestep_spacing": "linspace"},
+        {"beta_schedule": "linear"},
+        {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"},
+        {**BETAS, "timestep_spacing": "trailing", "rescale_betas_zero_snr": True},
+        {**BETAS, "timestep_spacing": "leading", "steps_offset": 1, "use_karras_sigmas": True},
+        {**BETAS, "use_karras_sigmas": True, "sigma_min": 0.05, "sigma_max": 10.0},
+        {**BETAS, "use_exponential_sigmas": True},
+        {"trained_betas": torch.linspace(0.001, 0.02, 1000).tolist()},
+    ],
+)
+def test_euler_levels_are_diffusers(settings: dict[str, Any], steps: int) -> None:
+    assert_same(EulerDiscreteScheduler(**settings), steps)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 37])
+def test_ancestral_levels_are_diffusers(steps: int) -> None:
+    assert_same(EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing"), steps)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 50])
+def test_lcm_times_are_diffusers(steps: int) -> None:
+    scheduler = LCMScheduler()
+    scheduler.set_timesteps(steps)
+    assert lcm_times(steps) == scheduler.timesteps.tolist()
+    ours = read_scheduler({"_class_name": "LCMScheduler"}).schedule(steps)
+    levels = (1 / scheduler.alphas_cumprod[scheduler.timesteps] - 1).sqrt()
+    assert ours.sigmas[:-1] == pytest.approx(levels.tolist(), rel=1e-4)
+
+
+def test_steps_that_cannot_be_taken_are_refused() -> None:
+    for steps in (0, 1001):
+        with pytest.raises(ValueError, match=f"got {steps} steps; expected 1 to 1000"):
+            spaced_times(steps, "trailing")
+    with pytest.raises(ValueError, match="expected fewer"):
+        spaced_times(1000, "leading", offset=1)
+    with pytest.raises(ValueError, match="expected 1 to 50"):
+        lcm_times(51)
+    with pytest.raises(RequestError, match="expected 1 to 1000"):
+        read_scheduler({"_class_name": "EulerDiscreteScheduler"}).schedule(2000)
+
+
+def test_trailing_gives_as_many_times_as_asked_for() -> None:
+    for steps in range(1, 200):
+        assert len(spaced_times(steps, "trailing")) == steps
+
+
+def test_a_curve_keeps_its_ends() -> None:
+    levels = [14.6, 3.0, 1.0, 0.03]
+    for curve in ("karras", "exponential"):
+        curved = curved_levels(levels, curve)
+        assert (curved[0], curved[-1]) == pytest.approx((14.6, 0.03))
+        assert curved == sorted(curved, reverse=True)
+    assert curved_levels(levels, "as_trained") == levels
+
+
+def test_zero_terminal_rescaling_ends_in_noise() -> None:
+    levels = sigmas_of(alphas_of("scaled_linear", 0.00085, 0.012, zero_terminal=True))
+    assert levels[-1] == pytest.approx(4096, rel=1e-3)
+    assert np.all(np.diff(levels) > 0)
+
+
+def test_named_schedules_hold_for_any_checkpoint() -> None:
+    scheduler = read_scheduler({"_class_name": "DPMSolverMultistepScheduler", **BETAS})
+    assert scheduler.schedule(8).sampler == "euler"
+    assert {name: scheduler.schedule(2, name).sampler for name in SCHEDULES} == {
+        "euler": "euler", "karras": "euler", "trailing": "euler", "turbo": "ancestral", "lcm": "lcm"
+    }  # fmt: skip
+    with pytest.raises(RequestError, match="got the schedule 'fast'; expected none or euler, karras"):
+        scheduler.schedule(2, "fast")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "got the scheduler 'None'; expected one of EulerDiscrete"),
+        ({"_class_name": "EDMEulerScheduler"}, "got the scheduler 'EDMEulerScheduler'"),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"},
+            "timestep_type 'continuous'",
+        ),
+        ({"_class_name": "EulerDiscreteScheduler", "prediction_type": "sample"}, "scheduler for 'sample'"),
+        ({"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"}, "expected 'zero'"),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "square"},
+            "got 'square'; expected linear or",
+        ),
+        ({"_class_name": "EulerDiscreteScheduler", "beta_start": "small"}, "make no sense"),
+        ({"_class_name": "DDIMScheduler", "clip_sample": True}, "clip_sample True"),
+    ],
+)
+def test_schedulers_that_cannot_be_followed_are_refused(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        read_scheduler(config)
