@@ -81,7 +81,9 @@ class Engine:
         May be called at any time and more than once; not from a callback.
         """
         self._worker.close()
-        if self._thread is not None:
+        if self._thread is None:
+            self._worker.finish()
+        else:
             self._thread.join()
 
     def __enter__(self) -> Engine:
@@ -131,6 +133,11 @@ class Engine:
             BusyError: too many sessions are open, or the engine is closed.
         """
         return self._worker.open_live(on_update, self._check_base)
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and neither closed nor broken."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stats(self) -> Snapshot:
         """Return the counters since the start and what waits now; any thread, at once."""

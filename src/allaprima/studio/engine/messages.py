@@ -49,8 +49,7 @@ class LiveSettings:
         """Refuse a value that is out of range, naming it."""
         request = self.request("a picture", 1)
         object.__setattr__(self, "guidance", request.guidance)
-        whole = isinstance(self.steps, int) and not isinstance(self.steps, bool)
-        if not whole or not 1 <= self.steps <= MAX_LIVE_STEPS:
+        if not _is_whole(self.steps, 1, MAX_LIVE_STEPS):
             raise RequestError(f"got {str(self.steps)[:40]} live steps; expected 1 to {MAX_LIVE_STEPS}")
 
     def request(self, prompt: str, steps: int) -> GenerationRequest:
@@ -83,18 +82,15 @@ class LivePrompt:
 
     def __post_init__(self) -> None:
         """Refuse a value that is out of range, naming it."""
-        whole = isinstance(self.sequence, int) and not isinstance(self.sequence, bool)
-        if not whole or not 0 <= self.sequence <= MAX_SEQUENCE:
-            raise RequestError(
-                f"got sequence number {str(self.sequence)[:40]}; expected 0 to {MAX_SEQUENCE}"
-            )
+        if not _is_whole(self.sequence, 0, MAX_SEQUENCE):
+            raise RequestError(f"got sequence number {str(self.sequence)[:40]}; expected 0 to {MAX_SEQUENCE}")
         if not self.blank:
             _ = self.request
 
     @property
     def blank(self) -> bool:
         """Whether it asks for nothing."""
-        return isinstance(self.prompt, str) and not self.prompt.strip()
+        return not str(self.prompt).strip()
 
     @cached_property
     def request(self) -> GenerationRequest:
@@ -188,6 +184,8 @@ class Failed:
     """One sentence for the person who asked."""
     id: str
     """Found in the log beside the cause."""
+    at_fault: bool = False
+    """What was asked for is the reason, so that asking the same again is of no use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,3 +194,7 @@ class Cancelled:
 
 
 JobUpdate = Queued | Progress | Done | Failed | Cancelled
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

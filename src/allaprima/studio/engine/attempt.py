@@ -1,0 +1,46 @@
+"""The engine's edge, where any error becomes a value: the device is shared, and nobody pays for another's error."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from allaprima.core.errors import AllaPrimaError, UserError
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What went wrong in an `attempt`."""
+
+    error: Exception
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether what was asked for is the reason."""
+        return isinstance(self.error, UserError)
+
+    def explain(self) -> tuple[str, str]:
+        """Log the error; return a sentence for whoever asked and the id that it has in the log.
+
+        Errors that are ours say what is wrong; of any other the person learns only where it is written down.
+        """
+        number = secrets.token_hex(4)
+        if isinstance(self.error, AllaPrimaError):
+            _LOG.warning("%s: %s", number, self.error)
+            return str(self.error), number
+        _LOG.error("%s: painting failed", number, exc_info=self.error)
+        return f"painting failed for a reason of the studio's own; its log has it under {number}", number
+
+
+def attempt(action: Callable[[], T]) -> T | Trouble:
+    """Return what `action` returns, or the error it raises."""
+    try:
+        return action()
+    except Exception as error:  # noqa: BLE001  see the module docstring
+        return Trouble(error)

@@ -1,0 +1,230 @@
+"""The device's side of live painting: loaded bases, encoded prompts and passes that can be left at every step.
+
+This is where the engine meets torch; it is imported when an engine starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import torch
+
+from allaprima.core.errors import RequestError
+from allaprima.core.events import Event
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.paint.batch import Pass, Row, begins_alike
+from allaprima.paint.painter import Painter
+from allaprima.paint.pictures import to_pictures
+from allaprima.paint.prompts import Encoded, PromptCache
+from allaprima.paint.sampling.guidance import needs_negative
+from allaprima.paint.sampling.schedules import Schedule
+from allaprima.studio.engine.limits import Limits
+from allaprima.studio.engine.messages import LivePrompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A prompt, checked and encoded."""
+
+    prompt: LivePrompt
+    key: Hashable
+    """All that the picture depends on but the steps: equal keys, equal pictures."""
+    guidance: float
+    """The guidance that matters."""
+    text: Encoded
+    negative: Encoded | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A first prediction, to be used again by finer schedules."""
+
+    schedule: Schedule
+    prediction: torch.Tensor
+
+
+@dataclass(kw_only=True)
+class LivePass:
+    """Several prompts on their way through the model together, at one number of steps."""
+
+    steps: int
+    shared: Pass
+    schedule: Schedule
+    wear: Callable[[], None]
+    """Puts on the LoRAs of this pass; others may have been on since its last step."""
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    _ahead: Iterator[int] | None = None
+    _taken: int = 0
+
+    @property
+    def alive(self) -> tuple[int, ...]:
+        """The rows that were not dropped."""
+        return self.shared.alive
+
+    @property
+    def left(self) -> int:
+        """Steps not yet taken."""
+        return len(self.schedule) - self._taken
+
+    @property
+    def decodes_together(self) -> bool:
+        """Whether decoding several rows at once is quicker than one by one, as it is on a GPU."""
+        return self.shared.is_cuda
+
+    def drop(self, row: int) -> None:
+        """Spend nothing more on `row`."""
+        self.shared.drop(row)
+
+    def advance(self) -> None:
+        """Take one step."""
+        started = time.perf_counter()
+        self.wear()
+        if self._ahead is None:
+            self._ahead = self.shared.steps()
+        self._taken = next(self._ahead)
+        self._add("denoise", started)
+
+    def decode(self, rows: Sequence[int], prompts: Sequence[LivePrompt]) -> tuple[Picture, ...]:
+        """Return the pictures of `rows`, each as asked for by its prompt."""
+        started = time.perf_counter()
+        requests = [prompt.settings.request(prompt.prompt, self.steps) for prompt in prompts]
+        pictures = to_pictures(self.shared.decode(rows), requests)
+        self._add("decode", started)
+        return pictures
+
+    def opening(self, row: int) -> Opening | None:
+        """Return the first prediction of `row`."""
+        prediction = self.shared.openings[row]
+        return None if prediction is None else Opening(schedule=self.schedule, prediction=prediction)
+
+    def _add(self, stage: str, started: float) -> None:
+        self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1e3 * (time.perf_counter() - started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    painter: Painter
+    prompts: PromptCache
+
+
+class Easel:
+    """The loaded bases of an engine. Belongs to its thread."""
+
+    def __init__(self, painter_factory: Callable[[str], Painter], limits: Limits) -> None:
+        self._factory = painter_factory
+        self._limits = limits
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+
+    def load(self, base: str) -> None:
+        """Have `base` at hand.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        self._base(base)
+
+    def events(self, requests: Sequence[GenerationRequest], *, previews: bool) -> Iterator[Event]:
+        """Paint whole pictures, one after the other, exactly as `Painter.events` does."""
+        for base, group in groupby(requests, key=lambda request: request.base):
+            yield from self._base(base).painter.events(*group, previews=previews)
+
+    def prepare(self, prompts: Sequence[LivePrompt]) -> list[Prepared]:
+        """Check and encode prompts of one base, size and set of LoRAs.
+
+        Raises:
+            RequestError: the base paints no such pictures.
+        """
+        settings = prompts[0].settings
+        loaded = self._base(settings.base)
+        base = loaded.painter.base
+        base.check_size(settings.width, settings.height)
+        for prompt in prompts:
+            base.schedule(prompt.settings.steps, settings.width, settings.height, prompt.settings.schedule)
+        self._wear(loaded, settings.loras)
+        led = [needs_negative(base, prompt.settings.guidance) for prompt in prompts]
+        texts = [prompt.prompt for prompt in prompts]
+        against = [
+            prompt.settings.negative_prompt for prompt, leads in zip(prompts, led, strict=True) if leads
+        ]
+        encoded = loaded.prompts.encode([*texts, *against], settings.loras)
+        negatives = iter(encoded[len(texts) :])
+        return [
+            _prepare(prompt, text, next(negatives) if leads else None)
+            for prompt, text, leads in zip(prompts, encoded, led, strict=False)
+        ]
+
+    def begin(self, prepared: Sequence[Prepared], steps: int, openings: Sequence[Opening | None]) -> LivePass:
+        """Return a pass over `prepared`, which agree in base, size, LoRAs, schedule and guidance that matters."""
+        settings = prepared[0].prompt.settings
+        loaded = self._base(settings.base)
+        base = loaded.painter.base
+        schedule = base.schedule(steps, settings.width, settings.height, settings.schedule)
+        rows = [
+            Row(
+                prompt=one.text.text,
+                seed=one.prompt.settings.seed,
+                negative=None if one.negative is None else one.negative.text,
+                opening=None
+                if opening is None or not begins_alike(opening.schedule, schedule)
+                else opening.prediction,
+            )
+            for one, opening in zip(prepared, openings, strict=True)
+        ]
+        shared = Pass(
+            base,
+            rows,
+            width=settings.width,
+            height=settings.height,
+            schedule=schedule,
+            guidance=prepared[0].guidance,
+        )
+        return LivePass(
+            steps=steps,
+            shared=shared,
+            schedule=schedule,
+            wear=lambda: self._wear(loaded, settings.loras),
+        )
+
+    def text_counts(self) -> tuple[int, int]:
+        """Return how many prompts were encoded and how many found, by the bases that are loaded."""
+        caches = [loaded.prompts for loaded in self._loaded.values()]
+        return sum(cache.misses for cache in caches), sum(cache.hits for cache in caches)
+
+    @staticmethod
+    def _wear(loaded: _Loaded, loras: tuple[LoraUse, ...]) -> None:
+        """Let the networks wear `loras` and nothing else."""
+        if loras:
+            raise RequestError(
+                f"got the LoRA {loras[0].name[:40]!r}; expected none, for {loaded.painter.base.name} has no rack here"
+            )
+
+    def _base(self, name: str) -> _Loaded:
+        if name not in self._loaded:
+            while len(self._loaded) >= self._limits.bases:
+                self._loaded.popitem(last=False)
+            painter = self._factory(name)
+            self._loaded[name] = _Loaded(
+                painter=painter, prompts=PromptCache(painter.base, self._limits.text_bytes)
+            )
+        self._loaded.move_to_end(name)
+        return self._loaded[name]
+
+
+def _prepare(prompt: LivePrompt, text: Encoded, negative: Encoded | None) -> Prepared:
+    settings = prompt.settings
+    if negative is not None and negative.digest == text.digest:
+        negative = None  # leading away from the prompt itself leads nowhere
+        guidance = 1.0
+    else:
+        guidance = settings.guidance
+    against = None if negative is None else negative.digest
+    key = (
+        settings.base, text.digest, against, guidance, settings.seed, settings.width, settings.height,
+        settings.schedule, settings.loras,
+    )  # fmt: skip
+    return Prepared(prompt=prompt, key=key, guidance=guidance, text=text, negative=negative)

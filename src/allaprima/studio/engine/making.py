@@ -1,0 +1,146 @@
+"""Pictures in the making: a pass for several sessions, left by each as soon as nobody waits for its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from allaprima.core.picture import Picture
+from allaprima.studio.engine.attempt import Trouble, attempt
+from allaprima.studio.engine.live import PATIENCE_S, Asked, likeness
+from allaprima.studio.engine.seats import Seat, Shown
+from allaprima.studio.engine.stats import Stats
+
+if TYPE_CHECKING:
+    from allaprima.studio.engine.easel import Easel, LivePass, Opening, Prepared
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sheet:
+    """One session's picture, begun or about to be.
+
+    Attributes:
+        seat: the session.
+        prepared: its prompt, encoded.
+        like: `likeness` of that prompt.
+        steps: of the picture.
+        asked: what a first frame answers; None for a finer one.
+        text_ms: what encoding took, together with others.
+    """
+
+    seat: Seat
+    prepared: Prepared
+    like: Hashable
+    steps: int
+    asked: Asked | None = None
+    text_ms: float = 0.0
+
+    def stale(self, now: float) -> bool:
+        """Whether nobody waits for it any more."""
+        seat = self.seat
+        if seat.session.closed or seat.aim is None:
+            return True
+        waiting = seat.session.waiting
+        if waiting is not None and (waiting.prompt.blank or likeness(waiting.prompt) != self.like):
+            hungry_since = seat.hungry_since
+            return self.asked is None or hungry_since is None or now - hungry_since < PATIENCE_S
+        aim = seat.aim if waiting is None else waiting.prompt
+        if self.steps > aim.settings.steps:
+            return True
+        return self.asked is None and not seat.shows_key(self.prepared.key, self.steps)
+
+    def opening(self) -> Opening | None:
+        """The first prediction, if the session's last frame began like this picture."""
+        shown = self.seat.shown
+        return shown.opening if shown is not None and shown.prepared.key == self.prepared.key else None
+
+
+@dataclass(kw_only=True)
+class Making:
+    """A pass under way; the rows of `live` are those of `sheets`."""
+
+    sheets: Sequence[Sheet]
+    live: LivePass
+    stats: Stats
+    clock: Callable[[], float]
+
+    @property
+    def alive(self) -> list[Sheet]:
+        """The pictures that are still painted."""
+        return [self.sheets[row] for row in self.live.alive]
+
+    @property
+    def left(self) -> int:
+        """Steps to take before they can be delivered."""
+        return self.live.left
+
+    def step(self) -> None:
+        """Take a step with whatever is not stale; without any, nothing is left to do."""
+        if self.drop_stale():
+            before = self.live.shared.predictions
+            self.live.advance()
+            self.stats.count("predictions", self.live.shared.predictions - before)
+
+    def drop_stale(self) -> bool:
+        """Give up what nobody waits for; return whether anything is left."""
+        now = self.clock()
+        for row in self.live.alive:
+            if self.sheets[row].stale(now):
+                self._drop(row)
+        return bool(self.live.alive)
+
+    def deliver(self) -> None:
+        """Decode what is not stale and send it, row by row where that is as quick as all at once."""
+        rows = list(self.live.alive)
+        stride = len(rows) if self.live.decodes_together else 1
+        for start in range(0, len(rows), max(1, stride)):
+            self.drop_stale()
+            kept = [row for row in rows[start : start + stride] if row in self.live.alive]
+            if kept:
+                self._deliver(kept)
+
+    def _deliver(self, rows: Sequence[int]) -> None:
+        pictures = attempt(lambda: self._decode(rows))
+        if not isinstance(pictures, Trouble):
+            for row, picture in zip(rows, pictures, strict=True):
+                self._send(row, picture)
+        elif len(rows) == 1:
+            sheet = self.sheets[rows[0]]
+            sheet.seat.fail(sheet.prepared.prompt, pictures)
+        else:
+            for row in rows:
+                self._deliver([row])
+
+    def _decode(self, rows: Sequence[int]) -> Sequence[Picture]:
+        aims = [self.sheets[row].seat.aim or self.sheets[row].prepared.prompt for row in rows]
+        return self.live.decode(rows, aims)
+
+    def _send(self, row: int, picture: Picture) -> None:
+        sheet = self.sheets[row]
+        aim = sheet.seat.aim or sheet.prepared.prompt
+        shown = Shown(
+            like=likeness(aim),
+            prepared=replace(sheet.prepared, prompt=aim),
+            steps=sheet.steps,
+            picture=picture,
+            opening=self.live.opening(row),
+        )
+        sheet.seat.show(shown, {"text": sheet.text_ms, **self.live.timings_ms}, sheet.asked)
+
+    def _drop(self, row: int) -> None:
+        self.live.drop(row)
+        self.stats.count("steps_spared", self.live.left)
+        self.stats.count("decodes_spared")
+        if self.sheets[row].asked is not None:
+            self.sheets[row].seat.overtake()
+
+
+def begin_making(easel: Easel, sheets: Sequence[Sheet], stats: Stats, clock: Callable[[], float]) -> Making:
+    """Return the pass that makes `sheets`, which agree in all that a pass has only one of."""
+    live = easel.begin(
+        [sheet.prepared for sheet in sheets], sheets[0].steps, [sheet.opening() for sheet in sheets]
+    )
+    stats.count("passes")
+    stats.count("rows", len(sheets))
+    return Making(sheets=sheets, live=live, stats=stats, clock=clock)
