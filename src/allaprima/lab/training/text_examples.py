@@ -73,13 +73,30 @@ def draw_example(
     """Return the example of one scene; `wordings`, when given, replace some words of its subjects."""
     telling = choose(draw_scene(seed, split=split), rng)
     language: Language = "zh" if rng.random() < _CHINESE_SHARE else "en"
-    text = (captions_zh if language == "zh" else captions_en).say(telling, rng)
     if wordings is not None and rng.random() < _PREFIX_SHARE:
-        return _label_prefix(prefix(text, rng, language), telling, language)
-    if wordings is not None:
-        for subject in telling.subjects:
-            if subject.kind != PERSON and rng.random() < _SWAP_SHARE:
-                text = swap_wording(text, subject.kind, wordings[subject.kind], rng)
+        return _label_prefix(prefix(_say(telling, language, rng), rng, language), telling, language)
+    return _tell(telling, language, rng, wordings)
+
+
+def draw_twins(
+    seed: int, rng: random.Random, wordings: Mapping[str, Wordings] | None, *, split: Split = "train"
+) -> tuple[Example, Example]:
+    """Return one scene told in English and in Chinese, the same of it in both."""
+    telling = choose(draw_scene(seed, split=split), rng)
+    return _tell(telling, "en", rng, wordings), _tell(telling, "zh", rng, wordings)
+
+
+def _say(telling: Telling, language: Language, rng: random.Random) -> str:
+    return (captions_zh if language == "zh" else captions_en).say(telling, rng)
+
+
+def _tell(
+    telling: Telling, language: Language, rng: random.Random, wordings: Mapping[str, Wordings] | None
+) -> Example:
+    text = _say(telling, language, rng)
+    for subject in telling.subjects:
+        if wordings is not None and subject.kind != PERSON and rng.random() < _SWAP_SHARE:
+            text = swap_wording(text, subject.kind, wordings[subject.kind], rng)
     return Example(
         text=text,
         language=language,

@@ -7,14 +7,13 @@ contains one of them leaves this module.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from allaprima.core.errors import AssetError
+from allaprima.lab.scenes.kept_out import kept_out
 from allaprima.lab.scenes.subjects import SUBJECTS, SubjectInfo
 from allaprima.lab.training.text_vocabulary import emoji_entries
 
@@ -44,7 +43,7 @@ class Wordings:
     zh: tuple[str, ...]
 
 
-class KeptOut:
+class KeptOutFilter:
     """Knows the words that no training text may contain."""
 
     def __init__(self, english: Iterable[str], chinese: Iterable[str]) -> None:
@@ -150,7 +149,7 @@ def _is_plain(word: str) -> bool:
     return word == word.lower() and word.count("_") < _MOST_PARTS and bool(re.fullmatch(r"[a-z_'-]+", word))
 
 
-def gather_wordings(npm_root: Path, kept_out: KeptOut) -> dict[str, Wordings]:
+def gather_wordings(npm_root: Path, filtered: KeptOutFilter) -> dict[str, Wordings]:
     """Return further English and Chinese words for each of the 150 kinds, without a kept-out word."""
     wordnet = WordNet(npm_root)
     roots = {kind: offset for kind, info in SUBJECTS.items() if (offset := _root(wordnet, info)) is not None}
@@ -159,14 +158,14 @@ def gather_wordings(npm_root: Path, kept_out: KeptOut) -> dict[str, Wordings]:
     emoji = {language: emoji_entries(npm_root, language) for language in ("en", "zh")}
     return {
         kind: Wordings(
-            en=kept_out.free(
+            en=filtered.free(
                 word
                 for word in [*_emoji_words(info, emoji["en"], emoji["en"]), *narrower.get(kind, ())][
                     :_MOST_WORDINGS
                 ]
                 if word.lower() not in taken
             ),
-            zh=kept_out.free(
+            zh=filtered.free(
                 word for word in _emoji_words(info, emoji["en"], emoji["zh"]) if word not in info.zh
             ),
         )
@@ -196,17 +195,9 @@ def _emoji_words(
     ]
 
 
-def read_kept_out() -> KeptOut:
-    """Return the project's kept-out words, `words/kept_out.json`."""
-    words = {
-        language: [w for table in kept_out_words(language).values() for w in table]
-        for language in ("en", "zh")
-    }
-    return KeptOut(words["en"], words["zh"])
-
-
-def kept_out_words(language: str) -> dict[str, dict[str, str]]:
-    """Return "subjects" and "places", each a table from a kept-out word to what it means."""
-    text = files("allaprima.lab.scenes").joinpath("words/kept_out.json").read_text(encoding="utf-8")
-    table: dict[str, dict[str, str]] = json.loads(text)[language]
-    return table
+def kept_out_filter() -> KeptOutFilter:
+    """Return the filter of the project's kept-out words."""
+    return KeptOutFilter(
+        english=[entry.word for entry in kept_out() if entry.language == "en"],
+        chinese=[entry.word for entry in kept_out() if entry.language == "zh"],
+    )

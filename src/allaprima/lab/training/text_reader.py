@@ -20,6 +20,8 @@ from allaprima.lab.training.text_examples import KINDS, SCENE_CLASSES, SUBJECT_C
 _RARE: Final = -5.0
 """First bias of a kind's score: most captions name one or two of 151."""
 
+_UNSAID: Final = 0.3
+"""Weight of the answer that nothing was said of an attribute, which is the commonest by far."""
 
 GAIN: Final = 10.0
 
@@ -81,6 +83,10 @@ class Reading:
     """For place, hour and weather: (B, classes)."""
     subjects: tuple[torch.Tensor, ...]
     """For each of `SUBJECT_CLASSES`: (S, classes)."""
+    at_scene: torch.Tensor
+    """(3, B, D) states that place, hour and weather were read from."""
+    at_subjects: torch.Tensor
+    """(S, D) states that subjects' attributes were read from."""
 
 
 class SceneReader(nn.Module):
@@ -112,6 +118,8 @@ class SceneReader(nn.Module):
             kinds=kinds,
             scene=tuple(head(pooled[index]) for index, head in enumerate(self.scene)),
             subjects=tuple(head(at_subjects) for head in self.subjects),
+            at_scene=pooled,
+            at_subjects=at_subjects,
         )
 
 
@@ -130,9 +138,30 @@ def reading_losses(reading: Reading, labels: Labels) -> dict[str, torch.Tensor]:
 
 
 def _entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the classes asked for; zero, not NaN, when none is."""
-    total = functional.cross_entropy(logits, classes, ignore_index=-1, reduction="sum")
-    return total / max(1, int((classes >= 0).sum()))
+    """Mean cross-entropy over the classes asked for; zero, not NaN, when none is.
+
+    What is said counts more than that nothing is: most captions say neither side nor accessory.
+    """
+    weights = torch.ones(logits.shape[-1], device=logits.device)
+    weights[0] = _UNSAID
+    total = functional.cross_entropy(logits, classes, weight=weights, ignore_index=-1, reduction="sum")
+    return total / weights[classes[classes >= 0]].sum().clamp(min=_UNSAID)
+
+
+def twin_loss(reading: Reading, labels: Labels, twins: int) -> torch.Tensor:
+    """Return how far apart the first `twins` pairs of examples are, of which each tells one scene in two languages.
+
+    It is the mean square between the states that the same thing is read from, whose channels have variance one.
+    """
+    if not twins:
+        return reading.at_scene.new_zeros(())
+    paired = labels.rows < 2 * twins
+    english, chinese = (reading.at_subjects[paired & (labels.rows % 2 == side)] for side in (0, 1))
+    first, second = (reading.at_scene[:, side : 2 * twins : 2] for side in (0, 1))
+    said = labels.scene[: 2 * twins : 2].T > 0
+    scene = functional.mse_loss(first[said], second[said], reduction="sum")
+    subjects = functional.mse_loss(english, chinese, reduction="sum")
+    return (scene + subjects) / (max(1, int(said.sum()) + len(english)) * english.shape[-1])
 
 
 def count_right(reading: Reading, labels: Labels) -> dict[str, tuple[int, int]]:

