@@ -13,7 +13,7 @@ import allaprima
 
 SOURCE = Path(allaprima.__file__).parent
 
-CONTRACT = {"core", "paint.bases.base", "paint.sampling.schedules"}
+CONTRACT = {"core", "paint.bases.base", "paint.bases.defaults", "paint.sampling.schedules"}
 PAINT = {"paint.precision", "paint.sampling", "paint.bases", *CONTRACT}
 LAB = {"allaprima", "paint", "paint.painter", "lab", "lab.scenes", *PAINT}
 
@@ -26,14 +26,26 @@ ARROWS = {
     "paint.precision": {"core"},
     "paint.sampling.schedules": {"core"},
     "paint.sampling": CONTRACT,
-    "paint.bases": {"paint.bases.defaults", "paint.precision", "paint.sampling", *CONTRACT},
+    "paint.bases": {"paint.precision", "paint.sampling", *CONTRACT},
     "paint": PAINT,
     "paint.painter": {"paint", *PAINT},
     "lab": LAB - {"lab", "lab.scenes"},
     "lab.scenes": LAB - {"lab.scenes"},
     "lab.evaluation": LAB,
     "lab.training": {"lab.evaluation", *LAB},
-    "cli": {"lab.evaluation", "lab.training", *LAB},
+    "lab.distill": {"lab.evaluation", "lab.training", *LAB},
+    "studio": {"core"},
+    "studio.engine": {"core", "paint", "paint.painter", *PAINT},
+    "studio.server": {"core", "studio", "studio.engine"},
+    "cli": {
+        "lab.evaluation",
+        "lab.training",
+        "lab.distill",
+        "studio",
+        "studio.engine",
+        "studio.server",
+        *LAB,
+    },
 }
 
 

@@ -135,7 +135,7 @@ class Engine:
         return self._worker.open_live(on_update, self._check_base)
 
     @property
-    def running(self) -> bool:
+    def alive(self) -> bool:
         """Whether it was started and neither closed nor broken."""
         return self._thread is not None and self._thread.is_alive()
 
