@@ -128,10 +128,11 @@ def add_convolution(layer: nn.Conv2d, out: Tensor, x: Tensor, side: SidePath) ->
 
 
 def _scaled(hidden: Tensor, scale: Scale | None, trailing: tuple[int, ...]) -> Tensor:
-    # A compiled graph multiplies always, or moving a slider away from 1 would compile it anew.
-    if scale is None or (scale.plain and not torch.compiler.is_compiling()):
-        return hidden
-    return hidden * scale.vector.view(-1, *trailing)
+    # A compiled graph multiplies always, and must not even look at `plain`: it would be compiled anew for the first
+    # slider that leaves 1.
+    if scale is not None and (torch.compiler.is_compiling() or not scale.plain):
+        return hidden * scale.vector.view(-1, *trailing)
+    return hidden
 
 
 def _add_after(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> Tensor:
