@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "paint": "allaprima.cli.paint",
     "show": "allaprima.cli.show",
+    "pull": "allaprima.cli.pull",
     "scenes": "allaprima.cli.scenes",
     "train": "allaprima.cli.train",
     "evaluate": "allaprima.cli.evaluate",

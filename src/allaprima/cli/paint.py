@@ -16,7 +16,7 @@ from allaprima.cli.targets import Target, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import GenerationRequest, LoraUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,16 +37,22 @@ def paint(
             "--output", "-o", help="File to write, or a folder. Default: a new file named after the prompt."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampler steps, 1 to 1000. Default: 50.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Sampler steps, 1 to 1000. Default: the base's own.")
+    ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How closely to follow the prompt, 0 to 30; 1 is fastest. Default: 4."),
+        typer.Option(
+            help="How closely to follow the prompt, 0 to 30; 1 is fastest. Default: the base's own."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the first picture. Default: a random one.")
     ] = None,
     count: Annotated[int, typer.Option(help="How many pictures; their seeds follow each other.")] = 1,
-    size: Annotated[str | None, typer.Option(help="Width x height in pixels. Default: 256x256.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")
+    ] = None,
     negative: Annotated[str | None, typer.Option(help="What not to paint.")] = None,
     file_format: Annotated[
         Literal["png", "jpeg", "webp"] | None, typer.Option("--format", help="Default: what -o says, or png.")
@@ -63,8 +69,28 @@ def paint(
             "--from", help="Paint again what this picture was painted from; other options override it."
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="vignette, a model folder, a .safetensors file, a name in --models-dir, or a hub id in the "
+            "cache. Default: vignette."
+        ),
+    ] = None,
+    models_dir: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Noise levels by name, such as lightning. Default: the base's own.")
+    ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
+    ] = None,
+    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,  # noqa: ARG001
     weights: Annotated[
-        Path | None, typer.Option(help="Folder with weights of your own training. Default: those that ship.")
+        Path | None,
+        typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -75,11 +101,13 @@ def paint(
         "guidance": guidance,
         "negative_prompt": negative,
         "quality": quality,
+        "base": base,
+        "schedule": schedule,
+        "loras": tuple(map(parse_lora, lora)) if lora else None,
     }
     given |= dict(zip(("width", "height"), parse_size(size), strict=True)) if size is not None else {}
-    requests = make_requests(
-        {key: value for key, value in given.items() if value is not None}, source, seed, count
-    )
+    given = {key: value for key, value in given.items() if value is not None}
+    requests = make_requests(given, source, seed, count)
     targets = plan_targets(requests, output, file_format)
 
     timings: dict[str, float] = dict.fromkeys(("load", "text", "denoise", "decode", "save"), 0.0)
@@ -87,7 +115,9 @@ def paint(
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.paint.painter import Painter
 
-    painter = Painter.load(requests[0].base, folder=weights)
+    painter = Painter.load(requests[0].base, folder=weights, models_dirs=models_dir or ())
+    if source is None:
+        requests = [painter.request(**given, seed=request.seed) for request in requests]
     timings["load"] = _ms_since(started)
     paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
     seeds = ", ".join(str(request.seed) for request in requests)
@@ -101,10 +131,31 @@ def paint(
         })  # fmt: skip
 
 
+def parse_lora(text: str) -> LoraUse:
+    """Return the LoRA that NAME or NAME:WEIGHT means.
+
+    Raises:
+        RequestError: the name or the weight cannot be one.
+    """
+    name, colon, weight = text.rpartition(":")
+    if not colon:
+        return LoraUse(name=text)
+    try:
+        return LoraUse(name=name, weight=float(weight))
+    except RequestError:
+        raise
+    except ValueError:
+        raise RequestError(
+            f"got --lora {text[:80]!r}; expected NAME or NAME:WEIGHT, such as ink:0.8"
+        ) from None
+
+
 def make_requests(
     given: dict[str, Any], source: Path | None, seed: int | None, count: int
 ) -> list[GenerationRequest]:
     """Return the `count` requests of a command line: those of `source` if named, changed by what is `given`.
+
+    Without a source, what is not given is still to be taken from the base, once that is loaded.
 
     Raises:
         RequestError: a value is out of range, or there is neither a prompt nor a source.

@@ -47,11 +47,7 @@ class LoraUse:
         _check_text("LoRA name", self.name, MAX_LORA_CHARS)
         if not self.name.strip() or set(self.name) & set("<>:"):
             raise RequestError(f"got LoRA name {_short(self.name)}; expected a name without < > and :")
-        number = isinstance(self.weight, int | float) and not isinstance(self.weight, bool)
-        if not number or not -MAX_LORA_WEIGHT <= self.weight <= MAX_LORA_WEIGHT:
-            raise RequestError(
-                f"got weight {_short(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10"
-            )
+        _check_weight(self.weight, self.name)
         object.__setattr__(self, "weight", float(self.weight))
 
     @classmethod
@@ -191,6 +187,12 @@ def _check_guidance(value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value <= MAX_GUIDANCE:  # type: ignore[operator]  # NaN is in no range
         raise RequestError(f"got guidance {_short(value)}; expected a number from 0 to {MAX_GUIDANCE:g}")
+
+
+def _check_weight(value: object, name: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not -MAX_LORA_WEIGHT <= value <= MAX_LORA_WEIGHT:  # type: ignore[operator]  # NaN is in no range
+        raise RequestError(f"got weight {_short(value)} for LoRA {name[:40]!r}; expected -10 to 10")
 
 
 def _short(value: object, max_chars: int = 40) -> str:

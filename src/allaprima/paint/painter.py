@@ -12,10 +12,11 @@ speed: on one processor core, 8 pictures a pass took 0.7 of the time a picture a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,22 +25,13 @@ from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.bases.defaults import defaults_for
+from allaprima.paint.bases.loading import load_base
 from allaprima.paint.pictures import require_finite, to_pictures
 from allaprima.paint.precision import pick_device
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
 from allaprima.paint.sampling.schedules import Schedule
-
-
-def _load_vignette(folder: Path | None, device: torch.device) -> Base:
-    # Here, not above: a family's libraries are heavy, and only the one asked for is to be imported.
-    from allaprima.paint.bases.vignette.base import load_vignette
-
-    return load_vignette(folder, device)
-
-
-LOADERS: dict[str, Callable[[Path | None, torch.device], Base]] = {"vignette": _load_vignette}
-"""Base name to the function that loads it from a folder (None: the weights that ship) onto a device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +53,16 @@ class Painter:
         base: str = "vignette",
         *,
         folder: Path | None = None,
+        models_dirs: Sequence[Path] = (),
         device: str | None = None,
         pictures_per_pass: int = 1,
     ) -> Painter:
         """Return a painter with `base` loaded.
 
         Args:
-            base: the name of a base, see `LOADERS`.
-            folder: where its weights lie; None for those that ship with the package.
+            base: what to paint with, see `bases.loading`.
+            folder: where Vignette's weights lie; None for those that ship with the package.
+            models_dirs: folders of models in which `base` may be a name.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             pictures_per_pass: see the attribute.
 
@@ -76,9 +70,18 @@ class Painter:
             RequestError: there is no base of that name.
             WeightsError: a weight file is missing or damaged.
         """
-        if base not in LOADERS:
-            raise RequestError(f"got base {base[:80]!r}; expected {' or '.join(LOADERS)}")
-        return cls(base=LOADERS[base](folder, pick_device(device)), pictures_per_pass=pictures_per_pass)
+        loaded = load_base(base, device=pick_device(device), models_dirs=models_dirs, weights=folder)
+        return cls(base=loaded, pictures_per_pass=pictures_per_pass)
+
+    def request(self, **given: Any) -> GenerationRequest:
+        """Return a request for this base: what is `given`, and the base's own size, steps and guidance for the rest.
+
+        Raises:
+            RequestError: a value is out of range.
+            TypeError: a request has no field of a given name.
+        """
+        own = defaults_for(self.base.defaults, given.get("schedule"))
+        return GenerationRequest(**{"base": self.base.name, **asdict(own), **given})
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.
@@ -116,6 +119,10 @@ class Painter:
         if request.base != self.base.name:
             raise RequestError(
                 f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
+            )
+        if request.loras:
+            raise RequestError(
+                f"got LoRA {request.loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
             )
         self.base.check_size(request.width, request.height)
         self._schedule(request)

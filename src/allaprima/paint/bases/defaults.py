@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +19,16 @@ class Defaults:
 
 
 VIGNETTE = Defaults(width=256, height=256, steps=50, guidance=4.0)
+
+QWEN_IMAGE = Defaults(width=1024, height=1024, steps=50, guidance=4.0)
+
+FEW_STEPS: dict[str, tuple[int, float]] = {"lightning": (4, 1.0), "turbo": (1, 1.0), "lcm": (4, 1.0)}
+"""Schedules of distilled models to the steps and the guidance these were distilled for."""
+
+
+def defaults_for(own: Defaults, schedule: str | None) -> Defaults:
+    """Return a base's `own` defaults, with the steps and guidance that a named schedule brings."""
+    if schedule not in FEW_STEPS:
+        return own
+    steps, guidance = FEW_STEPS[schedule]
+    return replace(own, steps=steps, guidance=guidance)

@@ -1,8 +1,8 @@
 """A model in diffusers' folder layout, looked at before anything heavy is imported or read.
 
 model_index.json names the pipeline and, for each part, the library and the class; each part is a folder with a
-configuration and safetensors. Nothing is taken on trust: only the classes a family names are ever made, and a pickle is
-refused where it lies.
+configuration and safetensors. Nothing is taken on trust: only the classes a family names are ever made, and a
+pickle is refused where it lies.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def check_parts(folder: Path, parts: Mapping[str, tuple[str, ...]], weights: tup
                 f"{folder / INDEX} names {str(named)[:60]!r} for {part}; expected {' or '.join(classes)}"
             )
         if not (folder / part).is_dir():
-            raise WeightsError(f"{folder} has no folder {part}, which its {INDEX} names; fetch the model again")
+            raise WeightsError(
+                f"{folder} has no folder {part}, which its {INDEX} names; fetch the model again"
+            )
     for part in weights:
         config = folder / part / "config.json"
         if not config.is_file():

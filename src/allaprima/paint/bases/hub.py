@@ -1,0 +1,81 @@
+"""Models from the Hugging Face hub: found in the cache by painting, fetched into it by `prima pull` alone.
+
+The cache is the one that every other program shares; HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and HF_TOKEN are
+huggingface_hub's own, and obeyed by it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.folder import INDEX
+
+_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+VARIANTS = ("fp16", "bf16", "fp32", "non_ema")
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether `text` has the form owner/name."""
+    return _ID.fullmatch(text) is not None and not set(text.split("/")) & {".", ".."}
+
+
+def find_cached(hub_id: str) -> Path | None:
+    """Return the folder in the cache that holds the model `hub_id`, or None; nothing is asked of the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, INDEX)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None) -> Path:
+    """Fetch the model `hub_id` into the cache and return its folder; what is there already is not fetched again.
+
+    Only safetensors, JSON and text inside the parts' folders are fetched: no pickle and no code, and not the
+    same weights once more as a single file.
+
+    Args:
+        hub_id: owner/name.
+        revision: a branch, tag or commit; None for the newest.
+        variant: which of several forms of the weights, such as fp16; None for the plain one.
+
+    Raises:
+        WeightsError: it cannot be fetched: no such model, no permission, offline, or no diffusers layout.
+    """
+    if not is_hub_id(hub_id):
+        raise WeightsError(
+            f"got {hub_id[:80]!r}; expected the id of a model as owner/name, such as Qwen/Qwen-Image"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    weights = "*/*.safetensors" if variant is None else f"*/*.{variant}*.safetensors"
+    others = [
+        f"*.{name}{end}" for name in VARIANTS if name != variant for end in (".safetensors", "-*.safetensors")
+    ]
+    try:
+        folder = snapshot_download(
+            hub_id,
+            revision=revision,
+            allow_patterns=[INDEX, "*/*.json", "*/*.txt", weights],
+            ignore_patterns=others,
+        )
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise WeightsError(
+            f"cannot fetch {hub_id}: the hub cannot be reached, or HF_HUB_OFFLINE is set, and not all of the model "
+            "is in the cache; what has arrived is kept, so try again with a network"
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"cannot fetch {hub_id}: {reason}; check its id, and HF_TOKEN if it is gated"
+        ) from error
+    if not (Path(folder) / INDEX).is_file():
+        raise WeightsError(f"{hub_id} has no {INDEX}; expected a model in the layout of diffusers")
+    return Path(folder)

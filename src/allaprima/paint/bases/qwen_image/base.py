@@ -1,0 +1,167 @@
+"""Qwen-Image as a base: Qwen2.5-VL reads, a double-stream transformer paints, a video autoencoder decodes.
+
+base = load_qwen_image(Path("Qwen-Image-2512"))
+text = base.encode_text(["a cat on a rooftop"])
+
+Latents are handed out packed, (B, 64, height/16, width/16): 2x2 cells of 16 channels to a token, which is what the
+transformer takes and over which its guidance keeps the norm. They lie in memory token by token, so that
+turning them into tokens and back copies nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from allaprima.core.errors import RequestError
+from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.defaults import QWEN_IMAGE, Defaults
+from allaprima.paint.bases.qwen_image.text import PromptReader
+from allaprima.paint.sampling.flow import FlowSettings, adaptive_cosine_schedule, lightning_schedule
+from allaprima.paint.sampling.noise import seeded_noise
+from allaprima.paint.sampling.schedules import Schedule
+
+if TYPE_CHECKING:
+    from diffusers import QwenImageTransformer2DModel
+
+    from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
+
+PATCH = 2
+SCHEDULES = {"lightning": lightning_schedule, "adaptive-cosine": adaptive_cosine_schedule}
+"""The schedules that may be asked for by name, from the number of steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QwenImageBase:
+    """A loaded Qwen-Image on one device; see :class:`allaprima.paint.bases.base.Base`."""
+
+    transformer: QwenImageTransformer2DModel
+    autoencoder: FrameAutoencoder
+    text: PromptReader
+    name: str
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    """What the checkpoint's scheduler_config.json says."""
+    defaults: Defaults = QWEN_IMAGE
+    family: str = "qwen-image"
+    prediction: Prediction = "flow"
+    guidance_rule: GuidanceRule = "rescaled"
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a token: 16."""
+        return PATCH * int(self.autoencoder.spatial_compression_ratio)
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse sides that are not whole numbers of tokens."""
+        if width % self.stride or height % self.stride:
+            raise RequestError(
+                f"got size {width}x{height}; expected sides that are multiples of {self.stride}, such as "
+                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}"
+            )
+
+    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
+        """The checkpoint's own schedule, whose shift grows with the size, or one of `SCHEDULES`."""
+        if name is None:
+            return self.flow.schedule(steps, (width // self.stride) * (height // self.stride))
+        if name not in SCHEDULES:
+            raise RequestError(f"got the schedule {name[:40]!r}; expected {' or '.join(SCHEDULES)}")
+        return SCHEDULES[name](steps)
+
+    def encode_text(self, prompts: Sequence[str]) -> TextStates:
+        """Token states (B, L, 3584); beyond 512 tokens prompts are cut, the empty prompt is a space."""
+        return self.text.encode(prompts)
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
+        """(B, 64, height/16, width/16), the noise that diffusers draws for the same seeds."""
+        cell = self.stride // PATCH
+        shape = (int(self.autoencoder.config.z_dim), height // cell, width // cell)
+        return pack(seeded_noise(seeds, shape, self.device))
+
+    def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """The velocity for latents (B, 64, h, w) at times `t` (B,) in [0, 1].
+
+        Prompts of different lengths go through the model one length after the other: padding them would cost
+        more than it saves, and change their last bits.
+        """
+        lengths = text.lengths
+        if len(set(lengths)) == 1:
+            return self._predict(latents, t, text.states[:, : lengths[0]])
+        velocity = torch.empty_like(latents)
+        for length in dict.fromkeys(lengths):
+            rows = [row for row, other in enumerate(lengths) if other == length]
+            # Both halves of guided latents are slices; an index list would copy.
+            chosen = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
+            velocity[chosen] = self._predict(latents[chosen], t[chosen], text.states[chosen, :length]).to(
+                velocity.dtype
+            )
+        return velocity
+
+    def _predict(self, latents: Tensor, t: Tensor, states: Tensor) -> Tensor:
+        height, width = latents.shape[2:]
+        tokens = self.transformer(
+            hidden_states=latents.permute(0, 2, 3, 1).flatten(1, 2).to(self.dtype),
+            encoder_hidden_states=states.to(self.dtype),
+            timestep=t,
+            img_shapes=[(1, height, width)],
+            return_dict=False,
+        )[0]
+        velocity: Tensor = tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+        return velocity
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        cells = unpack(latents.float())
+        mean, scale = self._statistics(cells.device)
+        frames = (cells / scale + mean).to(self.autoencoder.dtype)[:, :, None]
+        pixels: Tensor = self.autoencoder.decode(frames, return_dict=False)[0][:, :, 0]
+        return pixels.float().mul(0.5).add(0.5).clamp(0.0, 1.0)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Latents (B, 64, h, w), the most likely ones, of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        frames = pixels.to(device=self.device, dtype=self.autoencoder.dtype).mul(2.0).sub(1.0)[:, :, None]
+        cells: Tensor = self.autoencoder.encode(frames, return_dict=False)[0].mode()[:, :, 0].float()
+        mean, scale = self._statistics(cells.device)
+        return pack((cells - mean) * scale)
+
+    def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Each channel's mean, and one over its deviation: the way round that diffusers rounds."""
+        config = self.autoencoder.config
+        mean = torch.tensor(config.latents_mean, device=device).view(1, -1, 1, 1)
+        scale = 1.0 / torch.tensor(config.latents_std, device=device).view(1, -1, 1, 1)
+        return mean, scale
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """The transformer: no LoRA of this family touches the text encoder."""
+        return {"transformer": self.transformer}
+
+    @property
+    def device(self) -> torch.device:
+        """Where it paints, which under offloading is not where its weights rest."""
+        device: torch.device = self.transformer.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the transformer computes in."""
+        dtype: torch.dtype = self.transformer.dtype
+        return dtype
+
+
+def pack(cells: Tensor) -> Tensor:
+    """Fold 2x2 cells (B, C, h, w) into tokens (B, 4 C, h/2, w/2), in QwenImagePipeline's order, channels last."""
+    folded = cells.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH)).permute(0, 2, 4, 1, 3, 5)
+    return folded.flatten(3).contiguous().permute(0, 3, 1, 2)
+
+
+def unpack(latents: Tensor) -> Tensor:
+    """Undo :func:`pack`."""
+    cells = latents.unflatten(1, (-1, PATCH, PATCH)).permute(0, 1, 4, 2, 5, 3)
+    return cells.flatten(4, 5).flatten(2, 3)
+
+
+def _nearest(side: int, stride: int) -> int:
+    return max(stride, round(side / stride) * stride)

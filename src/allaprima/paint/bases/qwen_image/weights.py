@@ -1,0 +1,167 @@
+"""Reading a Qwen-Image checkpoint from a diffusers folder: safetensors, the classes named here, nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.folder import check_parts, read_json
+from allaprima.paint.bases.qwen_image.base import QwenImageBase
+from allaprima.paint.bases.qwen_image.text import PromptReader
+from allaprima.paint.precision import pick_dtype
+from allaprima.paint.sampling.flow import FlowSettings
+
+PARTS = {
+    "transformer": ("QwenImageTransformer2DModel",),
+    "vae": ("AutoencoderKLQwenImage",),
+    "text_encoder": ("Qwen2_5_VLForConditionalGeneration",),
+    "tokenizer": ("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+    "scheduler": ("FlowMatchEulerDiscreteScheduler",),
+}
+_WEIGHTS = ("transformer", "vae", "text_encoder")
+# What diffusers, transformers and safetensors raise on files that are damaged or do not fit together.
+_DAMAGED = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
+_OTHER_CURVES = (
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+    "invert_sigmas",
+    "stochastic_sampling",
+)
+
+
+def load_qwen_image(
+    folder: Path,
+    *,
+    name: str | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> QwenImageBase:
+    """Load the checkpoint in `folder`.
+
+    Args:
+        folder: with model_index.json, transformer/, text_encoder/, vae/, tokenizer/ and scheduler/.
+        name: what requests call it; None for the folder's path.
+        device: None for the CPU.
+        dtype: what it computes in; None for what the device is quick at.
+
+    Raises:
+        WeightsError: a part is missing, of another class, a pickle, damaged, or does not go with the others.
+    """
+    check_parts(folder, PARTS, _WEIGHTS)
+    flow = read_flow_settings(folder / "scheduler" / "scheduler_config.json")
+    device = torch.device("cpu") if device is None else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+
+    from diffusers import QwenImageTransformer2DModel
+    from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+
+    from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
+    from allaprima.paint.bases.qwen_image.rotary import join_rotary
+
+    tokenizer = _read(
+        folder / "tokenizer", lambda path: Qwen2Tokenizer.from_pretrained(path, local_files_only=True)
+    )
+    autoencoder = _load(FrameAutoencoder, folder / "vae", dtype).flatten().to(device)
+    encoder = _without_what_painting_needs_not(
+        _load(Qwen2_5_VLForConditionalGeneration, folder / "text_encoder", dtype)
+    ).to(device)
+    transformer = _load(QwenImageTransformer2DModel, folder / "transformer", dtype).to(device)
+    _check_together(folder, transformer.config, autoencoder.config, encoder.config)
+    join_rotary(transformer)
+    return QwenImageBase(
+        transformer=transformer,
+        autoencoder=autoencoder,
+        text=PromptReader(encoder=encoder, tokenizer=tokenizer),
+        name=str(folder) if name is None else name,
+        flow=flow,
+    )
+
+
+def read_flow_settings(path: Path) -> FlowSettings:
+    """Return what a scheduler_config.json says.
+
+    Raises:
+        WeightsError: it cannot be read, or asks for a curve that no checkpoint of this family has.
+    """
+    config = read_json(path)
+    if config.get("num_train_timesteps", 1000) != 1000 or any(config.get(name) for name in _OTHER_CURVES):
+        raise WeightsError(
+            f"{path} asks for another scheduler than Qwen-Image's; expected 1000 times, shifted only"
+        )
+    known = {field.name: config[field.name] for field in fields(FlowSettings) if field.name in config}
+    numbers = [
+        value for key, value in known.items() if key not in ("use_dynamic_shifting", "time_shift_type")
+    ]
+    if not all(value is None or _is_number(value) for value in numbers) or (
+        known.get("time_shift_type", "linear") not in ("exponential", "linear")
+    ):
+        raise WeightsError(
+            f"{path} has settings that are no numbers; expected those of {PARTS['scheduler'][0]}"
+        )
+    return FlowSettings(**known)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
+    """Load a network with all of its weights, and none that belong to something else."""
+    loaded, told = _read(
+        part,
+        lambda path: model.from_pretrained(
+            path, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        ),
+    )
+    for problem, what in (
+        ("missing_keys", "lacks"),
+        ("mismatched_keys", "has in another shape"),
+        ("unexpected_keys", "has too much"),
+    ):
+        if names := sorted(str(name) for name in told.get(problem, ())):
+            raise WeightsError(
+                f"{part} {what}: {names[0]} and {len(names) - 1} more; expected a whole {model.__name__}"
+            )
+    return loaded.eval().requires_grad_(False)
+
+
+def _read(part: Path, read: Callable[[Path], Any]) -> Any:
+    try:
+        return read(part)
+    except _DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"{part} cannot be read: {reason}; fetch the model again") from error
+
+
+def _without_what_painting_needs_not(encoder: Any) -> Any:
+    """Let go of the eyes and the mouth of the language model: 1.2 of its 8.3 billion weights."""
+    encoder.model.visual = nn.Identity()
+    encoder.lm_head = nn.Identity()
+    return encoder
+
+
+def _check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+    channels, width = transformer.in_channels, transformer.joint_attention_dim
+    if channels != 4 * autoencoder.z_dim or transformer.out_channels != autoencoder.z_dim:
+        raise WeightsError(
+            f"the transformer in {folder} takes {channels} channels and the autoencoder makes {autoencoder.z_dim}; "
+            "expected four times as many, as in files of one model"
+        )
+    if width != encoder.text_config.hidden_size:
+        raise WeightsError(
+            f"the transformer in {folder} reads text of width {width} and the text encoder writes "
+            f"{encoder.text_config.hidden_size}; expected files of one model"
+        )
+    if transformer.patch_size != 2 or transformer.guidance_embeds:
+        raise WeightsError(
+            f"the transformer in {folder} is of a kind that Qwen-Image is not; expected patches of 2x2"
+        )

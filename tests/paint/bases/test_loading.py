@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from tests.tiny_qwen import write_tiny_qwen
+from tests.tiny_vignette import write_tiny_vignette
+
+from allaprima.core.errors import RequestError, UserError, WeightsError
+from allaprima.paint.bases.loading import Located, load_base, locate
+from allaprima.paint.bases.qwen_image.base import QwenImageBase
+from allaprima.paint.bases.vignette.base import VignetteBase
+
+CPU = torch.device("cpu")
+
+
+def index(folder: Path, pipeline: str = "QwenImagePipeline") -> Path:
+    """Write the one file by which a model folder is known."""
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache of its own."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def cache(hub: Path, hub_id: str) -> Path:
+    """Lay a model into the cache as huggingface_hub does."""
+    home = hub / f"models--{hub_id.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    return index(home / "snapshots" / ("0" * 40), "StableDiffusionXLPipeline")
+
+
+def test_vignette_ships() -> None:
+    assert locate("vignette") == Located(name="vignette", family="vignette", path=None)
+
+
+def test_a_folder_and_a_file_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = index(tmp_path / "qwen")
+    (tmp_path / "xl.safetensors").touch()
+    assert locate(str(folder)) == Located(name=str(folder), family="qwen-image", path=folder)
+    assert locate(str(tmp_path / "xl.safetensors")).family == "sdxl"
+    monkeypatch.chdir(tmp_path)
+    assert locate("qwen").path == Path("qwen")
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        ("checkpoints/xl.safetensors", "xl"),
+        ("checkpoints/xl.safetensors", "xl.safetensors"),
+        ("models/Stable-diffusion/people/xl.safetensors", "people/xl"),
+        ("models/diffusion_models/v1.0.safetensors", "v1.0"),
+        ("xl.safetensors", "xl"),
+    ],
+)
+def test_models_of_other_programs_are_read_in_place(where: str, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "other" / where
+    file.parent.mkdir(parents=True)
+    file.touch()
+    found = locate(name, [tmp_path / "absent", tmp_path / "other"])
+    assert found == Located(name=name, family="sdxl", path=file)
+
+
+def test_a_model_folder_is_found_by_its_name_and_the_first_folder_wins(tmp_path: Path) -> None:
+    first, second = (index(tmp_path / number / "diffusers" / "qwen") for number in ("1", "2"))
+    assert locate("qwen", [tmp_path / "1", tmp_path / "2"]).path == first
+    assert locate("qwen", [tmp_path / "2", tmp_path / "1"]).path == second
+
+
+def test_a_model_in_the_hubs_cache_is_found_by_its_id(hub: Path) -> None:
+    snapshot = cache(hub, "stabilityai/sdxl-turbo")
+    assert locate("stabilityai/sdxl-turbo") == Located(
+        name="stabilityai/sdxl-turbo", family="sdxl", path=snapshot
+    )
+    with pytest.raises(RequestError, match=r"which `prima pull Qwen/Qwen-Image` fetches$"):
+        locate("Qwen/Qwen-Image")
+
+
+def test_names_do_not_climb_out_of_a_folder_of_models(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "secret.safetensors").touch()
+    with pytest.raises(RequestError, match=re.escape("got base '../secret'")):
+        locate("../secret", [tmp_path / "models"])
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "sd_xl", "a/b/c", "x" * 5000, "a\0b", "~nobody/x", "../..", "-", "猫", "a/.."]
+)
+def test_what_is_not_there_is_told(spec: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="expected vignette, a model folder") as caught:
+        locate(spec, [tmp_path])
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin"])
+def test_a_pickle_is_refused_unread(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    for spec, folders in ((str(tmp_path / name), []), (name, [tmp_path])):
+        with pytest.raises(WeightsError, match="is a pickle, which may run any code"):
+            locate(spec, folders)
+
+
+def test_what_is_no_model_of_ours_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").touch()
+    with pytest.raises(WeightsError, match=r"ends in \.gguf; expected \.safetensors"):
+        locate(str(tmp_path / "a.gguf"))
+    with pytest.raises(
+        WeightsError, match="is a FluxPipeline; expected QwenImagePipeline or StableDiffusionXLPipeline"
+    ):
+        locate(str(index(tmp_path / "flux", "FluxPipeline")))
+    (tmp_path / "flux" / "model_index.json").write_text("{")
+    with pytest.raises(WeightsError, match="cannot be read as JSON"):
+        locate(str(tmp_path / "flux"))
+
+
+def test_a_loaded_base_has_the_name_it_was_asked_for(tmp_path: Path) -> None:
+    write_tiny_qwen(tmp_path / "diffusers" / "qwen")
+    loaded = load_base("qwen", device=CPU, models_dirs=[tmp_path])
+    assert isinstance(loaded, QwenImageBase)
+    assert loaded.name == "qwen"
+    vignette = load_base("vignette", device=CPU, weights=write_tiny_vignette(tmp_path / "vignette"))
+    assert isinstance(vignette, VignetteBase)
+    with pytest.raises(UserError, match="expected it for vignette alone"):
+        load_base("qwen", device=CPU, models_dirs=[tmp_path], weights=tmp_path / "vignette")
+    shutil.rmtree(tmp_path / "diffusers" / "qwen" / "vae")
+    with pytest.raises(WeightsError, match="has no folder vae"):
+        load_base("qwen", device=CPU, models_dirs=[tmp_path])
+
+
+def test_finding_a_base_loads_no_torch() -> None:
+    code = "import sys; from allaprima.paint.bases.loading import locate; locate('vignette'); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "diffusers", "transformers", "huggingface_hub"} & set(ran.stdout.split())
