@@ -24,9 +24,11 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
+from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.over import begin_over
 from allaprima.paint.pictures import require_finite, to_pictures
 from allaprima.paint.precision import pick_device
 from allaprima.paint.sampling.guidance import guided, needs_negative
@@ -97,7 +99,9 @@ class Painter:
         finished = (event for event in self.events(*requests) if isinstance(event, Finished))
         return [picture for event in finished for picture in event.pictures]
 
-    def events(self, *requests: GenerationRequest, previews: bool = False) -> Iterator[Event]:
+    def events(
+        self, *requests: GenerationRequest, previews: bool = False, under: Underpainting | None = None
+    ) -> Iterator[Event]:
         """Paint `requests`, reporting each step; close the iterator to cancel before the next one.
 
         Neighbours that differ in nothing but the seed encode their text once and, if `pictures_per_pass`
@@ -106,6 +110,7 @@ class Painter:
         Args:
             requests: what to paint, all checked before the first is painted.
             previews: decode what each step has come to, at the cost of a decode per step.
+            under: what all of them are painted over; it has their size.
 
         Raises:
             RequestError: the base paints neither this size nor under this name.
@@ -113,7 +118,7 @@ class Painter:
         """
         for request in requests:
             self._check(request)
-        return self._events(requests, previews)
+        return self._events(requests, previews, under)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.base != self.base.name:
@@ -133,7 +138,9 @@ class Painter:
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.
     @torch.inference_mode()
-    def _events(self, requests: Sequence[GenerationRequest], previews: bool) -> Iterator[Event]:
+    def _events(
+        self, requests: Sequence[GenerationRequest], previews: bool, under: Underpainting | None
+    ) -> Iterator[Event]:
         for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
             text: TextStates | None = None
             while group := tuple(islice(alike, self.pictures_per_pass)):
@@ -141,7 +148,7 @@ class Painter:
                 text = self._encode(group[0]) if text is None else text
                 self._synchronize(text.states)
                 text_ms = _ms_since(started)
-                yield from self._paint_pass(group, text, text_ms, previews)
+                yield from self._paint_pass(group, text, text_ms, previews, under)
 
     def _encode(self, request: GenerationRequest) -> TextStates:
         # Both prompts in one call, so that their padding depends on this request alone.
@@ -154,7 +161,12 @@ class Painter:
         return 1.0 if idle else request.guidance
 
     def _paint_pass(
-        self, requests: tuple[GenerationRequest, ...], text: TextStates, text_ms: float, previews: bool
+        self,
+        requests: tuple[GenerationRequest, ...],
+        text: TextStates,
+        text_ms: float,
+        previews: bool,
+        under: Underpainting | None,
     ) -> Iterator[Event]:
         first, count = requests[0], len(requests)
         yield Started(requests=requests)
@@ -164,6 +176,10 @@ class Painter:
         seeds = [request.seed for request in requests]
         latents = self.base.noise(seeds, first.width, first.height)
         schedule = self._schedule(first)
+        if under is not None:
+            schedule, latents = begin_over(
+                self.base, under, latents, schedule, width=first.width, height=first.height
+            )
         preview_ms = 0.0
         for step in sample_steps(model, latents, schedule, self.base.prediction, seeds):
             latents = step.latents

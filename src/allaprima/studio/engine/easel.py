@@ -17,6 +17,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Event
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.underpainting import Underpainting
 from allaprima.paint.batch import Pass, Row, begins_alike
 from allaprima.paint.painter import Painter
 from allaprima.paint.pictures import to_pictures
@@ -128,10 +129,12 @@ class Easel:
         """
         self._base(base)
 
-    def events(self, requests: Sequence[GenerationRequest], *, previews: bool) -> Iterator[Event]:
+    def events(
+        self, requests: Sequence[GenerationRequest], *, previews: bool, under: Underpainting | None = None
+    ) -> Iterator[Event]:
         """Paint whole pictures, one after the other, exactly as `Painter.events` does."""
         for base, group in groupby(requests, key=lambda request: request.base):
-            yield from self._base(base).painter.events(*group, previews=previews)
+            yield from self._base(base).painter.events(*group, previews=previews, under=under)
 
     def prepare(self, prompts: Sequence[LivePrompt]) -> list[Prepared]:
         """Check and encode prompts of one base, size and set of LoRAs.

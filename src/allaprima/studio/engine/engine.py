@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from allaprima.core.errors import RequestError
 from allaprima.core.request import GenerationRequest
+from allaprima.core.underpainting import Underpainting
 from allaprima.studio.engine.limits import Limits
 from allaprima.studio.engine.live import LiveSession
 from allaprima.studio.engine.messages import JobUpdate, LiveUpdate
@@ -102,6 +103,7 @@ class Engine:
         *,
         owner: str = "",
         previews: bool = False,
+        under: Underpainting | None = None,
     ) -> Job:
         """Queue `requests` to be painted as one job.
 
@@ -110,6 +112,7 @@ class Engine:
             on_update: called with each update, on the engine's thread.
             owner: who asks; owners take turns, however many jobs one of them queues.
             previews: put a JPEG of what each step has come to into Progress, at the cost of a decode per step.
+            under: what all of them are painted over; None: nothing.
 
         Raises:
             RequestError: there are no pictures or too many, or a base is not among `bases`.
@@ -121,7 +124,7 @@ class Engine:
             )
         for request in requests:
             self._check_base(request.base)
-        return self._worker.submit(tuple(requests), on_update, owner=owner, previews=previews)
+        return self._worker.submit(tuple(requests), on_update, owner=owner, previews=previews, under=under)
 
     def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:
         """Open a live session.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from allaprima.core.errors import BusyError
 from allaprima.core.request import GenerationRequest
+from allaprima.core.underpainting import Underpainting
 from allaprima.studio.engine.messages import JobUpdate
 
 
@@ -26,6 +27,7 @@ class Job:
         *,
         owner: str,
         previews: bool,
+        under: Underpainting | None = None,
         submitted_at: float,
         ring: Callable[[], None],
     ) -> None:
@@ -34,6 +36,7 @@ class Job:
         self.on_update = on_update
         self.owner = owner
         self.previews = previews
+        self.under = under
         self.submitted_at = submitted_at
         self.position: int | None = None
         """Jobs that will be begun before it, as last reported; None once it is begun."""

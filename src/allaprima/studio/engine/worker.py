@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from allaprima.core.errors import BusyError
 from allaprima.core.events import Event
 from allaprima.core.request import GenerationRequest
+from allaprima.core.underpainting import Underpainting
 from allaprima.studio.engine.attempt import Trouble, attempt
 from allaprima.studio.engine.job_desk import JobDesk
 from allaprima.studio.engine.limits import Limits
@@ -70,6 +71,7 @@ class Worker:
         *,
         owner: str,
         previews: bool,
+        under: Underpainting | None,
     ) -> Job:
         """Queue a job; BusyError if there is no room."""
         with self._door:
@@ -80,6 +82,7 @@ class Worker:
                 on_update,
                 owner=owner,
                 previews=previews,
+                under=under,
                 submitted_at=self._clock(),
                 ring=self.ring,
             )
@@ -205,7 +208,7 @@ class Worker:
 
     def _begin_job(self, job: Job) -> Iterator[Event]:
         assert self._easel is not None
-        return self._easel.events(job.requests, previews=job.previews)
+        return self._easel.events(job.requests, previews=job.previews, under=job.under)
 
     def _check_open(self) -> None:
         if self._closing:
