@@ -25,6 +25,8 @@ from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext, to
 from allaprima.core.request import GenerationRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from allaprima.core.picture import Picture
     from allaprima.core.request import Quality
 
@@ -47,17 +49,20 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def encode_picture(picture: Picture, file_format: FileFormat = "png") -> bytes:
+def encode_picture(
+    picture: Picture, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None
+) -> bytes:
     """Return `picture` as the bytes of a file that carries its request.
 
-    PNG keeps the pixels exactly; JPEG and WebP are written at the quality the request names.
+    PNG keeps the pixels exactly; JPEG and WebP are written at the quality the request names. `extra` settings are
+    told in the infotext: what the request does not hold, such as how strongly another picture was painted over.
     """
     image = Image.frombytes("RGB", (picture.width, picture.height), picture.rgb)
     request = picture.request
     out = io.BytesIO()
     if file_format == "png":
         text = PngInfo()
-        text.add_text("parameters", to_infotext(request))
+        text.add_text("parameters", to_infotext(request, extra))
         text.add_text(_KEY, _to_our_json(request))
         image.save(out, "PNG", pnginfo=text)
     elif file_format == "jpeg":
@@ -65,10 +70,10 @@ def encode_picture(picture: Picture, file_format: FileFormat = "png") -> bytes:
         # Coloured edges are what these pictures consist of, so the high quality keeps colour at full size.
         sampling = "4:4:4" if high else "4:2:0"
         image.save(
-            out, "JPEG", quality=QUALITY[request.quality], subsampling=sampling, exif=_to_exif(request)
+            out, "JPEG", quality=QUALITY[request.quality], subsampling=sampling, exif=_to_exif(request, extra)
         )
     else:
-        image.save(out, "WEBP", quality=QUALITY[request.quality], exif=_to_exif(request))
+        image.save(out, "WEBP", quality=QUALITY[request.quality], exif=_to_exif(request, extra))
     return out.getvalue()
 
 
@@ -93,6 +98,16 @@ def read_request(path: Path) -> GenerationRequest:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
 
 
+def read_infotext(file: BinaryIO) -> str | None:
+    """Return the A1111 infotext that an open picture file carries, None if it carries none.
+
+    Raises:
+        PictureError: it is no PNG, JPEG or WebP picture, or a damaged one.
+    """
+    texts = _parse_safely(file, "the picture")
+    return None if texts is None else texts[0]
+
+
 def _to_our_json(request: GenerationRequest) -> str:
     return json.dumps({"layout": _LAYOUT, "request": request.to_json()}, ensure_ascii=False)
 
@@ -111,8 +126,8 @@ def _from_our_json(text: str) -> GenerationRequest:
     return GenerationRequest.from_json(data.get("request"))  # type: ignore[arg-type]  # it checks the type itself
 
 
-def _to_exif(request: GenerationRequest) -> bytes:
-    text = to_infotext(request, {_KEY: _to_our_json(request)})
+def _to_exif(request: GenerationRequest, extra: Mapping[str, str] | None) -> bytes:
+    text = to_infotext(request, {**(extra or {}), _KEY: _to_our_json(request)})
     exif = Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UTF16 + text.encode("utf-16-be")
     return exif.tobytes()
@@ -122,16 +137,25 @@ def _read_texts(path: Path) -> tuple[str, str | None] | None:
     """Return the infotext and our JSON (None where absent), or None if the file holds neither."""
     _check_file(path)
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        file = path.open("rb")
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        return _parse_safely(file, str(path))
+
+
+def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow warns about damaged EXIF and reads on
             # A large picture is no danger here, for its pixels are never decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return _parse_texts(file)
     except UnidentifiedImageError as error:
-        raise PictureError(f"{path} cannot be read as a PNG, JPEG or WebP picture: it is none") from error
+        raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: it is none") from error
     except _DAMAGED as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise PictureError(f"{path} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
+        raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
 
 
 def _check_file(path: Path) -> None:

@@ -1,0 +1,129 @@
+"""What A1111's clients send, under the names of its own API (`modules/api/models.py` of stable-diffusion-webui).
+
+Its clients send many fields at values that ask for nothing. Those are fine. One that asks for something that is not
+here is refused by name; one that nobody knows is listed in the answer's `info` as ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from allaprima.core.infotext import split_loras
+from allaprima.core.request import GenerationRequest
+from allaprima.studio.server.errors import ProblemError
+from allaprima.studio.server.studio import BaseCard, Studio, pick_seed
+
+SAMPLER = "Euler"
+_NOT_HERE = frozenset({
+    "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
+})  # fmt: skip
+_NEUTRAL = frozenset({
+    "comments", "denoising_strength", "disable_extra_networks", "do_not_save_grid", "do_not_save_samples", "eta",
+    "firstphase_height", "firstphase_width", "force_task_id", "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt",
+    "hr_prompt", "hr_resize_x", "hr_resize_y", "hr_sampler_name", "hr_scale", "hr_scheduler", "hr_second_pass_steps",
+    "hr_upscaler", "image_cfg_scale", "include_init_images", "infotext", "initial_noise_multiplier",
+    "inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill", "inpainting_mask_invert", "latent_mask",
+    "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "override_settings_restore_afterwards",
+    "refiner_switch_at", "s_churn", "s_min_uncond", "s_noise", "s_tmax", "s_tmin", "save_images", "script_args",
+    "seed_resize_from_h", "seed_resize_from_w", "subseed", "subseed_strength",
+})  # fmt: skip
+"""What means nothing as long as nothing of `_NOT_HERE` is asked for."""
+
+
+class TextToImage(BaseModel):
+    """The body of txt2img."""
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt: str = ""
+    negative_prompt: str | None = ""
+    steps: int | None = None
+    cfg_scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    seed: int | None = -1
+    sampler_name: str | None = None
+    sampler_index: str | None = None
+    scheduler: str | None = None
+    batch_size: int = Field(default=1, ge=1, le=1000)
+    n_iter: int = Field(default=1, ge=1, le=1000)
+    override_settings: dict[str, Any] | None = None
+    send_images: bool = True
+
+
+class ImageToImage(TextToImage):
+    """The body of img2img."""
+
+    init_images: list[str] = Field(min_length=1, max_length=1)
+    denoising_strength: float = Field(default=0.75, ge=0.0, le=1.0)
+    resize_mode: int = Field(default=0, ge=0, le=2)
+
+
+def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
+    """Return the pictures that `body` asks for.
+
+    Raises:
+        ProblemError: it asks for something that is not here.
+        RequestError: a value is out of range.
+    """
+    _refuse_what_is_not_here(body)
+    base = _find_base(body, studio)
+    prompt, loras = split_loras(_one_line(body.prompt))
+    count = body.batch_size * body.n_iter
+    if count > studio.settings.caps.count:
+        raise ProblemError(
+            422,
+            f"got {count} pictures (batch_size times n_iter); expected at most {studio.settings.caps.count}",
+        )
+    seed = pick_seed(body.seed, count)
+    return [
+        GenerationRequest(
+            prompt=prompt,
+            negative_prompt=_one_line(body.negative_prompt or ""),
+            width=body.width or base.width,
+            height=body.height or base.height,
+            steps=body.steps or base.steps,
+            guidance=base.guidance if body.cfg_scale is None else body.cfg_scale,
+            seed=seed + number,
+            base=base.name,
+            schedule=None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler,
+            loras=loras,
+        )
+        for number in range(count)
+    ]
+
+
+def ignored_fields(body: TextToImage) -> list[str]:
+    """Return the fields of `body` that nobody here knows, so that the answer can say so."""
+    known = {*type(body).model_fields, *_NOT_HERE, *_NEUTRAL}
+    overridden = {
+        f"override_settings.{key}" for key in body.override_settings or {} if key != "sd_model_checkpoint"
+    }
+    return sorted({*(body.model_extra or {})} - known | overridden)[:20]
+
+
+def _refuse_what_is_not_here(body: TextToImage) -> None:
+    extra = body.model_extra or {}
+    for name in sorted(_NOT_HERE):
+        if extra.get(name):
+            raise ProblemError(422, f"{name} is not something this studio does; leave it out", param=name)
+    if body.sampler_name not in (None, "", SAMPLER, "euler", "Automatic"):
+        raise ProblemError(404, "Sampler not found", code="sampler", param="sampler_name")
+
+
+def _find_base(body: TextToImage, studio: Studio) -> BaseCard:
+    chosen = (body.override_settings or {}).get("sd_model_checkpoint")
+    chosen = chosen or studio.a1111_options.get("sd_model_checkpoint")
+    if not chosen:
+        return studio.first_base
+    if not isinstance(chosen, str) or chosen not in studio.bases:
+        raise ProblemError(
+            404, "there is no such checkpoint; GET /sdapi/v1/sd-models lists them", code="model_not_found"
+        )
+    return studio.bases[chosen]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())

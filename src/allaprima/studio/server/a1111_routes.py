@@ -1,0 +1,272 @@
+"""A1111's routes under /sdapi/v1, for the programs that speak them.
+
+Answers have the fields of `modules/api/models.py` in stable-diffusion-webui, with names where that has paths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from allaprima.core.errors import RequestError
+from allaprima.core.infotext import split_infotext, to_infotext
+from allaprima.core.picture_files import encode_picture, read_infotext
+from allaprima.core.request import GenerationRequest
+from allaprima.core.underpainting import Underpainting
+from allaprima.studio.server.a1111_bodies import (
+    SAMPLER,
+    ImageToImage,
+    TextToImage,
+    ignored_fields,
+    to_requests,
+)
+from allaprima.studio.server.errors import ProblemError
+from allaprima.studio.server.jobs import Ticket
+from allaprima.studio.server.settings import Caps
+from allaprima.studio.server.studio import StudioDep
+from allaprima.studio.server.uploads import decode_base64, fit, open_upload
+
+router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
+
+_PREVIEWS = "live_previews_enable"
+_CHECKPOINT = "sd_model_checkpoint"
+_LOG = logging.getLogger(__name__)
+
+
+class PngInfoBody(BaseModel):
+    """A picture to read."""
+
+    image: str = Field(min_length=1)
+
+
+@router.post("/txt2img")
+async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
+    """Paint pictures from words."""
+    return await _paint(body, to_requests(body, studio), None, http, studio)
+
+
+@router.post("/img2img")
+async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
+    """Paint over a picture."""
+    requests = to_requests(body, studio)
+    studio.jobs.check(requests)  # before the picture is looked at
+    under = await asyncio.to_thread(_underpainting, body, requests[0], studio.settings.caps)
+    return await _paint(body, requests, under, http, studio)
+
+
+@router.get("/progress")
+async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query()] = False) -> dict[str, Any]:
+    """How far the job is that is painted now."""
+    tickets = list(studio.jobs.tickets.values())
+    now = next((ticket for ticket in tickets if ticket.position is None), None)
+    step = now.progress if now is not None else None
+    preview = None if step is None or skip_current_image or step.preview is None else step.preview
+    return {
+        "progress": 0.0 if now is None else now.share,
+        "eta_relative": _seconds_left(now),
+        "state": {
+            "skipped": False,
+            "interrupted": False,
+            "stopping_generation": False,
+            "job": "" if now is None else now.id,
+            "job_count": len(tickets),
+            "job_timestamp": _timestamp(now.submitted_s if now is not None else 0.0),
+            "job_no": 0 if step is None else step.picture - 1,
+            "sampling_step": 0 if step is None else step.step,
+            "sampling_steps": 0 if step is None else step.total,
+        },
+        "current_image": None if preview is None else base64.b64encode(preview).decode(),
+        "textinfo": None,
+        "current_task": None if now is None else now.id,
+    }
+
+
+@router.post("/interrupt")
+@router.post("/skip")
+async def interrupt(studio: StudioDep) -> dict[str, Any]:
+    """Cancel the A1111 job that is painted now, or else the next one."""
+    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.family == "a1111"]
+    for ticket in sorted(own, key=lambda one: -1 if one.position is None else one.position)[:1]:
+        ticket.cancel()
+    return {}
+
+
+@router.get("/options")
+def options(studio: StudioDep) -> dict[str, Any]:
+    """The settings that can be changed, and some that clients look for."""
+    return {
+        _CHECKPOINT: studio.a1111_options.get(_CHECKPOINT, studio.first_base.name),
+        _PREVIEWS: bool(studio.a1111_options.get(_PREVIEWS, False)),
+        "samples_format": "png",
+        "samples_save": True,
+    }
+
+
+@router.post("/options")
+def set_options(body: dict[str, Any], studio: StudioDep) -> None:
+    """Choose the base, or previews in /progress (which cost a decode per step), for all clients of these routes."""
+    chosen = body.get(_CHECKPOINT, studio.first_base.name)
+    if not isinstance(chosen, str) or chosen not in studio.bases:
+        raise ProblemError(
+            404, "there is no such checkpoint; GET /sdapi/v1/sd-models lists them", code="model_not_found"
+        )
+    if _CHECKPOINT in body:
+        studio.a1111_options[_CHECKPOINT] = chosen
+    if _PREVIEWS in body:
+        studio.a1111_options[_PREVIEWS] = bool(body[_PREVIEWS])
+    ignored = sorted(set(body) - {_CHECKPOINT, _PREVIEWS})
+    if ignored:
+        _LOG.info("options that are not here: %s", ", ".join(repr(name[:40]) for name in ignored[:10]))
+
+
+@router.get("/loras")
+def loras(studio: StudioDep) -> list[dict[str, Any]]:
+    """The LoRAs, by name."""
+    return [
+        {
+            "name": card.name,
+            "alias": card.title or card.name,
+            "path": card.name,
+            "metadata": {"ss_output_name": card.name, "trigger_words": list(card.trigger_words)},
+        }
+        for card in studio.loras.cards()
+    ]
+
+
+@router.post("/refresh-loras")
+def refresh_loras(studio: StudioDep) -> dict[str, Any]:
+    """Look at the folder of LoRAs again."""
+    studio.loras.refresh()
+    return {}
+
+
+@router.get("/sd-models")
+def sd_models(studio: StudioDep) -> list[dict[str, Any]]:
+    """The bases."""
+    return [
+        {
+            "title": name,
+            "model_name": name,
+            "hash": None,
+            "sha256": None,
+            "filename": name,
+            "config": None,
+        }
+        for name in studio.bases
+    ]
+
+
+@router.get("/samplers")
+def samplers() -> list[dict[str, Any]]:
+    """The sampler; which rule it follows is the base's and its schedule's matter."""
+    return [{"name": SAMPLER, "aliases": ["euler"], "options": {}}]
+
+
+@router.get("/schedulers")
+def schedulers() -> list[dict[str, Any]]:
+    """The schedule of the base's own; others are asked for by name."""
+    return [
+        {
+            "name": "automatic",
+            "label": "Automatic",
+            "aliases": None,
+            "default_rho": -1,
+            "need_inner_model": False,
+        }
+    ]
+
+
+@router.post("/png-info")
+def png_info(body: PngInfoBody) -> dict[str, Any]:
+    """What a picture says about how it was painted."""
+    text = read_infotext(io.BytesIO(decode_base64(body.image)))
+    if not text:
+        return {"info": "", "items": {}, "parameters": {}}
+    try:
+        prompt, negative, settings = split_infotext(text)
+    except RequestError:
+        return {"info": text, "items": {"parameters": text}, "parameters": {}}
+    parameters = {"Prompt": prompt, "Negative prompt": negative, **settings}
+    return {"info": text, "items": {"parameters": text}, "parameters": parameters}
+
+
+async def _paint(
+    body: TextToImage,
+    requests: list[GenerationRequest],
+    under: Underpainting | None,
+    http: Request,
+    studio: StudioDep,
+) -> dict[str, Any]:
+    previews = bool(studio.a1111_options.get(_PREVIEWS, False))
+    kept = await studio.jobs.finish(requests, http, family="a1111", under=under, previews=previews)
+    pictures = () if kept is None else kept.pictures
+    files = (
+        await asyncio.to_thread(lambda: [encode_picture(picture) for picture in pictures])
+        if body.send_images
+        else []
+    )
+    strength = None if under is None else under.strength
+    echo = body.model_dump(exclude={"init_images", "mask"})
+    return {
+        "images": [base64.b64encode(file).decode() for file in files],
+        "parameters": {key: value for key, value in echo.items() if key in type(body).model_fields},
+        "info": json.dumps(_info(body, requests, strength, interrupted=kept is None), allow_nan=False),
+    }
+
+
+def _info(
+    body: TextToImage, requests: list[GenerationRequest], strength: float | None, *, interrupted: bool
+) -> dict[str, Any]:
+    first = requests[0]
+    extra = {} if strength is None else {"Denoising strength": repr(strength)}
+    infotexts = [to_infotext(request, extra) for request in requests]
+    return {
+        "prompt": first.prompt,
+        "all_prompts": [request.prompt for request in requests],
+        "negative_prompt": first.negative_prompt,
+        "all_negative_prompts": [request.negative_prompt for request in requests],
+        "seed": first.seed,
+        "all_seeds": [request.seed for request in requests],
+        "subseed": -1,
+        "subseed_strength": 0,
+        "width": first.width,
+        "height": first.height,
+        "sampler_name": SAMPLER,
+        "cfg_scale": first.guidance,
+        "steps": first.steps,
+        "batch_size": body.batch_size,
+        "denoising_strength": strength,
+        "sd_model_name": first.base,
+        "sd_model_hash": None,
+        "job_timestamp": _timestamp(time.time()),
+        "index_of_first_image": 0,
+        "infotexts": infotexts,
+        "interrupted": interrupted,
+        "ignored": ignored_fields(body),
+    }
+
+
+def _underpainting(body: ImageToImage, request: GenerationRequest, caps: Caps) -> Underpainting:
+    image = open_upload(decode_base64(body.init_images[0]), caps)
+    fitted = fit(image, request.width, request.height, body.resize_mode)
+    return Underpainting(
+        width=fitted.width, height=fitted.height, rgb=fitted.tobytes(), strength=body.denoising_strength
+    )
+
+
+def _seconds_left(ticket: Ticket | None) -> float:
+    if ticket is None or ticket.begun_s is None or ticket.share <= 0:
+        return 0.0
+    return (time.time() - ticket.begun_s) * (1 / ticket.share - 1)
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y%m%d%H%M%S", time.localtime(seconds)) if seconds else "0"

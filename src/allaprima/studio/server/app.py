@@ -1,0 +1,61 @@
+"""The server as one ASGI application.
+
+    app = create_app(studio)
+    uvicorn.run(app)
+
+The engine is started and closed by whoever made it. Importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse, Response
+
+from allaprima import __version__
+from allaprima.studio.server import a1111_routes, gallery_routes, live_socket, openai_routes, page
+from allaprima.studio.server.errors import install_handlers
+from allaprima.studio.server.guard import Guard
+from allaprima.studio.server.metrics import metrics_page
+from allaprima.studio.server.page import Assets
+from allaprima.studio.server.studio import Studio, StudioDep
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
+    """Return the application of `studio`, with the page that lies in `static`.
+
+    Raises:
+        AssetError: there is no page.
+    """
+    app = FastAPI(
+        title="Alla Prima",
+        version=__version__,
+        description="Paints while you type. OpenAI's and A1111's image routes, a live socket, a gallery.",
+        # These pages load scripts from elsewhere, which our own policy forbids; the description itself is served.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.studio = studio
+    app.state.assets = Assets.read(static)
+    install_handlers(app)
+    for module in (openai_routes, a1111_routes, gallery_routes, live_socket, page):
+        app.include_router(module.router)
+    app.add_api_route("/healthz", healthz, tags=["studio"])
+    app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
+    app.add_middleware(Guard, settings=studio.settings, refused=studio.refused)
+    return app
+
+
+def healthz(studio: StudioDep) -> Response:
+    """Whether the studio paints; needs no token and says nothing else."""
+    alive = studio.engine.alive
+    return JSONResponse({"status": "ok" if alive else "stopped"}, 200 if alive else 503)
+
+
+def metrics(studio: StudioDep) -> Response:
+    """Numbers for Prometheus."""
+    return metrics_page(studio)

@@ -1,0 +1,134 @@
+"""What a client reads when something cannot be done: one sentence and an id, never a traceback.
+
+The id stands in the log beside the cause. Each family of routes keeps the shape its clients know: A1111's under
+/sdapi, OpenAI's everywhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintError, UserError
+
+_LOG = logging.getLogger(__name__)
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class ProblemError(Exception):
+    """An answer other than success, decided where the reason is known."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        problem_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+        self.id = problem_id
+
+
+def new_id() -> str:
+    """Return an id for one event in the log."""
+    return secrets.token_hex(6)
+
+
+def problem_response(problem: ProblemError, path: str) -> Response:
+    """Return the answer to a request at `path`, and write the problem to the log."""
+    problem_id = problem.id or new_id()
+    level = logging.ERROR if problem.status >= 500 else logging.INFO
+    _LOG.log(level, "%s: %d at %r: %s", problem_id, problem.status, path[:200], problem.message)
+    kind = _KINDS.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
+    if path.startswith("/sdapi/"):
+        body: dict[str, Any] = {
+            "error": kind,
+            "detail": problem.message,
+            "body": "",
+            "errors": problem.message,
+            "id": problem_id,
+        }
+    else:
+        error = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
+        body = {"error": {**error, "id": problem_id}}
+    return JSONResponse(body, problem.status, problem.headers)
+
+
+def to_problem(error: AllaPrimaError) -> ProblemError:
+    """Return what a client reads about an error of ours."""
+    if isinstance(error, BusyError):
+        return ProblemError(429, str(error), code="busy", headers={"retry-after": "2"})
+    if isinstance(error, OutputError):
+        # Where the server keeps its files is nobody's business but the log's.
+        problem_id = new_id()
+        _LOG.error("%s: %s", problem_id, error)
+        return ProblemError(
+            507, "the picture could not be kept: the server has no room for it", problem_id=problem_id
+        )
+    if isinstance(error, UserError):
+        return ProblemError(400, str(error), code="invalid_value")
+    return ProblemError(
+        500, str(error) if isinstance(error, PaintError) else "something went wrong", code="failed"
+    )
+
+
+def describe_validation(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
+    """Return one sentence about pydantic's first complaint, and the field it is about; never the value itself."""
+    if not errors:
+        return "the request is not what was expected", None
+    first = errors[0]
+    place = [str(part)[:40] for part in first.get("loc", ()) if part not in ("body", "query", "path")]
+    field = ".".join(place) or None
+    message = str(first.get("msg", "is not what was expected"))[:300]
+    return (f"{field}: {message}" if field else message), field
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Make `app` answer every error in its family's shape."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ProblemError)
+        return problem_response(error, request.url.path)
+
+    async def on_own(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AllaPrimaError)
+        return problem_response(to_problem(error), request.url.path)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        problem = ProblemError(error.status_code, str(error.detail), headers=error.headers)
+        return problem_response(problem, request.url.path)
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        message, field = describe_validation(error.errors())
+        status = 422 if request.url.path.startswith("/sdapi/") else 400
+        return problem_response(
+            ProblemError(status, message, code="invalid_value", param=field), request.url.path
+        )
+
+    app.add_exception_handler(ProblemError, on_problem)
+    app.add_exception_handler(AllaPrimaError, on_own)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_validation)

@@ -1,0 +1,55 @@
+"""Server-sent events: an answer that comes in parts, and work that stops when its reader leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from allaprima.core.errors import AllaPrimaError
+from allaprima.studio.server.errors import ProblemError, problem_response, to_problem
+
+Events = AsyncGenerator[tuple[str, Mapping[str, Any]], None]
+"""Name and data of each event."""
+
+
+class EventStream(Response):
+    """Sends `events` as they come. The first is waited for, so that a refusal still has its own status."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: Events) -> None:
+        super().__init__()
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        # Closed here whatever happens: Starlette's own streaming leaves a generator to the garbage collector.
+        async with aclosing(self._events) as events:
+            try:
+                first = await anext(events, None)
+            except (ProblemError, AllaPrimaError) as error:
+                problem = error if isinstance(error, ProblemError) else to_problem(error)
+                await problem_response(problem, scope["path"])(scope, receive, send)
+                return
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            try:
+                if first is not None:
+                    await _send_event(send, *first)
+                async for name, data in events:
+                    await _send_event(send, name, data)
+            except (ProblemError, AllaPrimaError) as error:
+                problem = error if isinstance(error, ProblemError) else to_problem(error)
+                body = json.loads(bytes(problem_response(problem, scope["path"]).body))
+                await _send_event(send, "error", {"type": "error", **body})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_event(send: Send, name: str, data: Mapping[str, Any]) -> None:
+    text = f"event: {name}\ndata: {json.dumps(data)}\n\n"
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})

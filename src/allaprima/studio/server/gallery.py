@@ -1,0 +1,293 @@
+"""Finished pictures, kept: one PNG file each, and an SQLite index to find them again by their words.
+
+    gallery = Gallery.open(folder)
+    entry = gallery.add(picture)
+    page = gallery.find("cat roof", limit=20)
+
+The files are the truth and the index follows them. A picture is written whole to its file first and then into the
+index, and `open` puts right whatever a power cut or kill -9 left between the two. So a picture that `add` returned
+is there, and one that it did not return is either whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from allaprima.core.errors import OutputError, PictureError, RequestError, UserError
+from allaprima.core.files import write_whole
+from allaprima.core.picture import Picture
+from allaprima.core.picture_files import encode_picture, read_request
+from allaprima.core.request import GenerationRequest
+from allaprima.studio.server.search_words import match_expression, to_words
+
+LAYOUT = 1
+MAX_PAGE = 200
+INDEX = "index.sqlite"
+_ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")
+_STALE_PART_S = 3600.0  # another process may be writing a younger one
+_LOG = logging.getLogger(__name__)
+
+_SCHEMA = f"""
+CREATE TABLE pictures (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    created_ms INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    request TEXT NOT NULL
+);
+CREATE VIRTUAL TABLE search USING fts5(words, tokenize = "unicode61 remove_diacritics 2");
+PRAGMA user_version = {LAYOUT};
+"""
+_COLUMNS = "id, created_ms, width, height, request"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One kept picture."""
+
+    id: str
+    """Its name, made by us; ids sort by time."""
+    created_ms: int
+    """Unix time in milliseconds."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    request: GenerationRequest
+    """What it was painted from."""
+
+
+class Gallery:
+    """A folder of pictures and its index; for any number of threads. Made by `open`."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
+        self.folder = folder
+        self._connection = connection
+        self._now = now
+        self._lock = threading.Lock()
+        self._last_ms = 0
+
+    @classmethod
+    def open(cls, folder: Path, *, now: Callable[[], float] = time.time) -> Gallery:
+        """Return the gallery in `folder`, which is made if it is missing, with its index put right.
+
+        Raises:
+            OutputError: the folder cannot be made or written.
+            UserError: a newer version of this program wrote the index.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            connection = _open_index(folder / INDEX)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise OutputError(
+                f"cannot keep pictures in {folder}: {error}; expected a folder open to you"
+            ) from error
+        gallery = cls(folder, connection, now)
+        gallery._recover()
+        return gallery
+
+    def close(self) -> None:
+        """Close the index; the gallery cannot be used afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    def add(self, picture: Picture, extra: Mapping[str, str] | None = None) -> Entry:
+        """Keep `picture` and return its entry; when this returns, the picture is on the disk.
+
+        `extra` settings are told in the file's infotext.
+
+        Raises:
+            OutputError: the file cannot be written, for example because the disk is full.
+        """
+        created_ms, name = self._new_id()
+        entry = Entry(
+            id=name,
+            created_ms=created_ms,
+            width=picture.width,
+            height=picture.height,
+            request=picture.request,
+        )
+        write_whole(self._file(name), encode_picture(picture, "png", extra), overwrite=True)
+        with self._transaction() as cursor:
+            _insert(cursor, entry)
+        return entry
+
+    def get(self, name: str) -> Entry | None:
+        """Return the entry with the id `name`, or None."""
+        with self._transaction() as cursor:
+            row = cursor.execute(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", (name,)).fetchone()
+        return None if row is None else _to_entry(row)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the PNG file of the entry `name`, or None; any text is safe to ask for."""
+        # The index is asked first, so that a name never becomes a path unless we made it.
+        if self.get(name) is None:
+            return None
+        try:
+            return self._file(name).read_bytes()
+        except FileNotFoundError:  # deleted in between
+            return None
+
+    def find(self, text: str = "", *, before: str | None = None, limit: int = 50) -> list[Entry]:
+        """Return entries, the newest first.
+
+        Args:
+            text: words that the prompt holds, each at least by its beginning; "" for all entries.
+            before: the id of the last entry of the page before; None for the first page.
+            limit: how many at most, 1 to 200.
+
+        Raises:
+            RequestError: the limit is out of range.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise RequestError(f"got a page of {limit} pictures; expected 1 to {MAX_PAGE}")
+        where, values = ["1"], []
+        if expression := match_expression(text):
+            where.append("number IN (SELECT rowid FROM search WHERE search MATCH ?)")
+            values.append(expression)
+        elif text.strip():
+            return []  # signs alone, which no prompt is searched by
+        if before is not None:
+            where.append("id < ?")
+            values.append(before)
+        query = f"SELECT {_COLUMNS} FROM pictures WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+        with self._transaction() as cursor:
+            rows = cursor.execute(query, (*values, limit)).fetchall()
+        return [_to_entry(row) for row in rows]
+
+    def delete(self, name: str) -> bool:
+        """Delete the picture `name` for good and return whether there was one."""
+        if self.get(name) is None:
+            return False
+        # The file first: if we are killed in between, the index drops the entry at the next start.
+        self._file(name).unlink(missing_ok=True)
+        with self._transaction() as cursor:
+            return _remove(cursor, name)
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        with self._transaction() as cursor:
+            return int(cursor.execute("SELECT count(*) FROM pictures").fetchone()[0])
+
+    def _file(self, name: str) -> Path:
+        assert _ID.fullmatch(name), "only ids that we made become paths"
+        return self.folder / f"{name}.png"
+
+    def _new_id(self) -> tuple[int, str]:
+        with self._lock:
+            # Never the same millisecond twice, so that ids sort as the pictures came.
+            self._last_ms = max(self._last_ms + 1, int(self._now() * 1000))
+            return self._last_ms, f"{self._last_ms:012x}-{secrets.token_hex(6)}"
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        with self._lock, self._connection:
+            yield self._connection.cursor()
+
+    def _recover(self) -> None:
+        """Make the index say what the folder holds."""
+        for part in self.folder.glob(".*.part"):
+            if self._now() - part.stat().st_mtime > _STALE_PART_S:
+                part.unlink(missing_ok=True)
+        files = {path.stem for path in self.folder.glob("*.png") if _ID.fullmatch(path.stem)}
+        with self._transaction() as cursor:
+            known = {str(row[0]) for row in cursor.execute("SELECT id FROM pictures")}
+            for name in known - files:
+                _remove(cursor, name)
+            for name in sorted(files - known):
+                entry = self._read_entry(name)
+                if entry is not None:
+                    _insert(cursor, entry)
+        if known != files:
+            _LOG.info("gallery put right: %d missing, %d found", len(known - files), len(files - known))
+
+    def _read_entry(self, name: str) -> Entry | None:
+        try:
+            request = read_request(self._file(name))
+        except PictureError as error:
+            _LOG.warning("a picture in the gallery is left alone: %s", error)
+            return None
+        return Entry(
+            id=name,
+            created_ms=int(name[:12], 16),
+            width=request.width,
+            height=request.height,
+            request=request,
+        )
+
+
+def _open_index(path: Path) -> sqlite3.Connection:
+    """Return a connection to the index at `path`; a damaged index is put aside and begun anew."""
+    try:
+        return _connect(path)
+    except sqlite3.OperationalError:  # closed to us, locked: nothing a new index would help
+        raise
+    except sqlite3.DatabaseError as error:
+        _LOG.warning("the gallery's index is damaged (%s); it is made anew from the pictures", error)
+        for suffix in ("", "-wal", "-shm"):
+            damaged = path.with_name(path.name + suffix)
+            if damaged.exists():
+                damaged.replace(path.with_name(f"damaged-{damaged.name}"))
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=10.0, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A killed process loses nothing this way; after a power cut `_recover` finds the files, which are synced.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        layout = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if layout == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        elif layout != LAYOUT:
+            raise UserError(
+                f"{path} has layout {layout}; expected {LAYOUT}: a newer version of prima wrote it, use that one"
+            )
+        elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("it fails SQLite's own check")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _insert(cursor: sqlite3.Cursor, entry: Entry) -> None:
+    request = json.dumps(entry.request.to_json(), ensure_ascii=False)
+    cursor.execute(
+        f"INSERT INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
+        (entry.id, entry.created_ms, entry.width, entry.height, request),
+    )
+    words = to_words(entry.request.prompt)
+    cursor.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (cursor.lastrowid, words))
+
+
+def _remove(cursor: sqlite3.Cursor, name: str) -> bool:
+    row = cursor.execute("SELECT number FROM pictures WHERE id = ?", (name,)).fetchone()
+    if row is None:
+        return False
+    cursor.execute("DELETE FROM search WHERE rowid = ?", row)
+    cursor.execute("DELETE FROM pictures WHERE number = ?", row)
+    return True
+
+
+def _to_entry(row: tuple[str, int, int, int, str]) -> Entry:
+    name, created_ms, width, height, request = row
+    return Entry(
+        id=name,
+        created_ms=created_ms,
+        width=width,
+        height=height,
+        request=GenerationRequest.from_json(json.loads(request)),
+    )

@@ -1,0 +1,240 @@
+"""The door: every request and every socket passes it before any route sees it.
+
+Order: Host, Origin, rate, token, content type, body. What passes gets its body whole, within the caps, and its answer
+gets the security headers. What a route fails to catch is caught here and becomes an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from allaprima.studio.server.errors import ProblemError, new_id, problem_response
+from allaprima.studio.server.limits import RateLimiter
+from allaprima.studio.server.security import (
+    HEADERS,
+    OPEN_PATHS,
+    READS,
+    Caller,
+    Refusal,
+    check_host,
+    check_origin,
+    check_token,
+    client_key,
+)
+from allaprima.studio.server.settings import ServerSettings
+
+UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks"})
+"""Routes whose bodies hold pictures."""
+_BURST_S = 10.0
+_LOG = logging.getLogger(__name__)
+
+
+class Guard:
+    """ASGI middleware that applies `security` and the caps of `settings` around `app`."""
+
+    def __init__(self, app: ASGIApp, *, settings: ServerSettings, refused: Counter[str]) -> None:
+        caps = settings.caps
+        self.app = app
+        self.settings = settings
+        self.refused = refused
+        self._reads = RateLimiter(rate=caps.reads_per_s, burst=caps.reads_per_s * _BURST_S)
+        self._writes = RateLimiter(rate=caps.writes_per_s, burst=caps.writes_per_s * _BURST_S)
+        self._logins = RateLimiter(rate=caps.logins_per_minute / 60, burst=caps.logins_per_minute)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer or refuse one connection."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = _caller(scope)
+        origin = caller.headers.get("origin")
+        cors = origin if origin in self.settings.cors_origins else None
+        answer = _Answer(send, cors)
+        try:
+            early = self._answer_early(caller, scope, cors)
+            if early is not None:
+                await early(scope, receive, answer)
+                return
+            body = await self._read_body(caller, receive)
+            await self.app(scope, _replay(body, receive), answer)
+        except ProblemError as problem:
+            self.refused[problem.code or "other"] += 1
+            await problem_response(problem, caller.path)(scope, receive, answer)
+        except ClientDisconnect:
+            pass
+        except Exception:  # noqa: BLE001 (the edge: nothing may pass, and the log gets it all)
+            problem_id = new_id()
+            _LOG.exception("%s: at %r", problem_id, caller.path[:200])
+            if not answer.started:
+                message = "something went wrong; the id leads to it in the log"
+                response = problem_response(ProblemError(500, message, problem_id=problem_id), caller.path)
+                await response(scope, receive, answer)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = _caller(scope)
+        refusal = self._refuse(caller, scope)
+        if refusal is not None:
+            _LOG.warning("%s: socket refused at %r: %s", new_id(), caller.path[:200], refusal.reason)
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason})
+            return
+        try:
+            await self.app(scope, receive, send)
+        except Exception:  # noqa: BLE001 (the edge)
+            problem_id = new_id()
+            _LOG.exception("%s: on the socket %r", problem_id, caller.path[:200])
+            try:
+                await send({"type": "websocket.close", "code": 1011, "reason": problem_id})
+            except (RuntimeError, OSError):
+                _LOG.info("%s: the socket was closed already", problem_id)
+
+    def _answer_early(self, caller: Caller, scope: Scope, cors: str | None) -> Response | None:
+        if caller.method == "OPTIONS" and cors is not None and check_host(caller, self.settings) is None:
+            return Response(status_code=204)
+        refusal = self._refuse(caller, scope)
+        if refusal is None:
+            return None
+        if refusal.status == 401 and _wants_page(caller):
+            return RedirectResponse("/login", 303)
+        headers = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
+        if refusal.status == 429:
+            headers = {"retry-after": "2"}
+        problem = ProblemError(refusal.status, refusal.message, code=refusal.reason, headers=headers)
+        return problem_response(problem, caller.path)
+
+    def _refuse(self, caller: Caller, scope: Scope) -> Refusal | None:
+        refusal = check_host(caller, self.settings) or check_origin(caller, self.settings)
+        if refusal is None:
+            refusal = self._check_rate(caller, scope)
+        if refusal is None and not _is_open(caller):
+            refusal = check_token(caller, self.settings)
+            client = client_key((scope.get("client") or ("",))[0])
+            shown = {"authorization", "cookie"} & set(caller.headers)
+            if refusal is not None and shown and self._logins.wait_s(client) > 0:
+                refusal = Refusal(
+                    status=429, reason="logins", message="too many wrong tokens; expected a pause"
+                )
+        if refusal is not None:
+            self.refused[refusal.reason] += 1
+        return refusal
+
+    def _check_rate(self, caller: Caller, scope: Scope) -> Refusal | None:
+        client = client_key((scope.get("client") or ("",))[0])
+        limiter = self._writes if caller.changes else self._reads
+        if caller.path == "/login" and caller.changes:
+            limiter = self._logins
+        wait = limiter.wait_s(client)
+        if wait <= 0:
+            return None
+        return Refusal(
+            status=429, reason="rate", message=f"too many requests; expected the next one in {wait:.1f} s"
+        )
+
+    async def _read_body(self, caller: Caller, receive: Receive) -> bytes:
+        caps = self.settings.caps
+        most = caps.upload_bytes if caller.path in UPLOADS else caps.body_bytes
+        declared = caller.headers.get("content-length", "0")
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > most:
+            raise _too_large(most)
+        try:
+            async with asyncio.timeout(caps.body_seconds):
+                body = await _read(receive, most)
+        except TimeoutError:
+            raise ProblemError(408, "the request's body came too slowly", code="slow") from None
+        kind = caller.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and kind != "application/json":
+            # A form on a foreign page can send any text, but not this type without asking first.
+            raise ProblemError(
+                415, f"got the content type {kind[:60]!r}; expected application/json", code="content_type"
+            )
+        return body
+
+
+class _Answer:
+    """`send` that adds the headers and remembers whether the answer has begun."""
+
+    def __init__(self, send: Send, cors: str | None) -> None:
+        self._send = send
+        self._cors = cors
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = list(message.get("headers", []))
+            present = {name.lower() for name, _ in headers}
+            added = {**HEADERS, **_cors_headers(self._cors)}
+            headers += [(k.encode(), v.encode()) for k, v in added.items() if k.encode() not in present]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _cors_headers(origin: str | None) -> Mapping[str, str]:
+    if origin is None:
+        return {}
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-allow-methods": "GET, POST, DELETE",
+        "access-control-allow-headers": "authorization, content-type",
+        "access-control-max-age": "600",
+        "cross-origin-resource-policy": "cross-origin",
+        "vary": "Origin",
+    }
+
+
+def _caller(scope: Scope) -> Caller:
+    headers: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
+    return Caller(method=method, path=scope["path"], headers=headers)
+
+
+def _is_open(caller: Caller) -> bool:
+    return caller.path in OPEN_PATHS or (caller.method in READS and caller.path.startswith("/static/"))
+
+
+def _wants_page(caller: Caller) -> bool:
+    return caller.method == "GET" and "text/html" in caller.headers.get("accept", "")
+
+
+def _too_large(most: int) -> ProblemError:
+    return ProblemError(413, f"the request's body is too large; expected at most {most:,} bytes", code="body")
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that hands out the body once and then waits for the client to leave."""
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay

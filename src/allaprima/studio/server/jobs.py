@@ -1,0 +1,226 @@
+"""Whole pictures on their way: from a route to the engine's thread and back, seen by whoever asks how far it is.
+
+A job belongs to the connection that asked for it. When the client leaves, the job is cancelled; when it is done, its
+pictures are in the gallery before the client hears of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from allaprima.core.errors import RequestError
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
+from allaprima.core.underpainting import Underpainting
+from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Progress, Queued
+from allaprima.studio.server.errors import ProblemError, new_id
+from allaprima.studio.server.gallery import Entry, Gallery
+from allaprima.studio.server.limits import OpenCount
+from allaprima.studio.server.security import client_key
+from allaprima.studio.server.settings import Caps
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A job is done and its pictures are in the gallery."""
+
+    pictures: tuple[Picture, ...]
+    """One per request, in order."""
+    entries: tuple[Entry, ...]
+    """Theirs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """The client closed the connection."""
+
+
+Step = Queued | Progress | Kept | Cancelled
+"""What a route hears of its job; the last is Kept or Cancelled."""
+
+
+@dataclass(kw_only=True)
+class Ticket:
+    """A job as others see it."""
+
+    id: str
+    """Made by us."""
+    family: str
+    """Which routes asked: openai, a1111 or page."""
+    requests: tuple[GenerationRequest, ...]
+    """The pictures."""
+    submitted_s: float
+    """Unix time."""
+    cancel: Callable[[], None]
+    """Stops it; any thread."""
+    position: int | None = 0
+    """Jobs before it; None once it is begun."""
+    begun_s: float | None = None
+    """Unix time."""
+    progress: Progress | None = None
+    """How far it is."""
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        if self.progress is None:
+            return 0.0
+        done = self.progress.picture - 1 + self.progress.step / max(1, self.progress.total)
+        return min(1.0, done / self.progress.pictures)
+
+    def note(self, update: JobUpdate) -> None:
+        """Take in what the engine says."""
+        if isinstance(update, Queued):
+            self.position = update.position
+        elif isinstance(update, Progress):
+            self.position, self.progress = None, update
+            self.begun_s = self.begun_s or time.time()
+
+
+@dataclass(kw_only=True)
+class Jobs:
+    """The jobs of all clients. Belongs to the event loop."""
+
+    engine: Engine
+    gallery: Gallery
+    caps: Caps
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    """By id, in the order in which they came."""
+    _open: OpenCount = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what each client has open."""
+        self._open = OpenCount(most=self.caps.jobs_per_client)
+
+    def check(self, requests: Sequence[GenerationRequest]) -> None:
+        """Refuse more than the caps allow.
+
+        Raises:
+            RequestError: there are too many pictures, or one has too many pixels or steps.
+        """
+        if not 1 <= len(requests) <= self.caps.count:
+            raise RequestError(f"got {len(requests)} pictures; expected 1 to {self.caps.count}")
+        for request in requests:
+            if request.width * request.height > self.caps.pixels:
+                raise RequestError(
+                    f"got {request.width}x{request.height} pixels; expected at most {self.caps.pixels:,} in all"
+                )
+            if request.steps > self.caps.steps:
+                raise RequestError(f"got {request.steps} steps; expected 1 to {self.caps.steps}")
+
+    async def run(
+        self,
+        requests: Sequence[GenerationRequest],
+        http: Request,
+        *,
+        family: str,
+        under: Underpainting | None = None,
+        previews: bool = False,
+    ) -> AsyncGenerator[Step, None]:
+        """Paint `requests`, over `under` if there is one, for the client of `http`, reporting; close to cancel.
+
+        Raises:
+            RequestError: the caps or the base refuse them.
+            BusyError: the queue is full.
+            ProblemError: the client has too much waiting, the painting failed, or the client is gone.
+        """
+        self.check(requests)
+        client = client_key(http.client.host if http.client else None)
+        with self._open.hold(client) as free:
+            if not free:
+                raise ProblemError(
+                    429,
+                    "too many of your jobs wait; expected fewer",
+                    code="busy",
+                    headers={"retry-after": "2"},
+                )
+            updates: asyncio.Queue[JobUpdate | Left] = asyncio.Queue()
+            on_update = _hand_over(updates, asyncio.get_running_loop())
+            job = self.engine.submit(requests, on_update, owner=client, previews=previews, under=under)
+            ticket = Ticket(
+                id=new_id(),
+                family=family,
+                requests=tuple(requests),
+                submitted_s=time.time(),
+                cancel=job.cancel,
+            )
+            self.tickets[ticket.id] = ticket
+            watch = asyncio.create_task(_watch(http, updates))
+            try:
+                while True:
+                    step = await self._take(ticket, await updates.get(), under)
+                    yield step
+                    if isinstance(step, Kept | Cancelled):
+                        return
+            finally:
+                watch.cancel()
+                job.cancel()
+                del self.tickets[ticket.id]
+
+    async def _take(self, ticket: Ticket, update: JobUpdate | Left, under: Underpainting | None) -> Step:
+        if isinstance(update, Left):
+            raise ProblemError(499, "the client left, and its job was cancelled", code="left")
+        ticket.note(update)
+        if isinstance(update, Failed):
+            raise ProblemError(
+                400 if update.at_fault else 500, update.message, code="failed", problem_id=update.id
+            )
+        if isinstance(update, Done):
+            # Shielded, since a client that leaves at this very moment must not lose what is finished.
+            entries = await asyncio.shield(asyncio.to_thread(self._keep, update.pictures, under))
+            return Kept(pictures=update.pictures, entries=entries)
+        return update
+
+    def _keep(self, pictures: Sequence[Picture], under: Underpainting | None) -> tuple[Entry, ...]:
+        extra = {} if under is None else {"Denoising strength": repr(under.strength)}
+        return tuple(self.gallery.add(picture, extra) for picture in pictures)
+
+    async def finish(
+        self,
+        requests: Sequence[GenerationRequest],
+        http: Request,
+        *,
+        family: str,
+        under: Underpainting | None = None,
+        previews: bool = False,
+    ) -> Kept | None:
+        """Paint to the end; None if the job was cancelled by somebody else. Takes and raises what `run` does."""
+        run = self.run(requests, http, family=family, under=under, previews=previews)
+        async with aclosing(run) as steps:
+            async for step in steps:
+                if isinstance(step, Kept):
+                    return step
+        return None
+
+
+def _hand_over(
+    updates: asyncio.Queue[JobUpdate | Left], loop: asyncio.AbstractEventLoop
+) -> Callable[[JobUpdate], None]:
+    """Return a callback for the engine's thread that only rings the loop."""
+
+    def on_update(update: JobUpdate) -> None:
+        try:
+            loop.call_soon_threadsafe(updates.put_nowait, update)
+        except RuntimeError:  # the server is shutting down, and nobody waits any more
+            _LOG.info("an update came after the server had closed")
+
+    return on_update
+
+
+async def _watch(http: Request, updates: asyncio.Queue[JobUpdate | Left]) -> None:
+    receive: Callable[[], Awaitable[object]] = http.receive
+    while True:
+        message = await receive()
+        if isinstance(message, dict) and message.get("type") == "http.disconnect":
+            updates.put_nowait(Left())
+            return

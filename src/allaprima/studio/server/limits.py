@@ -1,0 +1,58 @@
+"""How often and how much: token buckets per client, and counts of what is open at once."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+MAX_CLIENTS = 10_000
+
+
+@dataclass
+class RateLimiter:
+    """Lets each client do `rate` things a second, after a burst of `burst`; for one thread (the event loop)."""
+
+    rate: float
+    """Per second."""
+    burst: float
+    """At once, after a rest."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, never going back."""
+    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
+
+    def wait_s(self, client: str, cost: float = 1.0) -> float:
+        """Take `cost` from the client's bucket and return 0, or take nothing and return the seconds to wait."""
+        now = self.clock()
+        level, at = self._buckets.pop(client, (self.burst, now))
+        level = min(self.burst, level + (now - at) * self.rate)
+        allowed = level >= cost
+        self._buckets[client] = (level - cost if allowed else level, now)
+        while len(self._buckets) > MAX_CLIENTS:  # the one that was quiet longest is the one nearest to full
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (cost - level) / self.rate
+
+
+@dataclass
+class OpenCount:
+    """Counts what each client has open, up to `most`."""
+
+    most: int
+    """Per client."""
+    _open: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def hold(self, client: str) -> Iterator[bool]:
+        """Hold one place for the client while the block runs; yields whether there was one."""
+        free = self._open.get(client, 0) < self.most
+        if free:
+            self._open[client] = self._open.get(client, 0) + 1
+        try:
+            yield free
+        finally:
+            if free:
+                self._open[client] -= 1
+                if not self._open[client]:
+                    del self._open[client]

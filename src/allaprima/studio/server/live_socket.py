@@ -1,0 +1,247 @@
+"""The live socket: every keystroke in, pictures out.
+
+In, a text message of JSON:
+
+    {"sequence": 7, "prompt": "a cat on a roof", "settings": {"steps": 4, "seed": 1}}
+
+Out, one binary message per frame: four bytes with the length of the header (big-endian), the header as JSON, the
+JPEG. What cannot be painted is a text message {"type": "failed", "sequence": 7, "message": ..., "id": ...}.
+
+A reader that is too slow for the frames gets the newest and misses those between; the last one always comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from allaprima.core.errors import AllaPrimaError, BusyError, RequestError
+from allaprima.core.request import LoraUse
+from allaprima.studio.engine.live import LiveSession
+from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
+from allaprima.studio.server.errors import new_id
+from allaprima.studio.server.limits import RateLimiter
+from allaprima.studio.server.security import client_key
+from allaprima.studio.server.settings import Caps
+from allaprima.studio.server.studio import Studio
+
+router = APIRouter()
+
+MAX_MISTAKES = 20
+"""Messages that are not what was expected, after which a socket is closed."""
+CLOSE_POLICY = 1008
+CLOSE_BUSY = 1013
+_BURST_S = 2.0
+_KEYS = frozenset({"sequence", "prompt", "settings"})
+_SETTINGS = frozenset(one.name for one in fields(LiveSettings))
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Mailbox:
+    """What waits to be sent: failures, and the newest frame. Belongs to the event loop."""
+
+    missed: int = 0
+    """Frames that a newer one replaced before they could be sent."""
+    _frame: Frame | None = None
+    _failures: list[LiveFailed] = field(default_factory=list)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, update: LiveUpdate) -> None:
+        """Let `update` wait."""
+        if isinstance(update, Frame):
+            self.missed += self._frame is not None
+            self._frame = update
+        elif len(self._failures) < MAX_MISTAKES:
+            self._failures.append(update)
+        self._ready.set()
+
+    async def take(self) -> LiveUpdate:
+        """Wait for the next update, failures first."""
+        while True:
+            await self._ready.wait()
+            if self._failures:
+                return self._failures.pop(0)
+            frame, self._frame = self._frame, None
+            if frame is not None:
+                return frame
+            self._ready.clear()
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """Return the binary message of a frame."""
+    header = {
+        "type": "frame",
+        "sequence": frame.sequence,
+        "frame": frame.frame,
+        "steps": frame.steps,
+        "prompt": frame.prompt,
+        "width": frame.width,
+        "height": frame.height,
+        "final": frame.final,
+        "repeated": frame.repeated,
+        "timings_ms": {stage: round(ms, 3) for stage, ms in frame.timings_ms.items()},
+        "dropped": frame.dropped,
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    return b"".join((struct.pack(">I", len(text)), text, frame.jpeg))
+
+
+def unpack_frame(message: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return header and JPEG of a binary message; for clients and tests.
+
+    Raises:
+        ValueError: the message is cut short or its header no JSON object.
+    """
+    if len(message) < 4 or len(message) < 4 + (length := struct.unpack_from(">I", message)[0]):
+        raise ValueError(f"got a message of {len(message)} bytes; expected a length, a header and a picture")
+    header = json.loads(message[4 : 4 + length])
+    if not isinstance(header, dict):
+        raise ValueError("got a header that is no JSON object")
+    return header, message[4 + length :]
+
+
+def parse_message(text: str, caps: Caps) -> LivePrompt:
+    """Return the prompt in a client's message.
+
+    Raises:
+        RequestError: it is no such message, or a value is out of range.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RequestError(
+            "got a message that is no JSON; expected an object with sequence and prompt"
+        ) from None
+    if not isinstance(data, dict) or not {"sequence", "prompt"} <= set(data) <= _KEYS:
+        raise RequestError(
+            "got another message; expected an object with sequence, prompt and perhaps settings"
+        )
+    prompt = data["prompt"]
+    if not isinstance(prompt, str):
+        raise RequestError("got a prompt that is no text; expected words")
+    live = LivePrompt(
+        sequence=data["sequence"], prompt=prompt, settings=_parse_settings(data.get("settings", {}))
+    )
+    if live.settings.width * live.settings.height > caps.pixels:
+        raise RequestError(
+            f"got {live.settings.width}x{live.settings.height} pixels; expected at most {caps.pixels:,} in all"
+        )
+    return live
+
+
+def _parse_settings(data: object) -> LiveSettings:
+    if not isinstance(data, Mapping) or not set(data) <= _SETTINGS:
+        raise RequestError(
+            f"got other settings; expected an object with some of {', '.join(sorted(_SETTINGS))}"
+        )
+    values = dict(data)
+    if "loras" in values:
+        if not isinstance(values["loras"], list) or len(values["loras"]) > 100:
+            raise RequestError("got loras that are no list; expected objects with name and weight")
+        values["loras"] = tuple(LoraUse.from_json(one) for one in values["loras"])
+    return LiveSettings(**values)
+
+
+@router.websocket("/live")
+async def live(socket: WebSocket) -> None:
+    """Serve one live session until either side closes it."""
+    studio: Studio = socket.app.state.studio
+    client = client_key(socket.client.host if socket.client else None)
+    await socket.accept()
+    with studio.sockets.hold(client) as free:
+        if not free:
+            await socket.close(CLOSE_BUSY, "too many live sessions from this address")
+            return
+        mailbox = Mailbox()
+        try:
+            session = studio.engine.open_live(_hand_over(mailbox, asyncio.get_running_loop()))
+        except BusyError as error:
+            await socket.close(CLOSE_BUSY, str(error)[:120])
+            return
+        sender = asyncio.create_task(_send_all(socket, mailbox))
+        try:
+            await _read_all(socket, session, mailbox, studio.settings.caps)
+        finally:
+            session.close()
+            sender.cancel()
+            studio.frames_missed += mailbox.missed
+            await asyncio.gather(sender, return_exceptions=True)
+
+
+def _hand_over(mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> Callable[[LiveUpdate], None]:
+    """Return a callback for the engine's thread that only rings the loop."""
+
+    def on_update(update: LiveUpdate) -> None:
+        try:
+            loop.call_soon_threadsafe(mailbox.put, update)
+        except RuntimeError:  # the server is shutting down, and nobody waits any more
+            _LOG.info("a frame came after the server had closed")
+
+    return on_update
+
+
+async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, caps: Caps) -> None:
+    limiter = RateLimiter(rate=caps.messages_per_s, burst=caps.messages_per_s * _BURST_S)
+    mistakes = 0
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        text = message.get("text")
+        if limiter.wait_s("") > 0:
+            await socket.close(CLOSE_POLICY, "too many messages")
+            return
+        sequence = 0
+        try:
+            if text is None:
+                raise RequestError("got a binary message; expected JSON text")
+            prompt = parse_message(text, caps)
+            sequence = prompt.sequence
+            session.ask(prompt)
+        except AllaPrimaError as error:
+            mistakes += 1
+            problem_id = new_id()
+            _LOG.info("%s: on a live socket: %s", problem_id, error)
+            mailbox.put(
+                LiveFailed(sequence=sequence or _sequence_of(text), message=str(error), id=problem_id)
+            )
+        if mistakes > MAX_MISTAKES:
+            await socket.close(CLOSE_POLICY, "too many messages that cannot be read")
+            return
+
+
+async def _send_all(socket: WebSocket, mailbox: Mailbox) -> None:
+    try:
+        while socket.application_state is WebSocketState.CONNECTED:
+            update = await mailbox.take()
+            if isinstance(update, Frame):
+                await socket.send_bytes(pack_frame(update))
+            else:
+                failed = {
+                    "type": "failed",
+                    "sequence": update.sequence,
+                    "message": update.message,
+                    "id": update.id,
+                }
+                await socket.send_text(json.dumps(failed))
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        _LOG.debug("a live socket closed while a frame was sent")
+
+
+def _sequence_of(text: str | None) -> int:
+    """The sequence number in a message that cannot be used otherwise, 0 if there is none."""
+    try:
+        data = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return 0
+    sequence = data.get("sequence") if isinstance(data, dict) else None
+    return sequence if isinstance(sequence, int) and 0 <= sequence < 2**53 else 0

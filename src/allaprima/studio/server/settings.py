@@ -1,0 +1,84 @@
+"""What a server is told when it is started, and the caps that bound what one client may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from allaprima.core.errors import UserError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MIN_TOKEN_CHARS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """Bounds of one request or one client; what a request says beyond them is refused, never cut."""
+
+    pixels: int = 2**22
+    """Of one picture: 2048 x 2048."""
+    steps: int = 150
+    """Of one picture."""
+    count: int = 16
+    """Pictures in one request."""
+    body_bytes: int = 256 * 2**10
+    """Of a request without a picture in it."""
+    upload_bytes: int = 32 * 2**20
+    """Of a request with a picture in it, base64 and all."""
+    upload_pixels: int = 2**24
+    """Of a picture that is sent: 4096 x 4096."""
+    upload_side: int = 2**14
+    """Pixels along either side of a picture that is sent."""
+    message_bytes: int = 64 * 2**10
+    """Of one message on the live socket."""
+    messages_per_s: float = 120.0
+    """On one live socket; a person types 12."""
+    sessions_per_client: int = 64
+    """Live sockets open at once from one address."""
+    jobs_per_client: int = 32
+    """Jobs of whole pictures that one address has waiting or painted."""
+    writes_per_s: float = 10.0
+    """Requests that start work or change something, from one address; bursts of ten times as many pass."""
+    reads_per_s: float = 100.0
+    """All others, from one address; bursts of ten times as many pass."""
+    logins_per_minute: float = 10.0
+    """Wrong tokens from one address."""
+    body_seconds: float = 60.0
+    """Within which a request's body must have come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """How a server is reached and by whom. Raises UserError for settings that are not safe together."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 7860
+    """The port to listen on; 0 lets the system choose."""
+    token: str | None = field(default=None, repr=False)
+    """What a client must show; None, on the loopback alone, lets everyone in."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names besides the loopback's under which browsers may call; numeric addresses need no entry when listening."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins such as https://example.com whose pages may call the API; none by default."""
+    caps: Caps = field(default_factory=Caps)
+    """Bounds of one request or client."""
+
+    def __post_init__(self) -> None:
+        """Refuse an open door."""
+        if not self.is_loopback and self.token is None:
+            raise UserError(
+                f"got the address {self.host} without a token; expected one, for everyone on the network could paint"
+            )
+        if self.token is not None and (len(self.token) < MIN_TOKEN_CHARS or not self.token.isascii()):
+            raise UserError(
+                f"got a token of {len(self.token)} characters; "
+                f"expected {MIN_TOKEN_CHARS} or more ASCII letters and digits"
+            )
+        for origin in self.cors_origins:
+            if not origin.startswith(("http://", "https://")) or origin.count("/") != 2 or "*" in origin:
+                raise UserError(f"got the origin {origin[:80]!r}; expected one such as https://example.com")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK

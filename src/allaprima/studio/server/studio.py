@@ -1,0 +1,118 @@
+"""What the routes share, as one record that they get by dependency."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+
+from allaprima.core.request import MAX_SEED
+from allaprima.studio.engine.engine import Engine
+from allaprima.studio.server.gallery import Gallery
+from allaprima.studio.server.jobs import Jobs
+from allaprima.studio.server.limits import OpenCount
+from allaprima.studio.server.settings import ServerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseCard:
+    """A base as clients see it."""
+
+    name: str
+    """What a request asks for."""
+    family: str
+    """The architecture."""
+    width: int
+    """Pixels, where nobody says otherwise."""
+    height: int
+    """Pixels."""
+    steps: int
+    """Of a whole picture, where nobody says otherwise."""
+    guidance: float
+    """Where nobody says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraCard:
+    """A LoRA as clients see it: a name, never a path."""
+
+    name: str
+    """What a request asks for."""
+    title: str = ""
+    """For people; "" for the name."""
+    trigger_words: tuple[str, ...] = ()
+    """Words that it was trained with."""
+    preview: Path | None = field(default=None, repr=False)
+    """A picture that lies beside it; for the server alone."""
+
+
+class LoraShelf(Protocol):
+    """The folder of LoRAs, as far as the server needs to know it."""
+
+    def cards(self) -> Sequence[LoraCard]:
+        """Return what may be asked for, in alphabetical order."""
+
+    def refresh(self) -> None:
+        """Look at the folder again."""
+
+
+class NoLoras:
+    """A studio without a folder of LoRAs."""
+
+    def cards(self) -> Sequence[LoraCard]:
+        """There are none."""
+        return ()
+
+    def refresh(self) -> None:
+        """There is nothing to look at."""
+
+
+@dataclass(kw_only=True)
+class Studio:
+    """One server's parts."""
+
+    engine: Engine
+    gallery: Gallery
+    settings: ServerSettings
+    bases: Mapping[str, BaseCard]
+    """By name; the first is the one that is painted with where nobody says otherwise."""
+    loras: LoraShelf
+    refused: Counter[str] = field(default_factory=Counter)
+    """Refusals by reason."""
+    frames_missed: int = 0
+    """Frames that slow readers were not sent."""
+    a1111_options: dict[str, Any] = field(default_factory=dict)
+    """What A1111's clients set for all of them."""
+    jobs: Jobs = field(init=False)
+    sockets: OpenCount = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what counts the clients' work."""
+        self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
+        self.sockets = OpenCount(most=self.settings.caps.sessions_per_client)
+
+    @property
+    def first_base(self) -> BaseCard:
+        """The base where nobody says otherwise."""
+        return next(iter(self.bases.values()))
+
+
+def get_studio(request: Request) -> Studio:
+    """Return the parts of the server that answers `request`."""
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+StudioDep = Annotated[Studio, Depends(get_studio)]
+
+
+def pick_seed(seed: int | None, count: int) -> int:
+    """Return `seed`, or a random one that leaves room for `count` seeds in a row."""
+    if seed is not None and seed >= 0:
+        return seed
+    return secrets.randbelow(min(2**32, MAX_SEED - count))

@@ -1,0 +1,112 @@
+"""Pictures that clients send: base64 in, pixels out, with every size checked before anything is decoded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import struct
+import warnings
+
+from PIL import Image, ImageOps
+
+from allaprima.core.errors import RequestError
+from allaprima.studio.server.settings import Caps
+
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
+    AttributeError, struct.error, Warning, Image.DecompressionBombError,
+)  # fmt: skip
+_PNG = b"\x89PNG\r\n\x1a\n"
+_EXPECTED = "expected a PNG, JPEG or WebP picture in base64"
+
+
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of base64 `text`, with or without a data URL's head.
+
+    Raises:
+        RequestError: it is not base64. Addresses are refused like any other text: nothing is ever fetched.
+    """
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError(f"got text that is not base64; {_EXPECTED}") from None
+
+
+def open_upload(data: bytes, caps: Caps) -> Image.Image:
+    """Return the picture in `data` as RGB, upright.
+
+    Raises:
+        RequestError: it is no PNG, JPEG or WebP, damaged, or larger than the caps say.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+                # Pillow sets up a decoder for the whole canvas when it opens a WebP; so the header is read here.
+                _check_size(*webp_size(data), caps)
+                formats = ("WEBP",)
+            else:
+                formats = ("PNG",) if data.startswith(_PNG) else ("JPEG",)
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                _check_size(image.width, image.height, caps)
+                image.load()
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except RequestError:
+        raise
+    except _DAMAGED:
+        raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Return width and height as the first chunk of a WebP file states them (RFC 9649, sections 2.5 to 2.7).
+
+    Raises:
+        ValueError: the file ends before, or begins with another chunk.
+    """
+    kind, head = data[12:16], data[20:30]
+    if len(head) == 10 and kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if len(head) == 10 and kind == b"VP8L" and head[0] == 0x2F:
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if len(head) == 10 and kind == b"VP8 " and head[3:6] == b"\x9d\x01\x2a":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    raise ValueError("no WebP header")
+
+
+def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.Image:
+    """Return `image` at width x height by A1111's `resize_mode`.
+
+    0 stretches, 1 cuts off what is too much, 2 shows all of it on a margin made of its own blurred edges.
+    """
+    if image.size == (width, height):
+        return image
+    if resize_mode == 0:
+        return image.resize((width, height), Image.Resampling.LANCZOS)
+    if resize_mode == 1:
+        return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    whole = ImageOps.contain(image, (width, height), Image.Resampling.LANCZOS)
+    canvas = image.resize((8, 8), Image.Resampling.BOX).resize((width, height), Image.Resampling.BICUBIC)
+    canvas.paste(whole, ((width - whole.width) // 2, (height - whole.height) // 2))
+    return canvas
+
+
+def _check_size(width: int, height: int, caps: Caps) -> None:
+    side, pixels = caps.upload_side, caps.upload_pixels
+    if not (0 < width <= side and 0 < height <= side and width * height <= pixels):
+        raise RequestError(
+            f"got a picture of {width}x{height} pixels; expected at most {pixels:,} in all and {side} a side"
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    if image.mode.startswith("I;16"):
+        return image.point(lambda level: level / 256).convert("L").convert("RGB")
+    return image.convert("RGB")
