@@ -1,6 +1,7 @@
 # Every target does the set-up it needs, and nothing when nothing changed.
 #
 #   make paint PROMPT="a cat on a rooftop at sunset"   a picture on disk, its path printed
+#   make serve                                         the studio in a browser
 #   make test                                          lint, types, tests
 #
 # PYTHON=...  another interpreter, 3.11 or newer     ARGS=...  further options of prima or pytest
@@ -22,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 TORCH := $(shell sed -n 's/^torch==/&/p' constraints.txt)
 SOURCES := src tests $(wildcard benchmarks)
 
-.PHONY: help paint setup setup-dev test test-slow lint types fix docs clean
+.PHONY: help paint serve setup setup-dev test test-slow lint types fix docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -42,9 +43,14 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
+$(VENV)/.studio: $(VENV)/.runtime
+	@echo "installing what the studio's server needs" >&2
+	@$(PIP) install --constraint constraints.txt --editable ".[studio]"
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing what the laboratory and the tests need" >&2
-	@$(PIP) install --constraint constraints.txt --editable ".[lab,dev]"
+	@$(PIP) install --constraint constraints.txt --editable ".[lab,studio,dev]"
 	@touch $@
 
 setup: $(VENV)/.runtime  ## what painting needs
@@ -53,6 +59,9 @@ setup-dev: $(VENV)/.dev  ## and what the laboratory and the tests need
 paint: $(VENV)/.runtime
 	@test -n "$$PROMPT" || { echo 'Say what to paint: make paint PROMPT="a cat on a rooftop at sunset"' >&2; exit 2; }
 	@$(BIN)/prima paint $(ARGS) -- "$$PROMPT"
+
+serve: $(VENV)/.studio
+	@$(BIN)/prima serve $(ARGS)
 
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

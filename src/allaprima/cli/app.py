@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "paint": "allaprima.cli.paint",
+    "serve": "allaprima.cli.serve",
     "show": "allaprima.cli.show",
     "pull": "allaprima.cli.pull",
     "scenes": "allaprima.cli.scenes",

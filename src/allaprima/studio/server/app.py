@@ -9,6 +9,7 @@ The engine is started and closed by whoever made it. Importing this loads no tor
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
@@ -19,9 +20,12 @@ from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
 from allaprima.studio.server.metrics import metrics_page
 from allaprima.studio.server.page import Assets
+from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.studio import Studio, StudioDep
 
 STATIC = Path(__file__).parent / "static"
+CLOSING_S = 2
+"""How long connections may take to end when the server is stopped."""
 
 
 def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
@@ -48,6 +52,22 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
     app.add_middleware(Guard, settings=studio.settings, refused=studio.refused)
     return app
+
+
+def server_options(settings: ServerSettings) -> dict[str, Any]:
+    """Return what uvicorn is to be told: nobody else's word about clients, small messages, quiet headers."""
+    return {
+        "ws": "websockets-sansio",
+        "ws_max_size": settings.caps.message_bytes,
+        # Frames are JPEG already; compressing them again costs more than a frame's decode.
+        "ws_per_message_deflate": False,
+        "proxy_headers": False,
+        "server_header": False,
+        "access_log": False,
+        "log_config": None,
+        "lifespan": "off",
+        "timeout_graceful_shutdown": CLOSING_S,
+    }
 
 
 def healthz(studio: StudioDep) -> Response:

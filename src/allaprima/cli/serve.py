@@ -1,0 +1,218 @@
+"""`prima serve`: the studio in a browser, and for every program that speaks OpenAI's or A1111's image routes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json
+from allaprima.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from allaprima.paint.painter import Painter
+    from allaprima.studio.server.settings import ServerSettings
+    from allaprima.studio.server.studio import BaseCard, LoraShelf, Studio
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on. Default: this machine alone.", show_default=False),
+    ] = None,
+    listen: Annotated[bool, typer.Option("--listen", help="Let the network in; needs a token.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 7860,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ALLAPRIMA_TOKEN",
+            help="What clients must show. Default: a new one when the network is let in, else none.",
+            show_default=False,
+        ),
+    ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(help="Base to paint with; may be given again. Default: vignette.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
+    ] = None,
+    models_dir: Annotated[
+        list[Path] | None, typer.Option(help="Folder of models in which a base may be a name.")
+    ] = None,
+    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,
+    gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Further host name that browsers may call it by.")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin whose pages may use the API, such as https://example.com."),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="TLS certificate (PEM); with --key the studio speaks https.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Open the studio and print its address; Ctrl+C closes it."""
+    if host is not None and listen:
+        raise UserError("got --host and --listen; expected one of them, for --listen is --host 0.0.0.0")
+    if (certificate is None) != (key is None):
+        raise UserError("got half of --certificate and --key; expected both or neither")
+    from allaprima.studio.server.settings import LOOPBACK, ServerSettings
+
+    address = host or ("0.0.0.0" if listen else "127.0.0.1")  # noqa: S104 (asked for, and guarded by a token)
+    if token is None and address not in LOOPBACK:
+        token = secrets.token_urlsafe(24)
+    settings = ServerSettings(
+        host=address,
+        port=port,
+        token=token,
+        allowed_hosts=tuple(allow_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+    )
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    makers = Makers(
+        names=tuple(dict.fromkeys(base or ["vignette"])),
+        weights=weights,
+        models_dirs=tuple(models_dir or ()),
+        device=device,
+    )
+    tls = {} if key is None else {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    with bind(settings) as bound, open_studio(makers, settings, gallery, lora_dir) as studio:
+        run_server(studio, bound, tls, as_json=as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Makers:
+    """Which bases there are and how they are loaded."""
+
+    names: tuple[str, ...]
+    """What requests may ask for; the first is loaded at once."""
+    weights: Path | None = None
+    """Vignette's, None for those that ship."""
+    models_dirs: tuple[Path, ...] = ()
+    """Where other bases may lie."""
+    device: str | None = None
+    """As torch names it."""
+
+    def load(self, name: str) -> Painter:
+        """Return a painter with the base `name`; called on the engine's thread."""
+        from allaprima.paint.painter import Painter
+
+        folder = self.weights if name == "vignette" else None
+        return Painter.load(name, folder=folder, models_dirs=self.models_dirs, device=self.device)
+
+    def cards(self) -> dict[str, BaseCard]:
+        """Return what clients see of the bases.
+
+        Raises:
+            UserError: a base is not there.
+        """
+        from allaprima.paint.bases.defaults import QWEN_IMAGE, VIGNETTE, Defaults
+        from allaprima.paint.bases.loading import locate
+        from allaprima.studio.server.studio import BaseCard
+
+        sdxl = Defaults(width=1024, height=1024, steps=30, guidance=5.0)
+        usual = {"vignette": VIGNETTE, "qwen-image": QWEN_IMAGE, "sdxl": sdxl}
+        families = {name: locate(name, self.models_dirs).family for name in self.names}
+        return {
+            name: BaseCard(name=name, family=family, **asdict(usual[family]))
+            for name, family in families.items()
+        }
+
+
+@contextmanager
+def bind(settings: ServerSettings) -> Iterator[socket.socket]:
+    """Hold the address for the with-block, so that one that is taken is told before anything is loaded.
+
+    Raises:
+        UserError: the address is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((settings.host, settings.port))
+            bound.listen(2048)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"cannot listen on {settings.host} port {settings.port}: {reason}; expected a free port (--port)"
+            ) from error
+        yield bound
+
+
+@contextmanager
+def open_studio(
+    makers: Makers, settings: ServerSettings, gallery: Path, lora_dir: Path | None
+) -> Iterator[Studio]:
+    """Load the first base and open the gallery for the with-block.
+
+    Raises:
+        UserError: a base, its weights or a folder is not what it should be.
+    """
+    from allaprima.studio.engine.engine import Engine
+    from allaprima.studio.server.gallery import Gallery
+    from allaprima.studio.server.studio import NoLoras, Studio
+
+    loras: LoraShelf = NoLoras()
+    if lora_dir is not None:
+        from allaprima.cli.lora_cards import FolderCards
+
+        loras = FolderCards(lora_dir)
+    cards = makers.cards()
+    with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
+        yield Studio(engine=engine, gallery=opened, settings=settings, bases=cards, loras=loras)
+
+
+def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:
+    """Serve until the process is told to stop."""
+    import uvicorn
+
+    from allaprima.studio.server.app import create_app, server_options
+
+    address = _address(studio.settings, bound, secure=bool(tls))
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            _announce(address, studio.settings, as_json=as_json)
+
+    config = uvicorn.Config(create_app(studio), **server_options(studio.settings), **tls)  # type: ignore[arg-type]
+    Server(config).run([bound])
+
+
+def _address(settings: ServerSettings, bound: socket.socket, *, secure: bool) -> str:
+    name = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    if settings.host in ("0.0.0.0", "::") and name not in settings.allowed_hosts:  # noqa: S104
+        name = "127.0.0.1"
+    shown = f"[{name}]" if ":" in name else name
+    return f"{'https' if secure else 'http'}://{shown}:{bound.getsockname()[1]}"
+
+
+def _announce(address: str, settings: ServerSettings, *, as_json: bool) -> None:
+    # Behind the # it stays in the browser: no server, proxy or log ever sees it.
+    page = address if settings.token is None else f"{address}/login#{quote(settings.token)}"
+    print(f"Alla Prima is open at {page}", flush=True)
+    if settings.token is not None:
+        print(f"Programs show the token as Authorization: Bearer {settings.token}", flush=True)
+    if as_json:
+        print_json({"url": address, "token": settings.token})
