@@ -9,6 +9,7 @@ Three levels with SDXL's blocks, an autoencoder of factor 8, two text encoders.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,12 +189,15 @@ def _text_config(words: int) -> CLIPTextConfig:
 
 
 def _scheduler(kind: Kind, settings: dict[str, Any]) -> Any:
-    if kind == "turbo":
-        return EulerAncestralDiscreteScheduler(**{**_BETAS, "timestep_spacing": "trailing", **settings})
-    if kind == "lcm":
-        return LCMScheduler(**{**_BETAS, "steps_offset": 1, **settings})
-    leading = {"timestep_spacing": "leading", "steps_offset": 1}
-    return EulerDiscreteScheduler(**{**_BETAS, **leading, **settings})
+    with warnings.catch_warnings():
+        # numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
+        warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
+        if kind == "turbo":
+            return EulerAncestralDiscreteScheduler(**{**_BETAS, "timestep_spacing": "trailing", **settings})
+        if kind == "lcm":
+            return LCMScheduler(**{**_BETAS, "steps_offset": 1, **settings})
+        leading = {"timestep_spacing": "leading", "steps_offset": 1}
+        return EulerDiscreteScheduler(**{**_BETAS, **leading, **settings})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -93,21 +93,25 @@ def test_base_with_a_negative_prompt_and_two_pictures_in_a_pass(folder: Path) ->
         ("turbo", 4, {}),
         ("lcm", 4, {}),
         ("base", 3, {"prediction_type": "v_prediction"}),
-        (
-            "base",
-            3,
-            {
-                "prediction_type": "v_prediction",
-                "rescale_betas_zero_snr": True,
-                "timestep_spacing": "trailing",
-            },
-        ),
         ("base", 4, {"use_karras_sigmas": True}),
     ],
 )
 def test_other_schedulers(copy: Path, kind: Kind, steps: int, scheduler: dict[str, Any]) -> None:
     give_scheduler(copy, kind, **scheduler)
     assert_equal(ours(load_sdxl(copy), steps=steps), theirs(copy, steps=steps))
+
+
+def test_levels_that_begin_at_pure_noise(copy: Path) -> None:
+    settings = {
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+    }
+    give_scheduler(copy, "base", **settings)
+    base = load_sdxl(copy)
+    assert base.schedule(3, 64, 64).sigmas[0] == pytest.approx(4096, rel=1e-3)
+    # Stock adds differences of latents in the thousands, of which float32 keeps three digits after the point.
+    assert (ours(base, steps=3) - theirs(copy, steps=3)).abs().max() < 1e-3
 
 
 def test_a_unet_that_is_told_the_guidance(tmp_path: Path) -> None:
@@ -151,4 +155,5 @@ def test_a_shard_index_is_followed(copy: Path, folder: Path) -> None:
     shutil.rmtree(copy / "unet")
     pipeline.unet.save_pretrained(copy / "unet", max_shard_size="1MB")
     assert len(list((copy / "unet").glob("*.safetensors"))) > 1
-    assert torch.equal(ours(load_sdxl(copy), steps=1), ours(load_sdxl(folder), steps=1))
+    ours_sharded, ours_whole = load_sdxl(copy).unet.state_dict(), load_sdxl(folder).unet.state_dict()
+    assert all(torch.equal(weight, ours_sharded[name]) for name, weight in ours_whole.items())

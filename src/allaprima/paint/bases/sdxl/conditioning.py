@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 
@@ -10,6 +11,9 @@ CROP = (0, 0)
 """Top and left of the crop; pictures that were not cropped in training are the well-framed ones."""
 
 
+# Remembered, for a GPU would be waited for at every step while six numbers travel to it.
+@lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)
 def size_ids(rows: int, width: int, height: int, device: torch.device) -> torch.Tensor:
     """Return (rows, 6) float32: original height and width, the crop's top and left, target height and width.
 
@@ -19,6 +23,8 @@ def size_ids(rows: int, width: int, height: int, device: torch.device) -> torch.
     return one.expand(rows, 6).to(device)
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)
 def guidance_embedding(guidance: float, rows: int, width: int, device: torch.device) -> torch.Tensor:
     """Return (rows, width) float32, the guidance as LCM's UNet is told it (arXiv:2310.04378, section 4.2).
 
