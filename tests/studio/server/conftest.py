@@ -1,0 +1,145 @@
+"""A real server on loopback: uvicorn in a thread, a real engine, a base whose right answer is known."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+import torch
+import uvicorn
+from tests.tiny import SteadyBase
+
+from allaprima.paint.bases.base import TextStates
+from allaprima.paint.painter import Painter
+from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.limits import Limits
+from allaprima.studio.server.app import create_app, server_options
+from allaprima.studio.server.gallery import Gallery
+from allaprima.studio.server.settings import ServerSettings
+from allaprima.studio.server.studio import BaseCard, LoraShelf, NoLoras, Studio
+
+CARD = BaseCard(name="vignette", family="vignette", width=128, height=64, steps=4, guidance=1.0)
+
+
+@dataclass
+class PacedBase(SteadyBase):
+    """A SteadyBase that takes `pace_s` for every prediction, or waits while `held` is set."""
+
+    pace_s: float = 0.0
+    held: threading.Event = field(default_factory=threading.Event)
+    fails: bool = False
+
+    def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
+        deadline = time.monotonic() + 20
+        while self.held.is_set() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(self.pace_s)
+        if self.fails:
+            raise RuntimeError("the secret path /root/weights is broken")
+        return super().predict(latents, t, text)
+
+
+@dataclass
+class Served:
+    """A server that runs, and its parts."""
+
+    url: str
+    base: PacedBase
+    studio: Studio
+    gallery_folder: Path
+
+    def client(self, **headers: str) -> httpx2.Client:
+        """Return a client; the token, if any, is for the caller to add."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx2.Client(base_url=self.url, headers=named, timeout=20, trust_env=False)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.01)
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Return a function that starts a server; all are stopped at the end."""
+    with ExitStack() as stack:
+
+        def start(
+            settings: ServerSettings | None = None,
+            *,
+            base: PacedBase | None = None,
+            loras: LoraShelf | None = None,
+            limits: Limits | None = None,
+        ) -> Served:
+            chosen, painted_with = settings or ServerSettings(), base or PacedBase()
+            folder = tmp_path / "gallery"
+            engine = stack.enter_context(
+                Engine(lambda name: Painter(base=painted_with), limits=limits)  # noqa: ARG005
+            )
+            studio = Studio(
+                engine=engine,
+                gallery=Gallery.open(folder),
+                settings=chosen,
+                bases={CARD.name: CARD},
+                loras=loras or NoLoras(),
+            )
+            port = _run(studio, stack)
+            return Served(
+                url=f"http://127.0.0.1:{port}", base=painted_with, studio=studio, gallery_folder=folder
+            )
+
+        yield start
+
+
+@pytest.fixture
+def served(serve: Serve) -> Served:
+    """Return a server with the default settings."""
+    return serve()
+
+
+def _run(studio: Studio, stack: ExitStack) -> int:
+    bound = stack.enter_context(socket.socket())
+    bound.bind(("127.0.0.1", 0))
+    bound.listen(256)
+    server = uvicorn.Server(uvicorn.Config(create_app(studio), **server_options(studio.settings)))
+
+    def run() -> None:
+        with asyncio.Runner() as runner:
+            runner.run(server.serve([bound]))
+
+    thread = threading.Thread(target=run, name="server")
+    thread.start()
+
+    def stop() -> None:
+        server.should_exit = True
+        studio_held(studio)
+        thread.join()
+        studio.gallery.close()
+
+    stack.callback(stop)
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.005)
+    return int(bound.getsockname()[1])
+
+
+def studio_held(studio: Studio) -> None:
+    """Let nothing wait any more, so that the server can stop."""
+    for ticket in list(studio.jobs.tickets.values()):
+        ticket.cancel()
