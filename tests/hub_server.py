@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine: the three requests by which a client fetches a model."""
+"""A Hugging Face hub on this machine: the few requests by which a client fetches a model."""
 
 from __future__ import annotations
 
@@ -33,15 +33,20 @@ def serve_hub(folder: Path, hub_id: str) -> Iterator[tuple[str, list[str]]]:
             path = self.path.partition("?")[0]
             start = f"/{hub_id}/resolve/"
             if path.startswith(f"/api/models/{hub_id}"):
-                listed = {"id": hub_id, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
+                listed: object = {"id": hub_id, "sha": COMMIT}
+                if path.startswith(f"/api/models/{hub_id}/tree/"):
+                    listed = [
+                        {"type": "file", "path": name, "size": file.stat().st_size, "oid": _git_id(file)}
+                        for name, file in files.items()
+                    ]
                 self._send(
                     json.dumps(listed).encode(), {"Content-Type": "application/json"}, with_body=with_body
                 )
             elif path.startswith(start) and (name := path[len(start) :].partition("/")[2]) in files:
                 body = files[name].read_bytes()
                 fetched.extend([name] if with_body else [])
-                digest = hashlib.sha256(body).hexdigest()
-                self._send(body, {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}, with_body=with_body)
+                etag = f'"{_git_id(files[name])}"'
+                self._send(body, {"ETag": etag, "X-Repo-Commit": COMMIT}, with_body=with_body)
             else:
                 self.send_response(404)
                 self.send_header("X-Error-Code", "RepoNotFound")
@@ -65,3 +70,8 @@ def serve_hub(folder: Path, hub_id: str) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _git_id(file: Path) -> str:
+    body = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()

@@ -119,4 +119,6 @@ def _text_encoder(words: int) -> Qwen2_5_VLForConditionalGeneration:
             "patch_size": 14, "fullatt_block_indexes": [0],
         },
     )  # fmt: skip
-    return Qwen2_5_VLForConditionalGeneration(config).eval()
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.train(mode=False)
+    return model

@@ -27,11 +27,18 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "model"
 
 
+def ask(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client ask the hub at `address`."""
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
 def test_a_model_is_fetched_once_without_code_and_pickles(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serve_hub(model, "tiny/xl") as (address, fetched):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+        ask(address, monkeypatch)
         assert run(["pull", "tiny/xl", "--json"]) == 0
         wanted = ["model_index.json", "tokenizer/merges.txt", "unet/config.json", "unet/model.safetensors"]
         assert sorted(fetched) == wanted
@@ -61,7 +68,7 @@ def test_what_cannot_be_fetched_is_told(
     hub_id: str, told: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serve_hub(model, "tiny/xl") as (address, _):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+        ask(address, monkeypatch)
         assert run(["pull", hub_id]) == 2
     error = capsys.readouterr().err
     assert told in error
@@ -82,6 +89,6 @@ def test_a_model_of_another_layout_is_told(
 ) -> None:
     (model / "model_index.json").unlink()
     with serve_hub(model, "tiny/xl") as (address, _):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+        ask(address, monkeypatch)
         assert run(["pull", "tiny/xl"]) == 2
     assert "tiny/xl has no model_index.json" in capsys.readouterr().err

@@ -44,7 +44,7 @@ class FlowSettings:
                 levels, math.exp(strength) if self.time_shift_type == "exponential" else strength
             )
         else:
-            levels = self.shift * levels / (1 + (self.shift - 1) * levels)
+            levels = (self.shift * levels / (1 + (self.shift - 1) * levels)).astype(np.float32)
         # A single level is the start, which no stretching moves.
         if self.shift_terminal and steps > 1:
             rest = 1 - levels
@@ -89,8 +89,7 @@ def _even_levels(steps: int) -> NDArray[np.float32]:
 
 
 def _shifted(levels: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
-    shifted: NDArray[np.float32] = shift / (shift + (1 / levels - 1))
-    return shifted
+    return (shift / (shift + (1 / levels - 1))).astype(np.float32)
 
 
 def _as_schedule(levels: NDArray[np.float32]) -> Schedule:

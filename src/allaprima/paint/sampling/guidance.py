@@ -24,7 +24,10 @@ def guide_rescaled(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> to
     """
     combined = guide(cond, uncond, scale)
     norm = torch.linalg.vector_norm
-    return combined * (norm(cond, dim=1, keepdim=True) / norm(combined, dim=1, keepdim=True))
+    rescaled: torch.Tensor = combined * (
+        norm(cond, dim=1, keepdim=True) / norm(combined, dim=1, keepdim=True)
+    )
+    return rescaled
 
 
 RULES: dict[GuidanceRule, Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]] = {

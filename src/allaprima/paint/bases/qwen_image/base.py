@@ -109,7 +109,7 @@ class QwenImageBase:
             img_shapes=[(1, height, width)],
             return_dict=False,
         )[0]
-        velocity: Tensor = tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+        velocity: Tensor = tokens.reshape(len(tokens), height, width, -1).permute(0, 3, 1, 2)
         return velocity
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -153,13 +153,15 @@ class QwenImageBase:
 
 def pack(cells: Tensor) -> Tensor:
     """Fold 2x2 cells (B, C, h, w) into tokens (B, 4 C, h/2, w/2), in QwenImagePipeline's order, channels last."""
-    folded = cells.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH)).permute(0, 2, 4, 1, 3, 5)
-    return folded.flatten(3).contiguous().permute(0, 3, 1, 2)
+    batch, channels, height, width = cells.shape
+    folded = cells.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+    return folded.permute(0, 2, 4, 1, 3, 5).flatten(3).contiguous().permute(0, 3, 1, 2)
 
 
 def unpack(latents: Tensor) -> Tensor:
     """Undo :func:`pack`."""
-    cells = latents.unflatten(1, (-1, PATCH, PATCH)).permute(0, 1, 4, 2, 5, 3)
+    batch, _, height, width = latents.shape
+    cells = latents.reshape(batch, -1, PATCH, PATCH, height, width).permute(0, 1, 4, 2, 5, 3)
     return cells.flatten(4, 5).flatten(2, 3)
 
 

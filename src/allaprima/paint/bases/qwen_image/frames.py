@@ -37,9 +37,9 @@ class FrameAutoencoder(AutoencoderKLQwenImage):  # type: ignore[misc]  # diffuse
 class FrameConv(nn.Module):
     """A causal convolution as its first frame sees it."""
 
-    def __init__(self, conv: nn.Conv3d) -> None:
+    def __init__(self, conv: Any) -> None:
         super().__init__()
-        left, _, top, *_ = conv._padding  # type: ignore[attr-defined]  # QwenImageCausalConv3d's own
+        left, _, top, *_ = conv._padding
         self.padding = (top, left)
         last = conv.weight.detach()[:, :, -1].contiguous(memory_format=torch.channels_last)
         self.weight = nn.Parameter(last, requires_grad=False)

@@ -66,7 +66,7 @@ class JointAttention:
         heads = (-1, attn.inner_dim // attn.heads)
         query = _join(attn.norm_added_q, attn.add_q_proj(text), attn.norm_q, attn.to_q(picture), heads)
         key = _join(attn.norm_added_k, attn.add_k_proj(text), attn.norm_k, attn.to_k(picture), heads)
-        value = torch.cat([attn.add_v_proj(text), attn.to_v(picture)], dim=1).unflatten(-1, heads)
+        value = _split(torch.cat([attn.add_v_proj(text), attn.to_v(picture)], dim=1), heads)
         attended = dispatch_attention_fn(
             turn(query, image_rotary_emb),
             turn(key, image_rotary_emb),
@@ -82,7 +82,7 @@ class JointAttention:
 
 def turn(x: Tensor, table: Tensor) -> Tensor:
     """Turn pairs of (B, L, H, D) by the angles of (L, 1, D/2, 2); computed in float32."""
-    pairs = x.float().unflatten(-1, (-1, 2))
+    pairs = x.float().reshape(*x.shape[:-1], -1, 2)
     if not torch.compiler.is_compiling():
         # One pass over memory where nothing fuses the six of real arithmetic, which a compiler can.
         turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
@@ -104,6 +104,8 @@ def _join(
     norm_text: nn.Module, text: Tensor, norm_picture: nn.Module, picture: Tensor, heads: tuple[int, int]
 ) -> Tensor:
     """Split into heads, normalize each stream as its own, and put the text before the picture."""
-    return torch.cat(
-        [norm_text(text.unflatten(-1, heads)), norm_picture(picture.unflatten(-1, heads))], dim=1
-    )
+    return torch.cat([norm_text(_split(text, heads)), norm_picture(_split(picture, heads))], dim=1)
+
+
+def _split(x: Tensor, heads: tuple[int, int]) -> Tensor:
+    return x.view(*x.shape[:-1], *heads)

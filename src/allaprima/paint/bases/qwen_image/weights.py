@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -116,22 +117,42 @@ def _is_number(value: object) -> bool:
 
 def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
     """Load a network with all of its weights, and none that belong to something else."""
-    loaded, told = _read(
-        part,
-        lambda path: model.from_pretrained(
-            path, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-        ),
-    )
+    with _quiet():
+        loaded, told = _read(
+            part,
+            lambda path: model.from_pretrained(
+                path, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            ),
+        )
     for problem, what in (
         ("missing_keys", "lacks"),
         ("mismatched_keys", "has in another shape"),
         ("unexpected_keys", "has too much"),
     ):
         if names := sorted(str(name) for name in told.get(problem, ())):
-            raise WeightsError(
-                f"{part} {what}: {names[0]} and {len(names) - 1} more; expected a whole {model.__name__}"
-            )
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise WeightsError(f"{part} {what}: {names[0]}{more}; expected a whole {model.__name__}")
     return loaded.eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' bars and remarks off the terminal: what matters in them is checked here."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    libraries: tuple[Any, ...] = (of_diffusers, of_transformers)
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, (verbosity, bars) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if bars:
+                library.enable_progress_bar()
 
 
 def _read(part: Path, read: Callable[[Path], Any]) -> Any:
