@@ -72,12 +72,12 @@ class JobDesk:
             message, number = event.explain()
             self._stop(Failed(message=message, id=number, at_fault=event.at_fault), "jobs_failed")
             return
-        if event is None:
+        if event is not None:
+            self._report(running, event)
+        if len(running.pictures) == len(running.job.requests):
             waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
             timings = {"queue": 1e3 * waited, "total": 1e3 * took}
             self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
-        else:
-            self._report(running, event)
 
     def close(self) -> None:
         """Cancel every job."""
