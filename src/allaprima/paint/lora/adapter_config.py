@@ -1,7 +1,8 @@
 """PEFT's configuration beside the tensors: it holds the alpha that PEFT's and diffusers' files leave out.
 
-It stands in `adapter_config.json` beside the file, or inside it under `lora_adapter_metadata` with each network's
-name before each key. Only what changes the numbers is read.
+It stands in `adapter_config.json` beside the file, or inside it: under `adapter_config` where we converted a
+pickle, under `lora_adapter_metadata` with each network's name before each key where diffusers wrote the file. Only
+what changes the numbers is read.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 from allaprima.core.errors import LoraError
 
 INSIDE = "lora_adapter_metadata"
+EMBEDDED = "adapter_config"
 BESIDE = "adapter_config.json"
 MAX_CONFIG_BYTES = 4 << 20
+MAX_NUMBER = 1e6
 
 _TYPES = frozenset({"LORA", "LOHA", "LOKR"})
 
@@ -29,19 +32,29 @@ class AdapterConfig:
     Attributes:
         alpha: of every layer; None where it is its rank.
         alphas: of single layers, by path or the end of one.
+        rank: of every layer; needed where the tensors do not show it.
+        ranks: of single layers, as `alphas`.
         root: whether it is divided by the rank's square root (rsLoRA, arXiv:2312.03732) and not by the rank.
     """
 
     alpha: float | None = None
     alphas: Mapping[str, float] = field(default_factory=dict)
+    rank: float | None = None
+    ranks: Mapping[str, float] = field(default_factory=dict)
     root: bool = False
 
-    def scale(self, path: str, rank: int) -> float:
-        """Return what a layer's update is to be multiplied with."""
-        own = (value for name, value in self.alphas.items() if path == name or path.endswith(f".{name}"))
-        alpha = next(own, self.alpha)
-        divisor = math.sqrt(rank) if self.root else rank
-        return 1.0 if alpha is None else alpha / divisor
+    def scale(self, path: str, rank: int | None) -> float:
+        """Return what a layer's update is to be multiplied with.
+
+        Args:
+            path: of the layer.
+            rank: of its tensors; None where they are whole and only the configuration tells it.
+        """
+        alpha = _of_layer(path, self.alphas, self.alpha)
+        divisor = _of_layer(path, self.ranks, self.rank) if rank is None else rank
+        if alpha is None or divisor is None:
+            return 1.0
+        return alpha / (math.sqrt(divisor) if self.root else divisor)
 
 
 def read_configs(
@@ -65,6 +78,9 @@ def read_configs(
             )
             for network in networks
         }
+    if EMBEDDED in metadata:
+        where = f"{path}: {EMBEDDED}"
+        return dict.fromkeys(networks, _config(where, _parse(where, metadata[EMBEDDED])))
     beside = path.with_name(BESIDE)
     config = AdapterConfig()
     if beside.is_file():
@@ -92,25 +108,43 @@ def _parse(where: str, text: str) -> dict[str, Any]:
 
 
 def _config(where: str, found: Mapping[str, Any]) -> AdapterConfig:
-    kind = found.get("peft_type") or "LORA"
+    kind = "LORA" if found.get("peft_type") is None else str(found["peft_type"])
     if kind not in _TYPES or found.get("use_dora"):
-        what = "DoRA" if kind in _TYPES else str(kind)[:40]
+        what = "DoRA" if kind in _TYPES else kind[:40]
         raise LoraError(
             f"{where} says {what}; expected a plain LoRA, LoHa or LoKr: no other update can be used here"
         )
-    alphas = found.get("alpha_pattern") or {}
-    alpha = found.get("lora_alpha", found.get("alpha"))
-    numbers = [alpha, *alphas.values()] if isinstance(alphas, dict) else [math.nan]
-    if not all(one is None or _is_number(one) for one in numbers):
+    alpha = _number(where, "lora_alpha", found.get("lora_alpha", found.get("alpha")))
+    rank = _number(where, "r", found.get("r"))
+    ranks = _numbers(where, "rank_pattern", found.get("rank_pattern"))
+    if any(one is not None and one < 1 for one in (rank, *ranks.values())):
         raise LoraError(
-            f"{where} has lora_alpha {str(alpha)[:40]} and alpha_pattern {str(alphas)[:80]}; expected numbers"
+            f"{where} has r {rank} and rank_pattern {str(ranks)[:80]}; expected ranks of at least 1"
         )
     return AdapterConfig(
-        alpha=None if alpha is None else float(alpha),
-        alphas={name.removeprefix("^"): float(value) for name, value in alphas.items() if value is not None},
+        alpha=alpha,
+        alphas=_numbers(where, "alpha_pattern", found.get("alpha_pattern")),
+        rank=rank,
+        ranks=ranks,
         root=bool(found.get("use_rslora")),
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
+def _of_layer(path: str, own: Mapping[str, float], common: float | None) -> float | None:
+    # PEFT takes these for regular expressions; from a stranger's file they are words.
+    return next((value for name, value in own.items() if path == name or path.endswith(f".{name}")), common)
+
+
+def _numbers(where: str, key: str, found: Any) -> dict[str, float]:
+    if not isinstance(found or {}, dict):
+        raise LoraError(f"{where} has {key} {str(found)[:80]}; expected a JSON object of numbers")
+    numbers = {name.removeprefix("^"): _number(where, key, value) for name, value in (found or {}).items()}
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _number(where: str, key: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MAX_NUMBER:
+        raise LoraError(f"{where} has {key} {str(value)[:40]}; expected a number below {MAX_NUMBER:g}")
+    return float(value)

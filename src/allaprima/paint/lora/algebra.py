@@ -18,8 +18,8 @@ from torch import Tensor
 
 from allaprima.paint.lora.update import Dense, LowRank, Update
 
-ScaleOf = Callable[[int], float]
-"""alpha / rank of a layer, given its rank."""
+ScaleOf = Callable[[int | None], float]
+"""alpha / rank of a layer, given its rank; None where its tensors are whole and show none."""
 
 
 class MisfitError(ValueError):
@@ -102,10 +102,9 @@ def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf
             f"got a first factor {_size(first.shape)}; expected one that divides {_size(shape)}"
         )
     second = _reshaped(second, (shape[0] // len(first), shape[1] // first.shape[1], *shape[2:]))
-    # Where both factors are whole there is no rank to divide by, and alpha means nothing.
     rank = next((len(parts[name]) for name in ("lokr_w2_b", "lokr_w1_b") if name in parts), None)
-    delta = torch.kron(first.view(*first.shape, *(1 for _ in shape[2:])), second)
-    return _dense(delta, 1.0 if rank is None else scale_of(rank))
+    delta = torch.kron(first.reshape(*first.shape, *(1 for _ in shape[2:])), second)
+    return _dense(delta, scale_of(rank))
 
 
 def _pair(parts: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
@@ -155,7 +154,7 @@ def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return `tensor` as a weight of `shape`: a matrix may stand for a convolution's kernel, row by row."""
     if tensor.ndim < 2 or len(tensor) != shape[0] or tensor.numel() != math.prod(shape):
         raise MisfitError(f"got {_size(tensor.shape)}; expected {_size(shape)}")
-    return tensor.reshape(shape)
+    return tensor.reshape(shape).contiguous()
 
 
 def _shaped(half: Tensor, ndim: int) -> Tensor:

@@ -139,9 +139,11 @@ def build_update(
         alpha = float(stored)
     module = layer.key.partition(".")[2]
 
-    def scale_of(rank: int) -> float:
-        scale = config.scale(module, rank) if alpha is None else alpha / rank
-        largest = abs(scale) * rank * rank * math.prod(file.peaks[keys[role]] for role in parts)
+    def scale_of(rank: int | None) -> float:
+        # Where both factors of a LoKr are whole, the alpha that LyCORIS writes means nothing.
+        own = None if alpha is None else alpha / (rank or alpha or 1.0)
+        scale = config.scale(module, rank) if own is None else own
+        largest = abs(scale) * (rank or 1) ** 2 * math.prod(file.peaks[keys[role]] for role in parts)
         if not largest <= MAX_CHANGE:
             raise MisfitError("got numbers so large that weights would overflow; expected a trained LoRA's")
         return scale

@@ -65,6 +65,8 @@ REFUSED: tuple[tuple[str, str], ...] = (
 
 _ENDINGS = tuple((re.compile(f"{pattern}$"), role) for pattern, role in ENDINGS)
 _REFUSED = tuple((re.compile(f"{pattern}$"), meaning) for pattern, meaning in REFUSED)
+_ANY_REFUSED = re.compile(f"(?:{'|'.join(pattern for pattern, _ in REFUSED)})$")
+_LONGEST = 96  # characters of an ending; looking at no more keeps a file of a thousand layers quick to read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Name:
 def parse_key(key: str) -> Name | None:
     """Return `key` taken apart, or None where it ends like nothing that is known."""
     for pattern, role in _ENDINGS:
-        if ending := pattern.search(key):
+        if ending := pattern.search(key, max(0, len(key) - _LONGEST)):
             part = ending.groupdict().get("part")
             layer = key[: ending.start()]
             dialect, begin, networks = next(row for row in BEGINNINGS if layer.startswith(row[1]))
@@ -102,4 +104,6 @@ def parse_key(key: str) -> Name | None:
 
 def find_refused(key: str) -> str | None:
     """Return what `key` stands for if that is something no LoRA may bring here."""
-    return next((meaning for pattern, meaning in _REFUSED if pattern.search(key)), None)
+    if not _ANY_REFUSED.search(key, max(0, len(key) - _LONGEST)):
+        return None
+    return next(meaning for pattern, meaning in _REFUSED if pattern.search(key))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ARCHITECTURES = {
     "sdxl": "stable-diffusion-xl-v1-base",
@@ -48,40 +48,40 @@ class Kind:
     title: str
     names: str
     """A pattern that finds this kind among names whose dots may be underscores."""
-    probe: str
+    probe: str = "$^"
     """A pattern of the layers whose input width tells."""
-    families: dict[int, str]
-    """That width, to the family."""
+    families: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """That width, to the families that have it, the likeliest first."""
 
 
 KINDS = (
     Kind(
+        title="FLUX's transformer",
+        names=r"single_transformer_blocks|(single|double)_blocks",
+        probe=r"to_[qkv]$|linear1$",
+        families={3072: ("flux",)},
+    ),
+    Kind(title="Stable Diffusion 3's transformer", names="joint_blocks"),
+    Kind(
         title="a dual-stream transformer such as Qwen-Image's",
-        names=r"transformer_blocks[._]\d+[._](img|txt)_m(od|lp)[._]|\badd_[qkv]_proj$",
-        probe=r"transformer_blocks[._]\d+[._]attn[._]to_[qkv]$",
-        families={3072: "qwen-image"},
+        names=r"transformer_blocks[._]\d+[._]((img|txt)_m(od|lp)|attn)[._]",
+        probe=r"transformer_blocks[._]\d+[._](attn[._]to_[qkv]|img_mod[._]1)$",
+        families={3072: ("qwen-image", "flux")},
     ),
     Kind(
         title="a U-Net",
         names=r"(input|output|down|up)_blocks[._]\d|(middle|mid)_block[._]",
         probe=r"attn2[._](processor[._])?to_[kv]$",
-        families={768: "stable-diffusion-1", 1024: "stable-diffusion-2", 2048: "sdxl"},
+        families={
+            768: ("stable-diffusion-1",),
+            1024: ("stable-diffusion-2",),
+            2048: ("sdxl",),
+        },
     ),
-    Kind(
-        title="FLUX's transformer",
-        names=r"single_transformer_blocks|(single|double)_blocks",
-        probe=r"to_[qkv]$|linear1$",
-        families={3072: "flux"},
-    ),
-    Kind(title="Stable Diffusion 3's transformer", names="joint_blocks", probe="$^", families={}),
-    Kind(title="Wan's transformer", names=r"\bblocks[._]\d+[._](self|cross)_attn", probe="$^", families={}),
-    Kind(
-        title="Z-Image's transformer",
-        names=r"\blayers[._]\d+[._](attention|feed_forward)[._]",
-        probe="$^",
-        families={},
-    ),
+    Kind(title="Wan's transformer", names=r"\bblocks[._]\d+[._](self|cross)_attn"),
+    Kind(title="Z-Image's transformer", names=r"\blayers[._]\d+[._](attention|feed_forward)[._]"),
 )
+"""The first whose names are found counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +94,9 @@ class Likeness:
 
     @property
     def family(self) -> str | None:
-        """The family that the width tells, or else the one that is declared: numbers do not lie."""
-        told = None if self.kind is None or self.width is None else self.kind.families.get(self.width)
-        return told or self.declared
+        """The family that is declared, unless the width tells another: numbers do not lie."""
+        told = self.kind.families.get(self.width, ()) if self.kind and self.width else ()
+        return self.declared if self.declared in told or not told else told[0]
 
     def __str__(self) -> str:
         """Say it in words for a message."""

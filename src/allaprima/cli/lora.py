@@ -1,0 +1,109 @@
+"""`prima lora`: what is in the folder of LoRAs, what a file holds, and pickles made into safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json
+
+if TYPE_CHECKING:
+    from allaprima.paint.lora.outline import Outline
+
+app = typer.Typer(no_args_is_help=True, help="LoRA files: list them, look into one, convert a pickle.")
+
+LoraDir = Annotated[
+    Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
+]
+
+
+@app.command("list")
+def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
+    """List the LoRAs in the folder, and what is wrong with those that cannot be used."""
+    from allaprima.core.errors import LoraError
+    from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
+    from allaprima.paint.lora.outline import read_outline
+
+    folder = LoraFolder(lora_dir or DEFAULT_FOLDER)
+    rows: list[dict[str, Any]] = []
+    for name in folder.names():
+        try:
+            outline = read_outline(folder.require(name).path)
+            rows.append({"name": name, **outline.to_json()})
+            print(f"{name:<32}{outline.made_for}, rank {_ranks(outline)}, {outline.num_bytes / 1e6:.1f} MB")
+        except LoraError as error:
+            rows.append({"name": name, "problem": str(error)})
+            print(f"{name:<32}cannot be used: {error}")
+    print(f"{len(rows)} in {folder.path}")
+    if as_json:
+        print_json({"folder": str(folder.path), "loras": rows})
+
+
+@app.command()
+def inspect(
+    lora: Annotated[str, typer.Argument(help="A name in the folder, or a file.", show_default=False)],
+    lora_dir: LoraDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read a LoRA whole, check its numbers, and say what it is and what it was made for."""
+    from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
+    from allaprima.paint.lora.outline import read_outline
+    from allaprima.paint.lora.places import weights_at
+    from allaprima.paint.lora.weight_file import read_weight_file
+
+    # Whoever types a command may read any file; names alone count where requests come from elsewhere.
+    is_path = Path(lora).name != lora or Path(lora).suffix != ""
+    path = weights_at(Path(lora)) if is_path else LoraFolder(lora_dir or DEFAULT_FOLDER).require(lora).path
+    outline = read_outline(path)
+    file = read_weight_file(path)
+    facts = outline.to_json() | {"digest": file.digest, "largest": max(file.peaks.values(), default=0.0)}
+    for key, value in facts.items():
+        if value not in (None, [], {}):
+            print(f"{key.replace('_', ' ') + ':':<15}{_words(value)}")
+    if as_json:
+        print_json(facts)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="Pickled weights, or the folder they lie in.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write. Default: beside the source.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over a file that is there.")] = False,
+    lora_dir: LoraDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Convert pickled weights to safetensors, in a process that loads tensors and nothing else."""
+    from allaprima.paint.lora.convert import convert as convert_pickle
+    from allaprima.paint.lora.folder import DEFAULT_FOLDER
+
+    inside = (lora_dir or DEFAULT_FOLDER) / source.name
+    if not source.exists() and inside.is_dir():
+        source = inside
+    target = convert_pickle(source, output, overwrite=overwrite)
+    print(target)
+    if as_json:
+        print_json({"source": str(source), "path": str(target)})
+
+
+def _ranks(outline: Outline) -> str:
+    return (
+        "-".join(str(one) for one in sorted({min(outline.ranks), max(outline.ranks)}))
+        if outline.ranks
+        else "none"
+    )
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} ({count})" for key, count in value.items())
+    if isinstance(value, list):
+        more = f" and {len(value) - 8} more" if len(value) > 8 else ""
+        return ", ".join(map(str, value[:8])) + more
+    return str(value)

@@ -1,0 +1,180 @@
+"""A folder of LoRAs: names to files, never paths to files.
+
+    folder = LoraFolder(Path("models/lora"))
+    folder.names()                                  ("anime-v2", "ink")
+    folder.read("ink", base.modules())              a Lora
+
+The folder is looked at whenever it is asked, so a file that was just put there can be used at once. A folder that
+is itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.adapter_config import BESIDE
+from allaprima.paint.lora.formats import read_lora
+from allaprima.paint.lora.layers import Layers
+from allaprima.paint.lora.lora import Lora
+from allaprima.paint.lora.places import PICKLES, SUFFIX, is_lora_folder, weights_at
+from allaprima.paint.lora.weight_file import digest_of
+
+DEFAULT_FOLDER = Path("models/lora")
+
+MAX_NAME_CHARS = 200
+_UNSAFE = frozenset('/\\:<>\0"|?*')
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraFile:
+    """A name and the file it means now.
+
+    Attributes:
+        name: as in `--lora NAME`.
+        path: of the weights.
+        stamp: sizes and times; another stamp is another content.
+    """
+
+    name: str
+    path: Path
+    stamp: tuple[int, ...]
+
+
+class LoraFolder:
+    """The LoRAs in one folder.
+
+    Args:
+        path: of the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path = DEFAULT_FOLDER) -> None:
+        self.path = path
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return every name that can be asked for, in order, those too whose file will be refused."""
+        return tuple(sorted(self._places()))
+
+    def find(self, name: str) -> LoraFile | None:
+        """Return the file that `name` means, or None if there is none of that name.
+
+        Raises:
+            LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
+        """
+        check_name(name)
+        place = self._places().get(name)
+        if place is None:
+            return None
+        weights = weights_at(place)
+        self._check_inside(name, place, weights)
+        try:
+            seen = [weights.stat()]
+            config = weights.with_name(BESIDE)
+            seen += [config.stat()] if config.is_file() else []
+        except OSError as error:
+            raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
+        return LoraFile(
+            name=name,
+            path=weights,
+            stamp=tuple(part for one in seen for part in (one.st_size, one.st_mtime_ns)),
+        )
+
+    def require(self, name: str) -> LoraFile:
+        """Return the file that `name` means.
+
+        Raises:
+            LoraError: as `find`, or there is none; the message names those that are there.
+        """
+        if (file := self.find(name)) is not None:
+            return file
+        names = self.names()
+        there = f"one of {', '.join(names[:10])}" if names else "a file in it"
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        raise LoraError(f"got LoRA {name!r}, which is not in {self.path}; expected {there}{more}")
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of the file that `name` means, reading it only if it has changed.
+
+        Raises:
+            LoraError: as `require`.
+        """
+        file = self.require(name)
+        stamp, digest = self._digests.get(name, ((), ""))
+        if stamp != file.stamp:
+            digest = digest_of(file.path)
+            self._digests[name] = (file.stamp, digest)
+        return digest
+
+    def read(
+        self, name: str, base_modules: Mapping[str, nn.Module] | Layers, *, family: str | None = None
+    ) -> Lora:
+        """Return the LoRA that `name` means, as `read_lora` does.
+
+        Raises:
+            LoraError: as `require` and `read_lora`.
+        """
+        file = self.require(name)
+        lora = read_lora(file.path, base_modules, name=name, family=family)
+        self._digests[name] = (file.stamp, lora.digest)
+        return lora
+
+    def _places(self) -> dict[str, Path]:
+        """Return the file or folder of each name; weights that can be used hide pickles beside them."""
+        try:
+            if is_lora_folder(self.path):
+                return {self.path.resolve().name: self.path}
+            found = [
+                (rank, name, entry) for entry in sorted(self.path.iterdir()) for rank, name in _entry(entry)
+            ]
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise LoraError(f"cannot look into {self.path}: {error}; expected a folder of LoRAs") from error
+        return {name: entry for _, name, entry in sorted(found, reverse=True)}
+
+    def _check_inside(self, name: str, place: Path, weights: Path) -> None:
+        home = os.path.realpath(self.path)
+        for path in (place, weights, weights.with_name(BESIDE)):
+            # Not Path.resolve, to which a link to itself is an error of another kind.
+            if not Path(os.path.realpath(path)).is_relative_to(home):
+                raise LoraError(f"got LoRA {name!r}, a link out of {self.path}; expected a file inside it")
+
+
+def check_name(name: str) -> None:
+    """Make sure that `name` can be nothing but a name.
+
+    Raises:
+        LoraError: it is empty, hidden, too long, or holds what paths, prompts or file systems give a meaning.
+    """
+    if (
+        not 0 < len(name) <= MAX_NAME_CHARS
+        or name.startswith(".")
+        or not name.isprintable()
+        or not _UNSAFE.isdisjoint(name)
+    ):
+        raise LoraError(
+            f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
+        )
+
+
+def _entry(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the name that a folder's entry gives a LoRA, after a rank: of two places the lower counts."""
+    if path.is_dir():
+        name, rank = path.name, 1 if is_lora_folder(path) else None
+    elif path.suffix == SUFFIX:
+        name, rank = path.stem, 0
+    else:
+        name, rank = path.stem, 2 if path.suffix.lower() in PICKLES else None
+    if rank is None:
+        return
+    try:
+        check_name(name)
+    except LoraError:
+        return
+    yield rank, name

@@ -1,0 +1,94 @@
+"""What can be said of a LoRA file without a base: its dialect, its ranks, what it was made for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allaprima.paint.lora.checks import likeness, parse_keys
+from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
+from allaprima.paint.lora.places import weights_at
+from allaprima.paint.lora.weight_file import DTYPES, read_header
+
+_METHODS = {"down": "LoRA", "hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "diff": "difference"}
+_RANK_AT = {"down": 0, "hada_w1_b": 0, "lokr_w2_b": 0, "lokr_w1_b": 0}
+"""Roles whose first size is the rank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A file as its header describes it.
+
+    Attributes:
+        path: of the weights.
+        made_for: the base, in words.
+        dialects: whose names the tensors have.
+        methods: LoRA, LoHa, LoKr or difference, with the layers of each.
+        ranks: with the layers of each.
+        dtypes: with the tensors of each.
+        unknown: keys that belong to no dialect.
+        num_bytes: of the file.
+        metadata: what it says of itself.
+    """
+
+    path: Path
+    made_for: str
+    dialects: tuple[str, ...]
+    methods: dict[str, int]
+    ranks: dict[int, int]
+    dtypes: dict[str, int]
+    unknown: tuple[str, ...]
+    num_bytes: int
+    metadata: LoraMetadata
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        told = self.metadata
+        return {
+            "path": str(self.path),
+            "made_for": self.made_for,
+            "family": told.family,
+            "dialects": list(self.dialects),
+            "methods": self.methods,
+            "ranks": {str(rank): layers for rank, layers in self.ranks.items()},
+            "dtypes": self.dtypes,
+            "unknown_keys": list(self.unknown),
+            "bytes": self.num_bytes,
+            "base_hash": told.base_hash,
+            "sigmas": list(told.sigmas),
+            "schedule": told.schedule,
+            "steps": told.steps,
+            "guidance": told.guidance,
+            "trigger_words": list(told.trigger_words),
+            "license": told.license,
+            "commit": told.commit,
+        }
+
+
+def read_outline(path: Path) -> Outline:
+    """Return what the header of the LoRA at `path` says; the numbers are neither read nor judged.
+
+    Raises:
+        LoraError: it is no LoRA that could be used with any base.
+    """
+    place = weights_at(path)
+    header = read_header(place)
+    metadata = read_metadata(header.metadata)
+    names = parse_keys(place, header.entries)
+    known = {key: name for key, name in names.items() if name is not None}
+    ranks = [(key, _RANK_AT[name.role]) for key, name in known.items() if name.role in _RANK_AT]
+    dtypes = {dtype: word for word, dtype in DTYPES.items()}
+    shapes = {key: entry.shape for key, entry in header.entries.items()}
+    return Outline(
+        path=place,
+        made_for=str(likeness(names, shapes, metadata.family)),
+        dialects=tuple(dict.fromkeys(name.dialect for name in known.values())),
+        methods=dict(Counter(_METHODS[name.role] for name in known.values() if name.role in _METHODS)),
+        ranks=dict(sorted(Counter(shapes[key][at] for key, at in ranks if shapes[key]).items())),
+        dtypes=dict(Counter(dtypes[entry.dtype] for entry in header.entries.values())),
+        unknown=tuple(key for key, name in names.items() if name is None),
+        num_bytes=header.file_bytes,
+        metadata=metadata,
+    )

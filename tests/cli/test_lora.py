@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.tiny_loras import make_updates, qwen_networks, save, spell
+
+from allaprima.cli.app import run
+
+TENSORS = spell(make_updates(qwen_networks(), r"attn\.to_[qk]$", rank=4), "kohya")
+SAID = {"allaprima.family": "vignette", "allaprima.steps": "4", "modelspec.trigger_phrase": "ink"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save(tmp_path / "ink.safetensors", TENSORS, SAID)
+    torch.save(TENSORS, tmp_path / "old.bin")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "ink.safetensors").read_bytes()[:-5])
+    return tmp_path
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert run(["lora", *arguments, "--json"]) == 0
+    data: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return data
+
+
+def test_list_says_what_is_there_and_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["name"]: row for row in ask(capsys, "list", "--lora-dir", str(folder))["loras"]}
+    assert rows["ink"]["made_for"] == "Vignette"
+    assert rows["ink"]["ranks"] == {"4": 4}
+    assert rows["ink"]["dialects"] == ["kohya"]
+    assert "cut short" in rows["cut"]["problem"] or "expected a whole" in rows["cut"]["problem"]
+    assert "prima lora convert" in rows["old"]["problem"]
+
+
+def test_list_of_a_folder_that_is_not_there_is_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(capsys, "list", "--lora-dir", str(tmp_path / "none"))["loras"] == []
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str], by_path: bool) -> None:
+    name = str(folder / "ink.safetensors") if by_path else "ink"
+    facts = ask(capsys, "inspect", name, "--lora-dir", str(folder))
+    assert (facts["family"], facts["steps"], facts["trigger_words"]) == ("vignette", 4, ["ink"])
+    assert facts["methods"] == {"LoRA": 4}
+    assert facts["dtypes"] == {"F32": 12}
+    assert len(facts["digest"]) == 64
+
+
+def test_inspect_reads_the_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = {**TENSORS, next(iter(TENSORS)): torch.full((4, 16), torch.nan)}
+    save(folder / "nan.safetensors", broken)
+    assert run(["lora", "inspect", "nan", "--lora-dir", str(folder)]) == 2
+    assert "NaN or infinity" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["none", "..", "a\0b", ""])
+def test_a_name_that_is_not_there_is_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(["lora", "inspect", name, "--lora-dir", str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("prima: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_convert_then_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = ask(capsys, "convert", str(folder / "old.bin"))
+    assert done["path"] == str(folder / "old.safetensors")
+    rows = {row["name"]: row for row in ask(capsys, "list", "--lora-dir", str(folder))["loras"]}
+    assert rows["old"]["ranks"] == {"4": 4}
+    assert run(["lora", "convert", str(folder / "old.bin")]) == 2
+    assert "--overwrite" in capsys.readouterr().err
