@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
 
@@ -75,3 +75,61 @@ def of_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors named `prefix.name`, under their plain names."""
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def learned(model: nn.Module) -> dict[str, Tensor]:
+    """The model's state without the parameters that want no gradient."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+
+
+def load_learned(model: nn.Module, tensors: Mapping[str, Tensor], names: Collection[str]) -> None:
+    """Put tensors back that :func:`learned` gave, all of `names` and no other.
+
+    Raises:
+        WeightsError: they are those of another model.
+    """
+    if tensors.keys() != set(names):
+        odd = sorted(tensors.keys() ^ set(names))
+        raise WeightsError(
+            f"the checkpoint and the model differ in {len(odd)} tensors, such as {odd[0]}; expected a checkpoint "
+            "of this very training, choose another folder"
+        )
+    model.load_state_dict(dict(tensors), strict=False)
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    step: int,
+    seconds: float,
+) -> None:
+    """Write all that :func:`load_checkpoint` needs; `seconds` is how long the training has taken."""
+    kept, state = learned(model), average.state_dict()
+    tensors = {**with_prefix("model", kept), **with_prefix("average", {name: state[name] for name in kept})}
+    for name, optimizer in optimizers.items():
+        tensors |= with_prefix(_optimizer_prefix(name), flatten_optimizer(optimizer))
+    write_tensors(path, tensors, {"step": str(step), "seconds": f"{seconds:.1f}"})
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]
+) -> tuple[int, float]:
+    """Restore a training from `path`; return the updates and the seconds it has behind it.
+
+    Raises:
+        WeightsError: the file is cut short or another training's.
+    """
+    tensors, metadata = read_tensors(path)
+    names = learned(model).keys()
+    load_learned(model, of_prefix("model", tensors), names)
+    load_learned(average, of_prefix("average", tensors), names)
+    for name, optimizer in optimizers.items():
+        restore_optimizer(optimizer, of_prefix(_optimizer_prefix(name), tensors))
+    return int(metadata["step"]), float(metadata.get("seconds", 0.0))
+
+
+def _optimizer_prefix(name: str) -> str:
+    return f"optimizer.{name}" if name else "optimizer"

@@ -6,35 +6,30 @@ Everything random in step n comes from a generator seeded by (seed, n), and batc
 A checkpoint is therefore weights, averages, optimizer and a step number, and going on from one gives the same
 bits as never having stopped. On several devices (`torchrun`, `accelerate launch`) each takes its rows of the batch.
 
+Parameters that want no gradient are neither averaged nor written: a LoRA's checkpoint is as small as the LoRA, and
+the average shares the frozen network with the model. Where opponents learn in turn, as a painter and its critic,
+the task has :class:`Turn` s, each with an optimizer of its own.
+
 A folder holds `checkpoint.safetensors`, `log.jsonl` (one line per `log_every` steps), `config.json` and whatever
 `task.sample` draws.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import time
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
-from rich.progress import Progress
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
 from allaprima.lab.progress import progress_bar
-from allaprima.lab.training.checkpoint import (
-    flatten_optimizer,
-    of_prefix,
-    read_tensors,
-    restore_optimizer,
-    with_prefix,
-    write_tensors,
-)
+from allaprima.lab.training.checkpoint import load_checkpoint, save_checkpoint
+from allaprima.lab.training.log import Clock, Log
 from allaprima.paint.precision import pick_dtype
 
 
@@ -58,7 +53,9 @@ class LoopConfig:
     log_every: int = 20
     save_every: int = 200
     sample_every: int = 0
-    """Steps between calls of `task.sample`; 0 draws none."""
+    """Steps between calls of `task.sample`, the last step among them; 0 draws none."""
+    budget_seconds: float | None = None
+    """Stop, with a checkpoint, when the training has taken so long, the time before a resume counted in."""
     seed: int = 0
 
     def rate_at(self, step: int) -> float:
@@ -110,7 +107,35 @@ class Task(Protocol):
         """Draw something to look at with the averaged weights into `folder`."""
 
 
-def train(model: nn.Module, task: Task, config: LoopConfig, *, resume: bool = True) -> nn.Module:
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one of several opponents does in an update."""
+
+    name: str
+    """Its optimizer's name in the checkpoint."""
+    parameters: tuple[nn.Parameter, ...]
+    """What moves; nothing else of the model gets a gradient."""
+    loss: Callable[[nn.Module, Draw], dict[str, Tensor]]
+    """As `Task.loss`; may go through the model as often as it likes."""
+    rate: float = 1.0
+    """Its learning rate, as a multiple of `LoopConfig.rate_at`."""
+    times: int = 1
+    """How often it moves in one update."""
+
+
+@runtime_checkable
+class TurnTask(Protocol):
+    """What is learned in turns, taken in order in every update."""
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The turns of an update; the last one's loss is the training's."""
+
+    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
+        """As `Task.sample`."""
+
+
+def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume: bool = True) -> nn.Module:
     """Train `model` in place up to `config.steps` and return a copy with averaged weights.
 
     With `resume`, a checkpoint in the folder is gone on from; without, it is an error to find one.
@@ -126,67 +151,82 @@ def train(model: nn.Module, task: Task, config: LoopConfig, *, resume: bool = Tr
         raise ValueError(
             f"got a batch of {config.batch_size} for {accelerator.num_processes} processes; expected a multiple"
         )
-    optimizer = torch.optim.AdamW(
-        _decayed(model, config.weight_decay), lr=config.learning_rate, betas=config.betas, fused=True
-    )
     average = _copy(model)
+    players = _players(accelerator, model.to(accelerator.device), task, config)
+    optimizers = {player.turn.name: player.optimizer for player in players}
     path = config.folder / "checkpoint.safetensors"
     if path.exists() and not resume:
         raise FileExistsError(f"{path} exists; resume from it, or choose another folder")
-    start = load_checkpoint(path, model, average, optimizer) if path.exists() else 0
+    start, spent = load_checkpoint(path, model, average, optimizers) if path.exists() else (0, 0.0)
     average.to(accelerator.device)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    log = _Log(config, accelerator.is_main_process)
+    wrapped = model if isinstance(task, TurnTask) else accelerator.prepare(model)
+    log = Log(config, accelerator.is_main_process)
+    clock = Clock(config.budget_seconds, spent)
     with progress_bar("samples") as bar:
         counter = bar.add_task(
             "training", total=config.steps * config.batch_size, completed=start * config.batch_size
         )
         for step in range(start, config.steps):
-            values = _update(accelerator, wrapped, optimizer, task, config, step)
+            values = _update(accelerator, wrapped, players, config, step)
             _average(average, model, min(config.ema_decay, (step + 1) / (step + 10)))
             log.note(step, values, bar)
             bar.advance(counter, config.batch_size)
             done = step + 1
-            if accelerator.is_main_process and (done % config.save_every == 0 or done == config.steps):
-                save_checkpoint(path, model, average, optimizer, done)
-            if accelerator.is_main_process and config.sample_every and done % config.sample_every == 0:
+            last = done == config.steps or clock.is_up(accelerator)
+            if accelerator.is_main_process and (done % config.save_every == 0 or last):
+                save_checkpoint(path, model, average, optimizers, done, clock.seconds)
+            if (
+                accelerator.is_main_process
+                and config.sample_every
+                and (done % config.sample_every == 0 or last)
+            ):
                 task.sample(average, config.folder, done)
+            if last:
+                break
     return average
 
 
-def save_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, step: int
-) -> None:
-    """Write all that :func:`load_checkpoint` needs."""
-    tensors = {
-        **with_prefix("model", model.state_dict()),
-        **with_prefix("average", average.state_dict()),
-        **with_prefix("optimizer", flatten_optimizer(optimizer)),
-    }
-    write_tensors(path, tensors, {"step": str(step)})
+@dataclass(frozen=True, kw_only=True)
+class _Player:
+    """A turn with its optimizer."""
+
+    turn: Turn
+    optimizer: torch.optim.Optimizer
+    in_step: bool
+    """Whether accelerate brings the processes' gradients together; else it is done here."""
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> int:
-    """Restore a training from `path` and return the number of updates it has behind it."""
-    tensors, metadata = read_tensors(path)
-    model.load_state_dict(of_prefix("model", tensors))
-    average.load_state_dict(of_prefix("average", tensors))
-    restore_optimizer(optimizer, of_prefix("optimizer", tensors))
-    return int(metadata["step"])
+def _players(
+    accelerator: Accelerator, model: nn.Module, task: Task | TurnTask, config: LoopConfig
+) -> list[_Player]:
+    alone = not isinstance(task, TurnTask)
+    turns: Sequence[Turn]
+    if isinstance(task, TurnTask):
+        turns = task.turns
+        if accelerator.num_processes > 1:
+            for parameter in (one for turn in turns for one in turn.parameters):
+                broadcast(parameter.data)
+    else:
+        learned = tuple(parameter for parameter in model.parameters() if parameter.requires_grad)
+        turns = [Turn(name="", parameters=learned, loss=task.loss)]
+    return [
+        _Player(
+            turn=turn,
+            optimizer=torch.optim.AdamW(
+                _decayed(turn.parameters, config.weight_decay),
+                lr=config.learning_rate,
+                betas=config.betas,
+                fused=True,
+            ),
+            in_step=alone,
+        )
+        for turn in turns
+    ]
 
 
 def _update(
-    accelerator: Accelerator,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    config: LoopConfig,
-    step: int,
+    accelerator: Accelerator, model: nn.Module, players: Sequence[_Player], config: LoopConfig, step: int
 ) -> dict[str, Tensor]:
-    for group in optimizer.param_groups:
-        group["lr"] = config.rate_at(step)
     draw = Draw(
         step=step,
         batch_size=config.batch_size,
@@ -195,13 +235,44 @@ def _update(
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
+    noted: dict[str, Tensor] = {}
+    for player in players:
+        values: dict[str, Tensor] = {}
+        for _ in range(player.turn.times):
+            values = _move(accelerator, model, player, config, draw)
+        prefix = "" if player is players[-1] else f"{player.turn.name}_"
+        noted |= {f"{prefix}{name}": value for name, value in values.items()}
+    return noted
+
+
+def _move(
+    accelerator: Accelerator, model: nn.Module, player: _Player, config: LoopConfig, draw: Draw
+) -> dict[str, Tensor]:
+    optimizer, parameters = player.optimizer, player.turn.parameters
+    for group in optimizer.param_groups:
+        group["lr"] = config.rate_at(draw.step) * player.turn.rate
     with accelerator.autocast():
-        values = task.loss(model, draw)
-    accelerator.backward(values["loss"])
-    norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+        values = player.turn.loss(model, draw)
+    if player.in_step:
+        accelerator.backward(values["loss"])
+    else:
+        accelerator.backward(values["loss"], inputs=list(parameters))
+        _share_gradients(accelerator, parameters)
+    norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {**values, "gradient_norm": torch.as_tensor(norm)}
+
+
+def _share_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
+    """Give every process the mean gradient; the wrapper that does so elsewhere wants one pass per update."""
+    if accelerator.num_processes == 1:
+        return
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+    whole = accelerator.reduce(torch.cat([one.flatten() for one in gradients]), reduction="mean")
+    parts = whole.split([one.numel() for one in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
 
 
 def _mixed_precision() -> str:
@@ -209,56 +280,24 @@ def _mixed_precision() -> str:
     return "bf16" if pick_dtype(device) == torch.bfloat16 else "no"
 
 
-def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
     """Matrices decay, vectors (norms, biases) do not."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def _copy(model: nn.Module) -> nn.Module:
-    return deepcopy(model).requires_grad_(False).eval()
+    """A copy to average in, which shares what is frozen."""
+    frozen: dict[int, object] = {id(one): one for one in model.parameters() if not one.requires_grad}
+    return deepcopy(model, frozen).requires_grad_(False).eval()
 
 
 @torch.no_grad()
 def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average towards the model; buffers (running statistics) are taken as they are."""
-    kept: list[Tensor] = list(average.parameters())
-    new: list[Tensor] = list(model.parameters())
-    torch._foreach_lerp_(kept, new, 1.0 - decay)
+    pairs = zip(average.parameters(), model.parameters(), strict=True)
+    kept, new = zip(*((mine, theirs) for mine, theirs in pairs if theirs.requires_grad), strict=True)
+    torch._foreach_lerp_(list(kept), list(new), 1.0 - decay)
     for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)
-
-
-class _Log:
-    """Lines of JSON in the folder and the last loss on the bar."""
-
-    def __init__(self, config: LoopConfig, main: bool) -> None:
-        self.config, self.main = config, main
-        self.since, self.steps = time.perf_counter(), 0
-        self.sums: dict[str, Tensor] = {}
-        if main:
-            config.folder.mkdir(parents=True, exist_ok=True)
-            (config.folder / "config.json").write_text(json.dumps(asdict(config), default=str, indent=1))
-
-    def note(self, step: int, values: dict[str, Tensor], bar: Progress) -> None:
-        """Add one step's values; write their means when a line is due."""
-        self.steps += 1
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, torch.zeros(())) + value.detach().float().cpu()
-        if (step + 1) % self.config.log_every or not self.main:
-            return
-        means = {name: float(value) / self.steps for name, value in self.sums.items()}
-        if not math.isfinite(means["loss"]):
-            raise FloatingPointError(f"loss is {means['loss']} at step {step + 1}; lower the learning rate")
-        seconds = time.perf_counter() - self.since
-        line = {
-            "step": step + 1,
-            **{name: round(value, 6) for name, value in means.items()},
-            "rate": self.config.rate_at(step),
-            "samples_per_second": round(self.steps * self.config.batch_size / seconds, 2),
-        }
-        with (self.config.folder / "log.jsonl").open("a") as lines:
-            lines.write(json.dumps(line) + "\n")
-        bar.update(bar.task_ids[0], description=f"loss {means['loss']:.4f}")
-        self.since, self.steps, self.sums = time.perf_counter(), 0, {}

@@ -1,0 +1,71 @@
+"""What a training writes down as it goes: lines of JSON in its folder, the time it takes, the loss on the bar."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from rich.progress import Progress
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from allaprima.lab.training.loop import LoopConfig
+
+
+class Clock:
+    """How long a training has taken, earlier runs of it included."""
+
+    def __init__(self, budget_seconds: float | None, spent: float = 0.0) -> None:
+        self.budget_seconds, self.spent = budget_seconds, spent
+        self.started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds up to now."""
+        return self.spent + time.perf_counter() - self.started
+
+    def is_up(self, accelerator: Accelerator) -> bool:
+        """Whether the budget is spent; all processes get one answer."""
+        if self.budget_seconds is None:
+            return False
+        late = torch.tensor(float(self.seconds >= self.budget_seconds), device=accelerator.device)
+        return bool(accelerator.reduce(late, reduction="sum") > 0)
+
+
+class Log:
+    """Lines of JSON in the folder and the last loss on the bar."""
+
+    def __init__(self, config: LoopConfig, main: bool) -> None:
+        self.config, self.main = config, main
+        self.since, self.steps = time.perf_counter(), 0
+        self.sums: dict[str, Tensor] = {}
+        if main:
+            config.folder.mkdir(parents=True, exist_ok=True)
+            (config.folder / "config.json").write_text(json.dumps(asdict(config), default=str, indent=1))
+
+    def note(self, step: int, values: dict[str, Tensor], bar: Progress) -> None:
+        """Add one step's values; write their means when a line is due."""
+        self.steps += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+        if (step + 1) % self.config.log_every or not self.main:
+            return
+        means = {name: float(value) / self.steps for name, value in self.sums.items()}
+        if not math.isfinite(means["loss"]):
+            raise FloatingPointError(f"loss is {means['loss']} at step {step + 1}; lower the learning rate")
+        seconds = time.perf_counter() - self.since
+        line = {
+            "step": step + 1,
+            **{name: round(value, 6) for name, value in means.items()},
+            "rate": self.config.rate_at(step),
+            "samples_per_second": round(self.steps * self.config.batch_size / seconds, 2),
+        }
+        with (self.config.folder / "log.jsonl").open("a") as lines:
+            lines.write(json.dumps(line) + "\n")
+        bar.update(bar.task_ids[0], description=f"loss {means['loss']:.4f}")
+        self.since, self.steps, self.sums = time.perf_counter(), 0, {}
