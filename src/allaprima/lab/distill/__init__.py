@@ -1,0 +1,1 @@
+"""Distillation: students that paint in one to four steps what their teacher paints in fifty."""

@@ -1,0 +1,155 @@
+"""What students learn from: prompts, and pictures to go with them where a method wants pictures.
+
+Batches are a function of the update's random numbers. Three kinds: a latent cache with real pictures, bare prompts
+for methods that need no picture, and paths that the teacher went from noise to picture (:mod:`.paths`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from allaprima.core.errors import UserError
+from allaprima.lab.distill.networks import to_device
+from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.lab.training.loop import Draw
+from allaprima.paint.bases.base import TextStates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one update sees, on its device."""
+
+    noise: Tensor
+    """(B, C, h, w) standard normal."""
+    text: TextStates
+    empty: TextStates
+    """B times the empty prompt, encoded."""
+    clean: Tensor | None = None
+    """(B, C, h, w) pictures of the prompts, or None where there are none."""
+    path: Tensor | None = None
+    """(B, L + 1, C, h, w) the teacher's way from `noise` to its picture in L even steps of its schedule, if known."""
+
+    def pictures(self) -> Tensor:
+        """The pictures.
+
+        Raises:
+            UserError: this material has none.
+        """
+        if self.clean is None:
+            raise UserError(
+                "this method learns from pictures and got prompts alone; expected --cache, or --paths of the teacher"
+            )
+        return self.clean
+
+
+class Material(Protocol):
+    """Where batches come from."""
+
+    def batch(self, draw: Draw) -> Batch:
+        """This process's share of an update's batch."""
+
+
+class Texts(Protocol):
+    """Encoded prompts by number."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def take(self, index: Sequence[int]) -> TextStates:
+        """The prompts of these numbers."""
+
+    def empty(self, count: int) -> TextStates:
+        """The empty prompt, `count` times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheTexts:
+    """The captions of a latent cache; number = scene x captions per scene + caption."""
+
+    cache: LatentCache
+
+    def __len__(self) -> int:
+        """Captions in all."""
+        return len(self.cache) * CAPTIONS
+
+    def take(self, index: Sequence[int]) -> TextStates:
+        """The captions of these numbers."""
+        states, mask = self.cache.text([divmod(number, CAPTIONS) for number in index])
+        return TextStates(states=states, mask=mask)
+
+    def empty(self, count: int) -> TextStates:
+        """The empty prompt, as the text encoder has it."""
+        states, mask = self.cache.text([None] * count)
+        return TextStates(states=states, mask=mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTexts:
+    """Prompts that were encoded together."""
+
+    text: TextStates
+    nothing: TextStates
+    """One row: the empty prompt."""
+
+    def __len__(self) -> int:
+        """How many prompts."""
+        return len(self.text)
+
+    def take(self, index: Sequence[int]) -> TextStates:
+        """The prompts of these numbers."""
+        return self.text.rows(index)
+
+    def empty(self, count: int) -> TextStates:
+        """The empty prompt."""
+        return self.nothing.rows([0] * count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheMaterial:
+    """Real pictures and their captions; a batch comes from one of the caches."""
+
+    caches: tuple[LatentCache, ...]
+    held_out: int = 0
+    """So many scenes at the end of the first cache are not learned from."""
+
+    def batch(self, draw: Draw) -> Batch:
+        """Scenes and captions at random."""
+        which = int(torch.rand((), generator=draw.generator) * len(self.caches))
+        cache = self.caches[which]
+        count = len(cache) - (self.held_out if which == 0 else 0)
+        picks = draw.uniform(2)
+        scenes = (picks[:, 0] * count).long().clamp(max=count - 1).tolist()
+        words = (picks[:, 1] * CAPTIONS).long().clamp(max=CAPTIONS - 1).tolist()
+        clean = torch.from_numpy(cache.latents[scenes].astype(np.float32))
+        texts = CacheTexts(cache=cache)
+        text = texts.take([scene * CAPTIONS + word for scene, word in zip(scenes, words, strict=True)])
+        return Batch(
+            noise=draw.normal(*clean.shape[1:]).to(draw.device),
+            text=to_device(text, draw.device),
+            empty=to_device(texts.empty(len(scenes)), draw.device),
+            clean=clean.to(draw.device),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptMaterial:
+    """Prompts without pictures."""
+
+    texts: Texts
+    shape: tuple[int, int, int]
+    """Channels, rows and columns of the latents."""
+
+    def batch(self, draw: Draw) -> Batch:
+        """Prompts at random."""
+        index = (draw.uniform() * len(self.texts)).long().clamp(max=len(self.texts) - 1).tolist()
+        return Batch(
+            noise=draw.normal(*self.shape).to(draw.device),
+            text=to_device(self.texts.take(index), draw.device),
+            empty=to_device(self.texts.empty(len(index)), draw.device),
+        )

@@ -1,0 +1,203 @@
+"""Networks of three families behind one call: `network(latents, t, text)`.
+
+    teacher = Vignette(denoiser.transformer, Flow(shift=2.0))
+    teacher = MMDiT(pipeline.transformer, Flow(shift=3.0), "rescaled")      # Qwen-Image
+    teacher = UNet(pipeline.unet, VariancePreserving())                     # SDXL
+
+They wrap the painting networks themselves, whose module names a LoRA file uses, and let gradients through.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from allaprima.lab.distill.processes import Process
+from allaprima.paint.bases.base import GuidanceRule, TextStates
+from allaprima.paint.bases.vignette.denoiser import PATCH, pack, unpack
+from allaprima.paint.sampling.guidance import RULES
+
+
+class Network(nn.Module, ABC):
+    """One of diffusers' networks with its process."""
+
+    root: str
+    """What `Base.modules()` and LoRA files call it."""
+
+    def __init__(self, network: nn.Module, process: Process, rule: GuidanceRule = "plain") -> None:
+        super().__init__()
+        self.network = network
+        self.process = process
+        self.rule: GuidanceRule = rule
+
+    @abstractmethod
+    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """The network's answer at (latents, t), shaped like the latents, in their dtype."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """The blocks whose outputs :meth:`features` can return, from first to last."""
+
+    @property
+    @abstractmethod
+    def time_embedder(self) -> nn.Module:
+        """The module that returns what every block knows of the time, (B, D)."""
+
+    @abstractmethod
+    def to_map(self, output: Any, latents: Tensor) -> Tensor:
+        """What a block returned, as a map (B, D, rows, columns)."""
+
+    def combine(self, conditioned: Tensor, unconditioned: Tensor, guidance: float) -> Tensor:
+        """Classifier-free guidance by the family's rule."""
+        return RULES[self.rule](conditioned, unconditioned, guidance)
+
+    def features(self, latents: Tensor, t: Tensor, text: TextStates, depths: Sequence[int]) -> list[Tensor]:
+        """The outputs of the blocks at `depths` as maps (B, D, rows, columns)."""
+        kept: dict[int, Tensor] = {}
+
+        def keep(depth: int) -> Any:
+            def hook(_module: nn.Module, _inputs: object, output: Any) -> None:
+                kept[depth] = self.to_map(output, latents)
+
+            return hook
+
+        handles = [self.blocks[depth].register_forward_hook(keep(depth)) for depth in depths]
+        try:
+            self(latents, t, text)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [kept[depth] for depth in depths]
+
+    @contextmanager
+    def told(self, addition: Tensor | None) -> Iterator[None]:
+        """Within, `addition` (B, D) is added to what the blocks know of the time."""
+        if addition is None:
+            yield
+            return
+        handle = self.time_embedder.register_forward_hook(lambda _module, _inputs, output: output + addition)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+class Vignette(Network):
+    """Vignette's own transformer: predicts velocities."""
+
+    root = "transformer"
+    patch: int = PATCH
+    """Latent cells along one side of a token."""
+
+    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """The velocity for latents (B, C, h, w) at times in [0, 1]; h and w even."""
+        height, width = latents.shape[-2:]
+        mask = None if bool(text.mask.all()) else text.mask
+        tokens: Tensor = self.network(pack(latents), text.states, mask, t, self._tokens(latents))
+        return unpack(tokens, height, width)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The transformer's blocks."""
+        return list(self.network.get_submodule("transformer_blocks").children())
+
+    @property
+    def time_embedder(self) -> nn.Module:
+        """What its modulations are made from."""
+        return self.network.get_submodule("time_text_embed")
+
+    def to_map(self, output: Any, latents: Tensor) -> Tensor:
+        """The picture's tokens; the text's are the first of the pair."""
+        tokens: Tensor = output[1]
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, *self._tokens(latents))
+
+    def _tokens(self, latents: Tensor) -> tuple[int, int]:
+        """Rows and columns of the tokens."""
+        return latents.shape[-2] // self.patch, latents.shape[-1] // self.patch
+
+
+class MMDiT(Vignette):
+    """`QwenImageTransformer2DModel`, of any size: predicts velocities.
+
+    Latents come as the base hands them out: packed, (B, 64, rows, columns) with a token to a cell.
+    """
+
+    patch = 1
+
+    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """The velocity for packed latents at times in [0, 1]."""
+        size = self._tokens(latents)
+        tokens: Tensor = self.network(
+            hidden_states=latents.flatten(2).transpose(1, 2),
+            encoder_hidden_states=text.states,
+            encoder_hidden_states_mask=None if bool(text.mask.all()) else text.mask,
+            timestep=t,
+            img_shapes=[(1, *size)],
+            return_dict=False,
+        )[0]
+        return tokens.transpose(1, 2).reshape(latents.shape)
+
+
+class UNet(Network):
+    """`UNet2DConditionModel` as in SDXL: predicts noise, is told sizes and a pooled text vector."""
+
+    root = "unet"
+    stride: int = 8
+    """Pixels along one side of a latent cell."""
+
+    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """The noise in latents (B, C, h, w) at times 0 to 999."""
+        height, width = (self.stride * side for side in latents.shape[-2:])
+        sizes = latents.new_tensor([height, width, 0, 0, height, width]).expand(len(latents), -1)
+        added = None if text.pooled is None else {"text_embeds": text.pooled, "time_ids": sizes}
+        answer: Tensor = self.network(
+            latents, t, encoder_hidden_states=text.states, added_cond_kwargs=added, return_dict=False
+        )[0]
+        return answer
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The way down and the middle."""
+        return [
+            *self.network.get_submodule("down_blocks").children(),
+            self.network.get_submodule("mid_block"),
+        ]
+
+    @property
+    def time_embedder(self) -> nn.Module:
+        """The embedding of the time, before that of text and sizes is added."""
+        return self.network.get_submodule("time_embedding")
+
+    def to_map(self, output: Any, latents: Tensor) -> Tensor:
+        """A block on the way down also returns what it hands across."""
+        del latents
+        found: Tensor = output[0] if isinstance(output, tuple) else output
+        return found
+
+
+def join(first: TextStates, second: TextStates) -> TextStates:
+    """The rows of both, padded to one length."""
+    length = max(first.states.shape[1], second.states.shape[1])
+
+    def padded(tensor: Tensor) -> Tensor:
+        missing = length - tensor.shape[1]
+        return nn.functional.pad(tensor, (0, 0, 0, missing) if tensor.ndim == 3 else (0, missing))
+
+    pooled = None
+    if first.pooled is not None and second.pooled is not None:
+        pooled = torch.cat([first.pooled, second.pooled])
+    states = torch.cat([padded(first.states), padded(second.states)])
+    mask = torch.cat([padded(first.mask), padded(second.mask)])
+    return TextStates(states=states, mask=mask, pooled=pooled)
+
+
+def to_device(text: TextStates, device: torch.device) -> TextStates:
+    """The same text on another device."""
+    pooled = None if text.pooled is None else text.pooled.to(device)
+    return TextStates(states=text.states.to(device), mask=text.mask.to(device), pooled=pooled)

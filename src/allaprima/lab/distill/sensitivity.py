@@ -1,0 +1,132 @@
+"""Which places of a network a loss wants changed, and the ranks that a budget of parameters buys there.
+
+The gradient G of the loss with respect to a weight says how the weight should move. A LoRA of rank r can follow at
+most the r largest singular directions of G, so to first order it gains the sum of their squares (the best rank-r
+part of G, Eckart and Young 1936). Ranks are given out greedily: always the next step whose gain per parameter is
+greatest. Places whose gradient is zero, such as a last block's text stream that leads nowhere, get none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from allaprima.core.files import write_whole
+from allaprima.lab.distill.networks import Network
+from allaprima.lab.distill.sites import Site, num_parameters
+
+CHOICES = (4, 8, 16)
+"""The ranks a place may get, besides none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """How much a loss wants each place changed."""
+
+    spectra: Mapping[str, tuple[float, ...]]
+    """Path to the largest singular values of the gradient there, falling."""
+
+    def gain(self, path: str, rank: int) -> float:
+        """What rank `rank` can gain at a place, to first order."""
+        return sum(value * value for value in self.spectra.get(path, ())[:rank])
+
+
+def measure_sensitivity(
+    network: Network,
+    sites: Sequence[Site],
+    loss: Callable[[int], Tensor],
+    *,
+    batches: int = 8,
+    at_once: int = 0,
+) -> Sensitivity:
+    """Return the spectra of the loss's mean gradient at every site.
+
+    Args:
+        network: the frozen network; afterwards it wants no gradients, as before.
+        sites: places of it, before any LoRA is put there.
+        loss: the number of a batch to its loss, computed with `network`.
+        batches: over how many batches the gradient is averaged.
+        at_once: so many sites share a pass, to save memory; 0 takes all.
+    """
+    spectra: dict[str, tuple[float, ...]] = {}
+    size = at_once or len(sites) or 1
+    for start in range(0, len(sites), size):
+        group = sites[start : start + size]
+        weights = [_weight(network, site) for site in group]
+        for weight in weights:
+            weight.requires_grad_(True)
+        try:
+            for batch in range(batches):
+                torch.autograd.backward(loss(batch) / batches, inputs=weights)
+            for site, weight in zip(group, weights, strict=True):
+                spectra[site.path] = _spectrum(weight.grad)
+        finally:
+            for weight in weights:
+                weight.grad = None
+                weight.requires_grad_(False)
+    return Sensitivity(spectra=spectra)
+
+
+def allot(
+    sites: Sequence[Site], sensitivity: Sensitivity, budget: int, choices: Sequence[int] = CHOICES
+) -> dict[str, int]:
+    """Return ranks whose LoRA has at most `budget` parameters.
+
+    Args:
+        sites: where ranks may go.
+        sensitivity: see :func:`measure_sensitivity`.
+        budget: parameters, as :func:`num_parameters` counts them.
+        choices: rising ranks a place may get.
+    """
+    by_path = {site.path: site for site in sites}
+    ranks = dict.fromkeys(by_path, 0)
+    left = budget
+    while True:
+        offers = []
+        for path, rank in ranks.items():
+            for after in (choice for choice in choices if choice > rank):
+                cost = (after - rank) * by_path[path].cost
+                gain = sensitivity.gain(path, after) - sensitivity.gain(path, rank)
+                if gain > 0 and cost <= left:
+                    offers.append((gain / cost, path, after, cost))
+        if not offers:
+            break
+        _, path, after, cost = max(offers)
+        ranks[path] = after
+        left -= cost
+    return {path: rank for path, rank in ranks.items() if rank}
+
+
+def write_ranks(path: Path, ranks: Mapping[str, int], sites: Sequence[Site]) -> None:
+    """Write `ranks.json`: the ranks, and what they come to."""
+    data = {"parameters": num_parameters(sites, ranks), "ranks": dict(ranks)}
+    write_whole(path, (json.dumps(data, indent=1) + "\n").encode(), overwrite=True)
+
+
+def read_ranks(path: Path) -> dict[str, int]:
+    """Read what :func:`write_ranks` wrote."""
+    ranks: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))["ranks"]
+    return ranks
+
+
+def _weight(network: Network, site: Site) -> nn.Parameter:
+    weight = network.network.get_submodule(site.path).weight
+    assert isinstance(weight, nn.Parameter)
+    return weight
+
+
+def _spectrum(gradient: Tensor | None, most: int = max(CHOICES)) -> tuple[float, ...]:
+    """The largest singular values, falling; none where no gradient came."""
+    if gradient is None or not bool(gradient.any()):
+        return ()
+    matrix = gradient.flatten(1).float()
+    if min(matrix.shape) <= 1024:
+        values = torch.linalg.svdvals(matrix)
+    else:
+        _, values, _ = torch.svd_lowrank(matrix, q=2 * most)
+    return tuple(values[:most].tolist())
