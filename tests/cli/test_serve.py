@@ -1,0 +1,110 @@
+"""`prima serve` as a process: what it prints, that it lets in whom it should, and that it stops when told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.tiny_vignette import write_tiny_vignette
+
+from allaprima.cli.app import run
+
+START = "from allaprima.cli.app import main; main()"
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Run the command; yield its JSON line and the lines before it."""
+    weights = write_tiny_vignette(folder / "weights")
+    arguments = [
+        "serve",
+        "--port",
+        "0",
+        "--weights",
+        str(weights),
+        "--gallery",
+        str(folder / "gallery"),
+        "--json",
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "ALLAPRIMA_TOKEN"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, *arguments, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        lines = []
+        while not lines or not lines[-1].startswith("{"):
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            lines.append(line.strip())
+        yield json.loads(lines[-1]), lines[:-1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+        assert out == ""  # the token and the address were printed once, and JSON came last
+    assert process.returncode in (0, 130)
+
+
+def test_on_the_loopback_it_paints_for_everyone_here(tmp_path: Path) -> None:
+    with serving(tmp_path) as (told, lines), httpx2.Client(base_url=told["url"], trust_env=False) as client:
+        assert lines == [f"Alla Prima is open at {told['url']}"]
+        assert told["token"] is None
+        assert told["url"].startswith("http://127.0.0.1:")
+        body = {"prompt": "a cat", "steps": 1, "guidance": 1.0}
+        assert client.post("/v1/images/generations", json=body, timeout=30).status_code == 200
+    assert len(list((tmp_path / "gallery").glob("*.png"))) == 1
+
+
+def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
+    with serving(tmp_path, "--listen") as (told, lines):
+        token = told["token"]
+        assert len(token) >= 32
+        assert sum(token in line for line in lines) == 2
+        assert lines[0].endswith(f"/login#{token}")
+        with httpx2.Client(base_url=told["url"], trust_env=False) as client:
+            assert client.get("/v1/models").status_code == 401
+            assert client.get("/v1/models", headers={"authorization": f"Bearer {token}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--host", "0.0.0.0", "--listen"], "--host and --listen"),
+        (["--listen", "--token", "short"], "token of 5 characters"),
+        (["--cors-origin", "*"], "origin"),
+        (["--certificate", "cert.pem"], "half of"),
+        (["--base", "no-such-base"], "no-such-base"),
+        (["--host", "256.1.1.1"], "cannot listen"),
+    ],
+)
+def test_settings_that_are_not_safe_or_not_there_are_refused(
+    options: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "--port", "0", "--gallery", str(tmp_path / "gallery"), *options]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert run(["serve", "--port", port, "--gallery", str(tmp_path / "gallery")]) == 2
+    assert f"port {port}" in capsys.readouterr().err
+    assert not (tmp_path / "gallery").exists()

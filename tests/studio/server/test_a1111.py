@@ -1,0 +1,190 @@
+"""A1111's routes: its field names, its shapes, and pictures painted over."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+from pathlib import Path
+
+from PIL import Image
+from tests.studio.server.conftest import PacedBase, Serve, Served
+from tests.studio.server.pictures import png_bytes
+
+from allaprima.core.picture_files import read_request
+from allaprima.studio.server.settings import ServerSettings
+from allaprima.studio.server.studio import LoraCard
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def mean_of(png: str) -> float:
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        levels = image.convert("L").tobytes()
+    return sum(levels) / len(levels)
+
+
+class Shelf:
+    """Two LoRAs, one with a picture beside it."""
+
+    def __init__(self, preview: Path) -> None:
+        self.refreshed = 0
+        self._cards = (LoraCard(name="ink"), LoraCard(name="sun set", title="Sunset", preview=preview))
+
+    def cards(self) -> tuple[LoraCard, ...]:
+        return self._cards
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+def test_txt2img_answers_with_pictures_parameters_and_info(served: Served, tmp_path: Path) -> None:
+    body = {
+        "prompt": "a cat",
+        "steps": 3,
+        "cfg_scale": 1,
+        "seed": 5,
+        "batch_size": 2,
+        "sampler_name": "Euler",
+    }
+    with served.client() as client:
+        answer = client.post("/sdapi/v1/txt2img", json={**body, "hr_scale": 2, "enable_hr": False, "odd": 1})
+    assert answer.status_code == 200, answer.text
+    data = answer.json()
+    assert len(data["images"]) == 2
+    assert data["parameters"]["prompt"] == "a cat"
+    info = json.loads(data["info"])
+    assert info["all_seeds"] == [5, 6]
+    assert info["ignored"] == ["odd"]
+    assert "Seed: 6" in info["infotexts"][1]
+    (tmp_path / "out.png").write_bytes(base64.b64decode(data["images"][1]))
+    assert read_request(tmp_path / "out.png").seed == 6
+
+
+def test_lines_and_random_seeds_as_its_clients_send_them(served: Served) -> None:
+    with served.client() as client:
+        answer = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat,\nred", "seed": -1, "n_iter": 2})
+    info = json.loads(answer.json()["info"])
+    assert info["prompt"] == "a cat, red"
+    assert info["all_seeds"][1] == info["all_seeds"][0] + 1
+
+
+REFUSED: list[tuple[dict[str, object], int, str]] = [
+    ({"prompt": "a cat", "enable_hr": True}, 422, "enable_hr"),
+    ({"prompt": "a cat", "alwayson_scripts": {"controlnet": {}}}, 422, "alwayson_scripts"),
+    ({"prompt": "a cat", "sampler_name": "DPM++ 2M"}, 404, "Sampler not found"),
+    ({"prompt": "a cat", "batch_size": 10, "n_iter": 10}, 422, "100 pictures"),
+    ({"prompt": "a cat", "override_settings": {"sd_model_checkpoint": "../x"}}, 404, "checkpoint"),
+    ({"prompt": "a cat <lora:../../x:1>"}, 400, "LoRA"),
+    ({"prompt": "a cat", "steps": "many"}, 422, "steps"),
+]
+
+
+def test_what_is_not_here_is_said(served: Served) -> None:
+    with served.client() as client:
+        for body, status, says in REFUSED:
+            answer = client.post("/sdapi/v1/txt2img", json=body)
+            assert answer.status_code == status, answer.text
+            assert says in answer.json()["detail"]
+            assert {"error", "detail", "body", "errors", "id"} == set(answer.json())
+
+
+def test_img2img_keeps_as_much_as_it_is_told(served: Served) -> None:
+    bright, dark = b64(png_bytes(128, 64)), b64(png_bytes(128, 64, "L"))
+    means = []
+    with served.client() as client:
+        for strength in (0.0, 1.0):
+            body = {
+                "init_images": [bright],
+                "prompt": "a",
+                "denoising_strength": strength,
+                "seed": 1,
+                "steps": 20,
+            }
+            answer = client.post("/sdapi/v1/img2img", json=body)
+            assert answer.status_code == 200, answer.text
+            means.append(mean_of(answer.json()["images"][0]))
+        url = f"data:image/png;base64,{dark}"
+        assert client.post("/sdapi/v1/img2img", json={"init_images": [url], "prompt": "a"}).status_code == 200
+        plain = client.post("/sdapi/v1/txt2img", json={"prompt": "a", "seed": 1, "steps": 20}).json()
+    assert means[1] == mean_of(plain["images"][0])
+    assert means[0] != means[1]
+    files = [path.read_bytes() for path in served.gallery_folder.glob("*.png")]
+    assert sum(b"Denoising strength: 0.0" in data for data in files) == 1
+
+
+def test_img2img_fits_pictures_of_other_sizes(served: Served) -> None:
+    with served.client() as client:
+        for mode in (0, 1, 2):
+            body = {"init_images": [b64(png_bytes(300, 100))], "prompt": "a", "resize_mode": mode}
+            assert client.post("/sdapi/v1/img2img", json=body).status_code == 200
+
+
+def test_progress_tells_and_interrupt_stops(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    answers = []
+
+    def ask() -> None:
+        with served.client() as client:
+            answers.append(client.post("/sdapi/v1/txt2img", json={"prompt": "a cat", "steps": 150}))
+
+    thread = threading.Thread(target=ask)
+    with served.client() as client:
+        assert client.get("/sdapi/v1/progress").json()["progress"] == 0.0
+        client.post("/sdapi/v1/options", json={"live_previews_enable": True})
+        thread.start()
+        served.wait_for(lambda: client.get("/sdapi/v1/progress").json()["state"]["sampling_step"] > 1)
+        progress = client.get("/sdapi/v1/progress").json()
+        assert 0 < progress["progress"] < 1
+        assert progress["eta_relative"] > 0
+        assert progress["state"]["sampling_steps"] == 150
+        assert base64.b64decode(progress["current_image"]).startswith(b"\xff\xd8")
+        assert client.get("/sdapi/v1/progress?skip_current_image=true").json()["current_image"] is None
+        assert client.post("/sdapi/v1/interrupt").json() == {}
+        thread.join()
+    assert answers[0].json()["images"] == []
+    assert json.loads(answers[0].json()["info"])["interrupted"]
+
+
+def test_lists_and_options(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "sun set.png").write_bytes(png_bytes())
+    shelf = Shelf(tmp_path / "sun set.png")
+    served = serve(loras=shelf)
+    with served.client() as client:
+        loras = client.get("/sdapi/v1/loras").json()
+        assert [(one["name"], one["alias"]) for one in loras] == [("ink", "ink"), ("sun set", "Sunset")]
+        assert client.post("/sdapi/v1/refresh-loras").json() == {}
+        assert shelf.refreshed == 1
+        assert [one["model_name"] for one in client.get("/sdapi/v1/sd-models").json()] == ["vignette"]
+        assert client.get("/sdapi/v1/samplers").json()[0]["name"] == "Euler"
+        assert client.get("/sdapi/v1/schedulers").json()[0]["label"] == "Automatic"
+        assert client.get("/sdapi/v1/options").json()["sd_model_checkpoint"] == "vignette"
+        assert client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "vignette"}).status_code == 200
+        assert (
+            client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "/etc/passwd"}).status_code == 404
+        )
+        every = [client.get(f"/sdapi/v1/{one}").text for one in ("loras", "sd-models", "options")]
+        assert client.get("/api/loras/preview", params={"name": "sun set"}).content == png_bytes()
+        assert client.get("/api/loras/preview", params={"name": "../sun set"}).status_code == 404
+    assert str(tmp_path) not in "".join(every)
+
+
+def test_png_info_reads_what_pictures_say(served: Served) -> None:
+    with served.client() as client:
+        painted = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat", "seed": 4}).json()["images"][0]
+        info = client.post("/sdapi/v1/png-info", json={"image": painted}).json()
+        assert info["parameters"]["Prompt"] == "a cat"
+        assert info["parameters"]["Seed"] == "4"
+        assert client.post("/sdapi/v1/png-info", json={"image": b64(png_bytes())}).json()["info"] == ""
+        assert client.post("/sdapi/v1/png-info", json={"image": b64(b"GIF89a")}).status_code == 400
+
+
+def test_basic_authentication_as_its_clients_do_it(serve: Serve) -> None:
+    served = serve(ServerSettings(token="correct-horse-battery"))
+    with served.client() as client:
+        assert client.get("/sdapi/v1/options").status_code == 401
+        assert client.get("/sdapi/v1/options", auth=("any", "correct-horse-battery")).status_code == 200
+        assert client.get("/sdapi/v1/options", auth=("any", "wrong")).status_code == 401
