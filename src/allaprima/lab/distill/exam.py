@@ -1,0 +1,172 @@
+"""The held-out exam: how far a student's pictures are from its teacher's, from the same noise, for unseen prompts.
+
+The teacher's 50-step latents are painted once and kept beside the training; every sitting paints the student's,
+writes a grid of both, notes the score, and keeps the student with the best.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from allaprima.lab.distill.material import Texts
+from allaprima.lab.distill.networks import to_device
+from allaprima.lab.distill.rollout import Rule, arrive
+from allaprima.lab.distill.students import Student
+from allaprima.lab.training.checkpoint import read_tensors, write_tensors
+from allaprima.paint.bases.base import TextStates
+from allaprima.paint.sampling.noise import seeded_noise
+
+FIRST_SEED = 7_000_000_000
+"""Noise of the first exam prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamSettings:
+    """What is asked."""
+
+    steps: int
+    """The student's."""
+    rule: Rule = "straight"
+    teacher_steps: int = 50
+    guidance: float = 4.0
+    student_guidance: float | None = None
+    """What a student that is told its guidance is told."""
+    shown: int = 12
+    batch: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """Prompts, noise and the teacher's answers."""
+
+    settings: ExamSettings
+    text: TextStates
+    noise: Tensor
+    taught: Tensor
+    """(N, C, h, w) the teacher's latents."""
+    decode: Callable[[Tensor], Tensor] | None = None
+    """Latents to pixels (B, 3, H, W) in [0, 1], for the grids; None draws none."""
+    keep: Callable[[Student, Path, int, float], None] | None = None
+    """Writes the student that did best so far: (student, folder, updates, score)."""
+
+    @torch.no_grad()
+    def paint(self, student: Student) -> Tensor:
+        """The student's latents, (N, C, h, w)."""
+        process, settings = student.process, self.settings
+        parts = []
+        for start in range(0, len(self.noise), settings.batch):
+            noise = self.noise[start : start + settings.batch]
+            text = self.text.rows(range(start, start + len(noise)))
+            told = None
+            if settings.student_guidance is not None:
+                told = torch.full((len(noise),), settings.student_guidance, device=noise.device)
+
+            def answer(x: Tensor, t: Tensor, text: TextStates = text, told: Tensor | None = told) -> Tensor:
+                return student.predict(x, t, text, guidance=told)
+
+            fresh = _fresh(start, noise)
+            levels = process.levels(settings.steps)
+            parts.append(arrive(process, answer, noise, levels, settings.rule, fresh))
+        return torch.cat(parts)
+
+    def score(self, painted: Tensor) -> float:
+        """Squared distance to the teacher's latents, as a share of their variance: 0 is the teacher itself."""
+        return float((painted - self.taught).square().mean() / self.taught.var())
+
+    def sit(self, student: Student, folder: Path, step: int) -> float:
+        """Paint, note the score in `exam.jsonl`, draw the grid, keep the best; return the score."""
+        painted = self.paint(student)
+        score = self.score(painted)
+        contrast = float(painted.std() / self.taught.std())
+        folder.mkdir(parents=True, exist_ok=True)
+        noted = folder / "exam.jsonl"
+        lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
+        # A training that was killed and goes on sits some exams again, with the same result.
+        before = [line for line in map(json.loads, lines) if line["step"] < step]
+        line = {"step": step, "score": round(score, 6), "contrast": round(contrast, 4)}
+        noted.write_text("".join(json.dumps(one) + "\n" for one in [*before, line]), encoding="utf-8")
+        if self.decode is not None:
+            shown = slice(0, self.settings.shown)
+            self._draw(folder / f"sample-{step:07d}.png", self.taught[shown], painted[shown])
+        if self.keep is not None and all(score < one["score"] for one in before):
+            self.keep(student, folder, step, score)
+        return score
+
+    def _draw(self, path: Path, *rows: Tensor) -> None:
+        """The teacher's pictures above the student's."""
+        assert self.decode is not None
+        decoded = [self.decode(latents).float().cpu().clamp(0, 1) for latents in rows]
+        lines = [torch.cat(list(pictures), dim=2) for pictures in decoded]
+        grid = torch.cat(lines, dim=1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        Image.fromarray(np.ascontiguousarray(grid)).save(path)
+
+
+def _fresh(start: int, like: Tensor) -> Callable[[], Tensor]:
+    generator = torch.Generator().manual_seed(FIRST_SEED + start)
+    return lambda: torch.randn(like.shape, generator=generator).to(like.device)
+
+
+@torch.no_grad()
+def prepare_exam(
+    folder: Path,
+    student: Student,
+    texts: Texts,
+    prompts: Sequence[int],
+    shape: tuple[int, int, int],
+    settings: ExamSettings,
+    *,
+    decode: Callable[[Tensor], Tensor] | None = None,
+    keep: Callable[[Student, Path, int, float], None] | None = None,
+) -> Exam:
+    """Let the teacher answer, or read its answers from `exam.safetensors` in `folder`.
+
+    Args:
+        folder: the training's.
+        student: whose teacher answers.
+        texts: where the prompts are.
+        prompts: their numbers, which are not to be learned from.
+        shape: channels, rows and columns of the latents.
+        settings: what is asked.
+        decode: for grids.
+        keep: for the best.
+    """
+    seeds = [FIRST_SEED + index for index in range(len(prompts))]
+    noise = seeded_noise(seeds, shape, student.device)
+    text = to_device(texts.take(prompts), student.device)
+    path = folder / "exam.safetensors"
+    about = json.dumps(
+        {
+            "prompts": list(prompts),
+            "steps": settings.teacher_steps,
+            "guidance": settings.guidance,
+            "shape": shape,
+        }
+    )
+    if path.exists():
+        tensors, metadata = read_tensors(path)
+        if metadata.get("about") == about:
+            taught = tensors["taught"].to(student.device)
+            return Exam(settings=settings, text=text, noise=noise, taught=taught, decode=decode, keep=keep)
+    process = student.process
+    levels = process.levels(settings.teacher_steps)
+    parts = []
+    for start in range(0, len(noise), settings.batch):
+        mine = noise[start : start + settings.batch]
+        chosen = text.rows(range(start, start + len(mine)))
+        empty = to_device(texts.empty(len(mine)), student.device)
+
+        def answer(x: Tensor, t: Tensor, chosen: TextStates = chosen, empty: TextStates = empty) -> Tensor:
+            return student.guided(x, t, chosen, empty, settings.guidance)
+
+        parts.append(arrive(process, answer, mine, levels))
+    taught = torch.cat(parts)
+    write_tensors(path, {"taught": taught}, {"about": about})
+    return Exam(settings=settings, text=text, noise=noise, taught=taught, decode=decode, keep=keep)
