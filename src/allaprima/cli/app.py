@@ -26,9 +26,11 @@ COMMANDS = {
     "paint": "allaprima.cli.paint",
     "serve": "allaprima.cli.serve",
     "show": "allaprima.cli.show",
+    "lora": "allaprima.cli.lora",
     "pull": "allaprima.cli.pull",
     "scenes": "allaprima.cli.scenes",
     "train": "allaprima.cli.train",
+    "distill": "allaprima.cli.distill",
     "evaluate": "allaprima.cli.evaluate",
 }
 """Command name to the module that holds its `app`, in the order of `prima --help`."""

@@ -1,0 +1,235 @@
+"""`prima distill`: teach a base to paint in one to four steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json
+from allaprima.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from allaprima.lab.distill.bench import Bench
+    from allaprima.lab.distill.run import Outcome
+    from allaprima.paint.bases.base import Base
+
+app = typer.Typer()
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ENDLESS = 1_000_000
+_DESCRIPTION = {
+    "turbo": "step compression by flow matching",
+    "lcm": "latent consistency",
+    "add": "adversarial",
+    "dmd": "distribution matching",
+    "paths": "no training: walk the teacher's paths that turbo, lcm and add can learn from",
+}
+
+
+@app.command()
+def distill(
+    method: Annotated[
+        Literal["turbo", "lcm", "add", "dmd", "paths"],
+        typer.Argument(help="; ".join(f"{name}: {what}" for name, what in _DESCRIPTION.items()) + "."),
+    ],
+    run: Annotated[Path, typer.Option("--run", help="Folder of the training, or of the paths.")],
+    base: Annotated[
+        str, typer.Option(help="The teacher: vignette, or a model's folder, file or id.")
+    ] = "vignette",
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
+    ] = None,
+    cache: Annotated[
+        list[Path] | None, typer.Option("--cache", help="Latent cache to learn from; several may be given.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Instead of caches: a file with a prompt per line.")
+    ] = None,
+    paths: Annotated[
+        Path | None, typer.Option(help="Learn from the teacher's paths in this folder, which `paths` filled.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")] = 4,
+    guidance: Annotated[
+        float, typer.Option(min=1, max=30, help="The teacher's, which the student learns.")
+    ] = 4.0,
+    budget: Annotated[
+        str | None, typer.Option(help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in.")
+    ] = None,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many updates, earlier runs counted in.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    sites: Annotated[
+        Literal["text", "all"], typer.Option(help="Where the LoRA sits: where text steers, or everywhere.")
+    ] = "text",
+    ranks: Annotated[
+        str, typer.Option(help="Ranks of the LoRA: pattern (16/8/4), sensitivity, or one number for all.")
+    ] = "pattern",
+    parameters: Annotated[
+        int, typer.Option(min=0, help="Budget of the sensitivity pass; 0 is what the pattern costs.")
+    ] = 0,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Train the whole network instead of a LoRA.")
+    ] = False,
+    rule: Annotated[
+        Literal["straight", "renoise"] | None,
+        typer.Option(help="How the student steps. Default: renoise for lcm, straight for the others."),
+    ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="lcm --whole: tell the student the guidance.")
+    ] = False,
+    penalty: Annotated[
+        float, typer.Option(min=0, help="turbo: weight of the dissimilarity of early steps.")
+    ] = 1.0,
+    coupling: Annotated[
+        Literal["teacher", "data"], typer.Option(help="turbo: follow the teacher, or the training pictures.")
+    ] = "teacher",
+    arm: Annotated[
+        Literal["both", "adversarial", "distillation"], typer.Option(help="add: which of its losses.")
+    ] = "both",
+    eyes: Annotated[
+        Literal["latent", "pixel"], typer.Option(help="add: the critic sees teacher's features, or pixels.")
+    ] = "latent",
+    diversity: Annotated[
+        float, typer.Option(min=0, help="dmd: weight of the first step's lesson (DP-DMD has 0.05).")
+    ] = 0.0,
+    fake_updates: Annotated[
+        int, typer.Option(min=1, help="dmd: updates of the fake network per update of the student.")
+    ] = 5,
+    count: Annotated[int, typer.Option(min=1, help="paths: how many.")] = 2000,
+    batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16,
+    rate: Annotated[
+        float | None, typer.Option(min=0, help="Learning rate. Default: the method's own for Vignette.")
+    ] = None,
+    save_every: Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")] = 100,
+    sample_every: Annotated[
+        int, typer.Option(min=1, help="Updates between exams, each with a grid and perhaps a new best.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")] = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Distil a base: progress, held-out exams with sample grids, the best LoRA kept, resumable bit for bit."""
+    limit = None if budget is None else parse_duration(budget)
+    if limit is None and updates is None and method != "paths":
+        raise UserError("got neither --budget nor --updates; expected one, such as --budget 30m")
+    settings: dict[str, Any] = {
+        "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
+        "whole": whole, "rule": rule or ("renoise" if method == "lcm" else "straight"), "embedded": embedded,
+        "penalty": penalty, "coupling": coupling, "arm": arm, "eyes": eyes, "diversity": diversity,
+        "fake_updates": fake_updates, "seed": seed,
+    }  # fmt: skip
+    chosen = _settings(method, settings)
+    bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, threads)
+    if chosen is None:
+        _build_paths(bench, run, count, steps, guidance, batch, seed, json_)
+        return
+    from allaprima.lab.distill.run import RATES
+    from allaprima.lab.distill.run import distill as train
+    from allaprima.lab.evaluation.features import ImageFeatures
+    from allaprima.lab.training.loop import LoopConfig
+
+    config = LoopConfig(
+        folder=run,
+        steps=updates or _ENDLESS,
+        batch_size=batch,
+        learning_rate=RATES[chosen.method] if rate is None else rate,
+        warmup_steps=20,
+        ema_decay=0.99,
+        log_every=10,
+        save_every=save_every,
+        sample_every=sample_every,
+        budget_seconds=limit,
+    )
+    features = ImageFeatures.load().to(device) if eyes == "pixel" and method == "add" else None
+    outcome = train(bench, chosen, config, resume=resume, features=features)
+    _report(outcome, json_)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of "90s", "30m", "2h" or "1d".
+
+    Raises:
+        UserError: it is none of these.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if found is None:
+        raise UserError(f"got the time {text[:20]!r}; expected a number with s, m, h or d, such as 30m")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _settings(method: str, given: dict[str, Any]) -> Any:
+    """The checked settings of a training, before anything is loaded; None for paths."""
+    if method == "paths":
+        return None
+    from allaprima.lab.distill.run import Settings
+
+    return Settings(method=method, **given)  # type: ignore[arg-type]
+
+
+def _bench(
+    spec: str,
+    weights: Path | None,
+    caches: list[Path] | None,
+    prompts: Path | None,
+    paths: Path | None,
+    threads: int,
+) -> tuple[Bench, torch.device]:
+    import torch
+
+    from allaprima.lab.distill.bench import base_hash, lay_out
+    from allaprima.paint.bases.loading import load_base
+    from allaprima.paint.precision import pick_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # each of several processes has its own
+    device = pick_device()
+    base: Base = load_base(spec, device=device, weights=weights)
+    found = lay_out(base, base_hash(base, weights), caches=tuple(caches or ()), prompts=prompts, paths=paths)
+    return found, device
+
+
+def _build_paths(
+    bench: Bench, folder: Path, count: int, steps: int, guidance: float, batch: int, seed: int, json_: bool
+) -> None:
+    from allaprima.lab.distill.paths import PathSettings, build_paths
+    from allaprima.lab.distill.students import Student
+
+    settings = PathSettings(count=count, steps=12 * steps, stops=steps, guidance=guidance, seed=seed)
+    build_paths(
+        folder, Student(bench.network, {}), bench.texts, bench.shape, settings, last=bench.last, batch=batch
+    )
+    print(f"{count} paths in {folder}")
+    if json_:
+        print_json({"paths": str(folder), "count": count, "stops": steps})
+
+
+def _report(outcome: Outcome, json_: bool) -> None:
+    exams = outcome.folder / "exam.jsonl"
+    sat = (
+        [json.loads(line) for line in exams.read_text(encoding="utf-8").splitlines()]
+        if exams.exists()
+        else []
+    )
+    best = min(sat, key=lambda exam: exam["score"], default=None)
+    facts: dict[str, Any] = {
+        "run": str(outcome.folder),
+        "lora": None if outcome.lora is None else str(outcome.lora),
+        "parameters": outcome.parameters,
+        "updates": sat[-1]["step"] if sat else None,
+        "best": best,
+    }
+    if best is not None:
+        print(f"best exam: {best['score']:.4f} of the teacher's variance, after {best['step']} updates")
+    print(outcome.lora or outcome.folder)
+    if json_:
+        print_json(facts)

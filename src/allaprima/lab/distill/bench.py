@@ -1,0 +1,159 @@
+"""A base on the bench: its network as a teacher, its prompts, its pictures, its held-out exam."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from allaprima.core.errors import UserError
+from allaprima.lab.distill.material import (
+    CacheMaterial,
+    CacheTexts,
+    Material,
+    PromptMaterial,
+    PromptTexts,
+    Texts,
+)
+from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette
+from allaprima.lab.distill.paths import Paths
+from allaprima.lab.distill.processes import Flow, VariancePreserving
+from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.paint.bases.base import Base
+from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
+
+HELD_OUT = 64
+"""Prompts of the exam, kept out of the training."""
+QWEN_SHIFT = 3.0
+"""The static shift that distilled Qwen-Image students are trained and painted with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """All a method needs of a base."""
+
+    network: Network
+    texts: Texts
+    material: Material
+    exam_prompts: tuple[int, ...]
+    """Numbers in `texts`."""
+    last: int
+    """Prompts below this number may be learned from."""
+    shape: tuple[int, int, int]
+    family: str
+    base_hash: str
+    decode: Callable[[Tensor], Tensor]
+    """Latents to pixels in [0, 1]."""
+    raw_decode: Callable[[Tensor], Tensor]
+    """The same with gradients and without clamping."""
+
+
+def network_of(base: Base) -> Network:
+    """The network of a loaded base, as a teacher.
+
+    Raises:
+        UserError: no method knows this family.
+    """
+    modules = base.modules()
+    if isinstance(base, VignetteBase):
+        return Vignette(modules["transformer"], Flow(shift=base.shift))
+    if base.family == "qwen-image":
+        return MMDiT(modules["transformer"], Flow(shift=QWEN_SHIFT), base.guidance_rule)
+    if base.family == "sdxl":
+        return UNet(modules["unet"], VariancePreserving())
+    raise UserError(f"got a base of family {base.family!r}; expected vignette, qwen-image or sdxl")
+
+
+def lay_out(
+    base: Base,
+    base_hash: str,
+    *,
+    caches: tuple[Path, ...] = (),
+    prompts: Path | None = None,
+    paths: Path | None = None,
+) -> Bench:
+    """Put a base on the bench with what its students learn from.
+
+    Args:
+        base: the loaded base.
+        base_hash: of its weights, for the files that come of it.
+        caches: latent caches with real pictures.
+        prompts: a file with a prompt per line, instead of caches.
+        paths: a folder that `prima distill paths` has filled; students then learn from the teacher's ways.
+
+    Raises:
+        UserError: neither caches nor prompts, or both.
+    """
+    if bool(caches) == (prompts is not None):
+        raise UserError("got both or neither of --cache and --prompts; expected one of them")
+    channels, rows, columns = base.noise([0], base.defaults.width, base.defaults.height).shape[1:]
+    shape = (channels, rows, columns)
+    for module in base.modules().values():
+        if next(module.parameters()).device.type == "cpu":
+            module.float()  # gradients of small LoRAs drown in bf16, which few processors multiply anyway
+    texts, material, last = _sources(base, caches, prompts, shape)
+    if paths is not None:
+        material = Paths.open(paths, texts)
+    exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:HELD_OUT]
+    raw = base.autoencoder.decode if isinstance(base, VignetteBase) else base.decode
+    return Bench(
+        network=network_of(base),
+        texts=texts,
+        material=material,
+        exam_prompts=exam,
+        last=last,
+        shape=shape,
+        family=base.family,
+        base_hash=base_hash,
+        decode=base.decode,
+        raw_decode=(lambda latents: (raw(latents) + 1) / 2) if isinstance(base, VignetteBase) else raw,
+    )
+
+
+def _sources(
+    base: Base, caches: tuple[Path, ...], prompts: Path | None, shape: tuple[int, int, int]
+) -> tuple[Texts, Material, int]:
+    if caches:
+        opened = tuple(LatentCache.open(one) for one in caches)
+        texts = CacheTexts(cache=opened[0])
+        held_out = min(HELD_OUT, len(opened[0]) // 4)
+        material = CacheMaterial(caches=opened, held_out=held_out)
+        return texts, material, len(texts) - held_out * CAPTIONS
+    assert prompts is not None
+    try:
+        lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read {prompts}: {error}; expected a text file with a prompt per line"
+        ) from error
+    words = [line for line in lines if line]
+    if len(words) < 4:
+        raise UserError(f"got {len(words)} prompts in {prompts}; expected at least 4")
+    with torch.no_grad():
+        both = base.encode_text([*words, ""])
+    known = PromptTexts(text=both.rows(range(len(words))), nothing=both.rows([len(words)]))
+    last = len(words) - min(HELD_OUT, len(words) // 4)
+    learned = PromptTexts(text=known.text.rows(range(last)), nothing=known.nothing)
+    return known, PromptMaterial(texts=learned, shape=shape), last
+
+
+def base_hash(base: Base, weights: Path | None) -> str:
+    """SHA-256 of what a base's network is: Vignette's file, or the tensors of another.
+
+    Args:
+        base: the loaded base.
+        weights: the folder of Vignette's weights, None for those that ship.
+    """
+    if base.family == "vignette":
+        with ((weights or weights_folder()) / "denoiser.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for name, module in sorted(base.modules().items()):
+        for path, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{name}.{path} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().flatten()[:64].float().cpu().numpy().tobytes())
+    return digest.hexdigest()

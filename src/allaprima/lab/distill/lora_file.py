@@ -1,0 +1,65 @@
+"""From a student's LoRA to the file one paints with: diffusers' names, and metadata that say how to paint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from allaprima.lab.distill.rollout import Rule
+from allaprima.lab.distill.students import STUDENT, Student
+from allaprima.paint.lora.lora import Lora
+from allaprima.paint.lora.metadata import LoraMetadata
+from allaprima.paint.lora.update import LowRank
+from allaprima.paint.lora.writing import write_lora
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a file says of its training."""
+
+    method: str
+    family: str
+    base_hash: str
+    """SHA-256 of the base's weight file."""
+    steps: int
+    rule: Rule = "straight"
+    license: str = "Apache-2.0"
+    commit: str | None = None
+
+
+def write_student(
+    path: Path, student: Student, about: About, *, updates: int, score: float | None = None
+) -> Path:
+    """Write the student's LoRA to `path`, whole or not at all.
+
+    The levels it was trained at travel with it, so that it is painted with at these and no others; it has learned
+    the guidance, so its own is 1.
+    """
+    raw = {
+        "distill.kind": "turbo",
+        "distill.method": about.method,
+        "distill.sampler": "lcm" if about.rule == "renoise" else "euler",
+        "distill.updates": str(updates),
+        "distill.times": json.dumps(student.process.levels(about.steps)[:-1]),
+        "distill.site_ranks": json.dumps(student.ranks[STUDENT]),
+    }
+    if score is not None:
+        raw["distill.score"] = f"{score:.6f}"
+    metadata = LoraMetadata(
+        family=about.family,
+        base_hash=about.base_hash,
+        sigmas=student.process.sigmas(about.steps),
+        steps=about.steps,
+        guidance=1.0,
+        license=about.license,
+        commit=about.commit,
+        raw=raw,
+    )
+    root = student.network.root
+    updates_by_layer = {
+        f"{root}.{module}": LowRank(down=down.float().cpu(), up=up.float().cpu())
+        for module, (down, up) in student.matrices().items()
+    }
+    name = f"{about.method}-{about.steps}"
+    return write_lora(path, Lora(name=name, updates=dict(updates_by_layer), metadata=metadata))

@@ -1,0 +1,37 @@
+"""`prima distill`: mistakes are one sentence, the result is a line of JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.lab.distill.test_run import write_cache
+from tests.tiny_vignette import write_tiny_vignette
+
+from allaprima.cli.app import run
+
+
+def test_it_asks_for_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["distill", "turbo", "--run", str(tmp_path)]) == 2
+    assert "expected one, such as --budget 30m" in capsys.readouterr().err
+
+
+def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
+    assert run(["distill", "magic", "--run", str(tmp_path), "--budget", "1m"]) == 2
+
+
+def test_paths_then_turbo_on_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = write_tiny_vignette(tmp_path / "weights")
+    cache = write_cache(tmp_path / "cache")
+    common = ["--weights", str(weights), "--cache", str(cache), "--batch", "2", "--json"]
+    paths = tmp_path / "paths"
+    assert run(["distill", "paths", "--run", str(paths), "--count", "4", "--steps", "2", *common]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["stops"] == 2
+    training = ["distill", "turbo", "--run", str(tmp_path / "run"), "--paths", str(paths), "--steps", "2"]
+    assert run([*training, "--updates", "2", "--sample-every", "1", *common]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert Path(facts["lora"]).is_file()
+    assert facts["updates"] == 2
+    assert run([*training, "--updates", "3", *common]) == 2
+    assert "add --resume" in capsys.readouterr().err
