@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allaprima.cli.output import JsonFlag, print_json, progress_bar
+from allaprima.core.errors import AssetError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from allaprima.lab.evaluation.distill import Tools
 
 app = typer.Typer(no_args_is_help=True, help="Measure a base, or the judge that measures it.")
 
@@ -113,6 +116,80 @@ def measure(
         )
     if as_json:
         print_json({"rows": rows, "scenes": scenes})
+
+
+@app.command()
+def distill(
+    student: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--student",
+            help="NAME=FILE of a LoRA; several may be given, and equal names are trainings with other seeds. "
+            "The names rank16, uniform and sensitivity are compared with the others as the report says.",
+        ),
+    ] = None,
+    turbo: Annotated[str, typer.Option(help="Name of the student that is to paint in 4 steps.")] = "turbo",
+    one: Annotated[str | None, typer.Option(help="Name of the one for 1 step. Default: the same.")] = None,
+    prompts: Annotated[int, typer.Option(min=9, max=100_000, help="Prompts in all.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=1000, help="Moves all prompts.")] = 0,
+    guidance: Annotated[float, typer.Option(min=1, max=30, help="The base's.")] = 4.0,
+    reals: Annotated[
+        int, typer.Option(min=0, help="Rendered scenes for the Frechet distance; 0 leaves it out.")
+    ] = 500,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Pictures that are painted at once.")] = 16,
+    weights: WeightsOption = None,
+    judge: JudgeOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("benchmarks/results"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare distilled students with their teacher, and write a report as Markdown, HTML and JSON."""
+    from allaprima.lab.evaluation.distill import DistillSettings, compare_students
+    from allaprima.lab.evaluation.distill_report import (
+        aim_rows,
+        to_json,
+        to_markdown,
+        write_distill_report,
+    )
+    from allaprima.paint.bases.vignette.base import load_vignette
+    from allaprima.paint.precision import pick_device
+
+    students = [_named_file(text) for text in student or ()]
+    base = load_vignette(weights, pick_device(None))
+    settings = DistillSettings(prompts=prompts, seed=seed, guidance=guidance, reals=reals, batch=batch)
+    when = datetime.now().astimezone()
+    with _progress() as on_progress:
+        comparison = compare_students(base, students, _tools(judge), settings, on_progress)
+    rows = aim_rows(comparison, turbo, one or turbo)
+    report = write_distill_report(comparison, rows, out, when)
+    print(to_markdown(comparison, rows, when))
+    print(report.html)
+    if as_json:
+        paths = {"markdown": str(report.markdown), "html": str(report.html), "json": str(report.json)}
+        print_json({**to_json(comparison, rows), "paths": paths})
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not name or not Path(path).is_file():
+        raise UserError(f"got --student {text[:200]!r}; expected NAME=FILE with the file of a LoRA")
+    return name, Path(path)
+
+
+def _tools(judge: Path | None) -> Tools:
+    """What is there to measure with; a judge that was asked for must be."""
+    from allaprima.lab.evaluation.distill import Tools
+    from allaprima.lab.evaluation.features import ImageFeatures
+    from allaprima.lab.evaluation.judge import default_judge_path, load_judge
+    from allaprima.lab.scenes.sprites import SpriteCache
+
+    network, accuracy = None, dict[str, float]()
+    if judge is not None or default_judge_path().is_file():
+        network, accuracy = load_judge(judge)
+    try:
+        features = ImageFeatures.load()
+    except AssetError:
+        features = None
+    return Tools(judge=network, accuracy=accuracy, features=features, sprites=SpriteCache())
 
 
 @contextmanager

@@ -1,0 +1,395 @@
+"""The table of the distillation laboratory: the base and its students, what each gives and what it costs.
+
+All paint the same prompts from the same noise. The base at 50 steps with guidance is the teacher that pictures
+are compared with; a student is a LoRA file, painted with at the levels it was trained for, without guidance.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from allaprima.core.errors import AssetError
+from allaprima.lab.evaluation.accuracy import Attribute, render_tensor, reported, unseen_scenes
+from allaprima.lab.evaluation.features import ImageFeatures
+from allaprima.lab.evaluation.judge import Judge
+from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
+from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
+from allaprima.lab.evaluation.rows import Answer
+from allaprima.lab.evaluation.suites import Ask, build_suites
+from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.lora.formats import read_lora
+from allaprima.paint.lora.update import delta_of
+from allaprima.paint.sampling.guidance import guided
+from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.sampling.schedules import Schedule, flow_schedule
+
+REAL_SEED = 8_000_000_000
+"""The first of the real scenes that features are compared with; nothing else is made of them."""
+DIVERSITY_SEED = 9_000_000_000
+"""The first noise of the pictures that diversity is measured on."""
+
+COLUMNS: dict[str, str] = {
+    "judge": "judge, %",
+    "psnr": "PSNR to teacher, dB",
+    "ssim": "SSIM to teacher",
+    "frechet": "Frechet to renders",
+    "diversity": "diversity, % of teacher",
+    "saturation": "saturation",
+    "high_frequencies": "high frequencies",
+    "megabytes": "LoRA, MB",
+    "minutes": "training, min",
+    "seconds": "s per picture",
+    "speed_up": "speed-up",
+}
+"""A column's name in the rows, and over the table."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillSettings:
+    """How much is painted."""
+
+    prompts: int = 500
+    seed: int = 0
+    teacher_steps: int = 50
+    guidance: float = 4.0
+    base_steps: tuple[int, ...] = (4, 8)
+    student_steps: tuple[int, ...] = (1, 2, 4)
+    diverse_prompts: int = 24
+    diverse_seeds: int = 6
+    reals: int = 500
+    """Rendered scenes that features are compared with; 0 leaves the column out."""
+    batch: int = 16
+    timed: int = 5
+    """Pictures painted one by one for the time."""
+    shown: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way of painting."""
+
+    method: str
+    """"base", or what the student is called; students of one name are trainings with other seeds."""
+    steps: int
+    guidance: float
+    lora: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """How the table calls it."""
+        words = f"{self.method}, {self.steps} step{'' if self.steps == 1 else 's'}"
+        return words if self.guidance == 1 else f"{words}, guidance {self.guidance:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One row of the table: means over the trainings of one name, and how far they spread."""
+
+    name: str
+    method: str
+    steps: int
+    values: dict[str, float | None]
+    spread: dict[str, float] = field(default_factory=dict)
+    """Standard deviation over trainings; empty for a single one."""
+    trainings: int = 1
+    faults: int = 0
+    """Pictures that are black, constant or not a number."""
+    shown: tuple[Tensor, ...] = ()
+    """The first pictures, (3, H, W) in [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything the report says."""
+
+    settings: DistillSettings
+    lines: tuple[Line, ...]
+    prompts: tuple[str, ...]
+    """Of the pictures shown."""
+    left_out: tuple[str, ...]
+    """Why columns are missing, one sentence each."""
+    seconds: float
+
+    def find(self, method: str, steps: int) -> Line | None:
+        """The line of one way of painting, if it was measured."""
+        return next((line for line in self.lines if (line.method, line.steps) == (method, steps)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What pictures are measured with; a tool that is None leaves its columns out."""
+
+    judge: Judge | None = None
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    features: ImageFeatures | None = None
+    sprites: SpriteCache | None = None
+
+
+def compare_students(
+    base: Base,
+    students: Sequence[tuple[str, Path]],
+    tools: Tools,
+    settings: DistillSettings | None = None,
+    on_progress: Progress = lambda _what, _done, _total: None,
+) -> Comparison:
+    """Paint with the base and all students, and measure.
+
+    Args:
+        base: the teacher, a flow.
+        students: a name and a LoRA file each; equal names are trainings with other seeds.
+        tools: what to measure with.
+        settings: None for those of the published figures.
+        on_progress: called after every batch.
+    """
+    settings = settings or DistillSettings()
+    started = time.perf_counter()
+    asks = build_suites(settings.prompts, settings.seed)
+    table = _Table(base, tools, settings, asks, on_progress)
+    teacher = Contender(method="base", steps=settings.teacher_steps, guidance=settings.guidance)
+    fewer = [
+        Contender(method="base", steps=steps, guidance=settings.guidance) for steps in settings.base_steps
+    ]
+    lines = [table.measure([contender]) for contender in (teacher, *fewer)]
+    for name in dict.fromkeys(name for name, _ in students):
+        files = [path for other, path in students if other == name]
+        for steps in settings.student_steps:
+            group = [Contender(method=name, steps=steps, guidance=1.0, lora=path) for path in files]
+            lines.append(table.measure(group))
+    return Comparison(
+        settings=settings,
+        lines=tuple(lines),
+        prompts=tuple(ask.prompt for ask in asks[:: max(1, len(asks) // settings.shown)][: settings.shown]),
+        left_out=tuple(table.left_out),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Table:
+    """Measures one contender after another against the first."""
+
+    def __init__(
+        self, base: Base, tools: Tools, settings: DistillSettings, asks: Sequence[Ask], on_progress: Progress
+    ) -> None:
+        self.base, self.tools, self.settings = base, tools, settings
+        self.asks, self.on_progress = asks, on_progress
+        self.heard = reported(tools.accuracy)
+        self.teacher: Tensor | None = None
+        self.teacher_values: dict[str, float | None] = {}
+        self.left_out: list[str] = []
+        self.real = self._real_features()
+        if tools.judge is None:
+            self.left_out.append("No judge's weights: the judge's column is left out.")
+
+    def measure(self, group: Sequence[Contender]) -> Line:
+        """One line of the table."""
+        found: list[dict[str, float | None]] = []
+        faults = 0
+        seen: list[tuple[Tensor, ...]] = []
+        for contender in group:
+            with worn(self.base, contender.lora):
+                values, broken, pictures = self._measure(contender)
+            found.append(values)
+            faults += broken
+            seen.append(pictures)
+        names = list(COLUMNS)
+        known = {name: [value for one in found if (value := one.get(name)) is not None] for name in names}
+        spread = {name: statistics.stdev(values) for name, values in known.items() if len(values) > 1}
+        return Line(
+            name=group[0].name,
+            method=group[0].method,
+            steps=group[0].steps,
+            values={name: statistics.fmean(values) if values else None for name, values in known.items()},
+            spread=spread,
+            trainings=len(group),
+            faults=faults,
+            shown=seen[0],
+        )
+
+    def _measure(self, contender: Contender) -> tuple[dict[str, float | None], int, tuple[Tensor, ...]]:
+        prompts, seeds = [ask.prompt for ask in self.asks], [ask.seed for ask in self.asks]
+        pictures = self._paint(contender, prompts, seeds, contender.name)
+        faults = sum(find_fault(one) is not None for one in pictures)
+        pictures = pictures.nan_to_num(0.0)
+        values: dict[str, float | None] = {
+            "saturation": saturation(pictures),
+            "high_frequencies": high_frequencies(pictures),
+            "seconds": self._time(contender),
+            **_costs(contender.lora),
+        }
+        if self.teacher is None:
+            self.teacher = pictures
+        elif len(pictures):
+            values["psnr"] = float(psnr(pictures, self.teacher).clamp(max=99).mean())
+            values["ssim"] = float(ssim(pictures, self.teacher).mean())
+        values |= self._look(contender, pictures)
+        if not self.teacher_values:
+            self.teacher_values = dict(values)
+        slow, spread = self.teacher_values["seconds"], self.teacher_values.get("spread")
+        assert slow is not None
+        assert values["seconds"] is not None
+        values["speed_up"] = slow / values["seconds"]
+        mine = values.get("spread")
+        values["diversity"] = None if not spread or mine is None else 100 * mine / spread
+        every = max(1, len(self.asks) // self.settings.shown)
+        return values, faults, tuple(pictures[::every][: self.settings.shown])
+
+    def _look(self, contender: Contender, pictures: Tensor) -> dict[str, float | None]:
+        """What the judge and the image network say."""
+        values: dict[str, float | None] = {}
+        if self.tools.judge is not None:
+            values["judge"] = judge_score(self.tools.judge, self.asks, pictures, self.heard)
+        if self.tools.features is not None:
+            if self.real is not None:
+                values["frechet"] = frechet(self.tools.features.describe(pictures), self.real)
+            values["spread"] = self._spread(contender, self.tools.features)
+        return values
+
+    def _spread(self, contender: Contender, features: ImageFeatures) -> float:
+        count, seeds = self.settings.diverse_prompts, self.settings.diverse_seeds
+        asks = self.asks[:: max(1, len(self.asks) // count)][:count]
+        prompts = [ask.prompt for ask in asks for _ in range(seeds)]
+        noises = [DIVERSITY_SEED + index for index in range(len(prompts))]
+        pictures = self._paint(contender, prompts, noises, f"{contender.name}: diversity").nan_to_num(0.0)
+        return diversity(features.describe(pictures).reshape(len(asks), seeds, -1))
+
+    def _paint(self, contender: Contender, prompts: Sequence[str], seeds: Sequence[int], what: str) -> Tensor:
+        parts = []
+        for start in range(0, len(prompts), self.settings.batch):
+            chosen = slice(start, start + self.settings.batch)
+            parts.append(paint(self.base, prompts[chosen], seeds[chosen], contender))
+            self.on_progress(what, min(chosen.stop, len(prompts)), len(prompts))
+        return torch.cat(parts)
+
+    def _time(self, contender: Contender) -> float:
+        """Median seconds from a prompt to a picture, painted alone."""
+        times = []
+        for run in range(self.settings.timed + 1):
+            ask = self.asks[run % len(self.asks)]
+            started = time.perf_counter()
+            paint(self.base, [ask.prompt], [ask.seed], contender)
+            times.append(time.perf_counter() - started)
+        return statistics.median(times[1:])
+
+    def _real_features(self) -> Tensor | None:
+        if self.tools.features is None:
+            self.left_out.append("No image network: Frechet distance and diversity are left out.")
+            return None
+        if self.tools.sprites is None or not self.settings.reals:
+            self.left_out.append("No sprites to render with: the Frechet distance is left out.")
+            return None
+        parts = []
+        scenes = unseen_scenes(self.settings.reals, REAL_SEED)
+        try:
+            for start in range(0, len(scenes), 32):
+                rendered = [render_tensor(scene, self.tools.sprites) for scene in scenes[start : start + 32]]
+                parts.append(self.tools.features.describe(torch.stack(rendered)))
+                self.on_progress("rendering real scenes", start + len(rendered), len(scenes))
+        except AssetError as error:
+            self.left_out.append(f"The Frechet distance is left out: {error}.")
+            return None
+        return torch.cat(parts)
+
+
+def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: frozenset[Attribute]) -> float:
+    """Of everything that was asked for and can be judged, how much is right, in percent."""
+    right = total = 0
+    for start in range(0, len(asks), 16):
+        group = pictures[start : start + 16]
+        for offset, verdict in enumerate(judge.look(group)):
+            ask = asks[start + offset]
+            answer = Answer(ask=ask, verdict=verdict, fault=find_fault(group[offset]))
+            for attribute in ask.asked & heard:
+                right += answer.right(attribute)
+                total += 1
+    return 100 * right / max(1, total)
+
+
+@torch.inference_mode()
+def paint(base: Base, prompts: Sequence[str], seeds: Sequence[int], contender: Contender) -> Tensor:
+    """The pictures of one contender, (B, 3, H, W) in [0, 1] rounded to 8 bits; not finite is NaN."""
+    width, height = base.defaults.width, base.defaults.height
+    against = [] if contender.guidance == 1.0 else [""] * len(prompts)
+    text = base.encode_text([*prompts, *against])
+    noise = base.noise(seeds, width, height)
+    schedule, renoise = _schedule(base, contender)
+    if renoise:
+        latents = _renoised(base, text, noise, schedule, seeds)
+    else:
+        latents = noise
+        model = guided(base, text, contender.guidance)
+        for step in sample_steps(model, noise, schedule, base.prediction, seeds):
+            latents = step.latents
+    pixels = base.decode(latents).float().cpu()
+    levels = pixels.clamp(0, 1).mul(255).round().div(255)
+    return torch.where(pixels.isfinite(), levels, torch.nan)
+
+
+def _schedule(base: Base, contender: Contender) -> tuple[Schedule, bool]:
+    """The levels to paint at, and whether to draw fresh noise between them."""
+    own = base.schedule(contender.steps, base.defaults.width, base.defaults.height)
+    if contender.lora is None:
+        return own, False
+    metadata = read_lora(contender.lora, base.modules(), family=base.family).metadata
+    renoise = metadata.raw.get("distill.sampler") == "lcm"
+    trained = metadata.steps == contender.steps and len(metadata.sigmas) == contender.steps + 1
+    return (flow_schedule(metadata.sigmas) if trained else own), renoise
+
+
+def _renoised(
+    base: Base, text: TextStates, noise: Tensor, schedule: Schedule, seeds: Sequence[int]
+) -> Tensor:
+    """Name the picture, noise it anew, and so on: how a consistency model paints (arXiv:2303.01469, algorithm 1)."""
+    generators = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
+    x = clean = noise
+    for level, after in zip(schedule.sigmas, schedule.sigmas[1:], strict=False):
+        clean = x - level * base.predict(x, x.new_full((len(x),), level), text).float()
+        fresh = torch.stack([torch.randn(x.shape[1:], generator=one) for one in generators]).to(x.device)
+        x = (1 - after) * clean + after * fresh
+    return clean
+
+
+@contextmanager
+def worn(base: Base, lora: Path | None) -> Iterator[None]:
+    """Within, the base's weights have the LoRA in them; afterwards they are what they were, bit for bit."""
+    if lora is None:
+        yield
+        return
+    modules = base.modules()
+    kept: list[tuple[Tensor, Tensor]] = []
+    try:
+        with torch.no_grad():
+            for key, update in read_lora(lora, modules, family=base.family).updates.items():
+                root, _, path = key.partition(".")
+                weight = modules[root].get_submodule(path).weight
+                assert isinstance(weight, Tensor)
+                kept.append((weight, weight.clone()))
+                weight.add_(delta_of(update).to(weight.device, weight.dtype))
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, before in kept:
+                weight.copy_(before)
+
+
+def _costs(lora: Path | None) -> dict[str, float | None]:
+    """A file's size, and how long its training took, if that lies beside it."""
+    if lora is None:
+        return {}
+    costs: dict[str, float | None] = {"megabytes": lora.stat().st_size / 1e6}
+    checkpoint = lora.with_name("checkpoint.safetensors")
+    if checkpoint.is_file():
+        with safe_open(checkpoint, framework="pt") as file:
+            costs["minutes"] = float((file.metadata() or {}).get("seconds", "nan")) / 60
+    return costs

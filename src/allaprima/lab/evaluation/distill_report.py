@@ -1,0 +1,210 @@
+"""The distillation table as Markdown, as HTML with pictures, and as rows with what must be reached."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from allaprima.core.errors import OutputError
+from allaprima.lab.evaluation.distill import COLUMNS, Comparison, Line
+from allaprima.lab.evaluation.report import Report, format_value
+from allaprima.lab.evaluation.rows import Row
+
+_DIGITS = {"frechet": 1, "saturation": 3, "high_frequencies": 2, "ssim": 3, "megabytes": 2, "seconds": 3}
+_EQUAL = 0.5
+"""Two judge scores within so many points count as equal."""
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#222;background:#fff}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}img{width:128px;height:128px;display:block}.pictures td{padding:2px}
+"""
+
+
+def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[Row]:
+    """The rows with figures to reach.
+
+    Args:
+        comparison: what was measured.
+        turbo: the student that paints in 4 steps by default.
+        one: the student that paints in 1 step.
+    """
+    settings = comparison.settings
+    teacher = comparison.find("base", settings.teacher_steps)
+    four, single = comparison.find(turbo, 4), comparison.find(one, 1)
+    total = settings.prompts
+
+    def row(name: str, unit: Any, value: float | None, must: float | None, aim: float | None) -> Row:
+        return Row(name=name, unit=unit, must=must, aim=aim, value=value, total=total)
+
+    return [
+        row(f"{turbo}, 4 steps, judge behind the base", "points", _behind(teacher, four), 1.5, 0.0),
+        row(f"{one}, 1 step, judge behind the base", "points", _behind(teacher, single), 6, 2),
+        row(f"{turbo}, 4 steps, diversity kept", "%", _value(four, "diversity"), 85, 95),
+        row(f"{turbo}, 4 steps, times as fast", "", _value(four, "speed_up"), 12, 20),
+        row(f"{one}, 1 step, times as fast", "", _value(single, "speed_up"), None, 60),
+        row("size saved against rank 16 everywhere", "%", _saved(comparison, turbo), 50, 75),
+        row(
+            "sensitivity ranks behind uniform ones",
+            "points",
+            _behind(comparison.find("uniform", 4), comparison.find("sensitivity", 4)),
+            0,
+            -_spread(comparison, ("uniform", "sensitivity")),
+        ),
+        row(
+            "black, NaN or constant pictures",
+            "pictures",
+            float(sum(line.faults for line in comparison.lines if line.method != "base")),
+            0,
+            0,
+        ),
+    ]
+
+
+def _value(line: Line | None, column: str) -> float | None:
+    return None if line is None else line.values.get(column)
+
+
+def _behind(better: Line | None, worse: Line | None) -> float | None:
+    first, second = _value(better, "judge"), _value(worse, "judge")
+    return None if first is None or second is None else first - second
+
+
+def _saved(comparison: Comparison, turbo: str) -> float | None:
+    """Megabytes saved in percent, where both are judged equal; "rank16" is rank 16 everywhere."""
+    ours, whole = comparison.find(turbo, 4), comparison.find("rank16", 4)
+    behind = _behind(whole, ours)
+    sizes = _value(ours, "megabytes"), _value(whole, "megabytes")
+    if behind is None or behind > _EQUAL or sizes[0] is None or not sizes[1]:
+        return None
+    return 100 * (1 - sizes[0] / sizes[1])
+
+
+def _spread(comparison: Comparison, names: Sequence[str]) -> float:
+    lines = [comparison.find(name, 4) for name in names]
+    return max((line.spread.get("judge", 0.0) for line in lines if line), default=0.0)
+
+
+def _cell(line: Line, column: str) -> str:
+    value = line.values.get(column)
+    if value is None:
+        return "-"
+    digits = _DIGITS.get(column, 1)
+    spread = line.spread.get(column)
+    return f"{value:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+
+
+def _columns(comparison: Comparison) -> list[str]:
+    """Those in which anything was measured."""
+    return [name for name in COLUMNS if any(line.values.get(name) is not None for line in comparison.lines)]
+
+
+def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    columns = _columns(comparison)
+    head = ["", *(COLUMNS[name] for name in columns)]
+    return head, [[line.name, *(_cell(line, name) for name in columns)] for line in comparison.lines]
+
+
+def _aims(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    head = ["to reach", "value", "must", "aim", "state"]
+    cells = [
+        [row.name, *(format_value(value, row.unit) for value in (row.value, row.must, row.aim)), row.state]
+        for row in rows
+    ]
+    return head, cells
+
+
+def _method(comparison: Comparison, when: datetime) -> str:
+    settings = comparison.settings
+    return (
+        f"{when:%Y-%m-%d %H:%M}. {settings.prompts} prompts from the same noise for all; diversity over "
+        f"{settings.diverse_prompts} prompts with {settings.diverse_seeds} noises each; {settings.reals} renders; "
+        f"seconds are the median of {settings.timed} pictures painted alone. Where a name was trained several times, "
+        f"mean ± standard deviation. {comparison.seconds / 60:.0f} minutes. " + " ".join(comparison.left_out)
+    ).strip()
+
+
+def to_markdown(comparison: Comparison, rows: Sequence[Row], when: datetime) -> str:
+    """The report without pictures."""
+    parts = ["# Distillation: base and students", _method(comparison, when)]
+    for head, cells in (_table(comparison), _aims(rows)):
+        lines = [head, ["---"] * len(head), *cells]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_html(comparison: Comparison, rows: Sequence[Row], when: datetime) -> str:
+    """The report with pictures, in one file that needs no other."""
+    parts = ["<h1>Distillation: base and students</h1>", f"<p>{escape(_method(comparison, when))}</p>"]
+    for head, cells in (_table(comparison), _aims(rows)):
+        parts.append(_html_table(head, cells))
+    names = "".join(f"<th>{escape(prompt)}</th>" for prompt in comparison.prompts)
+    body = "".join(
+        f"<tr><td>{escape(line.name)}</td>{''.join(f'<td>{_image(one)}</td>' for one in line.shown)}</tr>"
+        for line in comparison.lines
+    )
+    parts.append(f'<h2>The same noise</h2><table class="pictures"><tr><th></th>{names}</tr>{body}</table>')
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Distillation</title>'
+        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _html_table(head: list[str], cells: list[list[str]]) -> str:
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in cells)
+    return f"<table><tr>{''.join(f'<th>{escape(one)}</th>' for one in head)}</tr>{body}</table>"
+
+
+def _image(picture: Tensor) -> str:
+    pixels = picture.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=85)
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode("ascii")}">'
+
+
+def to_json(comparison: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
+    """Plain values; the pictures are left out."""
+    lines = [
+        {"name": line.name, "method": line.method, "steps": line.steps, "trainings": line.trainings,
+         "values": line.values, "spread": line.spread, "faults": line.faults}
+        for line in comparison.lines
+    ]  # fmt: skip
+    better = {"points": "lower", "pictures": "lower"}
+    return {
+        "settings": asdict(comparison.settings),
+        "rows": [{**row.to_json(), "better": better.get(row.unit, "higher")} for row in rows],
+        "table": lines,
+        "left_out": list(comparison.left_out),
+        "seconds": round(comparison.seconds, 1),
+    }
+
+
+def write_distill_report(comparison: Comparison, rows: Sequence[Row], folder: Path, when: datetime) -> Report:
+    """Write `<date>-distill.md`, `.html` and `.json` into `folder`.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    stem = f"{when:%Y-%m-%d-%H%M}-distill"
+    report = Report(
+        markdown=folder / f"{stem}.md", html=folder / f"{stem}.html", json=folder / f"{stem}.json"
+    )
+    data = {"date": when.isoformat(timespec="minutes"), **to_json(comparison, rows)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        report.markdown.write_text(to_markdown(comparison, rows, when), encoding="utf-8")
+        report.html.write_text(to_html(comparison, rows, when), encoding="utf-8")
+        report.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write the report into {folder}: {error.strerror or error}") from error
+    return report
