@@ -67,15 +67,19 @@ def _qwen(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
     )
     swap = _Swap(transformer, join_rotary, compiled=compiled)
     states = torch.randn(2, TOKENS, transformer.config.joint_attention_dim, dtype=dtype)
-    short = 16
+    short, every = 16, torch.ones(1, TOKENS, dtype=torch.long)
 
     def by_stock(steps: int, guidance: float, output: str) -> Callable[[int], object]:
-        negative = {"negative_prompt_embeds": states[1:, :short]} if guidance != 1.0 else {}
+        against = {
+            "negative_prompt_embeds": states[1:, :short],
+            "negative_prompt_embeds_mask": every[:, :short],
+        }
+        negative = against if guidance != 1.0 else {}
 
         def run(number: int) -> object:
             swap.to_stock()
             return stock(
-                prompt_embeds=states[:1], prompt_embeds_mask=None, true_cfg_scale=guidance, width=side, height=side,
+                prompt_embeds=states[:1], prompt_embeds_mask=every, true_cfg_scale=guidance, width=side, height=side,
                 num_inference_steps=steps, output_type=output, generator=_generator(number), **negative,
             )  # fmt: skip
 

@@ -122,7 +122,7 @@ def tiny_pairs(folder: Path, device: torch.device) -> Iterator[Pair]:
         ("tiny sdxl", write_tiny_sdxl, StableDiffusionXLPipeline),
     ):
         checkpoint = write(folder / name.split()[-1])
-        stock = pipeline.from_pretrained(checkpoint, torch_dtype=pick_dtype(device)).to(device)
+        stock = pipeline.from_pretrained(checkpoint).to(device, pick_dtype(device))
         stock.set_progress_bar_config(disable=True)
         painter = Painter(base=load_base(str(checkpoint), device=device))
         for label, guidance in (("guidance 4", 4.0), ("no guidance", 1.0)):

@@ -56,8 +56,8 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
         OfflineModeIsEnabled,
     )
 
-    # OSError and the error of the HTTP library, whichever huggingface_hub uses now.
-    network = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
+    # The last are OSError and the error of the HTTP library, whichever huggingface_hub uses now.
+    refused = cast("tuple[type[Exception], ...]", (HFValidationError, *HfHubHTTPError.__bases__))
     weights = "*/*.safetensors" if variant is None else f"*/*.{variant}*.safetensors"
     others = [
         f"*.{name}{end}" for name in VARIANTS if name != variant for end in (".safetensors", "-*.safetensors")
@@ -74,7 +74,7 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
             f"cannot fetch {hub_id}: the hub cannot be reached, or HF_HUB_OFFLINE is set, and not all of the model "
             "is in the cache; what has arrived is kept, so try again with a network"
         ) from error
-    except (HFValidationError, *network) as error:
+    except refused as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"cannot fetch {hub_id}: {reason}; check its id, and HF_TOKEN if it is gated"

@@ -27,7 +27,7 @@ def to_pickle(folder: Path) -> None:
     torch.save({}, folder / "transformer" / "diffusion_pytorch_model.bin")
 
 
-def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = load_file(folder / TRANSFORMER)
     change(tensors)
     save_file(tensors, folder / TRANSFORMER, {"format": "pt"})
