@@ -46,7 +46,7 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[dict[str, Any], list[
     )
     assert process.stdout is not None
     try:
-        lines = []
+        lines: list[str] = []
         while not lines or not lines[-1].startswith("{"):
             line = process.stdout.readline()
             assert line, process.communicate()[1]

@@ -185,7 +185,7 @@ def test_a_reader_that_sleeps_gets_the_last_frame(served: Served) -> None:
             say(socket, sequence, f"{'abcdefg'[sequence % 7]} cat", steps=1)
             time.sleep(0.001)
         time.sleep(0.3)
-        frames = []
+        frames: list[dict[str, Any]] = []
         while not frames or frames[-1]["sequence"] < 59:
             frames.append(hear(socket))
     sequences = [frame["sequence"] for frame in frames]

@@ -15,6 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import schemathesis
     from schemathesis.checks import not_a_server_error
+    from schemathesis.core.result import Ok
 
 FREE = ServerSettings(caps=Caps(writes_per_s=1e6, reads_per_s=1e6, logins_per_minute=1e6, steps=3))
 
@@ -23,7 +24,7 @@ FREE = ServerSettings(caps=Caps(writes_per_s=1e6, reads_per_s=1e6, logins_per_mi
 def test_no_route_fails_whatever_it_is_sent(serve: Serve, examples: int) -> None:
     served = serve(FREE)
     schema = schemathesis.openapi.from_url(f"{served.url}/api/openapi.json")
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) > 20
     for operation in operations:
         _try(operation, examples)
