@@ -27,7 +27,6 @@ COMMANDS = {
     "serve": "allaprima.cli.serve",
     "show": "allaprima.cli.show",
     "lora": "allaprima.cli.lora",
-    "lora": "allaprima.cli.lora",
     "pull": "allaprima.cli.pull",
     "scenes": "allaprima.cli.scenes",
     "train": "allaprima.cli.train",
