@@ -87,7 +87,7 @@ def paint(
         list[str] | None,
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
     ] = None,
-    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,  # noqa: ARG001
+    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),
@@ -115,7 +115,7 @@ def paint(
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.paint.painter import Painter
 
-    painter = Painter.load(requests[0].base, folder=weights, models_dirs=models_dir or ())
+    painter = Painter.load(requests[0].base, folder=weights, models_dirs=models_dir or (), lora_dir=lora_dir)
     if source is None:
         requests = [painter.request(**given, seed=request.seed) for request in requests]
     timings["load"] = _ms_since(started)

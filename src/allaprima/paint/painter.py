@@ -23,14 +23,17 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
+from allaprima.paint.lora.wardrobe import Wardrobe
 from allaprima.paint.over import begin_over
 from allaprima.paint.pictures import require_finite, to_pictures
 from allaprima.paint.precision import pick_device
+from allaprima.paint.sampling.euler import Velocity
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
 from allaprima.paint.sampling.schedules import Schedule
@@ -41,6 +44,8 @@ class Painter:
     """A loaded base and how to drive it. Not for several threads at once."""
 
     base: Base
+    wardrobe: Wardrobe | None = None
+    """The LoRAs that the base can wear; None if it wears none."""
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
 
@@ -56,6 +61,7 @@ class Painter:
         *,
         folder: Path | None = None,
         models_dirs: Sequence[Path] = (),
+        lora_dir: Path | None = None,
         device: str | None = None,
         pictures_per_pass: int = 1,
     ) -> Painter:
@@ -65,6 +71,7 @@ class Painter:
             base: what to paint with, see `bases.loading`.
             folder: where Vignette's weights lie; None for those that ship with the package.
             models_dirs: folders of models in which `base` may be a name.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             pictures_per_pass: see the attribute.
 
@@ -72,8 +79,11 @@ class Painter:
             RequestError: there is no base of that name.
             WeightsError: a weight file is missing or damaged.
         """
-        loaded = load_base(base, device=pick_device(device), models_dirs=models_dirs, weights=folder)
-        return cls(base=loaded, pictures_per_pass=pictures_per_pass)
+        on = pick_device(device)
+        loaded = load_base(base, device=on, models_dirs=models_dirs, weights=folder)
+        folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir)
+        wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
+        return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
 
     def request(self, **given: Any) -> GenerationRequest:
         """Return a request for this base: what is `given`, and the base's own size, steps and guidance for the rest.
@@ -90,6 +100,7 @@ class Painter:
 
         Raises:
             RequestError: the base paints neither this size nor under this name.
+            LoraError: a LoRA is not there or cannot be used.
             PaintError: the model's numbers overflowed.
         """
         return self.paint_batch([request])[0]
@@ -114,6 +125,7 @@ class Painter:
 
         Raises:
             RequestError: the base paints neither this size nor under this name.
+            LoraError: a LoRA is not there or cannot be used.
             PaintError: the model's numbers overflowed.
         """
         for request in requests:
@@ -126,11 +138,39 @@ class Painter:
                 f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
             )
         if request.loras:
-            raise RequestError(
-                f"got LoRA {request.loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
-            )
+            self._require_wardrobe(request.loras).read(request.loras)
         self.base.check_size(request.width, request.height)
         self._schedule(request)
+
+    def wear(self, loras: Sequence[LoraUse]) -> None:
+        """Let the networks wear `loras` and nothing else; `events` does it by itself.
+
+        Raises:
+            RequestError: this painter has no LoRAs.
+            LoraError: a name means no file, or a file cannot be used.
+        """
+        if loras or self.wardrobe is not None:
+            self._require_wardrobe(loras).wear(loras)
+
+    def idle(self, budget_seconds: float | None = None) -> bool:
+        """Use time in which nothing is painted to make what is worn free of cost.
+
+        Pictures before and after differ by rounding, so whoever needs equal bits does not call this.
+
+        Args:
+            budget_seconds: how long it may take, overrun by at most one layer.
+
+        Returns:
+            Whether nothing is left to do.
+        """
+        return self.wardrobe is None or self.wardrobe.fold(budget_seconds)
+
+    def _require_wardrobe(self, loras: Sequence[LoraUse]) -> Wardrobe:
+        if self.wardrobe is None:
+            raise RequestError(
+                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
+            )
+        return self.wardrobe
 
     def _schedule(self, request: GenerationRequest) -> Schedule:
         return self.base.schedule(request.steps, request.width, request.height, request.schedule)
@@ -145,6 +185,7 @@ class Painter:
             text: TextStates | None = None
             while group := tuple(islice(alike, self.pictures_per_pass)):
                 started = time.perf_counter()
+                self.wear(group[0].loras)
                 text = self._encode(group[0]) if text is None else text
                 self._synchronize(text.states)
                 text_ms = _ms_since(started)
@@ -172,7 +213,7 @@ class Painter:
         yield Started(requests=requests)
         started = time.perf_counter()
         rows = text.rows([row for row in range(len(text)) for _ in range(count)])
-        model = guided(self.base, rows, self._scale(first))
+        model = self._worn(guided(self.base, rows, self._scale(first)), first.loras)
         seeds = [request.seed for request in requests]
         latents = self.base.noise(seeds, first.width, first.height)
         schedule = self._schedule(first)
@@ -195,6 +236,18 @@ class Painter:
         pictures = self._decode(latents, requests)
         timings = {"text": text_ms, "denoise": denoise_ms, "decode": _ms_since(started) + preview_ms}
         yield Finished(pictures=pictures, timings_ms=timings)
+
+    def _worn(self, model: Velocity, loras: Sequence[LoraUse]) -> Velocity:
+        """Return `model` wearing `loras`, even if another picture is painted between its steps."""
+        wardrobe = self.wardrobe
+        if wardrobe is None:
+            return model
+
+        def worn(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            wardrobe.hold(loras)
+            return model(latents, t)
+
+        return worn
 
     def _decode(self, latents: torch.Tensor, requests: Sequence[GenerationRequest]) -> tuple[Picture, ...]:
         require_finite(latents, "latents")

@@ -1,0 +1,121 @@
+"""What a base can wear: a folder's LoRAs, read when they are first asked for and hung on the base's rack.
+
+wardrobe = Wardrobe(base.modules(), LoraFolder(Path("models/lora")), family=base.family)
+wardrobe.wear([LoraUse(name="ink", weight=0.8)])     # the next picture has it
+wardrobe.fold(0.01)                                   # ten idle milliseconds
+wardrobe.wear([])                                     # the base as it was, bit for bit
+
+A file that has changed on disk is read again the next time it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from allaprima.core.request import LoraUse
+from allaprima.paint.lora.folder import LoraFile, LoraFolder
+from allaprima.paint.lora.layers import Layers
+from allaprima.paint.lora.rack import Content, Rack
+
+KEPT_BYTES = 2 * 2**30
+
+
+class Wardrobe:
+    """One base's rack and the folder that fills it.
+
+    Args:
+        modules: the base's networks, as `Base.modules()` gives them.
+        folder: where the LoRAs lie.
+        family: `Base.family`.
+        device: where the networks compute; None for where their weights are.
+        kept_bytes: how much of what has been read is kept for the next time.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        folder: LoraFolder,
+        *,
+        family: str | None = None,
+        device: torch.device | None = None,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self.folder = folder
+        self._family = family
+        self._device = device
+        self._kept_bytes = kept_bytes
+        self._modules = modules
+        self._layers: Layers | None = None
+        self._rack: Rack | None = None
+        self._read: OrderedDict[str, tuple[Path, tuple[int, ...], int]] = OrderedDict()
+        """Name to file, stamp and size of what is registered, the least recently worn first."""
+
+    @property
+    def rack(self) -> Rack:
+        """The rack, made when it is first needed: a base that never wears anything pays nothing."""
+        if self._rack is None:
+            self._rack = Rack(self._modules, device=self._device)
+        return self._rack
+
+    def state(self, network: str | None = None) -> Content:
+        """Return what is worn that touches `network`, see `Rack.state`."""
+        return () if self._rack is None else self._rack.state(network)
+
+    def read(self, uses: Sequence[LoraUse]) -> None:
+        """Have `uses` ready to be worn; what is worn stays, though a file that has changed is worn as it is now.
+
+        Raises:
+            LoraError: a name means no file, or a file cannot be used. What was worn is worn as before.
+        """
+        files = [self.folder.require(use.name) for use in uses]
+        for file in files:
+            self._register(file)
+        self._forget_oldest(keep={use.name for use in uses})
+
+    def wear(self, uses: Sequence[LoraUse]) -> None:
+        """Wear exactly `uses`; what is worn already is left as it is, folded if it was.
+
+        Raises:
+            LoraError: as `read`.
+        """
+        self.read(uses)
+        self.hold(uses)
+
+    def hold(self, uses: Sequence[LoraUse]) -> None:
+        """Wear exactly `uses`, which have been read, without a look at the folder.
+
+        Raises:
+            LoraError: one has not been read, or has been forgotten since.
+        """
+        if uses or self._rack is not None:
+            self.rack.arrange({use.name: use.weight for use in uses})
+
+    def fold(self, budget_seconds: float | None = None) -> bool:
+        """Use idle time to make what is worn free of cost, see `Rack.fold`."""
+        return True if self._rack is None else self._rack.fold(budget_seconds)
+
+    def _register(self, file: LoraFile) -> None:
+        path, stamp, _ = self._read.get(file.name, (None, (), 0))
+        if (path, stamp) != (file.path, file.stamp):
+            if self._layers is None:
+                self._layers = Layers(self._modules)
+            lora = self.folder.read(file.name, self._layers, family=self._family)
+            self.rack.register(lora)
+            self._read[file.name] = (file.path, file.stamp, lora.num_bytes)
+        self._read.move_to_end(file.name)
+
+    def _forget_oldest(self, keep: set[str]) -> None:
+        total = sum(size for _, _, size in self._read.values())
+        keep = keep | set(self.rack.attached) if self._read else keep
+        for name, (_, _, size) in list(self._read.items()):
+            if total <= self._kept_bytes:
+                return
+            if name not in keep:
+                self.rack.forget(name)
+                del self._read[name]
+                total -= size

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from allaprima.core.errors import LoraError
+from allaprima.core.request import LoraUse
+from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.lora.folder import LoraFolder
+from allaprima.paint.lora.wardrobe import Wardrobe
+
+KEYS = (
+    "transformer_blocks.0.attn.to_q",
+    "transformer_blocks.0.attn.to_k",
+    "transformer_blocks.0.attn.to_out.0",
+)
+
+
+@pytest.fixture
+def denoiser() -> Denoiser:
+    config = DenoiserConfig(
+        latent_channels=4, layers=1, heads=2, head_width=16, text_width=32, rope_axes=(4, 6, 6)
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = Denoiser(config).requires_grad_(requires_grad=False).eval()
+        for parameter in made.parameters():
+            parameter.normal_(std=0.2)
+    return made
+
+
+def write(folder: Path, name: str, seed: int) -> Path:
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for key in KEYS:
+        tensors[f"transformer.{key}.lora_A.weight"] = torch.randn(3, 32, generator=draw)
+        tensors[f"transformer.{key}.lora_B.weight"] = torch.randn(32, 3, generator=draw)
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+def answer(denoiser: Denoiser) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(5)
+    out: torch.Tensor = denoiser(
+        torch.randn(1, 4, 4, 4, generator=draw),
+        torch.full((1,), 0.5),
+        torch.randn(1, 5, 32, generator=draw),
+    )
+    return out
+
+
+def use(name: str, weight: float = 1.0) -> list[LoraUse]:
+    return [LoraUse(name=name, weight=weight)]
+
+
+def make_wardrobe(denoiser: Denoiser, folder: Path, kept_bytes: int = 2**20) -> Wardrobe:
+    return Wardrobe(
+        {"transformer": denoiser.transformer}, LoraFolder(folder), family="vignette", kept_bytes=kept_bytes
+    )
+
+
+def test_files_are_worn_by_name_and_the_way_back_is_exact(tmp_path: Path, denoiser: Denoiser) -> None:
+    plain = answer(denoiser)
+    wardrobe = make_wardrobe(denoiser, tmp_path)
+    wardrobe.wear([])
+    assert wardrobe.fold()
+    write(tmp_path, "ink", 1)
+    wardrobe.wear(use("ink", 0.5))
+    worn = answer(denoiser)
+    assert not torch.allclose(worn, plain, atol=1e-4)
+    write(tmp_path, "chalk", 2)
+    wardrobe.wear(use("chalk"))
+    assert not torch.equal(answer(denoiser), worn)
+    wardrobe.wear(use("ink", 0.5))
+    assert torch.equal(answer(denoiser), worn)
+    state = wardrobe.state("transformer")
+    assert wardrobe.fold()
+    wardrobe.wear(use("ink", 0.5))
+    assert wardrobe.rack.folded
+    assert wardrobe.state("transformer") == state
+    wardrobe.wear([])
+    assert torch.equal(answer(denoiser), plain)
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path, denoiser: Denoiser) -> None:
+    path = write(tmp_path, "ink", 1)
+    wardrobe = make_wardrobe(denoiser, tmp_path)
+    wardrobe.wear(use("ink"))
+    first, state = answer(denoiser), wardrobe.state()
+    write(tmp_path, "ink", 2)
+    os.utime(path, ns=(1, 1))
+    wardrobe.wear(use("ink"))
+    assert not torch.equal(answer(denoiser), first)
+    assert wardrobe.state() != state
+
+
+@pytest.mark.parametrize("bad", ["absent", "broken", "../ink"])
+def test_what_cannot_be_worn_leaves_what_is(tmp_path: Path, denoiser: Denoiser, bad: str) -> None:
+    write(tmp_path, "ink", 1)
+    (tmp_path / "broken.safetensors").write_bytes(b"\x08" + bytes(7) + b"{}      ")
+    wardrobe = make_wardrobe(denoiser, tmp_path)
+    wardrobe.wear(use("ink"))
+    worn = answer(denoiser)
+    with pytest.raises(LoraError):
+        wardrobe.wear([*use("ink", 0.3), *use(bad)])
+    assert torch.equal(answer(denoiser), worn)
+    assert wardrobe.rack.attached == {"ink": 1.0}
+
+
+def test_what_was_not_worn_for_long_is_forgotten_and_read_again(tmp_path: Path, denoiser: Denoiser) -> None:
+    for i in range(5):
+        write(tmp_path, str(i), i)
+    wardrobe = make_wardrobe(denoiser, tmp_path, kept_bytes=2 * len(KEYS) * 2 * 3 * 32 * 4)
+    answers = []
+    for i in (*range(5), 0):
+        wardrobe.wear(use(str(i)))
+        answers.append(answer(denoiser))
+    assert wardrobe.rack.registered == ("0", "4")
+    assert torch.equal(answers[0], answers[-1])

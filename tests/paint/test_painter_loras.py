@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.tiny import SteadyBase
+from tests.tiny_vignette import write_tiny_vignette
+
+from allaprima.cli.app import run
+from allaprima.core.errors import LoraError, RequestError
+from allaprima.core.events import Finished
+from allaprima.core.picture import Picture
+from allaprima.core.picture_files import read_request
+from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.paint.painter import Painter
+
+PLAIN = GenerationRequest(prompt="cat", steps=2, guidance=1.0, seed=3)
+INK = replace(PLAIN, loras=(LoraUse(name="ink", weight=0.7),))
+BOTH = replace(PLAIN, loras=(LoraUse(name="ink"), LoraUse(name="chalk", weight=-0.5)))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_vignette(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def loras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loras")
+    for seed, name in enumerate(("ink", "chalk")):
+        draw = torch.Generator().manual_seed(seed)
+        tensors = {}
+        for layer in ("to_q", "to_v", "to_out.0"):
+            key = f"transformer.transformer_blocks.0.attn.{layer}"
+            tensors[f"{key}.lora_A.weight"] = torch.randn(4, 32, generator=draw)
+            tensors[f"{key}.lora_B.weight"] = torch.randn(32, 4, generator=draw)
+        save_file(tensors, folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.fixture
+def painter(weights: Path, loras: Path) -> Painter:
+    return Painter.load(folder=weights, lora_dir=loras, device="cpu")
+
+
+def furthest(one: Picture, other: Picture) -> int:
+    return max(abs(a - b) for a, b in zip(one.rgb, other.rgb, strict=True))
+
+
+def test_a_picture_depends_on_its_own_loras_alone(painter: Painter) -> None:
+    requests = [PLAIN, INK, BOTH, PLAIN, replace(BOTH, loras=BOTH.loras[::-1]), INK]
+    pictures = painter.paint_batch(requests)
+    assert furthest(pictures[0], pictures[1]) > 3
+    assert furthest(pictures[1], pictures[2]) > 3
+    assert [pictures[i].rgb for i in (3, 4, 5)] == [pictures[i].rgb for i in (0, 2, 1)]
+    silent = replace(PLAIN, loras=(LoraUse(name="ink", weight=0.0),))
+    assert painter.paint(silent).rgb == pictures[0].rgb
+
+
+def test_pictures_painted_in_turns_keep_their_loras(painter: Painter) -> None:
+    apart = [painter.paint(request).rgb for request in (INK, PLAIN)]
+    turns = zip(painter.events(INK), painter.events(PLAIN), strict=True)
+    last = next(pair for pair in turns if isinstance(pair[0], Finished))
+    assert [event.pictures[0].rgb for event in last if isinstance(event, Finished)] == apart
+
+
+def test_idle_time_changes_a_picture_by_rounding_only(painter: Painter) -> None:
+    plain, ink = painter.paint_batch([PLAIN, INK])
+    while not painter.idle(budget_seconds=0.0):
+        assert painter.paint(INK).rgb == ink.rgb
+    assert painter.wardrobe is not None
+    assert painter.wardrobe.rack.folded
+    assert furthest(painter.paint(INK), ink) <= 1
+    assert painter.wardrobe.rack.folded
+    assert painter.paint(PLAIN).rgb == plain.rgb
+    assert painter.paint(INK).rgb == ink.rgb
+
+
+def test_a_lora_that_is_not_there_is_told_before_anything_is_painted(painter: Painter) -> None:
+    bad = replace(PLAIN, loras=(LoraUse(name="pastel"),))
+    with pytest.raises(LoraError, match=r"'pastel', which is not in .*; expected one of chalk, ink"):
+        painter.events(INK, bad)
+    bare = Painter(base=SteadyBase())
+    assert bare.idle()
+    for refused in (lambda: bare.events(INK), lambda: bare.wear(INK.loras)):
+        with pytest.raises(RequestError, match="no folder of LoRAs is open"):
+            refused()
+
+
+def test_the_command_wears_what_it_is_told_and_repaints_from_the_file(
+    weights: Path, loras: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["paint", "--weights", str(weights), "--lora-dir", str(loras)]
+    first, again, other = (str(tmp_path / f"{name}.png") for name in ("first", "again", "other"))
+    words = [*common, "cat", "--steps", "2", "--seed", "3", "--guidance", "1"]
+    assert run([*words, "--lora", "chalk:-0.5", "--lora", "ink", "-o", first]) == 0
+    assert run([*common, "--from", first, "-o", again]) == 0
+    assert run([*words, "-o", other]) == 0
+    assert set(read_request(Path(first)).loras) == set(BOTH.loras)
+    pictures = [Path(path).read_bytes() for path in (first, again, other)]
+    assert pictures[0] == pictures[1] != pictures[2]
+    assert run([*words, "--lora", "pastel"]) == 2
+    assert "pastel" in capsys.readouterr().err
