@@ -1,0 +1,113 @@
+// Kept pictures: found by their words, opened again with everything they were painted from.
+
+import { getJson, remove } from "./api.js";
+import { announce, byId, el, fileName, icon } from "./dom.js";
+import { state } from "./state.js";
+
+const PAGE = 48;
+const SEARCH_MS = 160;
+
+export class Gallery {
+  #dialog = byId("gallery");
+  #grid = byId("pictures");
+  #more = byId("more");
+  #search = byId("search");
+  #next = null;
+  #turn = 0;
+  #timer = 0;
+  #jobs;
+
+  constructor(jobs) {
+    this.#jobs = jobs;
+    byId("open-gallery").addEventListener("click", () => this.open());
+    this.#more.addEventListener("click", () => this.#load(false));
+    this.#search.addEventListener("input", () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#load(true), SEARCH_MS);
+    });
+    jobs.addEventListener("kept", () => this.#dialog.open && this.#load(true));
+  }
+
+  toggle() {
+    if (this.#dialog.open) this.#dialog.close();
+    else this.open();
+  }
+
+  open() {
+    if (!this.#dialog.open) this.#dialog.showModal();
+    this.#search.focus();
+    return this.#load(true);
+  }
+
+  async #load(anew) {
+    const turn = ++this.#turn;
+    const asked = new URLSearchParams({ query: this.#search.value, limit: PAGE });
+    if (!anew && this.#next) asked.set("before", this.#next);
+    let page;
+    try {
+      page = await getJson(`/api/gallery?${asked}`);
+    } catch (error) {
+      this.#say(error.message);
+      return;
+    }
+    if (turn !== this.#turn) return; // a newer search was made meanwhile
+    if (anew) this.#grid.replaceChildren();
+    this.#grid.append(...page.pictures.map((entry) => this.#card(entry)));
+    this.#next = page.next;
+    this.#more.hidden = !page.next;
+    const found = this.#grid.childElementCount;
+    const none = this.#search.value.trim() ? "No picture has these words." : "Nothing is kept yet. Keep a picture and it hangs here.";
+    this.#say(found ? `${page.total} kept` : none);
+    this.#grid.hidden = !found;
+  }
+
+  #say(text) {
+    byId("gallery-said").textContent = text;
+  }
+
+  #card(entry) {
+    const { prompt, seed, steps, width, height } = entry.request;
+    const image = el("img", { src: entry.thumbnail, alt: prompt, loading: "lazy", decoding: "async", width: 256, height: Math.round((256 * height) / width) });
+    const open = el("button", { type: "button", class: "picture", title: "Open with everything it was painted from", onclick: () => this.#open(entry) }, image);
+    const caption = el("figcaption", {}, el("span", { class: "caption-prompt" }, prompt), el("span", { class: "caption-facts" }, `${steps} ${steps === 1 ? "step" : "steps"} · seed ${seed}`));
+    const save = el("a", { class: "button plain", href: entry.url, download: fileName(prompt, "png"), title: "Download", "aria-label": `Download: ${prompt}` }, icon("download"));
+    const figure = el("figure", { class: "kept" }, open, caption, el("div", { class: "kept-actions" }, save, this.#deleter(entry, () => figure)));
+    return figure;
+  }
+
+  /** A first press asks, a second deletes; looking elsewhere takes the question back. */
+  #deleter(entry, figure) {
+    const button = el("button", { type: "button", class: "plain", title: "Delete", "aria-label": `Delete: ${entry.request.prompt}` }, icon("trash"));
+    const calm = () => {
+      button.classList.remove("sure");
+      button.replaceChildren(icon("trash"));
+    };
+    button.addEventListener("blur", calm);
+    button.addEventListener("click", async () => {
+      if (!button.classList.contains("sure")) {
+        button.classList.add("sure");
+        button.replaceChildren("Delete for good?");
+        announce("Press again to delete for good.");
+        return;
+      }
+      try {
+        await remove(`/api/gallery/${entry.id}`);
+        this.#jobs.forget(entry.id);
+        figure().remove();
+        announce("Deleted.");
+        if (!this.#grid.childElementCount) this.#load(true);
+      } catch (error) {
+        calm();
+        this.#say(error.message);
+      }
+    });
+    return button;
+  }
+
+  #open(entry) {
+    const { prompt, ...settings } = entry.request;
+    state.restore({ prompt, settings });
+    this.#dialog.close();
+    byId("prompt").focus();
+  }
+}

@@ -1,0 +1,100 @@
+// Whole pictures: kept in the gallery as they are seen, or finished at the base's own number of steps.
+
+import { ApiError, postJson, readEvents } from "./api.js";
+import { announce, byId, download, el, fileName, icon } from "./dom.js";
+import { likeness } from "./state.js";
+
+const REST_MS = 6000;
+
+export class Jobs extends EventTarget {
+  #tray = byId("tray");
+  #kept = new Map();
+
+  /**
+   * Paint `moment` as a picture of the gallery and return its entry, or null if that failed or was cancelled.
+   * A state that was kept before is not painted again.
+   */
+  async keep(moment, { steps, guidance, title = "Keeping", saves = false } = {}) {
+    const settings = { ...moment.settings, steps: steps ?? moment.settings.steps, guidance: guidance ?? moment.settings.guidance };
+    const key = likeness({ ...moment, settings }) + settings.quality;
+    const entry = this.#kept.get(key) ?? (await this.#paint({ prompt: moment.prompt.trim(), ...settings }, title));
+    if (!entry) return null;
+    this.#kept.set(key, entry);
+    if (saves) download(entry.url, fileName(moment.prompt, "png"));
+    return entry;
+  }
+
+  /** Forget a picture that was deleted. */
+  forget(id) {
+    for (const [key, entry] of this.#kept) if (entry.id === id) this.#kept.delete(key);
+  }
+
+  async #paint(request, title) {
+    const stop = new AbortController();
+    const card = this.#card(request.prompt, title, () => stop.abort());
+    try {
+      const response = await postJson("/api/jobs", { request, previews: request.steps > 8 }, stop.signal);
+      for await (const [event, data] of readEvents(response)) {
+        if (event === "queued") card.say(data.position ? `${data.position} before it` : "Next", null);
+        else if (event === "progress") card.step(data);
+        else if (event === "done") return this.#done(card, data.pictures[0]);
+        else if (event === "error") throw new ApiError(data.error.message, 500);
+        else if (event === "cancelled") break;
+      }
+      card.close("Cancelled");
+    } catch (error) {
+      if (error.name === "AbortError") card.close("Cancelled");
+      else card.fail(error.message);
+    }
+    return null;
+  }
+
+  #done(card, entry) {
+    card.finish(entry);
+    announce("Kept in the gallery.");
+    this.dispatchEvent(new CustomEvent("kept", { detail: { entry } }));
+    return entry;
+  }
+
+  #card(prompt, title, cancel) {
+    const said = el("span", { class: "said" }, title);
+    const bar = el("progress", { max: 1, "aria-label": title });
+    const image = el("img", { class: "thumbnail", alt: "", hidden: true, width: 48, height: 48 });
+    const button = el("button", { type: "button", class: "plain", title: "Cancel", "aria-label": "Cancel", onclick: cancel }, icon("close"));
+    const node = el("li", { class: "job" }, image, el("div", {}, el("span", { class: "job-prompt" }, prompt), said, bar), button);
+    this.#tray.append(node);
+    const leave = () => setTimeout(() => node.remove(), REST_MS);
+    const say = (text, share) => {
+      said.textContent = text;
+      if (share === null) bar.removeAttribute("value");
+      else bar.value = share;
+    };
+    return {
+      say,
+      step: ({ step, total, preview }) => {
+        say(`Step ${step} of ${total}`, step / total);
+        if (preview) image.src = `data:image/jpeg;base64,${preview}`;
+        image.hidden &&= !preview;
+      },
+      finish: (entry) => {
+        say("Kept in the gallery", 1);
+        bar.remove();
+        image.src = entry.thumbnail;
+        image.hidden = false;
+        button.replaceWith(el("a", { class: "button plain", href: entry.url, download: fileName(prompt, "png"), title: "Download", "aria-label": "Download" }, icon("download")));
+        leave();
+      },
+      fail: (message) => {
+        say(message, 0);
+        bar.remove();
+        node.classList.add("failed");
+        node.setAttribute("role", "alert");
+        button.replaceWith(el("button", { type: "button", class: "plain", title: "Close", "aria-label": "Close", onclick: () => node.remove() }, icon("close")));
+      },
+      close: (text) => {
+        say(text, 0);
+        node.remove();
+      },
+    };
+  }
+}

@@ -1,0 +1,69 @@
+// The line one types into, and the sentence under it.
+
+import { byId, el } from "./dom.js";
+import { state } from "./state.js";
+
+export class Prompt {
+  #field = byId("prompt");
+  #said = byId("said");
+  #hint = null;
+  #trouble = null;
+
+  constructor() {
+    this.#field.addEventListener("input", (event) => this.#typed(event));
+    // What an input method shows before its word is chosen is not the prompt yet.
+    this.#field.addEventListener("compositionend", () => this.#take());
+    this.#field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.isComposing && !event.ctrlKey && !event.metaKey && !event.altKey) event.preventDefault();
+    });
+    window.addEventListener("resize", () => this.#grow());
+    state.addEventListener("change", () => this.#show());
+  }
+
+  focus() {
+    this.#field.focus();
+  }
+
+  /** Say a sentence of `kind` "trouble" or "hint" under the prompt; trouble stays until a picture comes. */
+  say(text, kind) {
+    this.#trouble = { text, kind };
+    this.#write();
+  }
+
+  /** A picture came: what was wrong is over. */
+  painted() {
+    if (!this.#trouble) return;
+    this.#trouble = null;
+    this.#write();
+  }
+
+  hint(hint) {
+    if (hint?.text === this.#hint?.text) return;
+    this.#hint = hint;
+    this.#write();
+  }
+
+  #typed(event) {
+    if (!event.isComposing) this.#take();
+  }
+
+  #take() {
+    state.setPrompt(this.#field.value);
+  }
+
+  #show() {
+    if (this.#field.value !== state.prompt) this.#field.value = state.prompt;
+    this.#grow();
+  }
+
+  #grow() {
+    this.#field.style.height = "auto";
+    this.#field.style.height = `${this.#field.scrollHeight}px`;
+  }
+
+  #write() {
+    const now = this.#trouble ?? (this.#hint && { ...this.#hint, kind: "hint" });
+    this.#said.dataset.kind = now?.kind ?? "";
+    this.#said.replaceChildren(...(now ? [el("span", { lang: now.language ?? "en" }, now.text)] : []));
+  }
+}

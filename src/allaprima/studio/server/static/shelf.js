@@ -1,0 +1,94 @@
+// The shelf of LoRAs: pictures, a switch and a weight that acts while it is moved.
+
+import { getJson, postJson } from "./api.js";
+import { byId, el, icon } from "./dom.js";
+import { setRange } from "./settings.js";
+import { state } from "./state.js";
+
+const USUAL = 1;
+
+/** Show the shelf; `onTrouble` is told what went wrong. */
+export async function showShelf(onTrouble) {
+  const list = byId("loras");
+  const rows = new Map();
+
+  const build = (loras) => {
+    rows.clear();
+    list.replaceChildren(...loras.map((lora) => makeRow(lora, rows)));
+    byId("no-loras").hidden = loras.length > 0;
+    byId("lora-search-row").hidden = loras.length < 9;
+    mark();
+  };
+
+  const mark = () => {
+    const worn = new Map(state.settings.loras.map((one) => [one.name, one.weight]));
+    for (const [name, row] of rows) row.show(worn.get(name));
+  };
+
+  const load = async (fetching) => {
+    try {
+      build((await fetching()).loras);
+    } catch (error) {
+      onTrouble(error.message);
+    }
+  };
+
+  byId("refresh-loras").addEventListener("click", () =>
+    load(async () => (await postJson("/api/loras/refresh", {})).json()),
+  );
+  byId("lora-search").addEventListener("input", ({ target }) => {
+    const wanted = target.value.trim().toLowerCase();
+    for (const [name, row] of rows) row.node.hidden = !`${name} ${row.title}`.toLowerCase().includes(wanted);
+  });
+  state.addEventListener("change", mark);
+  await load(() => getJson("/api/loras"));
+}
+
+function makeRow(lora, rows) {
+  const number = rows.size;
+  const range = el("input", {
+    type: "range", min: -1, max: 2, step: 0.05, value: USUAL, id: `lora-${number}`,
+    "aria-label": `Weight of ${lora.title}`,
+    oninput: () => state.setLora(lora.name, Number(range.value)),
+    ondblclick: () => state.setLora(lora.name, USUAL),
+  });
+  const weight = el("output", { class: "value", for: range.id });
+  const toggle = el("button", {
+    type: "button", class: "lora-switch", "aria-pressed": "false",
+    onclick: () => {
+      const worn = state.settings.loras.some((one) => one.name === lora.name);
+      state.setLora(lora.name, worn ? null : USUAL);
+    },
+  }, thumbnail(lora), el("span", { class: "lora-title" }, lora.title));
+  const words = lora.trigger_words.slice(0, 6).map((word) =>
+    el("button", { type: "button", class: "chip small", title: "Add to the prompt", onclick: () => addWord(word) }, word),
+  );
+  const slider = el("div", { class: "slider", hidden: true }, range, weight);
+  const chips = el("div", { class: "chips", hidden: true }, ...words);
+  const node = el("li", { class: "lora" }, toggle, slider, chips);
+  const show = (value) => {
+    const worn = value !== undefined;
+    node.classList.toggle("worn", worn);
+    toggle.setAttribute("aria-pressed", String(worn));
+    slider.hidden = !worn;
+    chips.hidden = !worn || !words.length;
+    if (worn) setRange(range, value, weight, value.toFixed(2));
+  };
+  rows.set(lora.name, { node, show, title: lora.title });
+  return node;
+}
+
+function thumbnail(lora) {
+  const blank = () => el("span", { class: "thumbnail blank" }, icon("palette"));
+  if (!lora.preview) return blank();
+  const image = el("img", {
+    class: "thumbnail", alt: "", loading: "lazy", width: 48, height: 48,
+    src: `/api/loras/preview?name=${encodeURIComponent(lora.name)}`,
+    onerror: () => image.replaceWith(blank()),
+  });
+  return image;
+}
+
+function addWord(word) {
+  if (!state.prompt.includes(word)) state.setPrompt(state.prompt.trim() ? `${state.prompt.trim()}, ${word}` : word);
+}
