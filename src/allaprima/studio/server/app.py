@@ -15,7 +15,14 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from allaprima import __version__
-from allaprima.studio.server import a1111_routes, gallery_routes, live_socket, openai_routes, page
+from allaprima.studio.server import (
+    a1111_routes,
+    flipbook_routes,
+    gallery_routes,
+    live_socket,
+    openai_routes,
+    page,
+)
 from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
 from allaprima.studio.server.metrics import metrics_page
@@ -46,7 +53,7 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for module in (openai_routes, a1111_routes, gallery_routes, live_socket, page):
+    for module in (openai_routes, a1111_routes, gallery_routes, flipbook_routes, live_socket, page):
         app.include_router(module.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)

@@ -1,6 +1,5 @@
 // What can be said about a prompt before it is painted. Pure functions.
 
-const INSTEAD = "Say what one would see";
 const JUDGEMENTS = {
   beautiful: "soft morning light, a wide valley",
   pretty: "pink blossoms, a blue sky",
@@ -38,20 +37,20 @@ const HAN = /\p{Script=Han}/u;
 /** Return a hint {text, word} for `prompt` on a base of `family`, or null. */
 export function hintFor(prompt, family) {
   if (ENGLISH_ONLY.has(family) && HAN.test(prompt)) {
-    return { text: "This base reads only English; Chinese is noise to it. Write it in English, or choose another base." };
+    return { text: "This base reads only English, and Chinese is noise to it." };
   }
   for (const [word, better] of Object.entries(JUDGEMENTS)) {
     if (!contains(prompt, word)) continue;
     const chinese = HAN.test(word);
     const text = chinese
-      ? `“${word}”是评价，画不出来。写出看得见的东西，例如：${better}。`
-      : `“${word}” is a judgement, and nothing to draw. ${INSTEAD}: ${better}.`;
+      ? `“${word}”画不出来。写看得见的，例如：${better}。`
+      : `Nobody can draw “${word}”. Try what one sees: ${better}.`;
     return { text, word, language: chinese ? "zh" : "en" };
   }
   for (const [some, others] of AT_ODDS) {
     const one = some.find((word) => contains(prompt, word));
     const other = others.find((word) => contains(prompt, word));
-    if (one && other) return { text: `“${one}” and “${other}” pull in two directions. Keep the one you mean.` };
+    if (one && other) return { text: `“${one}” and “${other}” pull two ways. Keep the one you mean.` };
   }
   return null;
 }

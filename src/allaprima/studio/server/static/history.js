@@ -118,7 +118,8 @@ export class History extends EventTarget {
   }
 
   #mark() {
-    byId("strip").hidden = this.entries.length === 0;
+    byId("no-history").hidden = this.entries.length > 0;
+    byId("flipbook").disabled = byId("clear-history").disabled = this.entries.length === 0;
     for (const entry of this.entries) {
       const button = entry.node.querySelector("button");
       if (entry === this.current) button.setAttribute("aria-current", "true");

@@ -31,7 +31,7 @@ export function listen(shortcuts) {
     if (chosen && (chosen.always || !document.querySelector("dialog[open]"))) {
       event.preventDefault();
       chosen.run();
-    } else if (isLetter(event) && !typing && !document.querySelector("dialog[open]") && !event.target.closest?.("button, summary, a")) {
+    } else if (isLetter(event) && !typing && !document.querySelector("dialog[open]")) {
       byId("prompt").focus(); // and the letter lands in it
     }
   });

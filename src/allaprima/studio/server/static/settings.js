@@ -77,7 +77,7 @@ export function showSettings(pixels) {
     if (negative.value !== now.negative_prompt) negative.value = now.negative_prompt;
     const means = now.guidance !== 1;
     negative.disabled = !means;
-    byId("negative-note").hidden = means;
+    byId("negative-note").style.visibility = means ? "hidden" : "visible"; // its place is kept
     if (document.activeElement !== seed) seed.value = now.seed;
     lock.setAttribute("aria-pressed", String(state.locked));
     lock.querySelector("use").setAttribute("href", state.locked ? "#i-locked" : "#i-unlocked");

@@ -45,32 +45,40 @@ function tidy(text) {
 
 /** Show the starters and keep them in step with the prompt. */
 export function showStarters(onChosen) {
-  const place = byId("starters");
+  const tabs = byId("starters");
+  const chips = byId("chips");
   let family = null;
+  let shown = null;
 
-  const build = () => {
-    family = state.base.family;
+  const show = (kind) => {
     const kinds = startersFor(family);
-    place.replaceChildren(
-      ...Object.entries(kinds).map(([kind, phrases], number) => {
-        const chips = phrases.map((phrase) =>
-          el("button", {
-            type: "button",
-            class: "chip",
-            onclick: () => {
-              state.setPrompt(choose(state.prompt, phrase, kind, kinds));
-              onChosen();
-            },
-          }, phrase),
-        );
-        return el("details", { name: "starters", class: "starter", open: number === 0 }, el("summary", {}, kind), el("div", { class: "chips" }, ...chips));
+    shown = kind;
+    for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.textContent === kind));
+    chips.setAttribute("aria-label", `Words: ${kind}`);
+    chips.scrollLeft = 0;
+    chips.replaceChildren(
+      ...kinds[kind].map((phrase) => {
+        const take = () => {
+          state.setPrompt(choose(state.prompt, phrase, kind, kinds));
+          onChosen();
+        };
+        return el("button", { type: "button", class: "chip", onclick: take }, phrase);
       }),
     );
   };
 
   const mark = () => {
-    if (state.base.family !== family) build();
-    for (const chip of place.querySelectorAll(".chip")) {
+    if (state.base.family !== family) {
+      family = state.base.family;
+      const kinds = Object.keys(startersFor(family));
+      tabs.replaceChildren(
+        ...kinds.map((kind) =>
+          el("button", { type: "button", class: "tab", onclick: () => (show(kind), mark()) }, kind),
+        ),
+      );
+      show(kinds.includes(shown) ? shown : kinds[0]);
+    }
+    for (const chip of chips.children) {
       chip.setAttribute("aria-pressed", String(contains(state.prompt, chip.textContent)));
     }
   };

@@ -26,7 +26,7 @@ export function showConnection(live) {
 
 showConnection.say = (status, text) => {
   const place = byId("connection");
-  place.dataset.status = status;
+  place.dataset.status = document.body.dataset.studio = status;
   // Written only when it changes, so that a screen reader says it once.
   if (byId("connection-said").textContent !== text) byId("connection-said").textContent = text;
   byId("connection-wait").textContent = "";
