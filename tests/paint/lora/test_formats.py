@@ -172,22 +172,22 @@ def test_folders_of_peft_mean_what_peft_makes_of_them(tmp_path: Path, config: Lo
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = torch.randn(parameter.shape, generator=draw) / 3
-    model.save_pretrained(tmp_path / "style")
+    model.save_pretrained(str(tmp_path / "style"))
     lora = read_lora(tmp_path / "style", networks)
     assert lora.name == "style"
     merged = model.merge_and_unload()
-    paths = {path for path, _ in networks["unet"].named_modules()}
     touched = 0
     for path, layer in networks["unet"].named_modules():
         if not isinstance(layer, nn.Linear | nn.Conv2d):
             continue
-        moved = merged.get_submodule(path).weight - layer.weight
+        folded = merged.get_submodule(path)
+        assert isinstance(folded, nn.Linear | nn.Conv2d)
+        moved = folded.weight - layer.weight
         update = lora.updates.get(f"unet.{path}")
         expected = torch.zeros_like(moved) if update is None else delta_of(update)
         assert torch.allclose(expected, moved, atol=1e-5), path
         touched += update is not None
     assert touched == len(lora.updates) > 0
-    assert paths
 
 
 # Methods that peft does not write as other programs do.

@@ -72,12 +72,12 @@ def likeness(
     names: Mapping[str, Name | None], shapes: Mapping[str, tuple[int, ...]], declared: str | None
 ) -> Likeness:
     """Return which base the layers of a file look made for."""
-    layers = (
-        (name.layer, shapes[key][1] if name.role in {"down", "hada_w1_b"} and len(shapes[key]) > 1 else 0)
-        for key, name in names.items()
-        if name is not None
-    )
-    return look(layers, declared)
+    widths: dict[str, int] = {}
+    for key, name in names.items():
+        if name is not None:
+            told = name.role in {"down", "hada_w1_b"} and len(shapes[key]) > 1
+            widths[name.layer] = shapes[key][1] if told else widths.get(name.layer, 0)
+    return look(widths.items(), declared)
 
 
 def sort_keys(names: Mapping[str, Name | None], layers: Layers, about: About) -> Sorted:

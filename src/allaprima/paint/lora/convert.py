@@ -49,7 +49,16 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
     if target.exists() and not overwrite:
         raise LoraError(f"{target} is there already; expected a new name, or --overwrite")
     check_target(target)
-    command = [sys.executable, "-P", "-W", "ignore", "-m", "allaprima.paint.lora.convert", pickled, target]
+    command = [
+        sys.executable,
+        "-P",
+        "-W",
+        "ignore",
+        "-m",
+        "allaprima.paint.lora.convert",
+        str(pickled),
+        str(target),
+    ]
     try:
         ran = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=LONGEST_SECONDS, check=False

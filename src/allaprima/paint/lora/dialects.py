@@ -10,7 +10,8 @@ for. The layer's name itself is looked up among the names that the loaded networ
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 DENOISERS = ("transformer", "unet")
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
@@ -65,12 +66,12 @@ REFUSED: tuple[tuple[str, str], ...] = (
 
 _ENDINGS = tuple((re.compile(f"{pattern}$"), role) for pattern, role in ENDINGS)
 _REFUSED = tuple((re.compile(f"{pattern}$"), meaning) for pattern, meaning in REFUSED)
-_ANY_REFUSED = re.compile(f"(?:{'|'.join(pattern for pattern, _ in REFUSED)})$")
-_LONGEST = 96  # characters of an ending; looking at no more keeps a file of a thousand layers quick to read
+_TAIL = (
+    40  # characters that hold nearly every ending; a file of thousands of keys has some dozens of such tails
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Name:
+class Name(NamedTuple):
     """A key taken apart.
 
     Attributes:
@@ -88,22 +89,33 @@ class Name:
 
 def parse_key(key: str) -> Name | None:
     """Return `key` taken apart, or None where it ends like nothing that is known."""
-    for pattern, role in _ENDINGS:
-        if ending := pattern.search(key, max(0, len(key) - _LONGEST)):
-            part = ending.groupdict().get("part")
-            layer = key[: ending.start()]
-            dialect, begin, networks = next(row for row in BEGINNINGS if layer.startswith(row[1]))
-            return Name(
-                dialect=dialect,
-                networks=networks,
-                layer=layer.removeprefix(begin).removeprefix(_WRAPPER),
-                role=f"{role}_{part}" if part else role,
-            )
-    return None
+    role, ending, _ = _read_end(key)
+    if role is None:
+        return None
+    layer = key[: len(key) - ending]
+    dialect, begin, networks = next(row for row in BEGINNINGS if layer.startswith(row[1]))
+    return Name(dialect, networks, layer[len(begin) :].removeprefix(_WRAPPER), role)
 
 
 def find_refused(key: str) -> str | None:
     """Return what `key` stands for if that is something no LoRA may bring here."""
-    if not _ANY_REFUSED.search(key, max(0, len(key) - _LONGEST)):
-        return None
-    return next(meaning for pattern, meaning in _REFUSED if pattern.search(key))
+    return _read_end(key)[2]
+
+
+def _read_end(key: str) -> tuple[str | None, int, str | None]:
+    """Return the role, the length of the ending that says so, and what it stands for if that is refused."""
+    found = _read_tail(key[-_TAIL:])
+    return _read_tail(key) if found == _NOTHING and len(key) > _TAIL else found
+
+
+_NOTHING = (None, 0, None)
+
+
+@lru_cache(maxsize=4096)
+def _read_tail(tail: str) -> tuple[str | None, int, str | None]:
+    refused = next((meaning for pattern, meaning in _REFUSED if pattern.search(tail)), None)
+    for pattern, role in _ENDINGS:
+        if ending := pattern.search(tail):
+            part = ending.groupdict().get("part")
+            return f"{role}_{part}" if part else role, len(ending[0]), refused
+    return None, 0, refused

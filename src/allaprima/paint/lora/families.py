@@ -117,16 +117,16 @@ def look(layers: Iterable[tuple[str, int]], declared: str | None = None) -> Like
     """Return what `layers` look like.
 
     Args:
-        layers: (name, input width) of each.
+        layers: (name, input width) of each; the width is 0 where it is not known.
         declared: the family that somebody says it is.
     """
-    named = list(layers)
-    # Text encoders come beside every denoiser, so the first layer that tells anything decides.
-    kind = next((kind for kind in KINDS if any(re.search(kind.names, name) for name, _ in named)), None)
-    if kind is None:
-        return Likeness(declared=declared)
-    width = next((width for name, width in named if re.search(kind.probe, name)), None)
-    return Likeness(kind=kind, width=width, declared=declared)
+    named = dict(layers)
+    for kind in KINDS:
+        if any(map(re.compile(kind.names).search, named)):
+            probe = re.compile(kind.probe)
+            width = next((width for name, width in named.items() if width and probe.search(name)), None)
+            return Likeness(kind=kind, width=width, declared=declared)
+    return Likeness(declared=declared)
 
 
 def differ(file: Likeness, base: Likeness) -> bool:

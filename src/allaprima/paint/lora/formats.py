@@ -17,7 +17,6 @@ from torch import nn
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.adapter_config import read_configs
 from allaprima.paint.lora.checks import About, build_update, likeness, parse_keys, sort_keys
-from allaprima.paint.lora.families import look
 from allaprima.paint.lora.layers import Layers
 from allaprima.paint.lora.lora import Lora
 from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
@@ -56,9 +55,7 @@ def read_lora(
     metadata = read_metadata(file.header.metadata)
     names = parse_keys(place, entries)
     shapes = {key: entry.shape for key, entry in entries.items()}
-    about = About(
-        path=place, file=likeness(names, shapes, metadata.family), base=look(layers.widths(), family)
-    )
+    about = About(path=place, file=likeness(names, shapes, metadata.family), base=layers.likeness(family))
     found = sort_keys(names, layers, about)
     configs = read_configs(place, file.header.metadata, layers.networks)
     updates = {}

@@ -7,12 +7,13 @@ written in all the ways that the tables below know, and a file's name is looked 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from allaprima.paint.lora.dialects import DENOISERS, Name
+from allaprima.paint.lora.families import Likeness, look
 
 # Names of one path: where the pattern is found, the same path with the replacement is a name too.
 ALIASES: tuple[tuple[str, str], ...] = (
@@ -75,6 +76,7 @@ class Layers:
                     # Two layers of one name leave it without meaning; a layer's own path always has one.
                     named[name] = layer if named.get(name, layer) is layer else None
             named |= {path: self.by_key[f"{network}.{path}"] for path in paths}
+        self._likeness = look((key, layer.shape[1]) for key, layer in self.by_key.items())
 
     def find(self, name: Name) -> Layer | None:
         """Return the layer that a file means by `name`, or None if there is none, or no telling which.
@@ -91,10 +93,9 @@ class Layers:
                 return hits[network]
         return next(iter(hits.values())) if len(hits) == 1 else None
 
-    def widths(self) -> Iterator[tuple[str, int]]:
-        """Yield each layer's key with the width of its input."""
-        for key, layer in self.by_key.items():
-            yield key, layer.shape[1]
+    def likeness(self, family: str | None = None) -> Likeness:
+        """Return which base the layers look like, one that is said to be of `family`."""
+        return replace(self._likeness, declared=family)
 
 
 def shape_of(module: nn.Module) -> tuple[int, ...] | None:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,8 +49,7 @@ DTYPES = {
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One tensor as the header announces it; `begin` and `end` count from the end of the header."""
 
     dtype: torch.dtype
@@ -206,28 +205,45 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _entry(path: Path, name: str, entry: Any) -> Entry:
-    where = f"{path}: {name[:200]!r}"
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise LoraError(f"{where} is described by {str(entry)[:80]}; expected dtype, shape and data_offsets")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise LoraError(f"{where} has dtype {str(dtype)[:40]}; expected one of {', '.join(DTYPES)}")
-    if not _counts(shape) or len(shape) > MAX_DIMENSIONS or not _counts(offsets) or len(offsets) != 2:
-        raise LoraError(
-            f"{where} has shape {str(shape)[:80]} at {str(offsets)[:80]}; expected lists of whole numbers"
+    try:
+        return _checked(entry)
+    except ValueError as error:
+        raise LoraError(f"{path}: {name[:200]!r} {error}") from error
+
+
+def _checked(entry: Any) -> Entry:
+    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
+        raise ValueError(f"is described by {str(entry)[:80]}; expected dtype, shape and data_offsets")
+    word, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    dtype = DTYPES.get(word) if isinstance(word, str) else None
+    if dtype is None:
+        raise ValueError(f"has dtype {str(word)[:40]}; expected one of {', '.join(DTYPES)}")
+    if not _are_counts(shape, MAX_DIMENSIONS) or not _are_counts(offsets, 2) or len(offsets) != 2:
+        raise ValueError(
+            f"has shape {str(shape)[:80]} at {str(offsets)[:80]}; expected lists of whole numbers"
         )
-    found = Entry(dtype=DTYPES[dtype], shape=tuple(shape), begin=offsets[0], end=offsets[1])
-    if math.prod(shape) * found.dtype.itemsize != found.end - found.begin:
-        raise LoraError(f"{where} has shape {shape} as {dtype} in {found.end - found.begin} bytes; {_WHOLE}")
-    if not found.dtype.is_floating_point and math.prod(shape) != 1:
-        raise LoraError(f"{where} has dtype {dtype} and shape {shape}; expected integers for an alpha alone")
-    if not math.prod(shape):
-        raise LoraError(f"{where} has shape {shape}; expected at least one number")
-    return found
+    size, (begin, end) = math.prod(shape), offsets
+    if not size:
+        raise ValueError(f"has shape {shape}; expected at least one number")
+    if size * dtype.itemsize != end - begin:
+        raise ValueError(f"has shape {shape} as {word} in {end - begin} bytes; {_WHOLE}")
+    if size > 1 and not dtype.is_floating_point:
+        raise ValueError(f"has dtype {word} and shape {shape}; expected integers for an alpha alone")
+    return Entry(dtype, tuple(shape), begin, end)
 
 
-def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**40 for one in value)
+_FIELDS = {"dtype", "shape", "data_offsets"}
+
+
+def _are_counts(value: Any, longest: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= longest
+        and all(type(one) is int and 0 <= one < _LARGEST for one in value)
+    )
+
+
+_LARGEST = 1 << 40
 
 
 def _check_layout(path: Path, entries: dict[str, Entry], data_bytes: int) -> None:
