@@ -60,6 +60,7 @@ def test_no_tracked_file_is_heavy_beside_the_weights() -> None:
         "WordNet 3.1",
         "Chinese Open Wordnet",
         "jieba",
+        "CLIP's vocabulary",
     ],
 )
 def test_notice_names_the_work_and_its_licence(work: str) -> None:

@@ -65,8 +65,8 @@ def write_tiny_sdxl(
         pipeline = StableDiffusionXLPipeline(
             unet=_unet(embedded_guidance),
             vae=_autoencoder(),
-            text_encoder=CLIPTextModel(_text_config(len(first))).eval(),
-            text_encoder_2=CLIPTextModelWithProjection(_text_config(len(second))).eval(),
+            text_encoder=CLIPTextModel(_text_config(len(first))),
+            text_encoder_2=CLIPTextModelWithProjection(_text_config(len(second))),
             tokenizer=first,
             tokenizer_2=second,
             scheduler=_scheduler(kind, {"prediction_type": prediction, **(scheduler or {})}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ def knows_the_picture(prediction: str) -> Velocity:
 
     def model(shown: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         sigma = LEVEL_AT[float(t[0])]
-        norm = (sigma**2 + 1) ** 0.5
+        norm = math.hypot(sigma, 1.0)
         noise = (shown * norm - PICTURE) / sigma
         # v = alpha eps - sigma x_0 in the mixture of variance 1, where alpha is 1 / norm.
         return noise if prediction == "epsilon" else noise / norm - (sigma / norm) * PICTURE
@@ -59,7 +60,7 @@ def test_the_model_is_shown_latents_of_variance_one(rule: str) -> None:
     def blank(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         shown.append(latents.std().item())
         sigma = LEVEL_AT[float(t[0])]
-        return latents * (sigma**2 + 1) ** 0.5 / sigma  # the picture is black, all else is noise
+        return latents * math.hypot(sigma, 1.0) / sigma  # the picture is black, all else is noise
 
     list(sample_steps(blank, seeded_noise([1], shape), replace(SCHEDULE, sampler=rule), "epsilon", [1]))
     # A black picture has variance 0, so what is shown has sigma^2 / (sigma^2 + 1).

@@ -89,7 +89,8 @@ def spaced_times(steps: int, spacing: Spacing, count: int = 1000, offset: int = 
 
 def levels_at(times: NDArray[np.float32], sigmas: NDArray[np.float32]) -> list[float]:
     """Return the noise levels at `times`, linear between the trained ones."""
-    return np.interp(times, np.arange(len(sigmas)), sigmas).astype(np.float32).tolist()
+    levels: list[float] = np.interp(times, np.arange(len(sigmas)), sigmas).astype(np.float32).tolist()
+    return levels
 
 
 def curved_levels(
@@ -112,14 +113,16 @@ def curved_levels(
     else:
         ramp = np.linspace(0, 1, len(levels))
         curved = (first ** (1 / 7) + ramp * (last ** (1 / 7) - first ** (1 / 7))) ** 7
-    return curved.astype(np.float32).tolist()
+    falling: list[float] = curved.astype(np.float32).tolist()
+    return falling
 
 
 def times_at(levels: Sequence[float], sigmas: NDArray[np.float32]) -> list[float]:
     """Return the time of each noise level, linear in its logarithm between the trained ones."""
     known = np.log(sigmas)
     at = np.interp(np.log(np.maximum(np.asarray(levels), 1e-10)), known, np.arange(len(sigmas)))
-    return at.astype(np.float32).tolist()
+    times: list[float] = at.astype(np.float32).tolist()
+    return times
 
 
 def lcm_times(steps: int, taught_steps: int = 50, count: int = 1000) -> list[int]:

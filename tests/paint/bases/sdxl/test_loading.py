@@ -146,6 +146,18 @@ def test_parts_of_different_checkpoints(copy: Path) -> None:
         load_sdxl(copy)
 
 
+def test_a_pooled_text_of_another_width(copy: Path) -> None:
+    file = copy / "text_encoder_2" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["text_projection.weight"] = tensors["text_projection.weight"][:16].contiguous()
+    save_file(tensors, file)
+    edit_json(copy / "text_encoder_2" / "config.json", projection_dim=16)
+    with pytest.raises(
+        WeightsError, match=r"reads sizes and pooled text 80 wide and the other parts give 64"
+    ):
+        load_sdxl(copy)
+
+
 def test_weights_that_lack_a_tensor_or_have_one_too_many(copy: Path) -> None:
     file = copy / "vae" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)

@@ -77,12 +77,12 @@ def assert_equal(mine: torch.Tensor, stock: torch.Tensor) -> None:
 
 
 def test_base_with_guidance_and_an_empty_negative_prompt(folder: Path) -> None:
-    settings = {"steps": 4, "guidance": 5.0, "size": (64, 96)}
+    settings: dict[str, Any] = {"steps": 4, "guidance": 5.0, "size": (64, 96)}
     assert_equal(ours(load_sdxl(folder), **settings), theirs(folder, **settings))
 
 
 def test_base_with_a_negative_prompt_and_two_pictures_in_a_pass(folder: Path) -> None:
-    settings = {"steps": 3, "guidance": 7.5, "negative": NEGATIVE, "seeds": (1, 2)}
+    settings: dict[str, Any] = {"steps": 3, "guidance": 7.5, "negative": NEGATIVE, "seeds": (1, 2)}
     assert_equal(ours(load_sdxl(folder), **settings), theirs(folder, **settings))
 
 

@@ -16,8 +16,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
 from allaprima.paint.bases.defaults import Defaults
-from allaprima.paint.bases.sdxl.conditioning import guidance_embedding, size_ids
+from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
+from allaprima.paint.bases.sdxl.parts import Parts
 from allaprima.paint.bases.sdxl.published import PUBLISHED, Shapes
 from allaprima.paint.bases.sdxl.scheduling import Scheduler, read_scheduler
 from allaprima.paint.bases.sdxl.single_file import load_file
@@ -177,13 +178,9 @@ def load_sdxl(
     dtype = pick_dtype(device) if dtype is None else dtype
     load = load_folder if path.is_dir() else load_file
     parts = load(path, shapes, dtype)
-    text_width = sum(encoder.config.hidden_size for encoder in parts.text.encoders)
-    if parts.unet.config.cross_attention_dim != text_width:
-        raise WeightsError(
-            f"the UNet in {path} reads text {parts.unet.config.cross_attention_dim} wide and the text encoders "
-            f"write {text_width}; expected parts of one checkpoint"
-        )
-    for network in (parts.unet, parts.autoencoder, *parts.text.encoders):
+    _check_together(path, parts)
+    networks: list[torch.nn.Module] = [parts.unet, parts.autoencoder, *parts.text.encoders]
+    for network in networks:
         network.to(device)
     if device.type == "cpu":
         # Convolutions on the CPU want their channels together, and the UNet's attention needs no turning then: a
@@ -196,3 +193,21 @@ def load_sdxl(
         scheduler=read_scheduler(parts.scheduler),
         name=str(path) if name is None else name,
     )
+
+
+def _check_together(path: Path, parts: Parts) -> None:
+    unet, (first, second) = parts.unet.config, parts.text.encoders
+    for what, reads, written in (
+        ("text", unet.cross_attention_dim, first.config.hidden_size + second.config.hidden_size),
+        (
+            "sizes and pooled text",
+            unet.projection_class_embeddings_input_dim,
+            SIZE_IDS * unet.addition_time_embed_dim + second.config.projection_dim,
+        ),
+        ("latents", unet.in_channels, parts.autoencoder.config.latent_channels),
+    ):
+        if reads != written:
+            raise WeightsError(
+                f"the UNet in {path} reads {what} {reads} wide and the other parts give {written}; "
+                "expected parts of one SDXL"
+            )

@@ -7,6 +7,9 @@ from functools import lru_cache
 
 import torch
 
+SIZE_IDS = 6
+"""Numbers that a picture's sizes are told in."""
+
 CROP = (0, 0)
 """Top and left of the crop; pictures that were not cropped in training are the well-framed ones."""
 
@@ -20,7 +23,7 @@ def size_ids(rows: int, width: int, height: int, device: torch.device) -> torch.
     Micro-conditioning (arXiv:2307.01952, section 2.2); a picture is told to be of its own size.
     """
     one = torch.tensor([height, width, *CROP, height, width], dtype=torch.float32)
-    return one.expand(rows, 6).to(device)
+    return one.expand(rows, SIZE_IDS).to(device)
 
 
 @lru_cache(maxsize=8)

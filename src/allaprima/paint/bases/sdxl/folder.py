@@ -113,9 +113,10 @@ def _shards(index: Path) -> list[Path]:
 
 def _tokenizer(path: Path, part: str) -> CLIPTokenizer:
     try:
-        return CLIPTokenizer.from_pretrained(str(path / part), local_files_only=True)
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(path / part), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(
             f"cannot read the tokenizer in {path / part}: {error}; "
             "expected tokenizer.json, or vocab.json and merges.txt"
         ) from error
+    return tokenizer

@@ -38,7 +38,7 @@ class SdxlText:
         if self.zero_empty and not prompt:
             return self._zeros()
         first, second = (
-            encoder(_ids(tokenizer, prompt, encoder), output_hidden_states=True)
+            encoder(self._ids(prompt, tokenizer), output_hidden_states=True)
             for tokenizer, encoder in zip(self.tokenizers, self.encoders, strict=True)
         )
         # The last layer but one, for the last was trained to match pictures as a whole (arXiv:2307.01952, 2.1).
@@ -46,15 +46,15 @@ class SdxlText:
         return states, second.text_embeds[0]
 
     def _zeros(self) -> tuple[Tensor, Tensor]:
-        first, second = self.encoders[0].config, self.encoders[1].config
-        like = self.encoders[1].text_projection.weight
-        states = like.new_zeros(second.max_position_embeddings, first.hidden_size + second.hidden_size)
-        return states, like.new_zeros(second.projection_dim)
+        width = sum(encoder.config.hidden_size for encoder in self.encoders)
+        projection = self.encoders[1].text_projection.weight
+        return projection.new_zeros(self.length, width), projection.new_zeros(len(projection))
 
+    @property
+    def length(self) -> int:
+        """Tokens of every prompt, padding included."""
+        return int(self.encoders[1].config.max_position_embeddings)
 
-def _ids(
-    tokenizer: CLIPTokenizer, prompt: str, encoder: CLIPTextModel | CLIPTextModelWithProjection
-) -> Tensor:
-    length = encoder.config.max_position_embeddings
-    rows = tokenizer(prompt, padding="max_length", max_length=length, truncation=True)["input_ids"]
-    return torch.tensor([rows], device=encoder.device)
+    def _ids(self, prompt: str, tokenizer: CLIPTokenizer) -> Tensor:
+        padded = tokenizer(prompt, padding="max_length", max_length=self.length, truncation=True)
+        return torch.tensor([padded["input_ids"]], device=self.encoders[1].device)
