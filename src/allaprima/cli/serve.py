@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from allaprima.paint.painter import Painter
     from allaprima.studio.server.settings import ServerSettings
-    from allaprima.studio.server.studio import BaseCard, LoraShelf, Studio
+    from allaprima.studio.server.studio import BaseCard, Studio
 
 app = typer.Typer()
 
@@ -53,7 +53,7 @@ def serve(
     models_dir: Annotated[
         list[Path] | None, typer.Option(help="Folder of models in which a base may be a name.")
     ] = None,
-    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,
+    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs. Default: models/lora.")] = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Further host name that browsers may call it by.")
@@ -93,10 +93,11 @@ def serve(
         names=tuple(dict.fromkeys(base or ["vignette"])),
         weights=weights,
         models_dirs=tuple(models_dir or ()),
+        lora_dir=lora_dir,
         device=device,
     )
     tls = {} if key is None else {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-    with bind(settings) as bound, open_studio(makers, settings, gallery, lora_dir) as studio:
+    with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
         run_server(studio, bound, tls, as_json=as_json)
 
 
@@ -110,6 +111,8 @@ class Makers:
     """Vignette's, None for those that ship."""
     models_dirs: tuple[Path, ...] = ()
     """Where other bases may lie."""
+    lora_dir: Path | None = None
+    """The folder of LoRAs; None for models/lora here."""
     device: str | None = None
     """As torch names it."""
 
@@ -118,7 +121,9 @@ class Makers:
         from allaprima.paint.painter import Painter
 
         folder = self.weights if name == "vignette" else None
-        return Painter.load(name, folder=folder, models_dirs=self.models_dirs, device=self.device)
+        return Painter.load(
+            name, folder=folder, models_dirs=self.models_dirs, lora_dir=self.lora_dir, device=self.device
+        )
 
     def cards(self) -> dict[str, BaseCard]:
         """Return what clients see of the bases.
@@ -161,23 +166,19 @@ def bind(settings: ServerSettings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def open_studio(
-    makers: Makers, settings: ServerSettings, gallery: Path, lora_dir: Path | None
-) -> Iterator[Studio]:
+def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iterator[Studio]:
     """Load the first base and open the gallery for the with-block.
 
     Raises:
         UserError: a base, its weights or a folder is not what it should be.
     """
+    from allaprima.cli.lora_cards import FolderCards
+    from allaprima.paint.lora.folder import DEFAULT_FOLDER
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.gallery import Gallery
-    from allaprima.studio.server.studio import NoLoras, Studio
+    from allaprima.studio.server.studio import Studio
 
-    loras: LoraShelf = NoLoras()
-    if lora_dir is not None:
-        from allaprima.cli.lora_cards import FolderCards
-
-        loras = FolderCards(lora_dir)
+    loras = FolderCards(makers.lora_dir or DEFAULT_FOLDER)
     cards = makers.cards()
     with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
         yield Studio(engine=engine, gallery=opened, settings=settings, bases=cards, loras=loras)

@@ -46,9 +46,8 @@ def test_a_job_tells_its_position_its_steps_and_its_pictures(served: Served) -> 
 
 
 def test_waiting_jobs_have_positions_and_can_be_cancelled(serve: Serve) -> None:
-    served = serve(base=PacedBase())
-    served.base.held.set()
-    body = {"request": REQUEST}
+    served = serve(base=PacedBase(pace_s=0.05))
+    body = {"request": {**REQUEST, "steps": 30}}
     with (
         served.client() as client,
         client.stream("POST", "/api/jobs", json=body) as running,
@@ -58,7 +57,6 @@ def test_waiting_jobs_have_positions_and_can_be_cancelled(serve: Serve) -> None:
         jobs = client.get("/api/jobs").json()["jobs"]
         assert [job["prompt"] for job in jobs] == ["a cat on a roof"] * 2
         assert client.delete(f"/api/jobs/{jobs[1]['id']}").status_code == 204
-        served.base.held.clear()
         assert client.delete("/api/jobs/none").status_code == 404
         assert events_of(waiting.read().decode())[-1][0] == "cancelled"
         assert events_of(running.read().decode())[-1][0] == "done"

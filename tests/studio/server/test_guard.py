@@ -15,6 +15,7 @@ from tests.studio.server.conftest import Serve, Served
 from tests.studio.server.pictures import png_bytes
 
 from allaprima.core.errors import RequestError
+from allaprima.studio.server.errors import hide_paths
 from allaprima.studio.server.security import PAGE_POLICY, cookie_value
 from allaprima.studio.server.settings import Caps, ServerSettings
 from allaprima.studio.server.uploads import decode_base64, open_upload, webp_size
@@ -210,7 +211,7 @@ def test_what_is_sent_must_be_a_picture() -> None:
         svg,
         b"GIF89a" + png,
         png[:40],
-        png[:60],
+        png[:50],
         b"RIFF\0\0\0\0WEBPVP8X",
         b"II*\0" + png,
     ):
@@ -298,3 +299,21 @@ def test_refusals_are_counted_for_the_metrics(served: Served) -> None:
         text = client.get("/metrics").text
     assert 'allaprima_refused_total{reason="host"} 1.0' in text
     assert 'allaprima_refused_total{reason="origin"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "cannot read /home/me/loras/ink.safetensors: it is empty",
+            "cannot read ink.safetensors: it is empty",
+        ),
+        (
+            "got LoRA 'x', which is not in /srv/models/lora; expected one",
+            "got LoRA 'x', which is not in lora; expected one",
+        ),
+        ("got size 1x2; expected 256x256 and/or https://a.example/b", None),
+    ],
+)
+def test_places_of_the_machine_are_not_told(text: str, told: str | None) -> None:
+    assert hide_paths(text) == (text if told is None else told)

@@ -7,6 +7,7 @@ The id stands in the log beside the cause. Each family of routes keeps the shape
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintError, UserError
 
 _LOG = logging.getLogger(__name__)
+_FOLDERS = re.compile(r"(?<![\w/:])/(?:[^\s/:;,]+/)+")
 _KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -48,6 +50,11 @@ class ProblemError(Exception):
         self.param = param
         self.headers = dict(headers or {})
         self.id = problem_id
+
+
+def hide_paths(text: str) -> str:
+    """Return `text` with the folders of absolute paths cut off: names may be told, places are the log's."""
+    return _FOLDERS.sub("", text)
 
 
 def new_id() -> str:
@@ -87,9 +94,11 @@ def to_problem(error: AllaPrimaError) -> ProblemError:
             507, "the picture could not be kept: the server has no room for it", problem_id=problem_id
         )
     if isinstance(error, UserError):
-        return ProblemError(400, str(error), code="invalid_value")
+        return ProblemError(400, hide_paths(str(error)), code="invalid_value")
     return ProblemError(
-        500, str(error) if isinstance(error, PaintError) else "something went wrong", code="failed"
+        500,
+        hide_paths(str(error)) if isinstance(error, PaintError) else "something went wrong",
+        code="failed",
     )
 
 

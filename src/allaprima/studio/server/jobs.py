@@ -21,7 +21,7 @@ from allaprima.core.request import GenerationRequest
 from allaprima.core.underpainting import Underpainting
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Progress, Queued
-from allaprima.studio.server.errors import ProblemError, new_id
+from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Entry, Gallery
 from allaprima.studio.server.limits import OpenCount
 from allaprima.studio.server.security import client_key
@@ -173,7 +173,10 @@ class Jobs:
         ticket.note(update)
         if isinstance(update, Failed):
             raise ProblemError(
-                400 if update.at_fault else 500, update.message, code="failed", problem_id=update.id
+                400 if update.at_fault else 500,
+                hide_paths(update.message),
+                code="failed",
+                problem_id=update.id,
             )
         if isinstance(update, Done):
             # Shielded, since a client that leaves at this very moment must not lose what is finished.

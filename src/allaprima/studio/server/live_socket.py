@@ -27,7 +27,7 @@ from allaprima.core.errors import AllaPrimaError, BusyError, RequestError
 from allaprima.core.request import LoraUse
 from allaprima.studio.engine.live import LiveSession
 from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
-from allaprima.studio.server.errors import new_id
+from allaprima.studio.server.errors import hide_paths, new_id
 from allaprima.studio.server.limits import RateLimiter
 from allaprima.studio.server.security import client_key
 from allaprima.studio.server.settings import Caps
@@ -229,7 +229,7 @@ async def _send_all(socket: WebSocket, mailbox: Mailbox) -> None:
                 failed = {
                     "type": "failed",
                     "sequence": update.sequence,
-                    "message": update.message,
+                    "message": hide_paths(update.message),
                     "id": update.id,
                 }
                 await socket.send_text(json.dumps(failed))

@@ -30,13 +30,13 @@ class Caps:
     """Pixels along either side of a picture that is sent."""
     message_bytes: int = 64 * 2**10
     """Of one message on the live socket."""
-    messages_per_s: float = 120.0
+    messages_per_s: float = 500.0
     """On one live socket; a person types 12."""
     sessions_per_client: int = 64
     """Live sockets open at once from one address."""
     jobs_per_client: int = 32
     """Jobs of whole pictures that one address has waiting or painted."""
-    writes_per_s: float = 10.0
+    writes_per_s: float = 50.0
     """Requests that start work or change something, from one address; bursts of ten times as many pass."""
     reads_per_s: float = 100.0
     """All others, from one address; bursts of ten times as many pass."""
