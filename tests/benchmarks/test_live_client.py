@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tests.tiny_vignette import write_tiny_vignette
+
+from benchmarks import live_client
+
+
+@pytest.mark.slow
+def test_a_studio_in_its_own_process_has_its_rows(tmp_path: Path) -> None:
+    live_client.main(
+        weights=write_tiny_vignette(tmp_path / "weights"),
+        keystrokes=4,
+        frames=4,
+        clients=2,
+        client_keystrokes=3,
+        memory_frames=4,
+        kills=1,
+        results=tmp_path / "results",
+    )
+    (written,) = (tmp_path / "results").glob("*-live.json")
+    rows = {row["name"]: row for row in json.loads(written.read_text(encoding="utf-8"))["rows"]}
+    assert rows["keystroke to frame, p50"]["must"] == 60.0
+    assert rows["frames per second, slider"]["value"] > 0
+    assert rows["2 typists, errors"]["value"] == rows["2 typists, lost final states"]["value"] == 0
+    assert rows["1 kills, gallery entries lost"]["value"] == 0
+    assert rows["1 kills, gallery entries broken"]["value"] == 0
+    assert all(math.isfinite(row["value"]) for row in rows.values())
