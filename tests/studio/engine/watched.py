@@ -100,8 +100,14 @@ class Client:
 class Bench:
     """A worker that only does something when it is told to."""
 
-    def __init__(self, base: WatchedBase | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        base: WatchedBase | None = None,
+        limits: Limits | None = None,
+        painter: Painter | None = None,
+    ) -> None:
         self.base = base or WatchedBase()
+        self._painter = painter
         self.clock = Clock()
         self.loads: list[str] = []
         self.worker = Worker(self._load, limits or Limits(), self.clock)
@@ -109,7 +115,7 @@ class Bench:
 
     def _load(self, name: str) -> Painter:
         self.loads.append(name)
-        return Painter(base=self.base)
+        return self._painter or Painter(base=self.base)
 
     def client(self, on_update: Callable[[LiveUpdate], None] | None = None) -> Client:
         """Open a session."""

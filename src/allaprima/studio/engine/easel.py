@@ -13,10 +13,9 @@ from itertools import groupby
 
 import torch
 
-from allaprima.core.errors import RequestError
 from allaprima.core.events import Event
 from allaprima.core.picture import Picture
-from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.request import GenerationRequest
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.batch import Pass, Row, begins_alike
 from allaprima.paint.painter import Painter
@@ -112,6 +111,19 @@ class _Loaded:
     painter: Painter
     prompts: PromptCache
 
+    @property
+    def state(self) -> Hashable:
+        """What the base wears; another after a LoRA's file has changed."""
+        wardrobe = self.painter.wardrobe
+        return () if wardrobe is None else wardrobe.state()
+
+    @property
+    def text_state(self) -> Hashable:
+        """What its text encoders wear; most LoRAs leave them alone, and encoded prompts stay good."""
+        wardrobe = self.painter.wardrobe
+        names = [name for name in self.painter.base.modules() if name.startswith("text_encoder")]
+        return () if wardrobe is None else tuple(wardrobe.state(name) for name in names)
+
 
 class Easel:
     """The loaded bases of an engine. Belongs to its thread."""
@@ -148,16 +160,16 @@ class Easel:
         base.check_size(settings.width, settings.height)
         for prompt in prompts:
             base.schedule(prompt.settings.steps, settings.width, settings.height, prompt.settings.schedule)
-        self._wear(loaded, settings.loras)
+        loaded.painter.wear(settings.loras)
         led = [needs_negative(base, prompt.settings.guidance) for prompt in prompts]
         texts = [prompt.prompt for prompt in prompts]
         against = [
             prompt.settings.negative_prompt for prompt, leads in zip(prompts, led, strict=True) if leads
         ]
-        encoded = loaded.prompts.encode([*texts, *against], settings.loras)
+        encoded = loaded.prompts.encode([*texts, *against], loaded.text_state)
         negatives = iter(encoded[len(texts) :])
         return [
-            _prepare(prompt, text, next(negatives) if leads else None)
+            _prepare(prompt, text, next(negatives) if leads else None, loaded.state)
             for prompt, text, leads in zip(prompts, encoded, led, strict=False)
         ]
 
@@ -190,21 +202,18 @@ class Easel:
             steps=steps,
             shared=shared,
             schedule=schedule,
-            wear=lambda: self._wear(loaded, settings.loras),
+            wear=lambda: loaded.painter.wear(settings.loras),
         )
+
+    def idle(self, budget_seconds: float) -> bool:
+        """Use a pause to bring LoRAs into the weights of the base last used; return whether nothing is left to do."""
+        recent = next(reversed(self._loaded.values()), None)
+        return recent is None or recent.painter.idle(budget_seconds)
 
     def text_counts(self) -> tuple[int, int]:
         """Return how many prompts were encoded and how many found, by the bases that are loaded."""
         caches = [loaded.prompts for loaded in self._loaded.values()]
         return sum(cache.misses for cache in caches), sum(cache.hits for cache in caches)
-
-    @staticmethod
-    def _wear(loaded: _Loaded, loras: tuple[LoraUse, ...]) -> None:
-        """Let the networks wear `loras` and nothing else."""
-        if loras:
-            raise RequestError(
-                f"got the LoRA {loras[0].name[:40]!r}; expected none, for {loaded.painter.base.name} has no rack here"
-            )
 
     def _base(self, name: str) -> _Loaded:
         if name not in self._loaded:
@@ -218,7 +227,7 @@ class Easel:
         return self._loaded[name]
 
 
-def _prepare(prompt: LivePrompt, text: Encoded, negative: Encoded | None) -> Prepared:
+def _prepare(prompt: LivePrompt, text: Encoded, negative: Encoded | None, worn: Hashable) -> Prepared:
     settings = prompt.settings
     if negative is not None and negative.digest == text.digest:
         negative = None  # leading away from the prompt itself leads nowhere
@@ -228,6 +237,6 @@ def _prepare(prompt: LivePrompt, text: Encoded, negative: Encoded | None) -> Pre
     against = None if negative is None else negative.digest
     key = (
         settings.base, text.digest, against, guidance, settings.seed, settings.width, settings.height,
-        settings.schedule, settings.loras,
+        settings.schedule, worn,
     )  # fmt: skip
     return Prepared(prompt=prompt, key=key, guidance=guidance, text=text, negative=negative)

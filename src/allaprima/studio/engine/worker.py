@@ -35,6 +35,10 @@ PATIENCE = {FIRST: 1, REFINE: 4, JOB: 4}
 """Turns that each kind of work lets others go first. A turn is a pass of first frames or a step of the others."""
 
 
+PAUSE_S, MOST_PAUSES = 0.005, 500
+"""When nothing is asked for, LoRAs are folded into the weights in such slices, and no more than so many in a row."""
+
+
 class Worker:
     """All that one engine has under way."""
 
@@ -56,6 +60,7 @@ class Worker:
         self._share = Share(dict(PATIENCE))
         self._number = 0
         self._rings = 0
+        self._pauses = 0
         self._closing = False
         self._loaded = threading.Event()
         self._error: BaseException | None = None
@@ -185,7 +190,8 @@ class Worker:
         there = {FIRST: due_in == 0.0, REFINE: live.can_refine, JOB: self._jobs.has_work}
         chosen = self._share.pick([kind for kind, is_there in there.items() if is_there])
         if chosen is None:
-            return due_in
+            return 0.0 if self._tidy(live) else due_in
+        self._pauses = 0
         turns[chosen]()
         return 0.0
 
@@ -196,6 +202,13 @@ class Worker:
         if self._live is not None:
             self._live.close()
         self._live = self._easel = None
+
+    def _tidy(self, live: LiveDesk) -> bool:
+        """Use a pause for live sessions' LoRAs; return whether there is more of that to do."""
+        if self._easel is None or not live.seats or self._pauses >= MOST_PAUSES:
+            return False
+        self._pauses += 1
+        return not self._easel.idle(PAUSE_S)
 
     def _paint_until_closed(self, base: str) -> None:
         self.load(base)
