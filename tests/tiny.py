@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates
 from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.sampling.noise import seeded_noise
 from allaprima.paint.sampling.schedules import Schedule, flow_schedule, flow_sigmas
@@ -75,6 +75,9 @@ class SteadyBase:
         return 8 * (torch.nn.functional.avg_pool2d(pixels, 8) - 0.5)
 
     def modules(self) -> dict[str, torch.nn.Module]:
+        return {}
+
+    def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
         return {}
 
 

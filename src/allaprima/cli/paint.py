@@ -88,6 +88,10 @@ def paint(
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
     ] = None,
     lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32", "fp16"],
+        typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
+    ] = "auto",
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),
@@ -115,7 +119,13 @@ def paint(
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.paint.painter import Painter
 
-    painter = Painter.load(requests[0].base, folder=weights, models_dirs=models_dir or (), lora_dir=lora_dir)
+    painter = Painter.load(
+        requests[0].base,
+        folder=weights,
+        models_dirs=models_dir or (),
+        lora_dir=lora_dir,
+        precision=precision,
+    )
     if source is None:
         requests = [painter.request(**given, seed=request.seed) for request in requests]
     timings["load"] = _ms_since(started)

@@ -56,24 +56,32 @@ def encode_picture(
 
     PNG keeps the pixels exactly; JPEG and WebP are written at the quality the request names. `extra` settings are
     told in the infotext: what the request does not hold, such as how strongly another picture was painted over.
+    What had to be rescued is told in both forms, as in "Rescued steps: 1".
     """
+    rescues = picture.rescues.counts()
+    extra = {**(extra or {}), **{f"Rescued {name}": str(count) for name, count in rescues.items()}}
+    ours = _to_our_json(picture.request, rescues)
     image = Image.frombytes("RGB", (picture.width, picture.height), picture.rgb)
     request = picture.request
     out = io.BytesIO()
     if file_format == "png":
         text = PngInfo()
         text.add_text("parameters", to_infotext(request, extra))
-        text.add_text(_KEY, _to_our_json(request))
+        text.add_text(_KEY, ours)
         image.save(out, "PNG", pnginfo=text)
     elif file_format == "jpeg":
         high = request.quality == "high"
         # Coloured edges are what these pictures consist of, so the high quality keeps colour at full size.
         sampling = "4:4:4" if high else "4:2:0"
         image.save(
-            out, "JPEG", quality=QUALITY[request.quality], subsampling=sampling, exif=_to_exif(request, extra)
+            out,
+            "JPEG",
+            quality=QUALITY[request.quality],
+            subsampling=sampling,
+            exif=_to_exif(request, extra, ours),
         )
     else:
-        image.save(out, "WEBP", quality=QUALITY[request.quality], exif=_to_exif(request, extra))
+        image.save(out, "WEBP", quality=QUALITY[request.quality], exif=_to_exif(request, extra, ours))
     return out.getvalue()
 
 
@@ -108,8 +116,9 @@ def read_infotext(file: BinaryIO) -> str | None:
     return None if texts is None else texts[0]
 
 
-def _to_our_json(request: GenerationRequest) -> str:
-    return json.dumps({"layout": _LAYOUT, "request": request.to_json()}, ensure_ascii=False)
+def _to_our_json(request: GenerationRequest, rescues: Mapping[str, int]) -> str:
+    told = {"rescues": rescues} if rescues else {}
+    return json.dumps({"layout": _LAYOUT, "request": request.to_json(), **told}, ensure_ascii=False)
 
 
 def _from_our_json(text: str) -> GenerationRequest:
@@ -126,8 +135,8 @@ def _from_our_json(text: str) -> GenerationRequest:
     return GenerationRequest.from_json(data.get("request"))  # type: ignore[arg-type]  # it checks the type itself
 
 
-def _to_exif(request: GenerationRequest, extra: Mapping[str, str] | None) -> bytes:
-    text = to_infotext(request, {**(extra or {}), _KEY: _to_our_json(request)})
+def _to_exif(request: GenerationRequest, extra: Mapping[str, str], ours: str) -> bytes:
+    text = to_infotext(request, {**extra, _KEY: ours})
     exif = Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UTF16 + text.encode("utf-16-be")
     return exif.tobytes()

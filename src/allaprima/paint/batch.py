@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
+from allaprima.core.picture import Rescues
 from allaprima.paint.bases.base import Base, TextStates
-from allaprima.paint.pictures import require_finite
+from allaprima.paint.guard import Guarded
 from allaprima.paint.prompts import join_prompts
 from allaprima.paint.sampling.euler import Velocity
 from allaprima.paint.sampling.guidance import guided, needs_negative
@@ -85,7 +86,8 @@ class Pass:
         """(C, h, w) by row, each one's first prediction once it was made."""
         self.predictions = 0
         """Rows predicted so far; a guided row counts once."""
-        self._base = base
+        # A row that stays bad ends when it is decoded, and leaves the others alone.
+        self._base = Guarded(base, strict=False)
         self._size = (width, height)
         self._schedule = schedule
         self._guidance = guidance
@@ -103,6 +105,11 @@ class Pass:
     def alive(self) -> tuple[int, ...]:
         """The rows that were not dropped."""
         return tuple(self._alive)
+
+    @property
+    def rescues(self) -> Rescues:
+        """What had to be computed again so far, for whichever row."""
+        return self._base.rescues
 
     def drop(self, row: int) -> None:
         """Spend nothing more on `row`."""
@@ -138,10 +145,7 @@ class Pass:
         if self._latents is None:
             raise RuntimeError("nothing was painted yet; expected at least one step before decoding")
         latents = self._latents[list(rows)]
-        require_finite(latents, "latents")
-        pixels = self._base.decode(latents)
-        require_finite(pixels, "pixels")
-        return pixels
+        return self._base.finish(latents)
 
     def _predict(self, latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Predict for the rows that are alive; the others' share is zero, and nobody looks at it."""

@@ -22,17 +22,18 @@ import torch
 
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
-from allaprima.core.picture import Picture
+from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.guard import Guarded
 from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
 from allaprima.paint.lora.wardrobe import Wardrobe
 from allaprima.paint.over import begin_over
-from allaprima.paint.pictures import require_finite, to_pictures
-from allaprima.paint.precision import pick_device
+from allaprima.paint.pictures import to_pictures
+from allaprima.paint.precision import choose_dtype, pick_device
 from allaprima.paint.sampling.euler import Velocity
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
@@ -48,6 +49,8 @@ class Painter:
     """The LoRAs that the base can wear; None if it wears none."""
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
+    guarded: bool = True
+    """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
 
     def __post_init__(self) -> None:
         """Refuse a pass without pictures."""
@@ -63,6 +66,7 @@ class Painter:
         models_dirs: Sequence[Path] = (),
         lora_dir: Path | None = None,
         device: str | None = None,
+        precision: str = "auto",
         pictures_per_pass: int = 1,
     ) -> Painter:
         """Return a painter with `base` loaded.
@@ -73,14 +77,16 @@ class Painter:
             models_dirs: folders of models in which `base` may be a name.
             lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
             device: torch's name of a device; None for the first GPU, or else the CPU.
+            precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
 
         Raises:
-            RequestError: there is no base of that name.
+            RequestError: there is no base or number format of that name.
             WeightsError: a weight file is missing or damaged.
         """
         on = pick_device(device)
-        loaded = load_base(base, device=on, models_dirs=models_dirs, weights=folder)
+        dtype = choose_dtype(on, precision)
+        loaded = load_base(base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder)
         folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir)
         wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
@@ -101,7 +107,7 @@ class Painter:
         Raises:
             RequestError: the base paints neither this size nor under this name.
             LoraError: a LoRA is not there or cannot be used.
-            PaintError: the model's numbers overflowed.
+            PaintError: the model's numbers overflowed, and in wider formats too.
         """
         return self.paint_batch([request])[0]
 
@@ -183,18 +189,23 @@ class Painter:
     ) -> Iterator[Event]:
         for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
             text: TextStates | None = None
+            reader = self._guard()
             while group := tuple(islice(alike, self.pictures_per_pass)):
                 started = time.perf_counter()
                 self.wear(group[0].loras)
-                text = self._encode(group[0]) if text is None else text
+                text = self._encode(group[0], reader) if text is None else text
                 self._synchronize(text.states)
                 text_ms = _ms_since(started)
-                yield from self._paint_pass(group, text, text_ms, previews, under)
+                base = self._guard(reader.rescues)
+                yield from self._paint_pass(base, group, text, text_ms, previews, under)
 
-    def _encode(self, request: GenerationRequest) -> TextStates:
+    def _guard(self, rescues: Rescues | None = None) -> Guarded:
+        return Guarded(self.base, rescues, active=self.guarded)
+
+    def _encode(self, request: GenerationRequest, base: Base) -> TextStates:
         # Both prompts in one call, so that their padding depends on this request alone.
         against = [request.negative_prompt] if needs_negative(self.base, self._scale(request)) else []
-        return self.base.encode_text([request.prompt, *against])
+        return base.encode_text([request.prompt, *against])
 
     def _scale(self, request: GenerationRequest) -> float:
         """The guidance that matters: leading away from the prompt itself leads nowhere."""
@@ -203,6 +214,7 @@ class Painter:
 
     def _paint_pass(
         self,
+        base: Guarded,
         requests: tuple[GenerationRequest, ...],
         text: TextStates,
         text_ms: float,
@@ -213,27 +225,27 @@ class Painter:
         yield Started(requests=requests)
         started = time.perf_counter()
         rows = text.rows([row for row in range(len(text)) for _ in range(count)])
-        model = self._worn(guided(self.base, rows, self._scale(first)), first.loras)
+        model = self._worn(guided(base, rows, self._scale(first)), first.loras)
         seeds = [request.seed for request in requests]
-        latents = self.base.noise(seeds, first.width, first.height)
+        latents = base.noise(seeds, first.width, first.height)
         schedule = self._schedule(first)
         if under is not None:
             schedule, latents = begin_over(
-                self.base, under, latents, schedule, width=first.width, height=first.height
+                base, under, latents, schedule, width=first.width, height=first.height
             )
         preview_ms = 0.0
-        for step in sample_steps(model, latents, schedule, self.base.prediction, seeds):
+        for step in sample_steps(model, latents, schedule, base.prediction, seeds):
             latents = step.latents
             shown: tuple[Picture, ...] = ()
             if previews:
                 preview_started = time.perf_counter()
-                shown = self._decode(step.clean, requests)
+                shown = to_pictures(base.decode(step.clean), requests)
                 preview_ms += _ms_since(preview_started)
             yield Step(index=step.index, total=len(schedule), previews=shown)
         self._synchronize(latents)
         denoise_ms = _ms_since(started) - preview_ms
         started = time.perf_counter()
-        pictures = self._decode(latents, requests)
+        pictures = to_pictures(base.finish(latents), requests, base.rescues)
         timings = {"text": text_ms, "denoise": denoise_ms, "decode": _ms_since(started) + preview_ms}
         yield Finished(pictures=pictures, timings_ms=timings)
 
@@ -248,10 +260,6 @@ class Painter:
             return model(latents, t)
 
         return worn
-
-    def _decode(self, latents: torch.Tensor, requests: Sequence[GenerationRequest]) -> tuple[Picture, ...]:
-        require_finite(latents, "latents")
-        return to_pictures(self.base.decode(latents), requests)
 
     @staticmethod
     def _synchronize(tensor: torch.Tensor) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from allaprima.core.errors import PaintError
-from allaprima.core.picture import Picture
+from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest
 
 
@@ -22,12 +22,15 @@ def require_finite(values: torch.Tensor, what: str) -> None:
         )
 
 
-def to_pictures(pixels: torch.Tensor, requests: Sequence[GenerationRequest]) -> tuple[Picture, ...]:
+def to_pictures(
+    pixels: torch.Tensor, requests: Sequence[GenerationRequest], rescues: Rescues | None = None
+) -> tuple[Picture, ...]:
     """Return the pictures in `pixels`, rounded to 8 bits.
 
     Args:
         pixels: (B, 3, height, width) floats; values outside [0, 1] are clipped.
         requests: what each was painted from, B of them.
+        rescues: what had to be computed again for them.
 
     Raises:
         PaintError: a pixel is not finite.
@@ -37,6 +40,6 @@ def to_pictures(pixels: torch.Tensor, requests: Sequence[GenerationRequest]) -> 
     levels = pixels.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     rows = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return tuple(
-        Picture(request=request, width=width, height=height, rgb=row.tobytes())
+        Picture(request=request, width=width, height=height, rgb=row.tobytes(), rescues=rescues or Rescues())
         for request, row in zip(requests, rows, strict=True)
     )

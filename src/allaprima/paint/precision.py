@@ -1,16 +1,25 @@
-"""Which device to paint on and which number format is really fast there.
+"""Which device to paint on and which number format to compute in.
 
 Many processors accept bf16 and then emulate it, a hundred times slower than fp32. So the format is chosen
-from what the hardware says it has, never from what torch is willing to run.
+from what the hardware says it has, never from what torch is willing to run. What overflows in a narrow format is
+computed again in a wider one, see `guard`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 
+from allaprima.core.errors import RequestError
+
+Precision = Literal["auto", "bf16", "fp32", "fp16"]
+"""What a user calls a number format; auto is bf16 where the device multiplies it in hardware, else fp32."""
+
+FORMATS: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 _CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -35,6 +44,32 @@ def pick_dtype(device: torch.device | str, cpuinfo: Path = _CPUINFO) -> torch.dt
     else:
         real = kind == "cpu" and bool(_CPU_FLAGS & _read_cpu_flags(cpuinfo))
     return torch.bfloat16 if real else torch.float32
+
+
+def choose_dtype(
+    device: torch.device | str, precision: str = "auto", cpuinfo: Path = _CPUINFO
+) -> torch.dtype:
+    """Return what to compute in on `device` for a user's word; a format that is named is taken, however slow.
+
+    Raises:
+        RequestError: `precision` is no `Precision`.
+    """
+    if precision == "auto":
+        return pick_dtype(device, cpuinfo)
+    if precision not in FORMATS:
+        raise RequestError(f"got precision {precision[:40]!r}; expected auto or {', '.join(FORMATS)}")
+    return FORMATS[precision]
+
+
+def wider_dtypes(dtypes: Iterable[torch.dtype], device: torch.device | str) -> tuple[torch.dtype, ...]:
+    """Return the formats of larger range to try after `dtypes` failed, the quickest first; () after fp32.
+
+    bf16 has the range of fp32 at the size of fp16, so it comes between them where the hardware has it.
+    """
+    used = set(dtypes)
+    if torch.float16 in used and pick_dtype(device) == torch.bfloat16:
+        return (torch.bfloat16, torch.float32)
+    return (torch.float32,) if used & {torch.float16, torch.bfloat16} else ()
 
 
 @cache

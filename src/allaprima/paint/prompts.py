@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import torch
 
+from allaprima.core.picture import Rescues
 from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.guard import Guarded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class PromptCache:
     """
 
     def __init__(self, base: Base, max_bytes: int) -> None:
-        self._base = base
+        self._base = Guarded(base)
         self._max_bytes = max_bytes
         self._kept: OrderedDict[tuple[Hashable, str], Encoded] = OrderedDict()
         self.num_bytes = 0
@@ -53,6 +55,11 @@ class PromptCache:
         """Prompts asked for and found."""
         self.misses = 0
         """Prompts encoded."""
+
+    @property
+    def rescues(self) -> Rescues:
+        """What had to be encoded again, in a wider number format."""
+        return self._base.rescues
 
     @torch.inference_mode()
     def encode(self, prompts: Sequence[str], state: Hashable = None) -> list[Encoded]:

@@ -8,12 +8,9 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-Fault = Literal["nan", "black", "constant"]
+from allaprima.paint.guard import BLACK_BELOW, CONSTANT_BELOW
 
-BLACK_BELOW = 4 / 255
-"""A picture whose brightest value is below this is black."""
-CONSTANT_BELOW = 2 / 255
-"""A picture in which no channel spreads wider than this is constant."""
+Fault = Literal["nan", "black", "constant"]
 
 
 def psnr(pictures: Tensor, targets: Tensor) -> Tensor:

@@ -26,6 +26,9 @@ GuidanceRule = Literal["plain", "rescaled", "embedded"]
 With embedded guidance there is one prediction only: the model is told the guidance, see `TextStates.guidance`.
 """
 
+Stage = Literal["text", "predict", "decode"]
+"""What a network is for: `encode_text`, `predict`, or `decode` and `encode`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextStates:
@@ -143,3 +146,11 @@ class Base(Protocol):
 
         Those are "transformer" or "unet", and "text_encoder", "text_encoder_2" where a family has them.
         """
+
+    def stages(self) -> Mapping[Stage, tuple[torch.nn.Module, ...]]:
+        """Return every network by what it is for; each stage computes in its networks' number format."""
+
+
+def clamp_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """Return `pixels` clamped to [0, 1]; infinities become NaN, for clamping would make them black and white."""
+    return torch.add(pixels.clamp(0.0, 1.0), pixels, alpha=0.0)

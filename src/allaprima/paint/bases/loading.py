@@ -97,7 +97,7 @@ def load_base(
     if found.path is None:
         from allaprima.paint.bases.vignette.base import load_vignette
 
-        return load_vignette(weights, device)
+        return load_vignette(weights, device, dtype)
     if weights is not None:
         raise RequestError(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.bases.defaults import QWEN_IMAGE, Defaults
 from allaprima.paint.bases.qwen_image.text import PromptReader
 from allaprima.paint.sampling.flow import FlowSettings, adaptive_cosine_schedule, lightning_schedule
@@ -118,7 +118,7 @@ class QwenImageBase:
         mean, scale = self._statistics(cells.device)
         frames = (cells / scale + mean).to(self.autoencoder.dtype)[:, :, None]
         pixels: Tensor = self.autoencoder.decode(frames, return_dict=False)[0][:, :, 0]
-        return pixels.float().mul(0.5).add(0.5).clamp(0.0, 1.0)
+        return clamp_pixels(pixels.float().mul(0.5).add(0.5))
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latents (B, 64, h, w), the most likely ones, of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
@@ -137,6 +137,14 @@ class QwenImageBase:
     def modules(self) -> dict[str, torch.nn.Module]:
         """The transformer: no LoRA of this family touches the text encoder."""
         return {"transformer": self.transformer}
+
+    def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
+        """The language model, the transformer and the autoencoder."""
+        return {
+            "text": (self.text.encoder,),
+            "predict": (self.transformer,),
+            "decode": (self.autoencoder,),
+        }
 
     @property
     def device(self) -> torch.device:

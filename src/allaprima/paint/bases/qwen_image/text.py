@@ -41,7 +41,9 @@ class PromptReader:
 
     encoder: Qwen2_5_VLForConditionalGeneration
     tokenizer: Qwen2Tokenizer
-    _read: OrderedDict[str, torch.Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
+    _read: OrderedDict[tuple[str, torch.dtype], torch.Tensor] = field(
+        default_factory=OrderedDict, init=False, repr=False
+    )
 
     def encode(self, prompts: Sequence[str]) -> TextStates:
         """Return the states (B, L, D) of the prompts, each read alone, so that none depends on its company.
@@ -59,11 +61,12 @@ class PromptReader:
         self._read.clear()
 
     def _states(self, prompt: str) -> torch.Tensor:
-        if prompt in self._read:
-            self._read.move_to_end(prompt)
-            return self._read[prompt]
+        key = (prompt, self.encoder.dtype)
+        if key in self._read:
+            self._read.move_to_end(key)
+            return self._read[key]
         states = self._read_prompt(prompt)
-        self._read[prompt] = states
+        self._read[key] = states
         if len(self._read) > CACHED_PROMPTS:
             self._read.popitem(last=False)
         return states

@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
@@ -110,8 +110,7 @@ class SdxlBase:
         mean, deviation = self._latent_scale()
         scaled = latents.float() * deviation + mean
         pixels = self.autoencoder.decode(scaled.to(self.autoencoder.dtype), return_dict=False)[0]
-        decoded: torch.Tensor = pixels.float().mul(0.5).add(0.5).clamp(0.0, 1.0)
-        return decoded
+        return clamp_pixels(pixels.float().mul(0.5).add(0.5))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """The most likely latents (B, 4, h, w) of pixels (B, 3, 8 h, 8 w) in [0, 1]."""
@@ -124,6 +123,10 @@ class SdxlBase:
         """The UNet and the two text encoders."""
         first, second = self.text.encoders
         return {"unet": self.unet, "text_encoder": first, "text_encoder_2": second}
+
+    def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
+        """The text encoders, the UNet and the autoencoder."""
+        return {"text": self.text.encoders, "predict": (self.unet,), "decode": (self.autoencoder,)}
 
     @property
     def device(self) -> torch.device:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, TextStates
+from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
@@ -81,7 +81,7 @@ class VignetteBase:
         pixels = self.autoencoder.decode(
             latents.to(weight.dtype).contiguous(memory_format=torch.channels_last)
         )
-        return pixels.float().add(1.0).mul(0.5).clamp(0.0, 1.0)
+        return clamp_pixels(pixels.float().add(1.0).mul(0.5))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
@@ -92,6 +92,10 @@ class VignetteBase:
     def modules(self) -> dict[str, torch.nn.Module]:
         """The denoiser's transformer, whose LoRA keys are Qwen-Image's."""
         return {"transformer": self.denoiser.transformer}
+
+    def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
+        """Text encoder, denoiser and autoencoder."""
+        return {"text": (self.text,), "predict": (self.denoiser,), "decode": (self.autoencoder,)}
 
     @property
     def device(self) -> torch.device:
@@ -109,15 +113,22 @@ def weights_folder() -> Path:
     return Path(str(files("allaprima"))) / "weights" / "vignette"
 
 
-def load_vignette(folder: Path | None = None, device: torch.device | None = None) -> VignetteBase:
-    """Load Vignette from `folder` (None: the weights that ship) onto `device` (None: the CPU).
+def load_vignette(
+    folder: Path | None = None, device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> VignetteBase:
+    """Load Vignette to paint with.
+
+    Args:
+        folder: where the weights lie; None for those that ship.
+        device: None for the CPU.
+        dtype: what denoiser and autoencoder compute in; None for what the device is quick at.
 
     Raises:
         WeightsError: a file is missing, cut short, of another kind, or does not go with the others.
     """
     folder = weights_folder() if folder is None else folder
     device = torch.device("cpu") if device is None else device
-    dtype = pick_dtype(device)
+    dtype = pick_dtype(device) if dtype is None else dtype
     denoiser = load_denoiser(folder / "denoiser.safetensors", device, dtype)
     autoencoder = load_autoencoder(folder / "autoencoder.safetensors", device, dtype)
     text = TextEncoder.from_file(folder / "text.safetensors").to(device)
