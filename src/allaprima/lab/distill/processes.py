@@ -54,7 +54,7 @@ class Process(ABC):
 
     @abstractmethod
     def sigmas(self, steps: int) -> tuple[float, ...]:
-        """The levels of `steps` steps as a painter's schedule counts noise, falling to 0."""
+        """The share of noise at the levels of `steps` steps, falling from about 1 to 0: what a LoRA file says."""
 
     def mix(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t."""
@@ -150,10 +150,9 @@ class VariancePreserving(Process):
         return (*times, self.end)
 
     def sigmas(self, steps: int) -> tuple[float, ...]:
-        """sqrt((1 - a) / a), for painters see latents as picture + sigma noise."""
-        times = torch.tensor(self.levels(steps))
-        alpha, sigma = self.alpha_sigma(times)
-        return tuple((sigma / alpha).flatten().tolist())
+        """sqrt(1 - a): s of a painter that sees latents as picture + s / sqrt(1 - s^2) noise."""
+        _, sigma = self.alpha_sigma(torch.tensor(self.levels(steps)))
+        return tuple(sigma.flatten().tolist())
 
     def clean(self, x: Tensor, t: Tensor, predicted: Tensor) -> Tensor:
         """(x - sigma e) / alpha."""

@@ -105,6 +105,7 @@ def allot(
 def write_ranks(path: Path, ranks: Mapping[str, int], sites: Sequence[Site]) -> None:
     """Write `ranks.json`: the ranks, and what they come to."""
     data = {"parameters": num_parameters(sites, ranks), "ranks": dict(ranks)}
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(data, indent=1) + "\n").encode(), overwrite=True)
 
 
