@@ -1,242 +1,292 @@
-"""How soon is a keystroke seen, and how many frames a second does the live studio paint?
+"""How soon is a keystroke seen? A studio in a process of its own, and people who type at it over the live socket.
 
-    python -m benchmarks.live --bare --json
+    python -m benchmarks.live --json
 
-A script of keystrokes is typed at twelve a second, with slips and corrections. `--bare` measures the engine alone:
-from `LiveSession.ask` to the frame's bytes in the callback, without server, socket and page.
+Times are from sending a message to having a frame's bytes, as a browser on the same machine would see them. What the
+server adds is the difference to what the engine says it took, frame by frame.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import resource
+import signal
+import struct
+import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx2
 import typer
 from benchmarks.harness import RESULTS, Row, report
-from benchmarks.typing_script import answer_ms, pace, percentile, type_text
+from benchmarks.typing_script import KEYSTROKES_PER_SECOND, answer_ms, percentile, type_text
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
-from allaprima.paint.painter import Painter
-from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.live import LiveSession
-from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
+from allaprima.core.errors import PictureError
+from allaprima.core.picture_files import read_request
+from allaprima.studio.server.gallery import Gallery
 
 PROMPT = "a cat on a rooftop at sunset"
 SOON_MS = 150.0
 _LOST_S = 60.0
+_START = "from allaprima.cli.app import main; main()"
 
 
 def main(
-    bare: Annotated[bool, typer.Option("--bare", help="Measure the engine alone.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Folder of weights. Default: those that ship.")] = None,
     keystrokes: Annotated[int, typer.Option(help="Keystrokes of one typist.")] = 360,
     frames: Annotated[int, typer.Option(help="Frames of a moving slider.")] = 300,
     clients: Annotated[int, typer.Option(help="People who type at once.")] = 50,
     client_keystrokes: Annotated[int, typer.Option(help="Keystrokes of each of them.")] = 60,
-    memory_frames: Annotated[int, typer.Option(help="Frames after which memory is looked at again.")] = 2000,
+    memory_frames: Annotated[
+        int, typer.Option(help="Frames after which memory is looked at again.")
+    ] = 10_000,
+    kills: Annotated[int, typer.Option(help="How often the studio is killed while it paints.")] = 20,
     results: Annotated[Path, typer.Option(help="Folder for the dated result.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
-    if not bare:
-        raise typer.BadParameter("say what to measure: --bare is the engine alone")
     details: dict[str, Any] = {}
-    with Engine(lambda base: Painter.load(base, folder=weights)) as engine:
-        rows = _warm_up(engine)
-        rows += _one_typist(engine, keystrokes, details)
-        rows += _slider(engine, frames, details)
-        if clients:
-            rows += _many_typists(engine, clients, client_keystrokes, details)
-        if memory_frames:
-            rows += _memory(engine, memory_frames)
-        stats = engine.stats()
-    details["counters"] = dict(stats.counters)
-    details["latency_counts"] = list(stats.latency_counts)
-    report("live-bare", rows, details, as_json=as_json, folder=results)
+    with tempfile.TemporaryDirectory() as folder:
+        with open_studio(weights, Path(folder) / "gallery") as studio:
+            rows = asyncio.run(_live(studio, keystrokes, frames, details))
+            if clients:
+                rows += asyncio.run(_many_typists(studio, clients, client_keystrokes))
+            if memory_frames:
+                rows += asyncio.run(_memory(studio, memory_frames))
+        if kills:
+            rows += _kills(weights, Path(folder) / "killed", kills)
+    report("live", rows, details, as_json=as_json, folder=results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStudio:
+    """A studio that runs."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def resident_mib(self) -> float:
+        """What its process has in memory now."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * resource.getpagesize() / 2**20
+
+
+@contextmanager
+def open_studio(weights: Path | None, gallery: Path) -> Iterator[OpenStudio]:
+    """Run `prima serve` for the with-block."""
+    chosen = [] if weights is None else ["--weights", str(weights.resolve())]
+    command = [
+        sys.executable,
+        "-c",
+        _START,
+        "serve",
+        "--port",
+        "0",
+        "--gallery",
+        str(gallery),
+        "--json",
+        *chosen,
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "ALLAPRIMA_TOKEN"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        line = "."
+        while line and not line.startswith("{"):
+            line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("the studio did not start; expected `prima serve` to print its address")
+        yield OpenStudio(url=json.loads(line)["url"], process=process)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
 
 
 @dataclass
-class Watcher:
-    """One live session, watched."""
+class Typist:
+    """One live session over the socket."""
 
+    socket: ClientConnection
+    sent: dict[int, float] = field(default_factory=dict)
+    """When each message was sent."""
     came: list[tuple[float, int]] = field(default_factory=list)
     """When each frame came, and of which prompt."""
-    failed: list[str] = field(default_factory=list)
-    stages: list[dict[str, float]] = field(default_factory=list)
-    """Milliseconds by stage of each first frame."""
-    _news: threading.Condition = field(default_factory=threading.Condition)
+    added_ms: list[float] = field(default_factory=list)
+    """What the way there and back added to the engine's own time, by first frame."""
+    engine_ms: list[float] = field(default_factory=list)
+    """The engine's own time, by first frame."""
+    errors: int = 0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __call__(self, update: LiveUpdate) -> None:
-        """Take an update from the engine's thread."""
-        now = time.perf_counter()
-        with self._news:
-            if isinstance(update, LiveFailed):
-                self.failed.append(update.message)
-            else:
-                self.came.append((now, update.sequence))
-                self._note(update)
-            self._news.notify_all()
+    async def ask(self, number: int, text: str, **settings: object) -> None:
+        """Send a prompt."""
+        self.sent[number] = time.perf_counter()
+        await self.socket.send(json.dumps({"sequence": number, "prompt": text, "settings": settings}))
 
-    def _note(self, frame: Frame) -> None:
-        if frame.steps == 1 and not frame.repeated:
-            self.stages.append(dict(frame.timings_ms))
+    async def listen(self) -> None:
+        """Take frames until the socket is closed."""
+        with suppress(ConnectionClosed):
+            async for message in self.socket:
+                self._take(time.perf_counter(), message)
 
-    def wait_for(self, sequence: int) -> bool:
+    async def wait_for(self, number: int) -> bool:
         """Wait for a frame of that prompt or a later one; return whether it came."""
-        with self._news:
-            return self._news.wait_for(
-                lambda: bool(self.failed) or bool(self.came and self.came[-1][1] >= sequence), _LOST_S
-            )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOST_S):
+                while not self.errors and not (self.came and self.came[-1][1] >= number):
+                    self._news.clear()
+                    await self._news.wait()
+        return bool(self.came) and self.came[-1][1] >= number
+
+    def _take(self, now: float, message: str | bytes) -> None:
+        self._news.set()
+        if isinstance(message, str):
+            self.errors += 1
+            return
+        header = json.loads(message[4 : 4 + struct.unpack_from(">I", message)[0]])
+        self.came.append((now, header["sequence"]))
+        took = header["timings_ms"].get("total")
+        if took is not None and not header["dropped"]:
+            self.engine_ms.append(took)
+            self.added_ms.append(1e3 * (now - self.sent[header["sequence"]]) - took)
 
 
-def _ask(session: LiveSession, number: int, text: str, steps: int = 4, seed: int = 0) -> None:
-    session.ask(LivePrompt(sequence=number, prompt=text, settings=LiveSettings(steps=steps, seed=seed)))
+async def _open(studio: OpenStudio) -> tuple[Typist, asyncio.Task[None]]:
+    socket = await connect(studio.url.replace("http", "ws", 1) + "/live", proxy=None, compression=None)
+    typist = Typist(socket)
+    return typist, asyncio.create_task(typist.listen())
 
 
-def _warm_up(engine: Engine) -> list[Row]:
-    watcher = Watcher()
-    session = engine.open_live(watcher)
-    started = time.perf_counter()
-    for number in range(1, 21):
-        _ask(session, number, PROMPT, seed=number)
-        watcher.wait_for(number)
-    session.close()
-    return [
-        Row(name="bare, first frame after loading", value=1e3 * (watcher.came[0][0] - started), unit="ms")
-    ]
+async def _type(typist: Typist, texts: Sequence[str], delay_s: float = 0.0) -> None:
+    begun = time.perf_counter() + delay_s
+    for number, text in enumerate(texts, start=1):
+        await asyncio.sleep(max(0.0, begun + (number - 1) / KEYSTROKES_PER_SECOND - time.perf_counter()))
+        await typist.ask(number, text, steps=4)
 
 
-def _one_typist(engine: Engine, keystrokes: int, details: dict[str, Any]) -> list[Row]:
-    watcher = Watcher()
-    session = engine.open_live(watcher)
+async def _live(studio: OpenStudio, keystrokes: int, frames: int, details: dict[str, Any]) -> list[Row]:
+    await _slide(studio, 20)  # warm
+    typist, listening = await _open(studio)
     texts = list(type_text(keystrokes))
-    sent = pace(texts, partial(_ask, session))
-    watcher.wait_for(len(texts))
-    session.close()
-    waits = answer_ms(sent, watcher.came)
+    await _type(typist, texts)
+    await typist.wait_for(keystrokes)
+    await typist.socket.close()
+    await listening
+    waits = answer_ms(typist.sent, typist.came)
     soon = 100.0 * sum(wait <= SOON_MS for wait in waits) / len(waits)
-    details["one typist"] = {
-        "median_ms": {
-            stage: percentile([one[stage] for one in watcher.stages], 50) for stage in watcher.stages[0]
-        },
-        "frames": len(watcher.came),
-        "keystrokes": len(texts),
-    }
+    seconds, slider = await _slide(studio, frames)
+    added, own = percentile(slider.added_ms, 50), percentile(slider.engine_ms, 50)
+    details["slider"] = {"engine_ms": own, "added_ms": added}
+    rate = frames / seconds
     return [
-        Row(
-            name="bare, keystroke to frame, p50", value=percentile(waits, 50), unit="ms", must=60.0, aim=20.0
-        ),
-        Row(
-            name="bare, keystroke to frame, p95", value=percentile(waits, 95), unit="ms", must=120.0, aim=33.0
-        ),
-        Row(
-            name="bare, keystrokes painted within 150 ms",
-            value=soon,
-            unit="%",
-            must=99.0,
-            aim=100.0,
-            better="higher",
-        ),
+        Row(name="keystroke to frame, p50", value=percentile(waits, 50), unit="ms", must=60.0, aim=20.0),
+        Row(name="keystroke to frame, p95", value=percentile(waits, 95), unit="ms", must=120.0, aim=33.0),
+        Row(name="painted within 150 ms", value=soon, unit="%", must=99.0, aim=100.0, better="higher"),
+        Row(name="frames per second, slider", value=rate, unit="1/s", must=20.0, aim=60.0, better="higher"),
+        Row(name="server over the bare engine", value=100.0 * added / own, unit="%", must=25.0, aim=10.0),
     ]
 
 
-def _slider(engine: Engine, frames: int, details: dict[str, Any]) -> list[Row]:
-    """Ask for the next frame as soon as the last one came: first another seed, then another text each time."""
-    rows = []
-    texts = list(type_text(frames, seed=1))
-    moves: dict[str, Callable[[LiveSession, int], None]] = {
-        "seed slider": lambda session, number: _ask(session, number, PROMPT, steps=1, seed=number),
-        "text": lambda session, number: _ask(session, number, texts[number - 1], steps=1, seed=1),
-    }
-    for name, move in moves.items():
-        watcher = Watcher()
-        session = engine.open_live(watcher)
-        started = time.perf_counter()
-        for number in range(1, frames + 1):
-            move(session, number)
-            watcher.wait_for(number)
-        seconds = time.perf_counter() - started
-        session.close()
-        must, aim = (20.0, 60.0) if name == "seed slider" else (None, None)
-        rows.append(
-            Row(
-                name=f"bare, frames per second, {name}",
-                value=frames / seconds,
-                unit="1/s",
-                must=must,
-                aim=aim,
-                better="higher",
-            )
-        )
-        details[name] = {
-            stage: percentile([one[stage] for one in watcher.stages], 50) for stage in watcher.stages[0]
-        }
-    return rows
-
-
-def _many_typists(engine: Engine, clients: int, keystrokes: int, details: dict[str, Any]) -> list[Row]:
-    watchers = [Watcher() for _ in range(clients)]
-    sessions = [engine.open_live(watcher) for watcher in watchers]
-    texts = [list(type_text(keystrokes, seed=number)) for number in range(clients)]
-    sent: list[dict[int, float]] = [{} for _ in range(clients)]
-
-    def type_in(number: int) -> None:
-        # Spread over a keystroke's time, as people are.
-        sent[number] = pace(texts[number], partial(_ask, sessions[number]), delay_s=number / clients / 12)
-
-    threads = [threading.Thread(target=type_in, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    reached = [watcher.wait_for(keystrokes) and not watcher.failed for watcher in watchers]
-    for session in sessions:
-        session.close()
-    finals = [
-        answer_ms({keystrokes: sent[number][keystrokes]}, watcher.came)[0]
-        for number, watcher in enumerate(watchers)
-    ]
-    waits = [
-        wait for number, watcher in enumerate(watchers) for wait in answer_ms(sent[number], watcher.came)
-    ]
-    details["many typists"] = {"frames": sum(len(watcher.came) for watcher in watchers), "clients": clients}
-    label = f"bare, {clients} typists"
-    return [
-        Row(name=f"{label}, errors", value=sum(len(watcher.failed) for watcher in watchers), unit="", must=0),
-        Row(name=f"{label}, lost final states", value=reached.count(False), unit="", must=0),
-        Row(name=f"{label}, keystroke to frame, p50", value=percentile(waits, 50), unit="ms"),
-        Row(name=f"{label}, keystroke to frame, p95", value=percentile(waits, 95), unit="ms", aim=1500.0),
-        Row(name=f"{label}, last text, p95", value=percentile(finals, 95), unit="ms", aim=1500.0),
-    ]
-
-
-def _memory(engine: Engine, frames: int) -> list[Row]:
-    watcher = Watcher()
-    session = engine.open_live(watcher)
-    early = 0.0
+async def _slide(studio: OpenStudio, frames: int) -> tuple[float, Typist]:
+    """Ask for another seed as soon as the last frame came; return the seconds and who asked."""
+    typist, listening = await _open(studio)
+    started = time.perf_counter()
     for number in range(1, frames + 1):
-        _ask(session, number, f"{PROMPT} {number}", steps=1, seed=number)
-        watcher.wait_for(number)
-        if number == min(100, frames):
-            early = _resident_mib()
-    session.close()
-    grown = 100.0 * (_resident_mib() / early - 1.0)
+        await typist.ask(number, PROMPT, steps=1, seed=number)
+        await typist.wait_for(number)
+    seconds = time.perf_counter() - started
+    await typist.socket.close()
+    await listening
+    return seconds, typist
+
+
+async def _many_typists(studio: OpenStudio, clients: int, keystrokes: int) -> list[Row]:
+    opened = [await _open(studio) for _ in range(clients)]
+    # Spread over a keystroke's time, as people are.
+    delays = [number / clients / KEYSTROKES_PER_SECOND for number in range(clients)]
+    texts = [list(type_text(keystrokes, seed=number)) for number in range(clients)]
+    typing = [_type(one, text, delay) for (one, _), text, delay in zip(opened, texts, delays, strict=True)]
+    await asyncio.gather(*typing)
+    reached = await asyncio.gather(*(typist.wait_for(keystrokes) for typist, _ in opened))
+    for typist, listening in opened:
+        await typist.socket.close()
+        await listening
+    waits = [wait for typist, _ in opened for wait in answer_ms(typist.sent, typist.came)]
+    label = f"{clients} typists"
     return [
-        Row(name=f"bare, memory after {frames} frames against after 100", value=grown, unit="%", must=2.0)
+        Row(name=f"{label}, errors", value=sum(typist.errors for typist, _ in opened), unit="", must=0),
+        Row(name=f"{label}, lost final states", value=reached.count(False), unit="", must=0),
+        Row(name=f"{label}, keystroke to frame, p95", value=percentile(waits, 95), unit="ms", aim=1500.0),
     ]
 
 
-def _resident_mib() -> float:
-    """What the process has in memory now; where Linux does not tell, the most it ever had."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+async def _memory(studio: OpenStudio, frames: int) -> list[Row]:
+    await _slide(studio, 100)
+    early = studio.resident_mib
+    await _slide(studio, max(1, frames - 100))
+    grown = 100.0 * (studio.resident_mib / early - 1.0)
+    return [
+        Row(name=f"memory after {frames} frames against after 100", value=grown, unit="%", must=2.0, aim=0.0)
+    ]
+
+
+def _kills(weights: Path | None, folder: Path, times: int) -> list[Row]:
+    """Kill the studio while 8 clients paint, again and again; count what the gallery lost or broke."""
+    reported: set[str] = set()
+    for number in range(times):
+        with open_studio(weights, folder) as studio:
+            reported |= asyncio.run(_paint_until_killed(studio, 0.5 + 0.1 * number))
+    gallery = Gallery.open(folder)
+    lost = sum(gallery.read(name) is None for name in reported)
+    broken = sum(_is_broken(path) for path in folder.glob("*.png"))
+    broken += len(gallery) != len(list(folder.glob("*.png")))
+    gallery.close()
+    return [
+        Row(name=f"{times} kills, gallery entries lost", value=lost, unit="", must=0),
+        Row(name=f"{times} kills, gallery entries broken", value=broken, unit="", must=0),
+        Row(name=f"{times} kills, pictures reported", value=len(reported), unit="", better="higher"),
+    ]
+
+
+async def _paint_until_killed(studio: OpenStudio, seconds: float) -> set[str]:
+    reported: set[str] = set()
+    body = {"prompt": PROMPT, "steps": 2, "guidance": 1.0, "response_format": "url"}
+
+    async def paint(client: httpx2.AsyncClient) -> None:
+        with suppress(httpx2.HTTPError):
+            while True:
+                answer = await client.post(f"{studio.url}/v1/images/generations", json=body)
+                if answer.status_code == 200:
+                    url = str(answer.json()["data"][0]["url"])
+                    reported.add(url.rpartition("/")[2].partition(".")[0])
+
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+        work = asyncio.gather(*(paint(client) for _ in range(8)))
+        await asyncio.sleep(seconds)
+        studio.process.send_signal(signal.SIGKILL)
+        await work
+    return reported
+
+
+def _is_broken(path: Path) -> bool:
+    try:
+        read_request(path)
+    except PictureError:
+        return True
+    return False
 
 
 if __name__ == "__main__":
