@@ -73,6 +73,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     figure.style.setProperty("--ratio", `${state.settings.width} / ${state.settings.height}`);
     figure.style.setProperty("--across", state.settings.width / state.settings.height);
     figure.toggleAttribute("data-empty", blank);
+    figure.setAttribute("aria-busy", String(!blank));
     for (const id of ["save", "finish", "keep"]) byId(id).disabled = blank;
     if (blank) {
       easel.clear();
@@ -87,12 +88,15 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     if (detail.header.sequence > emptied && state.prompt.trim()) easel.offer(detail);
   });
   live.addEventListener("failed", ({ detail }) => {
-    if (detail.sequence >= live.sequence || !detail.sequence) prompt.say(detail.message, "trouble");
+    if (detail.sequence < live.sequence && detail.sequence) return;
+    figure.setAttribute("aria-busy", "false");
+    prompt.say(detail.message, "trouble");
   });
   easel.addEventListener("shown", ({ detail: { header, jpeg } }) => {
     numbers.shown(header);
     flipbook.note(header, jpeg);
     if (header.sequence !== live.sequence) return;
+    if (header.final) figure.setAttribute("aria-busy", "false");
     prompt.painted();
     history.note(header, jpeg);
     clearTimeout(saying);

@@ -1,0 +1,111 @@
+"""What leaves the live session: kept pictures, files, flipbooks; and a studio that goes away and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from tests.studio.page.conftest import PATIENCE_MS, WIDE
+from tests.studio.page.running import RunningStudio
+from tests.studio.page.seen import keep, paint, settings, wait_for_state, wait_until_painted
+
+from allaprima.core.picture_files import read_request
+
+
+def test_a_reload_finds_what_was_kept(own_page: Page) -> None:
+    cat = paint(own_page, "a cat on a roof")
+    seed = settings(own_page)["seed"]
+    keep(own_page)
+    paint(own_page, "a lion")
+    keep(own_page)
+    own_page.reload()
+    own_page.click("#open-gallery")
+    expect(own_page.locator(".kept")).to_have_count(2)
+    own_page.locator("#search").fill("roof")
+    expect(own_page.locator(".kept")).to_have_count(1)
+    own_page.locator(".kept .picture").click()
+    expect(own_page.locator("#prompt")).to_have_value("a cat on a roof")
+    assert wait_until_painted(own_page) == cat
+    assert settings(own_page)["seed"] == seed
+
+
+def test_a_kept_picture_is_deleted_only_when_asked_twice(own_page: Page) -> None:
+    paint(own_page, "a cat")
+    keep(own_page)
+    own_page.keyboard.press("Alt+KeyG")
+    own_page.locator(".kept").hover()
+    button = own_page.get_by_role("button", name="Delete: a cat")
+    button.click()
+    expect(own_page.locator(".kept")).to_have_count(1)
+    button.click()
+    expect(own_page.locator(".kept")).to_have_count(0)
+    expect(own_page.locator("#gallery-said")).to_contain_text("Nothing is kept yet")
+
+
+def test_a_downloaded_picture_carries_its_request(own_page: Page, tmp_path: Path) -> None:
+    paint(own_page, "a cat on a roof")
+    with own_page.expect_download() as waiting:
+        own_page.click("#save")
+    assert waiting.value.suggested_filename == "a-cat-on-a-roof.png"
+    file = tmp_path / "picture.png"
+    waiting.value.save_as(file)
+    request = read_request(file)
+    assert (request.prompt, request.seed) == ("a cat on a roof", settings(own_page)["seed"])
+
+
+def test_finishing_takes_the_bases_own_steps(own_page: Page) -> None:
+    paint(own_page, "a cat")
+    own_page.keyboard.press("Alt+Enter")
+    own_page.wait_for_selector(".job a.button")
+    own_page.click("#open-gallery")
+    expect(own_page.locator(".caption-facts")).to_contain_text("10 steps")
+
+
+def test_a_session_becomes_a_flipbook(own_page: Page, tmp_path: Path) -> None:
+    for words in ("a cat", "a cat on", "a cat on a roof"):
+        paint(own_page, words)
+    wait_for_state(own_page, "a cat on a roof")
+    with own_page.expect_download() as waiting:
+        own_page.click("#flipbook")
+    file = tmp_path / "book.webp"
+    waiting.value.save_as(file)
+    with Image.open(file) as book:
+        assert book.size == (256, 256)
+        assert getattr(book, "n_frames", 1) >= 3
+
+
+def test_two_states_under_one_divider(own_page: Page) -> None:
+    for words in ("a cat", "a lion"):
+        paint(own_page, words)
+        wait_for_state(own_page, words)
+    own_page.keyboard.press("Alt+KeyC")
+    expect(own_page.locator("#before")).to_have_text("a cat")
+    divider = own_page.get_by_role("slider", name="Divider between the earlier picture and this one")
+    expect(divider).to_be_focused()
+    divider.press("Home")
+    assert (
+        own_page.evaluate("() => document.getElementById('easel').style.getPropertyValue('--divider')")
+        == "0%"
+    )
+    own_page.keyboard.press("Alt+KeyC")
+    expect(own_page.locator("#other")).to_be_hidden()
+
+
+def test_the_page_says_when_the_studio_is_gone_and_comes_back_by_itself(
+    browser: Browser, studio: RunningStudio
+) -> None:
+    with browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        with studio.open():
+            page.goto(studio.url)
+            paint(page, "a cat")
+        expect(page.locator("#connection")).to_contain_text("The studio is not answering")
+        page.fill("#prompt", "a lion")
+        page.click("#keep")
+        expect(page.locator(".job.failed")).to_contain_text("not answering")
+        with studio.open():
+            expect(page.locator("#connection")).to_have_attribute("data-status", "open", timeout=PATIENCE_MS)
+            wait_until_painted(page)
+            expect(page.locator("#picture")).to_have_attribute("aria-label", "Picture of: a lion")
