@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.lora.pages import HUGE, empty_block, empty_tensor_like
 from allaprima.paint.lora.rack import Rack
 from allaprima.paint.lora.update import Dense, LowRank, Update, delta_of, fold_into
 
@@ -412,6 +413,34 @@ def test_names_and_copies_of_a_network_with_a_rack_are_the_usual_ones() -> None:
     assert net.state_dict().keys() == make_net().state_dict().keys()
     assert close(copy.deepcopy(net)(X), expected({"a": 1.0}))
     assert repr(net.first).endswith("(in_features=12, out_features=24, bias=True)")
+
+
+def test_a_lora_that_is_as_needed_is_used_where_it_lies_and_memory_is_made_ready_for_others() -> None:
+    net = make_net()
+    rack = Rack({"net": net}, keep_addresses=False)
+    same_shape = make_lora("same", 1, rank=16)
+    rack.register(same_shape)
+    assert rack.num_bytes == 0
+    rack.attach("same")
+    update = same_shape.updates["net.first"]
+    assert isinstance(update, LowRank)
+    assert vars(net.first)["side"].down.data_ptr() == update.down.data_ptr()
+    rack.register(A)
+    taken = rack.num_bytes
+    rack.fold()
+    rack.unfold()
+    assert rack.num_bytes == 2 * taken
+    rack.register(make_lora("a", 5))
+    assert rack.num_bytes == taken
+
+
+def test_large_blocks_are_whole_and_writable() -> None:
+    for num_bytes in (0, 100, 5 * HUGE + 3):
+        block = empty_block(num_bytes, torch.device("cpu"))
+        assert block.shape == (num_bytes,)
+        assert int(block.fill_(7).sum()) == 7 * num_bytes
+    like = torch.empty(2, 8, 3, 3).contiguous(memory_format=torch.channels_last)
+    assert empty_tensor_like(like).stride() == like.stride()
 
 
 def test_a_thousand_swaps_over_a_hundred_loras_do_not_grow() -> None:

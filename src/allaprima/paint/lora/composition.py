@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.sidepath import Scale, SidePath, Target
 from allaprima.paint.lora.update import Dense, LowRank, Update, padded_rank, write_stack
 
@@ -122,7 +123,7 @@ def compose(
     plan: Plan,
     updates: Sequence[Mapping[str, Update]],
     layers: Mapping[str, Target],
-    device: torch.device,
+    blocks: Blocks,
     *,
     own_storage: bool,
 ) -> Composition:
@@ -132,11 +133,11 @@ def compose(
         plan: from `plan_slots` of the same updates.
         updates: each LoRA's updates by key.
         layers: every layer by key.
-        device: where the layers compute.
+        blocks: memory where the layers compute.
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
-    ready = {} if own_storage else {slot.key: _as_it_lies(slot, updates, device) for slot in plan}
-    composition = _lay_out(plan, ready, layers, device, len(updates))
+    ready = {} if own_storage else {slot.key: _as_it_lies(slot, updates, blocks.device) for slot in plan}
+    composition = _lay_out(plan, ready, layers, blocks, len(updates))
     for slot, (_, side) in zip(plan, composition.sides, strict=True):
         if ready.get(slot.key) is None:
             _fill(slot, side, updates)
@@ -147,7 +148,8 @@ def compose(
 def empty_like(composition: Composition) -> Composition:
     """Return a composition of the same plan and layers in storage of its own, its numbers not yet set."""
     layers = {slot.key: layer for slot, (layer, _) in zip(composition.plan, composition.sides, strict=True)}
-    return _lay_out(composition.plan, {}, layers, composition.storage.device, len(composition.weights))
+    blocks = Blocks(composition.storage.device)
+    return _lay_out(composition.plan, {}, layers, blocks, len(composition.weights))
 
 
 def _as_it_lies(
@@ -172,24 +174,20 @@ def _lay_out(
     plan: Plan,
     ready: Mapping[str, list[Tensor] | None],
     layers: Mapping[str, Target],
-    device: torch.device,
+    blocks: Blocks,
     count: int,
 ) -> Composition:
     copied = [slot for slot in plan if ready.get(slot.key) is None]
-    total = sum(_num_bytes(shape, slot.dtype) for slot in copied for shape in slot.shapes)
-    storage = torch.empty(total, dtype=torch.uint8, device=device)
-    weights = torch.ones(count, device=device)
+    sizes = [_num_bytes(shape, slot.dtype) for slot in copied for shape in slot.shapes]
+    storage = blocks.take(sum(sizes))
+    pieces = iter(torch.split(storage, sizes))
+    weights = torch.ones(count, device=blocks.device)
     scales: dict[Ranks, Scale] = {}
     sides = []
-    begin = 0
     for slot in plan:
         tensors = ready.get(slot.key)
         if tensors is None:
-            tensors = []
-            for shape in slot.shapes:
-                size = math.prod(shape) * slot.dtype.itemsize
-                tensors.append(storage[begin : begin + size].view(slot.dtype).view(shape))
-                begin += _num_bytes(shape, slot.dtype)
+            tensors = [_shaped(next(pieces), shape, slot.dtype) for shape in slot.shapes]
         sides.append((layers[slot.key], _side_path(slot, tensors, scales, weights)))
     return Composition(plan=plan, sides=tuple(sides), scales=scales, weights=weights, storage=storage)
 
@@ -215,6 +213,11 @@ def _fill(slot: Slot, side: SidePath, updates: Sequence[Mapping[str, Update]]) -
         update = updates[index][slot.key]
         assert isinstance(update, Dense)
         delta.copy_(update.delta)
+
+
+def _shaped(piece: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    size = math.prod(shape) * dtype.itemsize
+    return (piece if len(piece) == size else piece[:size]).view(dtype).view(shape)
 
 
 def _num_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:

@@ -11,13 +11,14 @@ the *contents* are exchanged instead; the second copy then holds the pristine we
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from allaprima.paint.lora.composition import Composition, Slot
+from allaprima.paint.lora.pages import empty_tensor_like
 from allaprima.paint.lora.sidepath import SidePath, Target
 from allaprima.paint.lora.update import LowRank, fold_into
 
@@ -113,9 +114,29 @@ class Folds:
     def _fold(self, slot: Slot, layer: Target, side: SidePath, weights: Sequence[float]) -> None:
         weight = layer.weight.detach()
         if slot.key not in self._copies or self._copies[slot.key].device != weight.device:
-            self._copies[slot.key] = torch.empty_like(weight)
+            self._copies[slot.key] = empty_tensor_like(weight)
         stack = LowRank(down=side.down, up=side.up) if side.down is not None and side.up is not None else None
         scale = side.scale.vector if side.scale is not None and not side.scale.plain else None
         changes = [delta.float() * weights[i] for i, (delta, _) in zip(slot.dense, side.dense, strict=True)]
         dense = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0] if changes else None
         fold_into(weight, stack, scale, dense, out=self._copies[slot.key])
+
+
+def may_fold(composition: Composition, networks: Iterable[nn.Module], max_bytes: int | None) -> bool:
+    """Return whether the weights that `composition` touches can be exchanged without anybody else noticing.
+
+    They cannot where two layers share one, or where an offloading library moves them about and would bring the
+    pristine ones back; and they are not to be where a second copy takes more than `max_bytes`.
+    """
+    weights = [layer.weight for layer, _ in composition.sides]
+    too_large = max_bytes is not None and sum(weight.nbytes for weight in weights) > max_bytes
+    if too_large or any(weight.is_meta for weight in weights):
+        return False
+    uses: dict[int, int] = {}
+    for network in networks:
+        for module in network.modules():
+            if "_hf_hook" in vars(module) or "_diffusers_hook" in vars(module):
+                return False
+            for parameter in module.parameters(recurse=False):
+                uses[id(parameter)] = uses.get(id(parameter), 0) + 1
+    return all(uses[id(weight)] == 1 for weight in weights)

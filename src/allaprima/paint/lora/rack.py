@@ -30,7 +30,7 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.composition import Composition, Plan, empty_like
-from allaprima.paint.lora.fold import Folds
+from allaprima.paint.lora.fold import Folds, may_fold
 from allaprima.paint.lora.shelf import Entry, Shelf, Updates
 from allaprima.paint.lora.sidepath import point
 
@@ -208,7 +208,7 @@ class Rack:
 
         Call it when nothing is being painted. It stops after the layer that uses up the budget and goes on from
         there the next time; until all layers are done, none has changed. With nothing attached it gives the
-        memory of earlier folds back.
+        memory of earlier folds back. It also keeps memory ready for the next LoRA to be registered.
 
         Args:
             budget_seconds: how long it may take, overrun by at most one layer; None for as long as it takes.
@@ -217,12 +217,13 @@ class Rack:
             False if there is more to do, or if folding is not possible: over `fold_bytes`, or where weights are
             shared between layers or moved about by an offloading library. Then the side path stays.
         """
+        self._shelf.make_ready()
         if self._current is None:
             self._folds.forget()
             return True
         if self._folds.shown:
             return True
-        if not self._may_fold(self._current):
+        if not may_fold(self._current, self._networks.values(), self._fold_bytes):
             return False
         until = math.inf if budget_seconds is None else time.perf_counter() + budget_seconds
         weights = [weight for _, weight in self._content]
@@ -295,17 +296,3 @@ class Rack:
         total = sum(stage.num_bytes for stage in self._stages.values())
         while total > self._stage_bytes and len(self._stages) > 1:
             total -= self._stages.popitem(last=False)[1].num_bytes
-
-    def _may_fold(self, composition: Composition) -> bool:
-        weights = [layer.weight for layer, _ in composition.sides]
-        size = sum(weight.nbytes for weight in weights)
-        if (self._fold_bytes is not None and size > self._fold_bytes) or any(w.is_meta for w in weights):
-            return False
-        uses: dict[int, int] = {}
-        for network in self._networks.values():
-            for module in network.modules():
-                if "_hf_hook" in vars(module) or "_diffusers_hook" in vars(module):
-                    return False
-                for parameter in module._parameters.values():
-                    uses[id(parameter)] = uses.get(id(parameter), 0) + 1
-        return all(uses[id(weight)] == 1 for weight in weights)

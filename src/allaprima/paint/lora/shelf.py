@@ -15,6 +15,7 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.composition import Composition, compose, plan_slots
+from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.sidepath import Target, prepare
 from allaprima.paint.lora.update import LowRank, Update
 
@@ -58,6 +59,7 @@ class Shelf:
         found = next((layer.weight.device for layer in self.layers.values()), torch.device("cpu"))
         self.device = found if device is None else device
         self.own_storage = self.device.type == "cuda" if own_storage is None else own_storage
+        self._blocks = Blocks(self.device)
         self._rank_step = rank_step
         self._cache_bytes = cache_bytes
         self._registered: dict[str, tuple[Entry, Updates]] = {}
@@ -72,7 +74,7 @@ class Shelf:
     @property
     def num_bytes(self) -> int:
         """What prepared LoRAs take in memory."""
-        return sum(composition.num_bytes for composition in self._cache.values())
+        return self._cached_bytes() + self._blocks.num_bytes
 
     def entry(self, name: str) -> Entry:
         """Return what tells this LoRA from others that had its name.
@@ -127,16 +129,23 @@ class Shelf:
         self._shrink()
         return self._cache[key]
 
+    def make_ready(self) -> None:
+        """Use idle time to have memory ready for the next LoRA."""
+        self._blocks.make_ready()
+
+    def _cached_bytes(self) -> int:
+        return sum(composition.num_bytes for composition in self._cache.values())
+
     def _compose(self, loras: list[Updates]) -> Composition:
         updates = [lora.updates for lora in loras]
         plan = plan_slots(updates, self.layers, self._rank_step)
-        made = compose(plan, updates, self.layers, self.device, own_storage=self.own_storage)
+        made = compose(plan, updates, self.layers, self._blocks, own_storage=self.own_storage)
         for layer, _ in made.sides:
             prepare(layer)
         return made
 
     def _shrink(self) -> None:
-        total = self.num_bytes
+        total = self._cached_bytes()
         while total > self._cache_bytes and len(self._cache) > 1:
             total -= self._cache.popitem(last=False)[1].num_bytes
 

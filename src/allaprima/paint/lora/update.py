@@ -105,6 +105,10 @@ def write_stack(parts: list[LowRank], down: Tensor, up: Tensor) -> None:
         down: (R, in) or (R, in, kh, kw), R at least the sum of the ranks, written in its own dtype.
         up: (out, R) or (out, R, 1, 1); ranks beyond the sum become zero in both.
     """
+    if len(parts) == 1 and parts[0].rank == len(down):
+        down.copy_(parts[0].down)
+        up.copy_(parts[0].up)
+        return
     begin = 0
     for part in parts:
         end = begin + part.rank
