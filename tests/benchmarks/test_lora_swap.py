@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.lora_networks import build, targets
+
+from benchmarks import lora_swap
+
+
+@pytest.mark.slow
+def test_every_row_of_the_table_is_there_and_nothing_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lora_swap.main(
+        size="tiny", rank=16, side=64, runs=1, passes=1, swaps=4, num_files=3,
+        backend="eager", results=tmp_path, as_json=True,
+    )  # fmt: skip
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]}
+    bounds = {name: (row["must"], row["aim"]) for name, row in rows.items() if row["must"] is not None}
+    assert bounds == {
+        "swap to a registered LoRA": (20, 3),
+        "swap out of a fold": (20, 3),
+        "swap to a LoRA just dropped in": (120, 50),
+        "against diffusers load": (50, 300),
+        "steady state after folding": (1.01, 1.0),
+        "before folding": (1.10, 1.04),
+        "A, B, A and detach: what differs": (0, None),
+        "1,000 swaps over 100 files: growth": (1, 0),
+        "recompiles over 100 swaps": (0, 0),
+    }
+    assert rows["A, B, A and detach: what differs"]["value"] == 0
+    assert rows["recompiles over 100 swaps"]["value"] == 0
+
+
+def test_sdxl_has_560_attention_layers() -> None:
+    attention = targets(build("attention", torch.device("meta"), torch.float32))
+    assert len(attention) == 560
+    assert sum(num_out * num_in for num_out, num_in in attention.values()) == 955_187_200
