@@ -1,0 +1,185 @@
+"""Decoding and encoding in tiles, blended so that no seam is seen.
+
+    pixels = decode_tiled(base.decode, latents, stride=8)
+
+The autoencoder is most of a large picture's memory and needs only a neighbourhood at a time. Tiles overlap by 128
+pixels. In the outer quarters of an overlap, where a tile misses its surroundings, only the other tile counts; across
+the half in between one gives way to the other. All tiles are as large as each other, and as small as their number
+allows. Any base's `decode` and `encode` will do: a tile of latents is the latents of a smaller picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import torch
+from torch import Tensor, nn
+
+from allaprima.paint.memory.middle import Window, whole_middle
+from allaprima.paint.memory.statistics import shared_statistics
+
+TILE = 512
+"""Pixels along a side that a tile has at most."""
+OVERLAP = 128
+"""Pixels along a side that neighbours share at least."""
+
+
+Grid = tuple[list["Span"], list["Span"]]
+"""The tiles' rows and columns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A tile along one side, in latent cells."""
+
+    start: int
+    stop: int
+    rising: tuple[int, int]
+    """Where its weight grows from 0 to 1; empty at the picture's edge."""
+    falling: tuple[int, int]
+    """Where its weight falls from 1 to 0; empty at the picture's edge."""
+
+    def weights(self, cell: int, device: torch.device) -> Tensor:
+        """Return ((stop - start) * cell,) weights, `cell` to a latent cell; those of neighbours sum to 1."""
+        at = torch.arange(self.start * cell, self.stop * cell, device=device) + 0.5
+        up = _ramp(at, self.rising[0] * cell, self.rising[1] * cell)
+        return up * (1.0 - _ramp(at, self.falling[0] * cell, self.falling[1] * cell))
+
+
+def decode_tiled(
+    decode: Callable[[Tensor], Tensor],
+    latents: Tensor,
+    *,
+    stride: int,
+    networks: Sequence[nn.Module] = (),
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+) -> Tensor:
+    """Return the pixels (B, 3, stride h, stride w) of latents (B, C, h, w), a picture and a tile at a time.
+
+    Args:
+        decode: latents to pixels, of any size.
+        latents: what to decode.
+        stride: pixels to a latent cell, along a side.
+        networks: what `decode` runs; their group norms and middle blocks see the whole picture.
+        tile: pixels along a tile's side, at most.
+        overlap: pixels along a side that neighbouring tiles share, at least.
+    """
+    grid = _grid(latents.shape[2:], stride, tile, overlap)
+    middle = next(filter(None, map(_middle, networks)), None)
+    pictures = []
+    for picture in latents.split(1):
+        with ExitStack() as whole:
+            whole.enter_context(shared_statistics(networks, decode, picture, _tile_cells(grid)))
+            if middle is None or len(grid[0]) * len(grid[1]) == 1:
+                look_at = _ignore
+            else:
+                look_at = whole.enter_context(whole_middle(middle, decode, picture))
+            pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, look_at=look_at))
+    return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
+
+
+def encode_tiled(
+    encode: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    *,
+    stride: int,
+    networks: Sequence[nn.Module] = (),
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+) -> Tensor:
+    """Return the latents (B, C, H / stride, W / stride) of pixels (B, 3, H, W), see `decode_tiled`."""
+    grid = _grid([side // stride for side in pixels.shape[2:]], stride, tile, overlap)
+    pictures = []
+    for picture in pixels.split(1):
+        with shared_statistics(networks, encode, picture, _tile_cells(grid), stride):
+            pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1, look_at=_ignore))
+    return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
+
+
+def spans(cells: int, tile: int, overlap: int) -> list[Span]:
+    """Cover `cells` cells by tiles of one size, at most `tile` cells that share at least `overlap` cells.
+
+    Raises:
+        ValueError: such tiles would never come to an end.
+    """
+    if cells <= tile:
+        return [Span(start=0, stop=cells, rising=(0, 0), falling=(cells, cells))]
+    if not 0 < overlap <= tile // 2:
+        raise ValueError(
+            f"got tiles of {tile} cells with {overlap} shared; expected some, at most half of them"
+        )
+    count = -(-(cells - overlap) // (tile - overlap))
+    size = -(-(cells + (count - 1) * overlap) // count)
+    starts = [round(index * (cells - size) / (count - 1)) for index in range(count)]
+    # A quarter of what two tiles share is left out at either end: there a tile misses what lies beyond it.
+    changes = [
+        (later + (start + size - later) // 4, start + size - (start + size - later) // 4)
+        for start, later in pairwise(starts)
+    ]
+    edges = [(0, 0), *changes, (cells, cells)]
+    return [
+        Span(start=start, stop=start + size, rising=rising, falling=falling)
+        for start, (rising, falling) in zip(starts, pairwise(edges), strict=True)
+    ]
+
+
+def tile_side(side: int, stride: int) -> int:
+    """Return the pixels along a tile's side in a picture of `side` pixels."""
+    first = spans(side // stride, TILE // stride, OVERLAP // stride)[0]
+    return (first.stop - first.start) * stride
+
+
+def _grid(cells: Sequence[int], stride: int, tile: int, overlap: int) -> Grid:
+    rows, columns = (spans(side, tile // stride, overlap // stride) for side in cells)
+    return rows, columns
+
+
+def _tile_cells(grid: Grid) -> int:
+    (row, *_), (column, *_) = grid
+    return (row.stop - row.start) * (column.stop - column.start)
+
+
+def _middle(network: nn.Module) -> nn.Module | None:
+    middle = getattr(getattr(network, "decoder", None), "mid_block", None)
+    return middle if isinstance(middle, nn.Module) else None
+
+
+def _ignore(window: Window) -> None:
+    del window
+
+
+def _tiled(
+    work: Callable[[Tensor], Tensor],
+    given: Tensor,
+    grid: Grid,
+    *,
+    entering: int,
+    leaving: int,
+    look_at: Callable[[Window], None],
+) -> Tensor:
+    """Return what `work` makes of `given` (1, ...); a cell's side has `entering` numbers before, `leaving` after."""
+    rows, columns = grid
+    whole: Tensor | None = None
+    for row, column in product(rows, columns):
+        look_at((_slice(row, 1), _slice(column, 1)))
+        done = work(given[:, :, _slice(row, entering), _slice(column, entering)])
+        if whole is None:
+            whole = done.new_zeros((1, done.shape[1], rows[-1].stop * leaving, columns[-1].stop * leaving))
+        down, across = (span.weights(leaving, done.device).to(done.dtype) for span in (row, column))
+        place = whole[0, :, _slice(row, leaving), _slice(column, leaving)]
+        place.addcmul_(done[0], down[:, None] * across)
+    assert whole is not None
+    return whole
+
+
+def _slice(span: Span, cell: int) -> slice:
+    return slice(span.start * cell, span.stop * cell)
+
+
+def _ramp(at: Tensor, low: int, high: int) -> Tensor:
+    """0 below `low`, 1 above `high`, a straight line between."""
+    return ((at - low) / max(high - low, 1)).clamp(0.0, 1.0) if high > low else (at >= low).float()
