@@ -45,8 +45,8 @@ class Span:
     def weights(self, cell: int, device: torch.device) -> Tensor:
         """Return ((stop - start) * cell,) weights, `cell` to a latent cell; those of neighbours sum to 1."""
         at = torch.arange(self.start * cell, self.stop * cell, device=device) + 0.5
-        up = _ramp(at, self.rising[0] * cell, self.rising[1] * cell)
-        return up * (1.0 - _ramp(at, self.falling[0] * cell, self.falling[1] * cell))
+        # A difference, not a product: where three tiles meet, that is what sums to 1.
+        return _ramp(at, *self.rising, cell) - _ramp(at, *self.falling, cell)
 
 
 def decode_tiled(
@@ -180,6 +180,8 @@ def _slice(span: Span, cell: int) -> slice:
     return slice(span.start * cell, span.stop * cell)
 
 
-def _ramp(at: Tensor, low: int, high: int) -> Tensor:
-    """0 below `low`, 1 above `high`, a straight line between."""
-    return ((at - low) / max(high - low, 1)).clamp(0.0, 1.0) if high > low else (at >= low).float()
+def _ramp(at: Tensor, low: int, high: int, cell: int) -> Tensor:
+    """0 below cell `low`, 1 above cell `high`, a straight line between."""
+    if high <= low:
+        return (at >= low * cell).float()
+    return ((at - low * cell) / ((high - low) * cell)).clamp(0.0, 1.0)
