@@ -88,7 +88,7 @@ def test_a_few_updates_lower_the_loss(method: str, family: str, tmp_path: Path) 
     model, task = make(method, family)
     with torch.no_grad():
         before = sum(float(task.loss(model, draw(100 + n, 8))["loss"]) for n in range(4))
-    train(model, task, plan(tmp_path, 25, batch_size=8))
+    train(model, task, plan(tmp_path, 12 if family == "sdxl" else 25, batch_size=8))
     with torch.no_grad():
         after = sum(float(task.loss(model, draw(100 + n, 8))["loss"]) for n in range(4))
     assert after < 0.9 * before
@@ -108,7 +108,7 @@ def test_the_fake_network_learns_what_the_painter_paints(family: str, tmp_path: 
     model, task = make("dmd", family, fake_updates=3)
     with torch.no_grad():
         before = sum(float(task.fake_loss(model, draw(50 + n, 8))["loss"]) for n in range(3))
-    train(model, task, plan(tmp_path, 8, batch_size=8, learning_rate=2e-3))
+    train(model, task, plan(tmp_path, 4 if family == "sdxl" else 8, batch_size=4, learning_rate=2e-3))
     with torch.no_grad():
         after = sum(float(task.fake_loss(model, draw(50 + n, 8))["loss"]) for n in range(3))
     assert after < before

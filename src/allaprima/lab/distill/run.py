@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from allaprima.core.errors import UserError
@@ -139,23 +140,25 @@ def distill(
             f"{config.folder} holds a training; add --resume to go on with it, or choose another folder"
         )
     config = replace(config, seed=settings.seed)
-    student = _enrol(bench, settings, config)
-    keep = None if settings.whole else partial(_keep, _about(bench, settings))
-    exam = prepare_exam(
-        config.folder,
-        student,
-        bench.texts,
-        bench.exam_prompts,
-        bench.shape,
-        ExamSettings(
-            steps=settings.steps,
-            rule=settings.rule,
-            guidance=settings.guidance,
-            student_guidance=settings.guidance if settings.embedded else None,
-        ),
-        decode=bench.decode,
-        keep=keep,
-    )
+    # The first process writes ranks and exam, the others read them.
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        student = _enrol(bench, settings, config)
+        keep = None if settings.whole else partial(_keep, _about(bench, settings))
+        exam = prepare_exam(
+            config.folder,
+            student,
+            bench.texts,
+            bench.exam_prompts,
+            bench.shape,
+            ExamSettings(
+                steps=settings.steps,
+                rule=settings.rule,
+                guidance=settings.guidance,
+                student_guidance=settings.guidance if settings.embedded else None,
+            ),
+            decode=bench.decode,
+            keep=keep,
+        )
     model, task = _task(bench, settings, student, exam, features)
     train(model, task, config, resume=resume)
     best = config.folder / "best.safetensors"

@@ -266,9 +266,12 @@ def _move(
 
 def _share_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
     """Give every process the mean gradient; the wrapper that does so elsewhere wants one pass per update."""
+    for parameter in parameters:
+        if parameter.grad is None:  # leads nowhere; on any number of devices it is to be treated alike
+            parameter.grad = torch.zeros_like(parameter)
     if accelerator.num_processes == 1:
         return
-    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+    gradients = [one.grad for one in parameters if one.grad is not None]
     whole = accelerator.reduce(torch.cat([one.flatten() for one in gradients]), reduction="mean")
     parts = whole.split([one.numel() for one in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
