@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from tests.tiny import SteadyBase
 from tests.tiny_vignette import write_tiny_vignette
@@ -88,6 +89,38 @@ def test_a_lora_that_is_not_there_is_told_before_anything_is_painted(painter: Pa
     for refused in (lambda: bare.events(INK), lambda: bare.wear(INK.loras)):
         with pytest.raises(RequestError, match="no folder of LoRAs is open"):
             refused()
+
+
+def test_a_lora_says_how_to_paint_with_it(
+    weights: Path, loras: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with safe_open(loras / "ink.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    told = {"allaprima.steps": "2", "allaprima.guidance": "1.0"}
+    save_file(tensors, tmp_path / "quick.safetensors", told)
+    save_file(tensors, tmp_path / "plain.safetensors")
+    painter = Painter.load(folder=weights, lora_dir=tmp_path, device="cpu")
+    quick, plain = LoraUse(name="quick"), LoraUse(name="plain")
+    both = painter.request(prompt="cat", loras=(plain, quick))
+    assert (both.steps, both.guidance, both.width) == (2, 1.0, 256)
+    chosen = painter.request(prompt="cat", loras=(quick,), steps=7, guidance=3.0)
+    assert (chosen.steps, chosen.guidance) == (7, 3.0)
+    for unheard in ((plain,), (), (replace(quick, weight=0.0),)):
+        assert painter.request(prompt="cat", loras=unheard).steps == painter.base.defaults.steps
+    assert painter.remarks(both) == ()
+    assert "guidance 3 a picture takes twice the time" in painter.remarks(chosen)[0]
+    against = replace(both, negative_prompt="rain")
+    assert "the negative prompt does nothing, for the LoRA 'quick'" in painter.remarks(against)[0]
+    assert painter.remarks(replace(against, loras=(plain,))) == ()
+    assert Painter(base=SteadyBase()).remarks(both) == ()
+    with pytest.raises(LoraError, match="'pastel', which is not in"):
+        painter.request(prompt="cat", loras=(LoraUse(name="pastel"),))
+
+    output = tmp_path / "cat.png"
+    words = ["paint", "cat", "--lora", "quick", "--negative", "rain", "-o", str(output)]
+    assert run([*words, "--weights", str(weights), "--lora-dir", str(tmp_path)]) == 0
+    assert read_request(output).steps == 2
+    assert "prima: the negative prompt does nothing" in capsys.readouterr().err
 
 
 def test_the_command_wears_what_it_is_told_and_repaints_from_the_file(

@@ -128,6 +128,8 @@ def paint(
     )
     if source is None:
         requests = [painter.request(**given, seed=request.seed) for request in requests]
+    for remark in painter.remarks(requests[0]):
+        print(f"prima: {remark}", file=sys.stderr)
     timings["load"] = _ms_since(started)
     paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
     seeds = ", ".join(str(request.seed) for request in requests)

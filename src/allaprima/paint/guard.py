@@ -15,6 +15,7 @@ are flat or beyond all bounds too, which no working network's are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -228,7 +229,7 @@ def are_blank(pixels: Tensor) -> list[bool]:
     blank = []
     for lows, highs in zip(*torch.stack([low, high]).tolist(), strict=True):
         spread = max(high - low for low, high in zip(lows, highs, strict=True))
-        finite = all(low == low and high == high for low, high in zip(lows, highs, strict=True))
+        finite = all(map(math.isfinite, (*lows, *highs)))
         blank.append(not finite or max(highs) < BLACK_BELOW or spread < CONSTANT_BELOW)
     return blank
 

@@ -30,6 +30,8 @@ from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.guard import Guarded
 from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
+from allaprima.paint.lora.habits import habits_of, remarks_on
+from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.wardrobe import Wardrobe
 from allaprima.paint.over import begin_over
 from allaprima.paint.pictures import to_pictures
@@ -92,14 +94,33 @@ class Painter:
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
 
     def request(self, **given: Any) -> GenerationRequest:
-        """Return a request for this base: what is `given`, and the base's own size, steps and guidance for the rest.
+        """Return a request for this base: what is `given`, and the LoRAs' and the base's own habits for the rest.
+
+        A LoRA that was trained for some steps says so in its file, and how to paint with them; where several do,
+        the first one named is heard.
 
         Raises:
             RequestError: a value is out of range.
+            LoraError: a LoRA is not there or cannot be used.
             TypeError: a request has no field of a given name.
         """
-        own = defaults_for(self.base.defaults, given.get("schedule"))
-        return GenerationRequest(**{"base": self.base.name, **asdict(own), **given})
+        told = habits_of(self._metadata(given.get("loras", ())))
+        own = defaults_for(self.base.defaults, given.get("schedule", told.get("schedule")))
+        return GenerationRequest(**{"base": self.base.name, **asdict(own), **told, **given})
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a sentence each, what in `request` its LoRAs make useless or unwise.
+
+        Raises:
+            LoraError: a LoRA is not there or cannot be used.
+        """
+        return remarks_on(request, self._metadata(request.loras))
+
+    def _metadata(self, loras: Sequence[LoraUse]) -> dict[str, LoraMetadata]:
+        if self.wardrobe is None:
+            return {}
+        heard = [use for use in loras if use.weight != 0.0]
+        return dict(zip((use.name for use in heard), self.wardrobe.metadata(heard), strict=True))
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.

@@ -20,6 +20,7 @@ from torch import nn
 from allaprima.core.request import LoraUse
 from allaprima.paint.lora.folder import LoraFile, LoraFolder
 from allaprima.paint.lora.layers import Layers
+from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.rack import Content, Rack
 
 KEPT_BYTES = 2 * 2**30
@@ -54,6 +55,8 @@ class Wardrobe:
         self._rack: Rack | None = None
         self._read: OrderedDict[str, tuple[Path, tuple[int, ...], int]] = OrderedDict()
         """Name to file, stamp and size of what is registered, the least recently worn first."""
+        self._told: dict[str, LoraMetadata] = {}
+        """What the registered files say about themselves."""
 
     @property
     def rack(self) -> Rack:
@@ -76,6 +79,15 @@ class Wardrobe:
         for file in files:
             self._register(file)
         self._forget_oldest(keep={use.name for use in uses})
+
+    def metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
+        """Return what the files of `uses` say about themselves, in the order of `uses`.
+
+        Raises:
+            LoraError: as `read`.
+        """
+        self.read(uses)
+        return tuple(self._told[use.name] for use in uses)
 
     def wear(self, uses: Sequence[LoraUse]) -> None:
         """Wear exactly `uses`; what is worn already is left as it is, folded if it was.
@@ -107,6 +119,7 @@ class Wardrobe:
             lora = self.folder.read(file.name, self._layers, family=self._family)
             self.rack.register(lora)
             self._read[file.name] = (file.path, file.stamp, lora.num_bytes)
+            self._told[file.name] = lora.metadata
         self._read.move_to_end(file.name)
 
     def _forget_oldest(self, keep: set[str]) -> None:
@@ -117,5 +130,5 @@ class Wardrobe:
                 return
             if name not in keep:
                 self.rack.forget(name)
-                del self._read[name]
+                del self._read[name], self._told[name]
                 total -= size

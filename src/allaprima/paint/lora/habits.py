@@ -1,0 +1,44 @@
+"""How LoRAs want to be painted with, as far as their files say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from allaprima.core.request import GenerationRequest
+from allaprima.paint.lora.metadata import LoraMetadata
+
+
+def habits_of(loras: Mapping[str, LoraMetadata]) -> dict[str, Any]:
+    """Return the schedule, steps and guidance that the first LoRA asks for that asks for any."""
+    for metadata in loras.values():
+        asked = {
+            "schedule": metadata.schedule,
+            "steps": metadata.steps,
+            "guidance": metadata.guidance,
+        }
+        if told := {name: value for name, value in asked.items() if value is not None}:
+            return told
+    return {}
+
+
+def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) -> tuple[str, ...]:
+    """Return, a sentence each, what in `request` does nothing, or no good, with LoRAs that have learned the guidance.
+
+    Args:
+        request: with the LoRAs.
+        loras: what the files of those that count say, by name.
+    """
+    return tuple(_remarks(request, [name for name, told in loras.items() if told.guidance == 1.0]))
+
+
+def _remarks(request: GenerationRequest, free: list[str]) -> Iterator[str]:
+    if not free:
+        return
+    if request.guidance != 1.0:
+        yield (
+            f"the LoRA {free[0]!r} was trained to paint without guidance; with guidance {request.guidance:g} a "
+            "picture takes twice the time and may burn out, so leave it at 1"
+        )
+    elif request.negative_prompt:
+        yield f"the negative prompt does nothing, for the LoRA {free[0]!r} paints without guidance"
