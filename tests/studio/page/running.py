@@ -56,6 +56,8 @@ class RunningStudio:
     loras: Path
     """The folder of LoRAs."""
     port: int = 0
+    token: str | None = None
+    """What the page asks for; None lets everyone in."""
 
     @property
     def url(self) -> str:
@@ -64,7 +66,7 @@ class RunningStudio:
     @contextmanager
     def open(self) -> Iterator[Studio]:
         """Serve for the with-block."""
-        settings = ServerSettings(port=self.port)
+        settings = ServerSettings(port=self.port, token=self.token)
         card = BaseCard(name="vignette", family="vignette", width=256, height=256, steps=10, guidance=2.0)
         engine = Engine(lambda _: Painter.load(folder=self.weights, lora_dir=self.loras))
         with closing(Gallery.open(self.folder)) as gallery, engine, _bind(self.port) as bound:

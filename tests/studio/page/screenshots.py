@@ -1,6 +1,6 @@
 """The guide's screenshots, taken of a studio that really paints.
 
-python -m tests.studio.page.screenshots docs/images [--weights FOLDER]
+python -m tests.studio.page.screenshots docs/images [--weights FOLDER] [--lora-dir FOLDER]
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
-from tests.studio.page.running import RunningStudio, find_browser, open_browser, write_loras
+from tests.studio.page.running import RunningStudio, find_browser, open_browser
 
-from allaprima.studio.server.app import STATIC
-
-SHIPPED = STATIC.parents[2] / "weights" / "vignette"
-WORDS = ("a cat", "a cat on a rooftop", "a cat on a rooftop at sunset", "a lion on a rooftop at sunset")
+PATIENCE_MS = 120_000
+_SET = "(range, value) => { range.value = value; range.dispatchEvent(new Event('input')); }"
+CAT = ("a cat", "a cat on a rooftop", "a cat on a rooftop at sunset", "a lion on a rooftop at sunset")
+NIGHT = ("two dogs", "two dogs on a beach", "two dogs on a beach at night")
+CASTLE = ("a castle", "a castle in the mountains", "a castle in the mountains at dawn")
 VIEWS = (
-    ("studio-light", "light", 1440, 900),
-    ("studio-dark", "dark", 1440, 900),
-    ("studio-narrow", "light", 390, 844),
+    ("studio-light", "light", 1440, 900, CAT),
+    ("studio-dark", "dark", 1440, 900, NIGHT),
+    ("studio-narrow", "light", 390, 780, CASTLE),
 )
 
 
@@ -27,7 +28,10 @@ def main() -> None:
     """Write the pictures and print their names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--weights", type=Path, default=SHIPPED)
+    parser.add_argument("--weights", type=Path, help="Vignette's; default: those that ship")
+    parser.add_argument("--lora-dir", type=Path, help="LoRAs on the shelf; default: none")
+    parser.add_argument("--steps", type=int, default=4, help="as on the page, 1 to 8")
+    parser.add_argument("--guidance", type=float, default=1.0, help="as on the page, 1 to 15")
     chosen = parser.parse_args()
     executable = find_browser()
     if executable is None:
@@ -35,12 +39,11 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        colors = {"ink-wash": (90, 88, 84), "paper-cut": (214, 126, 84), "stained-glass": (64, 108, 160)}
-        loras = write_loras(folder / "loras", chosen.weights, colors)
+        loras = chosen.lora_dir or folder / "loras"
         studio = RunningStudio(folder=folder / "gallery", weights=chosen.weights, loras=loras)
         with studio.open(), sync_playwright() as playwright:
             browser = open_browser(playwright, executable)
-            for view, scheme, width, height in VIEWS:
+            for view, scheme, width, height, words in VIEWS:
                 context = browser.new_context(
                     color_scheme="dark" if scheme == "dark" else "light",
                     viewport={"width": width, "height": height},
@@ -48,9 +51,8 @@ def main() -> None:
                 )
                 page = context.new_page()
                 page.goto(studio.url)
-                _type(page)
-                page.screenshot(path=chosen.folder / f"{view}.png")
-                print(chosen.folder / f"{view}.png", flush=True)
+                _type(page, words, chosen.steps, chosen.guidance)
+                _shoot(page, chosen.folder / f"{view}.png")
                 if view == "studio-light":
                     _show_gallery(page, chosen.folder / "studio-gallery.png")
                     _show_compare(page, chosen.folder / "studio-compare.png")
@@ -58,29 +60,37 @@ def main() -> None:
             browser.close()
 
 
-def _type(page: Page) -> None:
-    for words in WORDS:
+def _type(page: Page, states: tuple[str, ...], steps: int, guidance: float) -> None:
+    page.locator("#steps").evaluate(_SET, str(steps))
+    page.locator("#guidance").evaluate(_SET, str(guidance))
+    for words in states:
         page.fill("#prompt", words)
-        page.wait_for_selector(f'#history [title="{words}"]', timeout=120_000)
+        page.wait_for_selector('#easel[aria-busy="false"]', timeout=PATIENCE_MS)
+        page.wait_for_selector(f'#history [title="{words}"]', timeout=PATIENCE_MS)
 
 
 def _show_gallery(page: Page, path: Path) -> None:
-    for number in range(len(WORDS)):
-        page.locator("#history .state").nth(number).click()
+    for state in page.locator("#history .state").all():
+        state.click()
         page.click("#keep")
-        page.wait_for_selector(".job a.button", timeout=120_000)
-        page.wait_for_selector(".job", state="detached", timeout=120_000)
+        page.wait_for_selector(".job a.button", timeout=PATIENCE_MS)
+        page.wait_for_selector(".job", state="detached", timeout=PATIENCE_MS)
     page.click("#open-gallery")
-    page.wait_for_selector(f".kept:nth-child({len(WORDS)})")
+    page.wait_for_selector(f".kept:nth-child({len(CAT)})")
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=path)
+    _shoot(page, path)
     page.keyboard.press("Escape")
-    print(path, flush=True)
 
 
 def _show_compare(page: Page, path: Path) -> None:
-    page.click("#show-numbers")
+    page.wait_for_selector('#easel[aria-busy="false"]', timeout=PATIENCE_MS)
     page.click("#compare")
+    page.wait_for_timeout(500)
+    _shoot(page, path)
+
+
+def _shoot(page: Page, path: Path) -> None:
+    page.mouse.move(0, 0)
     page.wait_for_timeout(400)
     page.screenshot(path=path)
     print(path, flush=True)

@@ -109,3 +109,19 @@ def test_the_page_says_when_the_studio_is_gone_and_comes_back_by_itself(
             expect(page.locator("#connection")).to_have_attribute("data-status", "open", timeout=PATIENCE_MS)
             wait_until_painted(page)
             expect(page.locator("#picture")).to_have_attribute("aria-label", "Picture of: a lion")
+
+
+def test_a_guarded_studio_asks_for_its_token_once(browser: Browser, studio: RunningStudio) -> None:
+    studio.token = "a-token-of-enough-letters"
+    with studio.open(), browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(studio.url)
+        page.get_by_label("The token").fill("not this one")
+        page.get_by_role("button").click()
+        expect(page.locator("#answer")).to_contain_text("not the token")
+        page.get_by_label("The token").fill(studio.token)
+        page.get_by_role("button").click()
+        paint(page, "a cat")
+        page.reload()
+        expect(page.locator("#prompt")).to_have_value("a cat")

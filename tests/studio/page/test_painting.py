@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.studio.page.running import RunningStudio
 from tests.studio.page.seen import paint, settings, stored, wait_for_state, wait_until_painted
 
@@ -101,6 +101,19 @@ def test_every_setting_reaches_the_request(page: Page) -> None:
     held = settings(page)
     assert (held["steps"], held["quality"], held["seed"]) == (2, "medium", 7)
     assert (held["width"], held["height"], held["base"]) == (256, 256, "vignette")
+
+
+def test_what_is_typed_before_the_studio_answers_is_painted_then(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/api/config", lambda route: held.append(route))
+    page.reload()
+    page.locator("#prompt").press_sequentially("a cat")
+    page.wait_for_timeout(200)
+    assert page.locator("#easel").get_attribute("aria-busy") is None
+    held[0].continue_()
+    wait_until_painted(page)
+    assert stored(page)["prompt"] == "a cat"
+    page.unroute("**/api/config")
 
 
 def test_starters_put_words_in_and_take_them_out(page: Page) -> None:

@@ -101,8 +101,7 @@ export class History extends EventTarget {
   }
 
   #choose(entry) {
-    this.current = entry;
-    state.restore(entry);
+    state.restore(entry); // which stirs the strip
     this.current = entry;
     this.#mark();
     entry.node.scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -38,7 +38,9 @@ async function begin() {
   const palette = showPalette();
   showTheme();
   paint({ easel, live, history, flipbook, numbers, prompt });
+  const early = byId("prompt").value; // typed before the studio had answered
   state.begin(config.bases);
+  if (early.trim()) state.setPrompt(early);
   showSettings(config.caps.pixels);
   showStarters(() => prompt.focus());
   const acts = actions({ easel, history, flipbook, jobs, compare, prompt });
@@ -68,7 +70,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
   state.addEventListener("change", ({ detail }) => {
     const blank = !state.prompt.trim();
     live.ask(state.prompt, state.settings);
-    if (!detail.restored) history.stir();
+    history.stir();
     if (detail.prompt || detail.settings) prompt.hint(hintFor(state.prompt, state.base.family));
     figure.style.setProperty("--ratio", `${state.settings.width} / ${state.settings.height}`);
     figure.style.setProperty("--across", state.settings.width / state.settings.height);

@@ -89,7 +89,7 @@ class State extends EventTarget {
   restore({ prompt, settings }) {
     this.prompt = cleanText(prompt);
     this.settings = this.#fit({ ...this.settings, ...settings });
-    this.#tell({ prompt: true, settings: true, restored: true });
+    this.#tell({ prompt: true, settings: true });
   }
 
   snapshot() {
