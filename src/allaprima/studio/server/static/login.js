@@ -23,8 +23,12 @@ form.addEventListener("submit", (event) => {
   login(field.value);
 });
 
-const carried = decodeURIComponent(location.hash.slice(1));
-if (carried) {
+function takeCarried() {
+  const carried = decodeURIComponent(location.hash.slice(1));
+  if (!carried) return;
   history.replaceState(null, "", "/login");
   login(carried);
 }
+
+window.addEventListener("hashchange", takeCarried);
+takeCarried();
