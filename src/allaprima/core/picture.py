@@ -18,6 +18,11 @@ class Rescues:
     decodes: int = 0
     """Passes through the autoencoder, previews included."""
 
+    @property
+    def total(self) -> int:
+        """How many there were in all."""
+        return self.texts + self.steps + self.decodes
+
     def counts(self) -> dict[str, int]:
         """Return what is not zero, by name."""
         return {name: count for name, count in asdict(self).items() if count}

@@ -93,7 +93,7 @@ class LivePass:
         """Return the pictures of `rows`, each as asked for by its prompt."""
         started = time.perf_counter()
         requests = [prompt.settings.request(prompt.prompt, self.steps) for prompt in prompts]
-        pictures = to_pictures(self.shared.decode(rows), requests)
+        pictures = to_pictures(self.shared.decode(rows), requests, self.shared.rescues)
         self._add("decode", started)
         return pictures
 

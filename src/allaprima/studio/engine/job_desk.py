@@ -104,6 +104,7 @@ class JobDesk:
         if isinstance(event, Finished):
             running.pictures += event.pictures
             self.stats.count("pictures", len(event.pictures))
+            self.stats.count("rescues", sum(picture.rescues.total for picture in event.pictures))
             return
         number = len(running.pictures) + 1
         if isinstance(event, Started):

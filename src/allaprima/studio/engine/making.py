@@ -99,6 +99,7 @@ class Making:
             kept = [row for row in rows[start : start + stride] if row in self.live.alive]
             if kept:
                 self._deliver(kept)
+        self.stats.count("rescues", self.live.shared.rescues.total)
 
     def _deliver(self, rows: Sequence[int]) -> None:
         pictures = attempt(lambda: self._decode(rows))

@@ -41,6 +41,7 @@ COUNTERS = (
     "jobs_failed",
     "jobs_cancelled",
     "pictures",  # whole pictures painted
+    "rescues",  # computations that overflowed and were repeated in a wider number format
 )
 
 
