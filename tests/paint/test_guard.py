@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -137,6 +137,14 @@ def test_what_stays_bad_is_an_error_and_leaves_the_weights_alone(specs: dict[str
     with pytest.raises(PaintError, match="latents of the picture stopped being finite"):
         painter_of(base).paint(request_for(base))
     assert_untouched(base, before)
+
+
+def test_what_is_offloaded_layer_by_layer_is_an_error(specs: dict[str, str]) -> None:
+    base = load("qwen-image", specs["qwen-image"], FP16, ("predict",))
+    transformer: Any = base.stages()["predict"][0]
+    transformer.enable_group_offload(torch.device("cpu"), offload_type="leaf_level")
+    with pytest.raises(PaintError, match="latents of the picture stopped being finite"):
+        painter_of(base).paint(request_for(base))
 
 
 def test_a_cancelled_rescue_leaves_the_weights_alone(specs: dict[str, str]) -> None:

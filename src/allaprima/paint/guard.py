@@ -34,6 +34,9 @@ from allaprima.paint.sampling.schedules import Schedule
 
 T = TypeVar("T")
 
+HOOK = "_diffusers_hook"
+"""The attribute by which diffusers marks layers whose weights it moves about."""
+
 BLACK_BELOW = 4 / 255
 """A picture whose brightest value is below this is black."""
 CONSTANT_BELOW = 2 / 255
@@ -160,9 +163,11 @@ class Guarded:
 
     def _wider(self, stage: Stage) -> tuple[torch.dtype, ...]:
         networks = self._networks.get(stage, ())
+        modules = [module for network in networks for module in network.modules()]
         weights = [weight for network in networks for weight in network.parameters()]
-        # What an offloading library holds elsewhere cannot be cast here.
-        if not weights or any(weight.is_meta for weight in weights):
+        # What an offloading library holds elsewhere, or puts back by itself, cannot be cast here.
+        offloaded = any(weight.is_meta for weight in weights) or any(HOOK in vars(one) for one in modules)
+        if not weights or offloaded:
             return ()
         return wider_dtypes(dtypes_of(networks), weights[0].device)
 
