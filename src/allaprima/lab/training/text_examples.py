@@ -87,7 +87,9 @@ def draw_twins(
 
 
 def _say(telling: Telling, language: Language, rng: random.Random) -> str:
-    return (captions_zh if language == "zh" else captions_en).say(telling, rng)
+    if language == "zh":
+        return captions_zh.say(telling, rng)
+    return captions_en.say(telling, rng)
 
 
 def _tell(
