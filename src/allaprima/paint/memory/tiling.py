@@ -71,12 +71,11 @@ def decode_tiled(
     grid = _grid(latents.shape[2:], stride, tile, overlap)
     middle = next(filter(None, map(_middle, networks)), None)
     pictures = []
-    for picture in latents.split(1):
+    for picture in torch.split(latents, 1):
         with ExitStack() as whole:
             whole.enter_context(shared_statistics(networks, decode, picture, _tile_cells(grid)))
-            if middle is None or len(grid[0]) * len(grid[1]) == 1:
-                look_at = _ignore
-            else:
+            look_at: Callable[[Window], None] = _ignore
+            if middle is not None and len(grid[0]) * len(grid[1]) > 1:
                 look_at = whole.enter_context(whole_middle(middle, decode, picture))
             pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, look_at=look_at))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
@@ -94,7 +93,7 @@ def encode_tiled(
     """Return the latents (B, C, H / stride, W / stride) of pixels (B, 3, H, W), see `decode_tiled`."""
     grid = _grid([side // stride for side in pixels.shape[2:]], stride, tile, overlap)
     pictures = []
-    for picture in pixels.split(1):
+    for picture in torch.split(pixels, 1):
         with shared_statistics(networks, encode, picture, _tile_cells(grid), stride):
             pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1, look_at=_ignore))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
