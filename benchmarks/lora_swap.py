@@ -33,6 +33,7 @@ from torch._dynamo.utils import counters
 from allaprima.paint.lora.formats import read_lora
 from allaprima.paint.lora.layers import Layers
 from allaprima.paint.lora.rack import Rack
+from allaprima.paint.lora.reader import LoraReader
 from allaprima.paint.precision import pick_device, pick_dtype
 
 DIFFUSERS_NAME = "worn"
@@ -125,24 +126,25 @@ def _diffusers_rows(stand: Stand) -> list[Row]:
 def _rack_rows(stand: Stand, passes: int) -> list[Row]:
     unet, (first, second) = stand.unet, stand.files
     modules = {"unet": unet}
-    layers = Layers(modules)
+    reader = LoraReader(layers := Layers(modules))
     rack = Rack(modules)
     pristine = _digests(unet)
     for file, name in ((first, "a"), (second, "b")):
-        rack.register(read_lora(file, layers, name=name))
+        rack.register(reader.read(file, name=name))
     following = ["a", "b"]
 
     def swap() -> None:
         rack.arrange({following[0]: 1.0})
         following.reverse()
 
-    def drop() -> None:
-        rack.register(read_lora(first, layers, name="dropped"))
+    def drop(reader: LoraReader = reader) -> None:
+        rack.register(reader.read(first, name="dropped"))
         rack.arrange({"dropped": 1.0})
 
     def drop_after_idleness() -> float:
         rack.arrange({})
         rack.fold()
+        reader.make_ready()
         return _timed(drop)
 
     swapped = measure(swap, runs=10 * stand.runs)
@@ -152,6 +154,7 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
         out_of_fold.append(_timed(swap))
     busy = measure(drop, runs=stand.runs, warm_up=1).median_ms
     dropped = statistics.median([drop_after_idleness() for _ in range(stand.runs)])
+    of_its_kind = measure(lambda: drop(LoraReader(layers)), runs=stand.runs, warm_up=1).median_ms
     weighed = iter(range(10**6))
     slider = measure(lambda: rack.arrange({"a": 0.5 + next(weighed) / 1e6}), runs=stand.runs)
     both = measure(
@@ -168,6 +171,7 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
         Row(name="swap out of a fold", value=statistics.median(out_of_fold), unit="ms", must=20, aim=3),
         Row(name="swap to a LoRA just dropped in", value=dropped, unit="ms", must=120, aim=50),
         Row(name="the same, with no idle time before", value=busy, unit="ms"),
+        Row(name="the same, the first file of its layout", value=of_its_kind, unit="ms"),
         Row(name="change of weight", value=slider.median_ms, unit="ms"),
         Row(name="change of weight, two LoRAs", value=both.median_ms, unit="ms"),
         Row(name="fold, when idle", value=folding, unit="ms"),

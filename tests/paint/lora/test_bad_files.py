@@ -21,7 +21,7 @@ from torch import Tensor
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.folder import LoraFolder
 from allaprima.paint.lora.formats import Lora, read_lora
-from allaprima.paint.lora.weight_file import MAX_HEADER_BYTES
+from allaprima.paint.lora.header import MAX_HEADER_BYTES
 
 NETWORKS = qwen_networks()
 TENSORS = spell(make_updates(NETWORKS, r"0\.attn\.to_[qk]$"), "LightX2V")

@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.dialects import BEGINNINGS, ENDINGS
 from allaprima.paint.lora.formats import Dense, Lora, LoraMetadata, LowRank, read_lora, write_lora
+from allaprima.paint.lora.header import read_header
 from allaprima.paint.lora.layers import Layers
 from allaprima.paint.lora.update import delta_of
-from allaprima.paint.lora.weight_file import read_header
 
 FAMILIES = {"sdxl": sdxl_networks, "qwen-image": qwen_networks}
 CASES = [

@@ -63,7 +63,7 @@ def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: Sca
             f"got halves {_size(down.shape)} and {_size(up.shape)}; expected r x "
             f"{_size(shape[1:])} and {shape[0]} x r for a weight of {_size(shape)}"
         )
-    return LowRank(down=down, up=_scaled(up, scale))
+    return LowRank(down=down, up=scaled(up, scale))
 
 
 def _tucker_down(mid: Tensor, down: Tensor) -> Tensor:
@@ -167,11 +167,15 @@ def _shaped(half: Tensor, ndim: int) -> Tensor:
 def _dense(delta: Tensor, scale: float) -> Dense:
     if not delta.isfinite().all():
         raise MisfitError("got factors whose product is infinite; expected a trained LoRA's")
-    return Dense(delta=_scaled(delta, scale))
+    return Dense(delta=scaled(delta, scale))
 
 
-def _scaled(tensor: Tensor, scale: float) -> Tensor:
-    """Return `scale * tensor`, in its own dtype if that is exact and in float32 if it is not."""
+def scaled(tensor: Tensor, scale: float) -> Tensor:
+    """Return `scale * tensor`, in its own dtype if that is exact and in float32 if it is not.
+
+    Raises:
+        MisfitError: a number becomes infinite.
+    """
     if scale == 1.0:
         return tensor
     exact = tensor.float() * scale

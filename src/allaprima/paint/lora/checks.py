@@ -143,8 +143,13 @@ def build_update(
         # Where both factors of a LoKr are whole, the alpha that LyCORIS writes means nothing.
         own = None if alpha is None else alpha / (rank or alpha or 1.0)
         scale = config.scale(module, rank) if own is None else own
-        largest = abs(scale) * (rank or 1) ** 2 * math.prod(file.peaks[keys[role]] for role in parts)
-        if not largest <= MAX_CHANGE:
+        times = abs(scale) * (rank or 1) ** 2
+        # The largest of all numbers mostly tells and is at hand; each tensor's own has to be looked for.
+        at_most = math.prod([max(1.0, file.largest)] * len(parts))
+        if (
+            not times * at_most <= MAX_CHANGE
+            and not times * math.prod(file.peaks[keys[role]] for role in parts) <= MAX_CHANGE
+        ):
             raise MisfitError("got numbers so large that weights would overflow; expected a trained LoRA's")
         return scale
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from allaprima.core.errors import AllaPrimaError, LoraError
 from allaprima.core.files import check_target, write_whole
 from allaprima.paint.lora.adapter_config import BESIDE, EMBEDDED, MAX_CONFIG_BYTES
+from allaprima.paint.lora.header import MAX_FILE_BYTES, read_header
 from allaprima.paint.lora.places import PICKLES, SUFFIX
-from allaprima.paint.lora.weight_file import MAX_FILE_BYTES, read_header
 
 LONGEST_SECONDS = 600
 _REFUSED = 3

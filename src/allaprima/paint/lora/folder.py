@@ -19,10 +19,10 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.adapter_config import BESIDE
-from allaprima.paint.lora.formats import read_lora
 from allaprima.paint.lora.layers import Layers
 from allaprima.paint.lora.lora import Lora
 from allaprima.paint.lora.places import PICKLES, SUFFIX, is_lora_folder, weights_at
+from allaprima.paint.lora.reader import LoraReader
 from allaprima.paint.lora.weight_file import digest_of
 
 DEFAULT_FOLDER = Path("models/lora")
@@ -112,17 +112,26 @@ class LoraFolder:
         return digest
 
     def read(
-        self, name: str, base_modules: Mapping[str, nn.Module] | Layers, *, family: str | None = None
+        self,
+        name: str,
+        reader: LoraReader | Mapping[str, nn.Module] | Layers,
+        *,
+        family: str | None = None,
     ) -> Lora:
         """Return the LoRA that `name` means, as `read_lora` does.
+
+        Args:
+            name: of the LoRA.
+            reader: of the base that is to wear it; or the base's modules.
+            family: of the base, where there is no reader that knows it.
 
         Raises:
             LoraError: as `require` and `read_lora`.
         """
         file = self.require(name)
-        lora = read_lora(file.path, base_modules, name=name, family=family)
-        self._digests[name] = (file.stamp, lora.digest)
-        return lora
+        if not isinstance(reader, LoraReader):
+            reader = LoraReader(reader, family=family)
+        return reader.read(file.path, name=name)
 
     def _places(self) -> dict[str, Path]:
         """Return the file or folder of each name; weights that can be used hide pickles beside them."""

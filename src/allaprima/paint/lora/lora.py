@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+
+from torch import Tensor
 
 from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.update import Update
+from allaprima.paint.lora.weight_file import digest_of_bytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,16 +23,21 @@ class Lora:
             "transformer.transformer_blocks.0.attn.to_q".
         metadata: what the file says about itself.
         path: of the file; None for a LoRA made in memory.
-        digest: SHA-256 of the file; "" for a LoRA made in memory.
         unmatched: the file's keys that no layer of the base answers to.
+        content: the file's bytes, most `updates` being views of them; None for a LoRA made in memory.
     """
 
     name: str
     updates: dict[str, Update]
     metadata: LoraMetadata = field(default_factory=LoraMetadata)
     path: Path | None = None
-    digest: str = ""
     unmatched: tuple[str, ...] = ()
+    content: Tensor | None = field(default=None, repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, computed when it is first asked for; "" for a LoRA made in memory."""
+        return "" if self.content is None else digest_of_bytes(self.content)
 
     @property
     def num_bytes(self) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from allaprima.paint.lora.checks import likeness, parse_keys
+from allaprima.paint.lora.header import DTYPES, read_header
 from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.places import weights_at
-from allaprima.paint.lora.weight_file import DTYPES, read_header
 
 _METHODS = {"down": "LoRA", "hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "diff": "difference"}
 _RANK_AT = {"down": 0, "hada_w1_b": 0, "lokr_w2_b": 0, "lokr_w1_b": 0}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.adapter_config import BESIDE
-from allaprima.paint.lora.weight_file import pickle_refusal
+from allaprima.paint.lora.header import pickle_refusal
 
 SUFFIX = ".safetensors"
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})

@@ -19,9 +19,9 @@ from torch import nn
 
 from allaprima.core.request import LoraUse
 from allaprima.paint.lora.folder import LoraFile, LoraFolder
-from allaprima.paint.lora.layers import Layers
 from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.rack import Content, Rack
+from allaprima.paint.lora.reader import LoraReader
 
 KEPT_BYTES = 2 * 2**30
 
@@ -51,7 +51,7 @@ class Wardrobe:
         self._device = device
         self._kept_bytes = kept_bytes
         self._modules = modules
-        self._layers: Layers | None = None
+        self._reader: LoraReader | None = None
         self._rack: Rack | None = None
         self._read: OrderedDict[str, tuple[Path, tuple[int, ...], int]] = OrderedDict()
         """Name to file, stamp and size of what is registered, the least recently worn first."""
@@ -109,14 +109,21 @@ class Wardrobe:
 
     def fold(self, budget_seconds: float | None = None) -> bool:
         """Use idle time to make what is worn free of cost, see `Rack.fold`."""
+        if self._reader is not None:
+            self._reader.make_ready()
         return True if self._rack is None else self._rack.fold(budget_seconds)
+
+    def unfold(self) -> None:
+        """Let the networks have their own weights, see `Rack.unfold`; what is worn stays on."""
+        if self._rack is not None:
+            self._rack.unfold()
 
     def _register(self, file: LoraFile) -> None:
         path, stamp, _ = self._read.get(file.name, (None, (), 0))
         if (path, stamp) != (file.path, file.stamp):
-            if self._layers is None:
-                self._layers = Layers(self._modules)
-            lora = self.folder.read(file.name, self._layers, family=self._family)
+            if self._reader is None:
+                self._reader = LoraReader(self._modules, family=self._family)
+            lora = self.folder.read(file.name, self._reader)
             self.rack.register(lora)
             self._read[file.name] = (file.path, file.stamp, lora.num_bytes)
             self._told[file.name] = lora.metadata

@@ -1,0 +1,194 @@
+"""Reading many LoRAs for one base: what one file's header came to, the next of its kind need not be asked again.
+
+    reader = LoraReader(base.modules(), family=base.family)
+    lora = reader.read(Path("style.safetensors"))
+    reader.make_ready()                               # when idle: memory for the next one
+
+The files of one program for one base mostly announce the same tensors in the same places, and only the numbers
+and the metadata differ. Which layer each tensor belongs to, and whether it fits, follows from the names and shapes,
+so it is worked out once for each layout. Numbers are judged in every file.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.adapter_config import AdapterConfig, read_configs
+from allaprima.paint.lora.algebra import MisfitError, scaled
+from allaprima.paint.lora.checks import (
+    MAX_CHANGE,
+    About,
+    Sorted,
+    build_update,
+    likeness,
+    parse_keys,
+    sort_keys,
+)
+from allaprima.paint.lora.families import Likeness
+from allaprima.paint.lora.header import MAX_KNOWN, KnownLayouts, Layout
+from allaprima.paint.lora.layers import Layers
+from allaprima.paint.lora.lora import Lora
+from allaprima.paint.lora.metadata import read_metadata
+from allaprima.paint.lora.pages import Blocks
+from allaprima.paint.lora.places import title_of, weights_at
+from allaprima.paint.lora.update import LowRank, Update
+from allaprima.paint.lora.weight_file import WeightFile, read_weight_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The tensors of one layer that are used as they lie: shaped for it, two halves and perhaps an alpha.
+
+    Attributes:
+        layer: its key.
+        down: the file's key of the first half.
+        up: of the second.
+        alpha: of the alpha, if there is one.
+        rank: of the halves.
+    """
+
+    layer: str
+    down: str
+    up: str
+    alpha: str | None
+    rank: int
+
+
+@dataclass(kw_only=True)
+class Meaning:
+    """What a layout says to a base.
+
+    Attributes:
+        file: what it looks made for.
+        found: its keys by layer.
+        pairs: all of it, once a file has been read, if it is nothing but pairs.
+    """
+
+    file: Likeness
+    found: Sorted
+    pairs: tuple[Pair, ...] | None = None
+
+
+class LoraReader:
+    """Reads LoRA files for one base.
+
+    Args:
+        base_modules: `Base.modules()`, or its `Layers`.
+        family: `Base.family`; without it the base is told by its layers.
+    """
+
+    def __init__(self, base_modules: Mapping[str, nn.Module] | Layers, *, family: str | None = None) -> None:
+        self._layers = base_modules if isinstance(base_modules, Layers) else Layers(base_modules)
+        self._base = self._layers.likeness(family)
+        self._known = KnownLayouts()
+        self._meanings: OrderedDict[tuple[Layout, str | None], Meaning] = OrderedDict()
+        self._blocks = Blocks(torch.device("cpu"))
+
+    def read(self, path: Path | str, *, name: str | None = None) -> Lora:
+        """Return the LoRA at `path`, checked against the base it is to change. No module is touched.
+
+        Args:
+            path: of a .safetensors file, or of a folder that holds one beside an `adapter_config.json`.
+            name: what to call it; by default the file's name without ending.
+
+        Raises:
+            LoraError: the file cannot be read or trusted, holds what cannot be used, or was made for another base.
+        """
+        place = weights_at(Path(path))
+        file = read_weight_file(place, known=self._known, allocate=self._blocks.take)
+        if not file.header.entries:
+            raise LoraError(f"{place} holds no tensor; expected a LoRA")
+        metadata = read_metadata(file.header.metadata)
+        meaning = self._meaning(place, file.header.layout, metadata.family)
+        configs = read_configs(place, file.header.metadata, self._layers.networks)
+        updates = None if meaning.pairs is None else _take_pairs(meaning.pairs, file, configs)
+        if updates is None:
+            updates = self._build(
+                meaning, file, configs, About(path=place, file=meaning.file, base=self._base)
+            )
+            meaning.pairs = _find_pairs(meaning.found, updates, file)
+        return Lora(
+            name=name or title_of(place),
+            updates=updates,
+            metadata=metadata,
+            path=place,
+            unmatched=meaning.found.unmatched,
+            content=file.content,
+        )
+
+    def make_ready(self) -> None:
+        """Use idle time to have memory ready for a file as large as the largest so far."""
+        self._blocks.make_ready()
+
+    def _meaning(self, path: Path, layout: Layout, family: str | None) -> Meaning:
+        meaning = self._meanings.get((layout, family))
+        if meaning is None:
+            names = parse_keys(path, layout.entries)
+            shapes = {key: entry.shape for key, entry in layout.entries.items()}
+            file = likeness(names, shapes, family)
+            about = About(path=path, file=file, base=self._base)
+            meaning = Meaning(file=file, found=sort_keys(names, self._layers, about))
+            self._meanings[layout, family] = meaning
+            while len(self._meanings) > MAX_KNOWN:
+                self._meanings.popitem(last=False)
+        self._meanings.move_to_end((layout, family))
+        return meaning
+
+    def _build(
+        self, meaning: Meaning, file: WeightFile, configs: Mapping[str, AdapterConfig], about: About
+    ) -> dict[str, Update]:
+        return {
+            key: build_update(roles, file, self._layers.by_key[key], configs[key.partition(".")[0]], about)
+            for key, roles in meaning.found.keys.items()
+        }
+
+
+def _find_pairs(found: Sorted, updates: Mapping[str, Update], file: WeightFile) -> tuple[Pair, ...] | None:
+    """Return the pairs of a layout, one file of which has become `updates`; None if it holds more than pairs."""
+    pairs = []
+    for key, roles in found.keys.items():
+        update = updates[key]
+        if not isinstance(update, LowRank) or not {"down", "up"} <= roles.keys() <= {"down", "up", "alpha"}:
+            return None
+        if (
+            update.down.shape != file.tensors[roles["down"]].shape
+            or update.up.shape != file.tensors[roles["up"]].shape
+        ):
+            return None
+        alpha = roles.get("alpha")
+        pairs.append(Pair(layer=key, down=roles["down"], up=roles["up"], alpha=alpha, rank=update.rank))
+    return tuple(pairs)
+
+
+def _take_pairs(
+    pairs: tuple[Pair, ...], file: WeightFile, configs: Mapping[str, AdapterConfig]
+) -> dict[str, Update] | None:
+    """Return the updates that `pairs` are; None if a number is so large that somebody has to look closer."""
+    tensors = file.tensors
+    silent = all(config == AdapterConfig() for config in configs.values())
+    updates: dict[str, Update] = {}
+    bound = max(1.0, file.largest) ** 2 if file.largest < MAX_CHANGE else MAX_CHANGE
+    for pair in pairs:
+        scale = 1.0
+        if pair.alpha is not None:
+            scale = float(tensors[pair.alpha]) / pair.rank
+        elif not silent:
+            network, _, module = pair.layer.partition(".")
+            scale = configs[network].scale(module, pair.rank)
+        if not abs(scale) * pair.rank**2 * bound <= MAX_CHANGE:
+            return None
+        up = tensors[pair.up]
+        if scale != 1.0:
+            try:
+                up = scaled(up, scale)
+            except MisfitError:
+                return None
+        updates[pair.layer] = LowRank(down=tensors[pair.down], up=up)
+    return updates
