@@ -112,6 +112,7 @@ def distill(
     sample_every: Annotated[
         int, typer.Option(min=1, help="Updates between exams, each with a grid and perhaps a new best.")
     ] = 200,
+    exam: Annotated[int, typer.Option(min=1, help="Prompts held out for the exams.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")] = 0,
     json_: JsonFlag = False,
@@ -127,7 +128,7 @@ def distill(
         "fake_updates": fake_updates, "seed": seed,
     }  # fmt: skip
     chosen = _settings(method, settings)
-    bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, threads)
+    bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
     if chosen is None:
         _build_paths(bench, run, count, steps, guidance, batch, seed, json_)
         return
@@ -180,6 +181,7 @@ def _bench(
     caches: list[Path] | None,
     prompts: Path | None,
     paths: Path | None,
+    exam: int,
     threads: int,
 ) -> tuple[Bench, torch.device]:
     import torch
@@ -194,7 +196,14 @@ def _bench(
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # each of several processes has its own
     device = pick_device()
     base: Base = load_base(spec, device=device, weights=weights)
-    found = lay_out(base, base_hash(base, weights), caches=tuple(caches or ()), prompts=prompts, paths=paths)
+    found = lay_out(
+        base,
+        base_hash(base, weights),
+        caches=tuple(caches or ()),
+        prompts=prompts,
+        paths=paths,
+        held_out=exam,
+    )
     return found, device
 
 

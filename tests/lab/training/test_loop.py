@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
 from allaprima.lab.training.checkpoint import read_tensors, write_tensors
+from allaprima.lab.training.log import Clock
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 
 
@@ -110,6 +111,14 @@ def test_rate_warms_up_holds_and_decays() -> None:
     assert rates[1:80] == [0.05] * 79
     assert rates[90] == pytest.approx(0.025)
     assert rates[99] == pytest.approx(0.0025)
+
+
+def test_a_budget_tells_how_many_updates_there_will_be() -> None:
+    clock = Clock(60.0, spent=30.0)
+    assert clock.updates_in_all(100, 1000) in range(190, 201)
+    assert clock.updates_in_all(100, 150) == 150
+    assert Clock(None).updates_in_all(100, 1000) == 1000
+    assert Clock(1.0, spent=30.0).updates_in_all(100, 1000) == 100
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def lay_out(
     caches: tuple[Path, ...] = (),
     prompts: Path | None = None,
     paths: Path | None = None,
+    held_out: int = HELD_OUT,
 ) -> Bench:
     """Put a base on the bench with what its students learn from.
 
@@ -84,6 +85,7 @@ def lay_out(
         caches: latent caches with real pictures.
         prompts: a file with a prompt per line, instead of caches.
         paths: a folder that `prima distill paths` has filled; students then learn from the teacher's ways.
+        held_out: prompts of the exam; a quarter of all at most.
 
     Raises:
         UserError: neither caches nor prompts, or both.
@@ -95,10 +97,10 @@ def lay_out(
     for module in base.modules().values():
         if next(module.parameters()).device.type == "cpu":
             module.float()  # gradients of small LoRAs drown in bf16, which few processors multiply anyway
-    texts, material, last = _sources(base, caches, prompts, shape)
+    texts, material, last = _sources(base, caches, prompts, shape, held_out)
     if paths is not None:
         material = Paths.open(paths, texts)
-    exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:HELD_OUT]
+    exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:held_out]
     raw = base.autoencoder.decode if isinstance(base, VignetteBase) else base.decode
     return Bench(
         network=network_of(base),
@@ -115,12 +117,12 @@ def lay_out(
 
 
 def _sources(
-    base: Base, caches: tuple[Path, ...], prompts: Path | None, shape: tuple[int, int, int]
+    base: Base, caches: tuple[Path, ...], prompts: Path | None, shape: tuple[int, int, int], most: int
 ) -> tuple[Texts, Material, int]:
     if caches:
         opened = tuple(LatentCache.open(one) for one in caches)
         texts = CacheTexts(cache=opened[0])
-        held_out = min(HELD_OUT, len(opened[0]) // 4)
+        held_out = min(most, len(opened[0]) // 4)
         material = CacheMaterial(caches=opened, held_out=held_out)
         return texts, material, len(texts) - held_out * CAPTIONS
     assert prompts is not None
@@ -136,7 +138,7 @@ def _sources(
     with torch.no_grad():
         both = base.encode_text([*words, ""])
     known = PromptTexts(text=both.rows(range(len(words))), nothing=both.rows([len(words)]))
-    last = len(words) - min(HELD_OUT, len(words) // 4)
+    last = len(words) - min(most, len(words) // 4)
     learned = PromptTexts(text=known.text.rows(range(last)), nothing=known.nothing)
     return known, PromptMaterial(texts=learned, shape=shape), last
 

@@ -29,6 +29,12 @@ class Clock:
         """Seconds up to now."""
         return self.spent + time.perf_counter() - self.started
 
+    def updates_in_all(self, done: int, most: int) -> int:
+        """How many updates there will be, going by those `done`: `most`, or what the budget leaves time for."""
+        if self.budget_seconds is None:
+            return most
+        return min(most, max(done, round(done * self.budget_seconds / max(self.seconds, 1e-9))))
+
     def is_up(self, accelerator: Accelerator) -> bool:
         """Whether the budget is spent; all processes get one answer."""
         if self.budget_seconds is None:

@@ -170,8 +170,9 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
             values = _update(accelerator, wrapped, players, config, step)
             _average(average, model, min(config.ema_decay, (step + 1) / (step + 10)))
             log.note(step, values, bar)
-            bar.advance(counter, config.batch_size)
             done = step + 1
+            expected = clock.updates_in_all(done, config.steps) * config.batch_size
+            bar.update(counter, total=expected, advance=config.batch_size)
             last = done == config.steps or clock.is_up(accelerator)
             if accelerator.is_main_process and (done % config.save_every == 0 or last):
                 save_checkpoint(path, model, average, optimizers, done, clock.seconds)
