@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from allaprima.paint.lora.conversion import convert_together
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.sidepath import Scale, SidePath, Target
 from allaprima.paint.lora.update import Dense, LowRank, Update, padded_rank, write_stack
@@ -136,8 +137,9 @@ def compose(
         blocks: memory where the layers compute.
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
-    ready = {} if own_storage else {slot.key: _as_it_lies(slot, updates, blocks.device) for slot in plan}
-    composition = _lay_out(plan, ready, layers, blocks, len(updates))
+    lying = {} if own_storage else {slot.key: _as_it_lies(slot, updates, blocks.device) for slot in plan}
+    ready, storage = _ready(plan, lying, blocks)
+    composition = _lay_out(plan, ready, layers, blocks, len(updates), storage)
     for slot, (_, side) in zip(plan, composition.sides, strict=True):
         if ready.get(slot.key) is None:
             _fill(slot, side, updates)
@@ -155,19 +157,37 @@ def empty_like(composition: Composition) -> Composition:
 def _as_it_lies(
     slot: Slot, updates: Sequence[Mapping[str, Update]], device: torch.device
 ) -> list[Tensor] | None:
-    """Return the only update's own tensors if nothing about them needs to change."""
+    """Return the only update's own tensors if nothing about them needs to change, but perhaps the dtype."""
     if len(slot.ranks) + len(slot.dense) != 1:
         return None
     update = updates[slot.ranks[0][0] if slot.ranks else slot.dense[0]][slot.key]
     tensors = [update.delta] if isinstance(update, Dense) else [update.down, update.up]
-    fits = all(
-        tensor.shape == shape
-        and tensor.dtype == slot.dtype
-        and tensor.device == device
-        and tensor.is_contiguous()
-        for tensor, shape in zip(tensors, slot.shapes, strict=True)
-    )
-    return [tensor.detach() for tensor in tensors] if fits else None
+    for tensor, shape in zip(tensors, slot.shapes, strict=True):
+        if tensor.shape != shape or tensor.device != device or not tensor.is_contiguous():
+            return None
+    return tensors
+
+
+def _ready(
+    plan: Plan, lying: Mapping[str, list[Tensor] | None], blocks: Blocks
+) -> tuple[dict[str, list[Tensor] | None], Tensor | None]:
+    """Return what can be used without a copy of its own, and the storage under it if that is new."""
+    ready: dict[str, list[Tensor] | None] = {}
+    other: list[tuple[Slot, list[Tensor]]] = []
+    for slot in plan:
+        tensors = lying.get(slot.key)
+        if tensors is not None and any(tensor.dtype != slot.dtype for tensor in tensors):
+            other.append((slot, tensors))
+        else:
+            ready[slot.key] = None if tensors is None else [tensor.detach() for tensor in tensors]
+    if not other or None in ready.values() or len({slot.dtype for slot, _ in other}) > 1:
+        return ready, None
+    made = convert_together([one for _, tensors in other for one in tensors], other[0][0].dtype, blocks)
+    if made is None:
+        return ready, None
+    storage, converted = made
+    views = iter(converted)
+    return ready | {slot.key: [next(views) for _ in tensors] for slot, tensors in other}, storage
 
 
 def _lay_out(
@@ -176,11 +196,12 @@ def _lay_out(
     layers: Mapping[str, Target],
     blocks: Blocks,
     count: int,
+    storage: Tensor | None = None,
 ) -> Composition:
     copied = [slot for slot in plan if ready.get(slot.key) is None]
     sizes = [_num_bytes(shape, slot.dtype) for slot in copied for shape in slot.shapes]
-    storage = blocks.take(sum(sizes))
-    pieces = iter(torch.split(storage, sizes))
+    storage = blocks.take(sum(sizes)) if storage is None else storage
+    pieces = iter(torch.split(storage, sizes) if sizes else ())
     weights = torch.ones(count, device=blocks.device)
     scales: dict[Ranks, Scale] = {}
     sides = []

@@ -14,13 +14,20 @@ import torch
 from torch import nn
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.composition import Composition, compose, plan_slots
+from allaprima.paint.lora.composition import Composition, Plan, compose, plan_slots
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.sidepath import Target, prepare
 from allaprima.paint.lora.update import LowRank, Update
 
 Entry = tuple[str, int]
 """A LoRA's name and its revision, which tells LoRAs apart that were registered under one name."""
+
+
+Kind = tuple[tuple[tuple[str, int, torch.dtype], ...], ...]
+"""What a plan depends on: of each LoRA its layers, their ranks (0: dense) and what they compute in."""
+
+MAX_PLANS = 16
+"""How many are remembered; one of 560 layers takes 200 kB."""
 
 
 class Updates(Protocol):
@@ -65,6 +72,7 @@ class Shelf:
         self._registered: dict[str, tuple[Entry, Updates]] = {}
         self._revision = 0
         self._cache: OrderedDict[tuple[Entry, ...], Composition] = OrderedDict()
+        self._plans: OrderedDict[Kind, Plan] = OrderedDict()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -138,11 +146,29 @@ class Shelf:
 
     def _compose(self, loras: list[Updates]) -> Composition:
         updates = [lora.updates for lora in loras]
-        plan = plan_slots(updates, self.layers, self._rank_step)
+        plan = self._plan(updates)
         made = compose(plan, updates, self.layers, self._blocks, own_storage=self.own_storage)
         for layer, _ in made.sides:
             prepare(layer)
         return made
+
+    def _plan(self, updates: list[Mapping[str, Update]]) -> Plan:
+        """Return `plan_slots`, from memory where LoRAs of the same layers and ranks have been planned."""
+        kind = tuple(
+            tuple(
+                [
+                    (key, update.rank if isinstance(update, LowRank) else 0, self.layers[key].weight.dtype)
+                    for key, update in lora.items()
+                ]
+            )
+            for lora in updates
+        )
+        if kind not in self._plans:
+            self._plans[kind] = plan_slots(updates, self.layers, self._rank_step)
+        self._plans.move_to_end(kind)
+        while len(self._plans) > MAX_PLANS:
+            self._plans.popitem(last=False)
+        return self._plans[kind]
 
     def _shrink(self) -> None:
         total = self._cached_bytes()

@@ -113,11 +113,6 @@ class Wardrobe:
             self._reader.make_ready()
         return True if self._rack is None else self._rack.fold(budget_seconds)
 
-    def unfold(self) -> None:
-        """Let the networks have their own weights, see `Rack.unfold`; what is worn stays on."""
-        if self._rack is not None:
-            self._rack.unfold()
-
     def _register(self, file: LoraFile) -> None:
         path, stamp, _ = self._read.get(file.name, (None, (), 0))
         if (path, stamp) != (file.path, file.stamp):
