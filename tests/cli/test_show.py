@@ -10,9 +10,14 @@ import pytest
 from allaprima.cli.app import run
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import encode_picture
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import GenerationRequest, LoraUse
 
-REQUEST = GenerationRequest(prompt="一只猫, on a rooftop", seed=7, guidance=2.5)
+REQUEST = GenerationRequest(
+    prompt="一只猫, on a rooftop",
+    seed=7,
+    guidance=2.5,
+    loras=(LoraUse(name="ink", weight=0.8), LoraUse(name="fog")),
+)
 
 
 @pytest.fixture
@@ -28,6 +33,7 @@ def test_every_value_is_shown(picture: Path, capsys: pytest.CaptureFixture[str])
     assert {name: value.strip() for name, value in lines.items()} == {
         "prompt": "一只猫, on a rooftop", "negative prompt": "", "width": "256", "height": "256", "steps": "50",
         "guidance": "2.5", "seed": "7", "base": "vignette", "quality": "high",
+        "loras": "ink:0.8, fog:1", "schedule": "",
     }  # fmt: skip
 
 

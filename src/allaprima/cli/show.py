@@ -23,8 +23,11 @@ def show(
     """
     from allaprima.core.picture_files import read_request
 
-    request = read_request(file).to_json()
-    for name, value in request.items():
-        print(f"{name.replace('_', ' ') + ':':<17}{value}")
+    request = read_request(file)
+    told = request.to_json()
+    # As one would type them after --lora.
+    told["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in request.loras)
+    for name, value in told.items():
+        print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else value}")
     if as_json:
-        print_json({"path": str(file), "request": request})
+        print_json({"path": str(file), "request": request.to_json()})
