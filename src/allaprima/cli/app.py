@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "paint": "allaprima.cli.paint",
     "serve": "allaprima.cli.serve",
+    "plan": "allaprima.cli.plan",
     "show": "allaprima.cli.show",
     "lora": "allaprima.cli.lora",
     "pull": "allaprima.cli.pull",

@@ -92,6 +92,10 @@ def paint(
         Literal["auto", "bf16", "fp32", "fp16"],
         typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
     ] = "auto",
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),
@@ -111,6 +115,8 @@ def paint(
     }
     given |= dict(zip(("width", "height"), parse_size(size), strict=True)) if size is not None else {}
     given = {key: value for key, value in given.items() if value is not None}
+    if memory is not None and not memory > 0:
+        raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB")
     requests = make_requests(given, source, seed, count)
     targets = plan_targets(requests, output, file_format)
 
@@ -125,6 +131,8 @@ def paint(
         models_dirs=models_dir or (),
         lora_dir=lora_dir,
         precision=precision,
+        memory=memory,
+        size=_largest(requests, given, source),
     )
     if source is None:
         requests = [painter.request(**given, seed=request.seed) for request in requests]
@@ -141,6 +149,15 @@ def paint(
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
         })  # fmt: skip
+
+
+def _largest(
+    requests: list[GenerationRequest], given: dict[str, Any], source: Path | None
+) -> tuple[int, int] | None:
+    """Return the size of the pictures to come; None if it is the base's to say."""
+    if source is None and "width" not in given:
+        return None
+    return requests[0].width, requests[0].height
 
 
 def parse_lora(text: str) -> LoraUse:

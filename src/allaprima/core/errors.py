@@ -6,6 +6,7 @@
     │   ├── WeightsError     a weight file that is missing, damaged or for something else
     │   ├── OutputError      a place that cannot be written
     │   ├── LoraError        a LoRA file, its name, or a LoRA that was made for another base
+    │   ├── OutOfMemoryError more memory than there is, or than was allowed
     │   ├── PictureError     a picture file that cannot be read or holds no request
     │   └── AssetError       a drawing, font or table that the renderer needs
     ├── BusyError            the studio has no room for more now; later it may
@@ -35,6 +36,10 @@ class WeightsError(UserError):
 
 class LoraError(UserError):
     """A LoRA cannot be used: its name, its file, or the base it was made for is not right."""
+
+
+class OutOfMemoryError(UserError):
+    """A picture needs more memory than there is, or than was allowed."""
 
 
 class OutputError(UserError):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.defaults import defaults_for
-from allaprima.paint.bases.loading import load_base
 from allaprima.paint.guard import Guarded
 from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
 from allaprima.paint.lora.habits import habits_of, remarks_on
 from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.wardrobe import Wardrobe
+from allaprima.paint.memory.loading import load_thrifty
+from allaprima.paint.memory.second_try import with_second_try
+from allaprima.paint.memory.thrifty import Thrifty
 from allaprima.paint.over import begin_over
 from allaprima.paint.pictures import to_pictures
 from allaprima.paint.precision import choose_dtype, pick_device
@@ -70,6 +73,8 @@ class Painter:
         device: str | None = None,
         precision: str = "auto",
         pictures_per_pass: int = 1,
+        memory: float | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Painter:
         """Return a painter with `base` loaded.
 
@@ -81,14 +86,20 @@ class Painter:
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
+            memory: GiB that may be taken; None for as much as there is. See `memory.plan` for how.
+            size: pixels, width and height, of the largest picture to come, for `memory`; None for the base's own.
 
         Raises:
+            OutOfMemoryError: the base does not fit into memory, under no plan.
             RequestError: there is no base or number format of that name.
             WeightsError: a weight file is missing or damaged.
         """
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
-        loaded = load_base(base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder)
+        loaded = load_thrifty(
+            base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory=memory, size=size,
+            count=pictures_per_pass,
+        )  # fmt: skip
         folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir)
         wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
@@ -128,6 +139,7 @@ class Painter:
         Raises:
             RequestError: the base paints neither this size nor under this name.
             LoraError: a LoRA is not there or cannot be used.
+            OutOfMemoryError: memory ran out, under the next thriftier plan too.
             PaintError: the model's numbers overflowed, and in wider formats too.
         """
         return self.paint_batch([request])[0]
@@ -190,7 +202,8 @@ class Painter:
         Returns:
             Whether nothing is left to do.
         """
-        return self.wardrobe is None or self.wardrobe.fold(budget_seconds)
+        moving = isinstance(self.base, Thrifty) and self.base.plan.residency != "resident"
+        return self.wardrobe is None or moving or self.wardrobe.fold(budget_seconds)
 
     def _require_wardrobe(self, loras: Sequence[LoraUse]) -> Wardrobe:
         if self.wardrobe is None:
@@ -209,16 +222,30 @@ class Painter:
         self, requests: Sequence[GenerationRequest], previews: bool, under: Underpainting | None
     ) -> Iterator[Event]:
         for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
-            text: TextStates | None = None
-            reader = self._guard()
+            reading = _Reading(guard=self._guard())
             while group := tuple(islice(alike, self.pictures_per_pass)):
-                started = time.perf_counter()
-                self.wear(group[0].loras)
-                text = self._encode(group[0], reader) if text is None else text
-                self._synchronize(text.states)
-                text_ms = _ms_since(started)
-                base = self._guard(reader.rescues)
-                yield from self._paint_pass(base, group, text, text_ms, previews, under)
+                paint = partial(self._paint_group, group, reading, previews, under)
+                yield from with_second_try(paint, self.base, group[0], self._unfold)
+
+    def _paint_group(
+        self,
+        group: tuple[GenerationRequest, ...],
+        reading: _Reading,
+        previews: bool,
+        under: Underpainting | None,
+    ) -> Iterator[Event]:
+        started = time.perf_counter()
+        self.wear(group[0].loras)
+        if reading.text is None:
+            reading.text = self._encode(group[0], reading.guard)
+        self._synchronize(reading.text.states)
+        text_ms = _ms_since(started)
+        base = self._guard(reading.guard.rescues)
+        yield from self._paint_pass(base, group, reading.text, text_ms, previews, under)
+
+    def _unfold(self) -> None:
+        if self.wardrobe is not None:
+            self.wardrobe.rack.unfold()
 
     def _guard(self, rescues: Rescues | None = None) -> Guarded:
         return Guarded(self.base, rescues, active=self.guarded)
@@ -287,6 +314,14 @@ class Painter:
         """Wait for the device, so that a stage's time is its own."""
         if tensor.is_cuda:
             torch.cuda.synchronize(tensor.device)
+
+
+@dataclass(kw_only=True)
+class _Reading:
+    """The text that neighbouring pictures share."""
+
+    guard: Guarded
+    text: TextStates | None = None
 
 
 def _ms_since(started: float) -> float:

@@ -9,7 +9,7 @@ a few lines of JSON and imports no torch; nothing is ever downloaded here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +21,7 @@ from allaprima.paint.bases.hub import find_cached, is_hub_id
 if TYPE_CHECKING:
     import torch
 
-    from allaprima.paint.bases.base import Base
+    from allaprima.paint.bases.base import Base, Stage
 
 Family = Literal["vignette", "qwen-image", "sdxl"]
 
@@ -78,6 +78,7 @@ def load_base(
     dtype: torch.dtype | None = None,
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
+    absent: Collection[Stage] = (),
 ) -> Base:
     """Load the base called `spec` onto `device`.
 
@@ -87,6 +88,7 @@ def load_base(
         dtype: what it computes in; None for what the device is quick at.
         models_dirs: see `locate`.
         weights: a folder of Vignette's weights, for "vignette" alone; None for those that ship.
+        absent: stages whose networks are made without weights, on the meta device; no weight of theirs is read.
 
     Raises:
         RequestError: there is no base of that name.
@@ -97,7 +99,7 @@ def load_base(
     if found.path is None:
         from allaprima.paint.bases.vignette.base import load_vignette
 
-        return load_vignette(weights, device, dtype)
+        return load_vignette(weights, device, dtype, absent=absent)
     if weights is not None:
         raise RequestError(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
@@ -105,10 +107,10 @@ def load_base(
     if found.family == "qwen-image":
         from allaprima.paint.bases.qwen_image.weights import load_qwen_image
 
-        return load_qwen_image(found.path, name=spec, device=device, dtype=dtype)
+        return load_qwen_image(found.path, name=spec, device=device, dtype=dtype, absent=absent)
     from allaprima.paint.bases.sdxl.base import load_sdxl
 
-    return load_sdxl(found.path, name=spec, device=device, dtype=dtype)
+    return load_sdxl(found.path, name=spec, device=device, dtype=dtype, absent=absent)
 
 
 def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.base import Stage
 from allaprima.paint.bases.folder import check_parts, read_json
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.text import PromptReader
@@ -45,6 +46,7 @@ def load_qwen_image(
     name: str | None = None,
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
+    absent: Collection[Stage] = (),
 ) -> QwenImageBase:
     """Load the checkpoint in `folder`.
 
@@ -53,6 +55,7 @@ def load_qwen_image(
         name: what requests call it; None for the folder's path.
         device: None for the CPU.
         dtype: what it computes in; None for what the device is quick at.
+        absent: stages whose networks get no weights.
 
     Raises:
         WeightsError: a part is missing, of another class, a pickle, damaged, or does not go with the others.
@@ -71,12 +74,21 @@ def load_qwen_image(
     tokenizer = _read(
         folder / "tokenizer", lambda path: Qwen2Tokenizer.from_pretrained(path, local_files_only=True)
     )
-    autoencoder = _load(FrameAutoencoder, folder / "vae", dtype).flatten().to(device)
+
+    def network(stage: Stage, model: Any, part: str) -> Any:
+        if stage in absent:
+            return _outlined(model, folder / part, dtype)
+        return _load(model, folder / part, dtype)
+
+    autoencoder = network("decode", FrameAutoencoder, "vae").flatten()
     encoder = _without_what_painting_needs_not(
-        _load(Qwen2_5_VLForConditionalGeneration, folder / "text_encoder", dtype)
-    ).to(device)
-    transformer = _load(QwenImageTransformer2DModel, folder / "transformer", dtype).to(device)
+        network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder")
+    )
+    transformer = network("predict", QwenImageTransformer2DModel, "transformer")
     _check_together(folder, transformer.config, autoencoder.config, encoder.config)
+    for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
+        if stage not in absent:
+            loaded.to(device)
     join_rotary(transformer)
     return QwenImageBase(
         transformer=transformer,
@@ -133,6 +145,22 @@ def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise WeightsError(f"{part} {what}: {names[0]}{more}; expected a whole {model.__name__}")
     return loaded.eval().requires_grad_(False)
+
+
+def _outlined(model: Any, part: Path, dtype: torch.dtype) -> Any:
+    """Make a network of the right shape, whose weights are on the meta device."""
+    from accelerate import init_empty_weights
+    from transformers import PretrainedConfig
+
+    config: Any = read_json(part / "config.json")
+    with _quiet(), init_empty_weights():
+        if issubclass(getattr(model, "config_class", None) or object, PretrainedConfig):
+            made = model(model.config_class(**config))
+        else:
+            made = model.from_config(config)
+    for parameter in made.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return made.eval().requires_grad_(False)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ text = base.encode_text(["a cat on a rooftop"])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,6 +164,7 @@ def load_sdxl(
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
     shapes: Shapes = PUBLISHED,
+    absent: Collection[Stage] = (),
 ) -> SdxlBase:
     """Load an SDXL checkpoint from a diffusers folder or a single `.safetensors`; nothing is ever downloaded.
 
@@ -173,6 +174,7 @@ def load_sdxl(
         device: None for the CPU.
         dtype: what to compute in; None for the best that `device` has in hardware.
         shapes: what the parts of a single file look like; a folder says so itself.
+        absent: stages whose networks get no weights.
 
     Raises:
         WeightsError: a part is missing, damaged, a pickle, or of another kind of model.
@@ -180,10 +182,12 @@ def load_sdxl(
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
     load = load_folder if path.is_dir() else load_file
-    parts = load(path, shapes, dtype)
+    parts = load(path, shapes, dtype, absent)
     _check_together(path, parts)
-    networks: list[torch.nn.Module] = [parts.unet, parts.autoencoder, *parts.text.encoders]
-    for network in networks:
+    networks: dict[Stage, tuple[torch.nn.Module, ...]] = {
+        "predict": (parts.unet,), "decode": (parts.autoencoder,), "text": parts.text.encoders,
+    }  # fmt: skip
+    for network in (one for stage in networks.keys() - set(absent) for one in networks[stage]):
         network.to(device)
     if device.type == "cpu":
         # Convolutions on the CPU want their channels together, and the UNet's attention needs no turning then: a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.base import Stage
 from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline
 from allaprima.paint.bases.sdxl.parts import (
     Parts,
@@ -35,8 +36,10 @@ _WEIGHTS = {
 _TOKENIZERS = dict.fromkeys(("tokenizer", "tokenizer_2"), ("CLIPTokenizer", "CLIPTokenizerFast"))
 
 
-def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype) -> Parts:
+def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
     """Return the parts in a diffusers folder; `shapes` is not needed, for the folder says what its parts are.
+
+    The networks of `absent` stages have no weights, and none are read.
 
     Raises:
         WeightsError: the folder is of another pipeline, lacks a part, or a part is damaged or does not fit.
@@ -44,12 +47,12 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype) -> Parts:
     del shapes
     check_folder(path)
     encoders = (
-        _part(path, "text_encoder", build_text_encoder, dtype),
-        _part(path, "text_encoder_2", build_text_encoder_2, dtype),
+        _part(path, "text_encoder", build_text_encoder, dtype, empty="text" in absent),
+        _part(path, "text_encoder_2", build_text_encoder_2, dtype, empty="text" in absent),
     )
     return Parts(
-        unet=_part(path, "unet", build_unet, dtype),
-        autoencoder=_part(path, "vae", build_autoencoder, dtype),
+        unet=_part(path, "unet", build_unet, dtype, empty="predict" in absent),
+        autoencoder=_part(path, "vae", build_autoencoder, dtype, empty="decode" in absent),
         text=SdxlText(
             tokenizers=(_tokenizer(path, "tokenizer"), _tokenizer(path, "tokenizer_2")),
             encoders=encoders,
@@ -74,11 +77,14 @@ def check_folder(path: Path) -> None:
 def _part(
     path: Path,
     part: str,
-    build: Callable[[str, Mapping[str, Any], Mapping[str, Tensor], torch.dtype], M],
+    build: Callable[[str, Mapping[str, Any], Mapping[str, Tensor] | None, torch.dtype], M],
     dtype: torch.dtype,
+    *,
+    empty: bool,
 ) -> M:
     folder = path / part
-    return build(str(folder), read_json(folder / "config.json"), _tensors(folder), dtype)
+    tensors = None if empty else _tensors(folder)
+    return build(str(folder), read_json(folder / "config.json"), tensors, dtype)
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:

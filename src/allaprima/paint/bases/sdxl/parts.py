@@ -1,7 +1,7 @@
 """Building SDXL's networks from configurations and tensors, whole or not at all.
 
 A network is made without memory and is then given every tensor it has; one that is missing, left over or of
-another shape is an error, never a random number.
+another shape is an error, never a random number. Given None for its tensors, it stays without memory, as an outline.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def unreadable(path: Path, error: Exception) -> WeightsError:
 
 
 def build_unet(
-    where: str, config: Mapping[str, Any], tensors: Tensors, dtype: torch.dtype
+    where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> UNet2DConditionModel:
     """Return the denoiser.
 
@@ -102,21 +102,21 @@ def build_unet(
 
 
 def build_autoencoder(
-    where: str, config: Mapping[str, Any], tensors: Tensors, dtype: torch.dtype
+    where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> AutoencoderKL:
     """Return the autoencoder, in float32 where it overflows in half precision.
 
     Raises:
         WeightsError: the tensors do not fit the configuration.
     """
-    named = {_renewed(name): tensor for name, tensor in tensors.items()}
+    named = None if tensors is None else {_renewed(name): tensor for name, tensor in tensors.items()}
     overflows = dtype == torch.float16 and bool(config.get("force_upcast", True))
     wanted = torch.float32 if overflows else dtype
     return _filled(where, lambda: AutoencoderKL.from_config(dict(config)), named, wanted)
 
 
 def build_text_encoder(
-    where: str, config: Mapping[str, Any], tensors: Tensors, dtype: torch.dtype
+    where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> CLIPTextModel:
     """Return the first text encoder, whose token states are used.
 
@@ -127,7 +127,7 @@ def build_text_encoder(
 
 
 def build_text_encoder_2(
-    where: str, config: Mapping[str, Any], tensors: Tensors, dtype: torch.dtype
+    where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> CLIPTextModelWithProjection:
     """Return the second text encoder, whose token states and pooled output are used.
 
@@ -137,12 +137,14 @@ def build_text_encoder_2(
     return _filled(where, lambda: CLIPTextModelWithProjection(CLIPTextConfig(**config)), tensors, dtype)
 
 
-def _filled(where: str, make: Callable[[], M], tensors: Tensors, dtype: torch.dtype) -> M:
+def _filled(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: torch.dtype) -> M:
     try:
         with torch.device("meta"):
             model = make()
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise WeightsError(f"{where} has a configuration that cannot be built: {error}") from error
+    if tensors is None:
+        return _outlined(model, dtype)
     wanted = model.state_dict()
     given = _fitted(tensors, wanted)
     _compare(where, given, wanted)
@@ -150,6 +152,13 @@ def _filled(where: str, make: Callable[[], M], tensors: Tensors, dtype: torch.dt
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in given.items()
     }
     model.load_state_dict(filled, assign=True)
+    _number_positions(model)
+    return model.eval().requires_grad_(False)
+
+
+def _outlined(model: M, dtype: torch.dtype) -> M:
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
     _number_positions(model)
     return model.eval().requires_grad_(False)
 

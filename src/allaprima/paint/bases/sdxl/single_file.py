@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from diffusers.loaders.single_file_utils import (
 from safetensors import SafetensorError, safe_open
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.base import Stage
 from allaprima.paint.bases.sdxl.parts import (
     Parts,
     Tensors,
@@ -89,38 +90,55 @@ def _looks(names: list[str]) -> str:
     return f"its first tensor is {min(names)[:80]!r}" if names else "it holds no tensors"
 
 
-def load_file(path: Path, shapes: Shapes, dtype: torch.dtype) -> Parts:
-    """Return the parts in a file.
+def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
+    """Return the parts in a file; the networks of `absent` stages have no weights, and none are read.
 
     Raises:
         WeightsError: see `check_file`; or a tensor is missing or of another shape.
     """
     check_file(path)
     tensors = read_tensors(path)
-    # The converter of the autoencoder looks at all names at once, so it is given its own only.
-    latent = {name: tensor for name, tensor in tensors.items() if name.startswith(AUTOENCODER)}
+
+    def unless_absent(stage: Stage, convert: Callable[[Tensors], dict[str, torch.Tensor]]) -> Tensors | None:
+        return None if stage in absent else convert(tensors)
+
     encoders = (
         build_text_encoder(
             f"the first text encoder in {path}",
             shapes.text_encoder,
-            convert_ldm_clip_checkpoint(tensors),
+            unless_absent("text", convert_ldm_clip_checkpoint),
             dtype,
         ),
         build_text_encoder_2(
-            f"the second text encoder in {path}", shapes.text_encoder_2, _open_clip_of(tensors), dtype
+            f"the second text encoder in {path}",
+            shapes.text_encoder_2,
+            unless_absent("text", _open_clip_of),
+            dtype,
         ),
     )
     return Parts(
-        unet=build_unet(f"the UNet in {path}", shapes.unet, _unet_of(tensors, shapes), dtype),
+        unet=build_unet(
+            f"the UNet in {path}",
+            shapes.unet,
+            unless_absent("predict", lambda found: _unet_of(found, shapes)),
+            dtype,
+        ),
         autoencoder=build_autoencoder(
             f"the autoencoder in {path}",
             shapes.vae,
-            convert_ldm_vae_checkpoint(latent, dict(shapes.vae)),
+            unless_absent("decode", lambda found: _autoencoder_of(found, shapes)),
             dtype,
         ),
         text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=shapes.force_zeros),
         scheduler=_scheduler_of(tensors, shapes.scheduler),
     )
+
+
+def _autoencoder_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:
+    # This converter looks at all names at once, so it is given its own only.
+    latent = {name: tensor for name, tensor in tensors.items() if name.startswith(AUTOENCODER)}
+    converted: dict[str, torch.Tensor] = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))
+    return converted
 
 
 def _unet_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ text = base.encode_text(["a cat on a rooftop"])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -114,7 +114,11 @@ def weights_folder() -> Path:
 
 
 def load_vignette(
-    folder: Path | None = None, device: torch.device | None = None, dtype: torch.dtype | None = None
+    folder: Path | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    absent: Collection[Stage] = (),
 ) -> VignetteBase:
     """Load Vignette to paint with.
 
@@ -122,6 +126,7 @@ def load_vignette(
         folder: where the weights lie; None for those that ship.
         device: None for the CPU.
         dtype: what denoiser and autoencoder compute in; None for what the device is quick at.
+        absent: stages whose networks get no weights; the files are small, and read for their shapes.
 
     Raises:
         WeightsError: a file is missing, cut short, of another kind, or does not go with the others.
@@ -137,4 +142,8 @@ def load_vignette(
             f"the denoiser in {folder} has {denoiser.config.latent_channels} latent channels and the autoencoder "
             f"{autoencoder.config.latent_channels}; expected files of one training"
         )
-    return VignetteBase(text=text, denoiser=denoiser, autoencoder=autoencoder)
+    base = VignetteBase(text=text, denoiser=denoiser, autoencoder=autoencoder)
+    for stage in absent:
+        for network in base.stages()[stage]:
+            network.to("meta")
+    return base

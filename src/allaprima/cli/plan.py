@@ -1,0 +1,97 @@
+"""`prima plan`: what a base will take of the memory, before any of it is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allaprima.cli.output import JsonFlag, print_json
+from allaprima.core.errors import RequestError
+from allaprima.core.infotext import parse_size
+
+if TYPE_CHECKING:
+    from allaprima.paint.memory.plan import Forecast
+
+app = typer.Typer()
+
+GIB = 2**30
+
+
+@app.command()
+def plan(
+    base: Annotated[str, typer.Option(help="What to paint with, as for prima paint.")] = "vignette",
+    memory: Annotated[
+        float | None, typer.Option(help="GiB that may be taken. Default: as much as there is.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option(help="Pictures that share a pass; prima paint takes one after the other.")
+    ] = 1,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda. Default: the first GPU, or else the CPU.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, bf16, fp32 or fp16.")] = "auto",
+    models_dir: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what would be resident, what would come and go, what would be tiled, and the peak; weights are not read.
+
+    Plans are listed from the quickest to the thriftiest; the first that fits is the one prima paint takes.
+    """
+    if memory is not None and not memory > 0:
+        raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB")
+    if not 1 <= count <= 64:
+        raise RequestError(f"got count {count}; expected 1 to 64")
+    width, height = (None, None) if size is None else parse_size(size)
+    # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
+    from allaprima.paint.memory.forecast import forecast
+    from allaprima.paint.memory.plan import RESERVE, choose
+    from allaprima.paint.precision import choose_dtype, pick_device
+
+    on = pick_device(device)
+    dtype = choose_dtype(on, precision)
+    forecasts = forecast(
+        base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or ()
+    )
+    reserve = RESERVE if on.type == "cuda" else 0
+    chosen = forecasts[0]
+    if memory is not None:
+        chosen = choose(forecasts, int(memory * GIB) - reserve, str(on))
+    for one in forecasts:
+        print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{one.peak_bytes / GIB:8.2f} GiB")
+    _explain(chosen)
+    if as_json:
+        print_json({
+            "base": base,
+            "device": str(on),
+            "precision": str(dtype).removeprefix("torch."),
+            "memory": memory,
+            "chosen": chosen.to_json(),
+            "plans": [one.to_json() for one in forecasts],
+        })  # fmt: skip
+
+
+def _explain(chosen: Forecast) -> None:
+    coming = {
+        "resident": "",
+        "turns": "one after the other",
+        "streamed": "text encoder by turns, denoiser layer by layer with prefetch",
+        "sequential": "layer by layer",
+    }[chosen.plan.residency]
+    print(f"resident:  {_parts(chosen.resident)}")
+    if chosen.visiting:
+        print(f"come, go:  {_parts(chosen.visiting)}; {coming}")
+    print(f"tiled:     {'autoencoder, tiles of at most 512 pixels' if chosen.plan.tiled else 'nothing'}")
+    moments = ", ".join(f"{name} {size / GIB:.2f}" for name, size in chosen.bytes_by_moment.items())
+    print(f"GiB while: {moments}")
+
+
+def _parts(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {size / GIB:.2f} GiB" for name, size in sizes.items())

@@ -1,0 +1,73 @@
+"""Networks whose weights are elsewhere while they are not needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+def stream(networks: Sequence[nn.Module], device: torch.device, *, ahead: bool) -> None:
+    """Let weights come to `device` layer by layer and leave it again, through diffusers.
+
+    Args:
+        networks: on the CPU.
+        device: where they compute.
+        ahead: fetch the next layer while this one computes, on a stream of its own; whole blocks where a network
+            is a list of equal ones.
+    """
+    from diffusers.hooks import apply_group_offloading
+
+    for network in networks:
+        blocks = isinstance(getattr(network, "transformer_blocks", None), nn.ModuleList)
+        by_block = ahead and blocks
+        apply_group_offloading(
+            network,
+            onload_device=device,
+            offload_device=torch.device("cpu"),
+            offload_type="block_level" if by_block else "leaf_level",
+            num_blocks_per_group=1 if by_block else None,
+            use_stream=ahead and device.type == "cuda",
+        )
+
+
+def stop_streaming(network: nn.Module) -> None:
+    """Undo `stream`: the weights stay on the CPU; does nothing to a network that is not streamed."""
+    from diffusers.hooks import group_offloading as theirs
+
+    registry = getattr(network, "_diffusers_hook", None)
+    if registry is None:
+        return
+    for name in (
+        theirs._GROUP_OFFLOADING,
+        theirs._LAYER_EXECUTION_TRACKER,
+        theirs._LAZY_PREFETCH_GROUP_OFFLOADING,
+    ):
+        registry.remove_hook(name, recurse=True)
+
+
+def use_growing_segments() -> None:
+    """Let torch's allocator on CUDA grow its segments, which loses less to gaps; to be called before it starts."""
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+
+
+def are_away(networks: Sequence[nn.Module], device: torch.device) -> bool:
+    """Return whether a weight is not on `device`."""
+    return any(weight.device.type != device.type for network in networks for weight in network.parameters())
+
+
+def forget_weights(network: nn.Module) -> None:
+    """Let go of all weights, keeping their shapes and all that hangs on the layers."""
+    for module in network.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None and not weight.is_meta:
+                module._parameters[name] = nn.Parameter(weight.detach().to("meta"), requires_grad=False)
+
+
+def take_weights(network: nn.Module, fresh: nn.Module) -> None:
+    """Give `network` the weights of `fresh`, which is like it."""
+    with torch.inference_mode(mode=False):
+        network.load_state_dict(fresh.state_dict(), assign=True)
+    network.requires_grad_(requires_grad=False)

@@ -1,0 +1,104 @@
+"""The ways to fit a base into memory, from the quickest to the thriftiest, as plain data.
+
+| residency | the text encoder and the denoiser |
+|---|---|
+| resident | are on the device all the time |
+| turns | are there one after the other: on a GPU from the computer's memory, on the CPU from the file |
+| streamed | come to the GPU layer by layer, the next one while this one computes |
+| sequential | come to the GPU layer by layer when they are needed, the text encoder's too |
+
+The autoencoder is small and stays. Tiled, its work is done a tile at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from allaprima.core.errors import OutOfMemoryError
+
+Residency = Literal["resident", "turns", "streamed", "sequential"]
+
+GIB = 2**30
+RESERVE = GIB // 2
+"""What a GPU keeps for its driver and the libraries' own buffers, beyond what torch counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One way to fit a base into memory."""
+
+    residency: Residency = "resident"
+    tiled: bool = False
+    """Decode and encode in tiles."""
+
+    def __str__(self) -> str:
+        """Return its name, such as "turns, tiled"."""
+        return f"{self.residency}, tiled" if self.tiled else self.residency
+
+
+RESIDENT = Plan()
+_EVERYWHERE = (RESIDENT, Plan(tiled=True), Plan(residency="turns", tiled=True))
+_ON_GPUS = (Plan(residency="streamed", tiled=True), Plan(residency="sequential", tiled=True))
+
+
+def plans_for(device: str) -> tuple[Plan, ...]:
+    """Return the plans for a kind of device, such as "cuda", from quick to thrifty."""
+    return _EVERYWHERE if device == "cpu" else (*_EVERYWHERE, *_ON_GPUS)
+
+
+def thriftier(plan: Plan, device: str) -> Plan | None:
+    """Return the next thriftier plan; None after the last."""
+    known = plans_for(device)
+    return next(iter(known[known.index(plan) + 1 :]), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a plan is expected to take."""
+
+    plan: Plan
+    bytes_by_moment: dict[str, int]
+    """What is taken while loading, reading the text, predicting and decoding, with all that rests there then."""
+    resident: dict[str, int]
+    """Weights that are there all the time, by part."""
+    visiting: dict[str, int]
+    """Weights that come and go, by part."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most at any moment."""
+        return max(self.bytes_by_moment.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "plan": str(self.plan),
+            "residency": self.plan.residency,
+            "tiled": self.plan.tiled,
+            "peak_bytes": self.peak_bytes,
+            "bytes_by_moment": self.bytes_by_moment,
+            "resident": self.resident,
+            "visiting": self.visiting,
+        }
+
+
+def choose(forecasts: list[Forecast], limit_bytes: int, where: str) -> Forecast:
+    """Return the quickest plan that fits into `limit_bytes`.
+
+    Raises:
+        OutOfMemoryError: none does; says how much the thriftiest needs.
+    """
+    for forecast in forecasts:
+        if forecast.peak_bytes <= limit_bytes:
+            return forecast
+    least = min(forecasts, key=lambda forecast: forecast.peak_bytes)
+    raise OutOfMemoryError(
+        f"got {limit_bytes / GIB:.1f} GiB of memory for {where}; expected at least {gib(least.peak_bytes)}, "
+        f'which the plan "{least.plan}" needs: allow more, or paint a smaller picture'
+    )
+
+
+def gib(size: int) -> str:
+    """Return a size in words, rounded up so that allowing as much is enough."""
+    return f"{-(-size * 10 // GIB) / 10:.1f} GiB"

@@ -1,0 +1,51 @@
+"""Painting once more, more thriftily, when memory has run out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from allaprima.core.events import Event
+from allaprima.core.request import GenerationRequest
+from allaprima.paint.bases.base import Base
+from allaprima.paint.memory.shortage import is_shortage, shortage
+from allaprima.paint.memory.thrifty import Thrifty, release
+
+
+def with_second_try(
+    paint: Callable[[], Iterator[Event]],
+    base: Base,
+    request: GenerationRequest,
+    before: Callable[[], object],
+) -> Iterator[Event]:
+    """Yield what `paint` yields; if memory runs out, all of it again under the next thriftier plan, once.
+
+    Args:
+        paint: begins a pass anew.
+        base: what it paints with; only a `Thrifty` one can be thriftier.
+        request: one of those that are painted.
+        before: to be called before networks move.
+
+    Raises:
+        OutOfMemoryError: there is no thriftier plan, or memory ran out under that too.
+    """
+    try:
+        yield from paint()
+        return
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_shortage(error):
+            raise
+    # Here, not in the handler: there the error would still hold the tensors of the frames it came through.
+    release()
+    if not isinstance(base, Thrifty):
+        raise shortage(None, [], None)
+    before()
+    if not base.save():
+        raise base.shortage(request.width, request.height)
+    try:
+        yield from paint()
+        return
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_shortage(error):
+            raise
+    release()
+    raise base.shortage(request.width, request.height)
