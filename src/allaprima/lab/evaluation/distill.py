@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -28,7 +29,9 @@ from allaprima.lab.evaluation.suites import Ask, build_suites
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.lora.formats import read_lora
+from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.update import delta_of
+from allaprima.paint.lora.weight_file import read_header
 from allaprima.paint.sampling.guidance import guided
 from allaprima.paint.sampling.samplers import sample_steps
 from allaprima.paint.sampling.schedules import Schedule, flow_schedule
@@ -341,10 +344,16 @@ def _schedule(base: Base, contender: Contender) -> tuple[Schedule, bool]:
     own = base.schedule(contender.steps, base.defaults.width, base.defaults.height)
     if contender.lora is None:
         return own, False
-    metadata = read_lora(contender.lora, base.modules(), family=base.family).metadata
+    metadata = _metadata(contender.lora)
     renoise = metadata.raw.get("distill.sampler") == "lcm"
     trained = metadata.steps == contender.steps and len(metadata.sigmas) == contender.steps + 1
     return (flow_schedule(metadata.sigmas) if trained else own), renoise
+
+
+@lru_cache(maxsize=64)
+def _metadata(lora: Path) -> LoraMetadata:
+    """What a file says of itself, read once: the time of a picture is not to hold it."""
+    return read_metadata(read_header(lora).metadata)
 
 
 def _renoised(

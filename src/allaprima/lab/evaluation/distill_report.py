@@ -59,7 +59,7 @@ def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[Row]:
             "points",
             _behind(comparison.find("uniform", 4), comparison.find("sensitivity", 4)),
             0,
-            -_spread(comparison, ("uniform", "sensitivity")),
+            0.0 - _spread(comparison, ("uniform", "sensitivity")),
         ),
         row(
             "black, NaN or constant pictures",
