@@ -129,7 +129,7 @@ def _bare(model: nn.Module, task: TurnTask, updates: int, batch: int, device: to
         started = time.perf_counter()
         for turn, optimizer in zip(task.turns, optimizers, strict=True):
             for _ in range(turn.times):
-                turn.loss(model, draw)["loss"].backward(inputs=list(turn.parameters))
+                torch.autograd.backward(turn.loss(model, draw)["loss"], inputs=list(turn.parameters))
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - started)

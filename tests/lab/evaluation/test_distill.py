@@ -11,16 +11,8 @@ import torch
 from tests.tiny_vignette import write_tiny_vignette
 from torch import Tensor
 
-from allaprima.lab.evaluation.distill import (
-    Comparison,
-    Contender,
-    DistillSettings,
-    Line,
-    Tools,
-    compare_students,
-    paint,
-    worn,
-)
+from allaprima.lab.evaluation.contenders import Contender, paint, worn
+from allaprima.lab.evaluation.distill import Comparison, DistillSettings, Line, Tools, compare_students
 from allaprima.lab.evaluation.distill_report import aim_rows, to_html, to_markdown, write_distill_report
 from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette

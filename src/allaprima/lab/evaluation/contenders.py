@@ -1,0 +1,112 @@
+"""How the base and its students paint in a comparison: a LoRA folded in and out again, at the levels it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.lora.formats import read_lora
+from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
+from allaprima.paint.lora.update import delta_of
+from allaprima.paint.sampling.guidance import guided
+from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.sampling.schedules import Schedule, flow_schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way of painting."""
+
+    method: str
+    """"base", or what the student is called; students of one name are trainings with other seeds."""
+    steps: int
+    guidance: float
+    lora: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """How the table calls it."""
+        words = f"{self.method}, {self.steps} step{'' if self.steps == 1 else 's'}"
+        return words if self.guidance == 1 else f"{words}, guidance {self.guidance:g}"
+
+
+@torch.inference_mode()
+def paint(base: Base, prompts: Sequence[str], seeds: Sequence[int], contender: Contender) -> Tensor:
+    """The pictures of one contender, (B, 3, H, W) in [0, 1] rounded to 8 bits; not finite is NaN."""
+    width, height = base.defaults.width, base.defaults.height
+    against = [] if contender.guidance == 1.0 else [""] * len(prompts)
+    text = base.encode_text([*prompts, *against])
+    noise = base.noise(seeds, width, height)
+    schedule, renoise = _schedule(base, contender)
+    if renoise:
+        latents = _renoised(base, text, noise, schedule, seeds)
+    else:
+        latents = noise
+        model = guided(base, text, contender.guidance)
+        for step in sample_steps(model, noise, schedule, base.prediction, seeds):
+            latents = step.latents
+    pixels = base.decode(latents).float().cpu()
+    levels = pixels.clamp(0, 1).mul(255).round().div(255)
+    return torch.where(pixels.isfinite(), levels, torch.nan)
+
+
+def _schedule(base: Base, contender: Contender) -> tuple[Schedule, bool]:
+    """The levels to paint at, and whether to draw fresh noise between them."""
+    own = base.schedule(contender.steps, base.defaults.width, base.defaults.height)
+    if contender.lora is None:
+        return own, False
+    metadata = _metadata(contender.lora)
+    renoise = metadata.raw.get("distill.sampler") == "lcm"
+    trained = metadata.steps == contender.steps and len(metadata.sigmas) == contender.steps + 1
+    return (flow_schedule(metadata.sigmas) if trained else own), renoise
+
+
+@lru_cache(maxsize=64)
+def _metadata(lora: Path) -> LoraMetadata:
+    """What a file says of itself, read once: the time of a picture is not to hold it."""
+    with safe_open(lora, framework="pt") as file:
+        return read_metadata(file.metadata() or {})
+
+
+def _renoised(
+    base: Base, text: TextStates, noise: Tensor, schedule: Schedule, seeds: Sequence[int]
+) -> Tensor:
+    """Name the picture, noise it anew, and so on: how a consistency model paints (arXiv:2303.01469, algorithm 1)."""
+    generators = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
+    x = clean = noise
+    for level, after in zip(schedule.sigmas, schedule.sigmas[1:], strict=False):
+        clean = x - level * base.predict(x, x.new_full((len(x),), level), text).float()
+        fresh = torch.stack([torch.randn(x.shape[1:], generator=one) for one in generators]).to(x.device)
+        x = (1 - after) * clean + after * fresh
+    return clean
+
+
+@contextmanager
+def worn(base: Base, lora: Path | None) -> Iterator[None]:
+    """Within, the base's weights have the LoRA in them; afterwards they are what they were, bit for bit."""
+    if lora is None:
+        yield
+        return
+    modules = base.modules()
+    kept: list[tuple[Tensor, Tensor]] = []
+    try:
+        with torch.no_grad():
+            for key, update in read_lora(lora, modules, family=base.family).updates.items():
+                root, _, path = key.partition(".")
+                weight = modules[root].get_submodule(path).weight
+                assert isinstance(weight, Tensor)
+                kept.append((weight, weight.clone()))
+                weight.add_(delta_of(update).to(weight.device, weight.dtype))
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, before in kept:
+                weight.copy_(before)
