@@ -137,3 +137,23 @@ def test_the_command_wears_what_it_is_told_and_repaints_from_the_file(
     assert pictures[0] == pictures[1] != pictures[2]
     assert run([*words, "--lora", "pastel"]) == 2
     assert "pastel" in capsys.readouterr().err
+
+
+def test_a_lora_is_painted_with_at_the_levels_it_was_trained_at(
+    weights: Path, loras: Path, tmp_path: Path
+) -> None:
+    with safe_open(loras / "ink.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    for name, levels in (("early", "[1.0, 0.9, 0.0]"), ("late", "[1.0, 0.2, 0.0]")):
+        save_file(
+            tensors, tmp_path / f"{name}.safetensors", {"allaprima.sigmas": levels, "allaprima.steps": "2"}
+        )
+    painter = Painter.load(folder=weights, lora_dir=tmp_path, device="cpu")
+    early = painter.request(prompt="cat", loras=(LoraUse(name="early"),), guidance=1.0)
+    late = replace(early, loras=(LoraUse(name="late"),))
+    assert early.steps == 2
+    assert furthest(painter.paint(early), painter.paint(late)) > 0
+    three = replace(early, steps=3)
+    assert painter.paint(three).rgb == painter.paint(replace(late, steps=3)).rgb
+    assert painter.remarks(early) == ()
+    assert "trained to paint in 2 steps; 3 are asked for" in painter.remarks(three)[0]

@@ -43,6 +43,7 @@ from allaprima.paint.sampling.euler import Velocity
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
 from allaprima.paint.sampling.schedules import Schedule
+from allaprima.paint.trained import trained_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +214,10 @@ class Painter:
         return self.wardrobe
 
     def _schedule(self, request: GenerationRequest) -> Schedule:
-        return self.base.schedule(request.steps, request.width, request.height, request.schedule)
+        own = self.base.schedule(request.steps, request.width, request.height, request.schedule)
+        if request.schedule is not None or not request.loras:
+            return own
+        return trained_schedule(own, self._metadata(request.loras).values())
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.

@@ -52,9 +52,7 @@ def write_student(path: Path, base: VignetteBase, *, sampler: str = "euler") -> 
         down=torch.randn(2, weight.shape[1], generator=generator),
         up=torch.randn(weight.shape[0], 2, generator=generator),
     )
-    metadata = LoraMetadata(
-        family="vignette", sigmas=(1.0, 0.7, 0.0), steps=2, guidance=1.0, raw={"distill.sampler": sampler}
-    )
+    metadata = LoraMetadata(family="vignette", sigmas=(1.0, 0.7, 0.0), sampler=sampler, steps=2, guidance=1.0)
     updates = {"transformer.transformer_blocks.0.attn.to_q": low}
     return write_lora(path, Lora(name="turbo", updates=dict(updates), metadata=metadata))
 

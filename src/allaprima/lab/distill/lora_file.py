@@ -39,9 +39,7 @@ def write_student(
     raw = {
         "distill.kind": "turbo",
         "distill.method": about.method,
-        "distill.sampler": "lcm" if about.rule == "renoise" else "euler",
         "distill.updates": str(updates),
-        "distill.times": json.dumps(student.process.levels(about.steps)[:-1]),
         "distill.site_ranks": json.dumps(student.ranks[STUDENT]),
     }
     if score is not None:
@@ -50,6 +48,8 @@ def write_student(
         family=about.family,
         base_hash=about.base_hash,
         sigmas=student.process.sigmas(about.steps),
+        times=student.process.levels(about.steps)[:-1],
+        sampler="lcm" if about.rule == "renoise" else "euler",
         steps=about.steps,
         guidance=1.0,
         license=about.license,

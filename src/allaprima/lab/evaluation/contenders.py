@@ -12,13 +12,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.bases.base import Base
 from allaprima.paint.lora.formats import read_lora
 from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.update import delta_of
 from allaprima.paint.sampling.guidance import guided
 from allaprima.paint.sampling.samplers import sample_steps
-from allaprima.paint.sampling.schedules import Schedule, flow_schedule
+from allaprima.paint.sampling.schedules import Schedule
+from allaprima.paint.trained import trained_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,29 +45,18 @@ def paint(base: Base, prompts: Sequence[str], seeds: Sequence[int], contender: C
     width, height = base.defaults.width, base.defaults.height
     against = [] if contender.guidance == 1.0 else [""] * len(prompts)
     text = base.encode_text([*prompts, *against])
-    noise = base.noise(seeds, width, height)
-    schedule, renoise = _schedule(base, contender)
-    if renoise:
-        latents = _renoised(base, text, noise, schedule, seeds)
-    else:
-        latents = noise
-        model = guided(base, text, contender.guidance)
-        for step in sample_steps(model, noise, schedule, base.prediction, seeds):
-            latents = step.latents
+    latents = base.noise(seeds, width, height)
+    model, schedule = guided(base, text, contender.guidance), _schedule(base, contender)
+    for step in sample_steps(model, latents, schedule, base.prediction, seeds):
+        latents = step.latents
     pixels = base.decode(latents).float().cpu()
     levels = pixels.clamp(0, 1).mul(255).round().div(255)
     return torch.where(pixels.isfinite(), levels, torch.nan)
 
 
-def _schedule(base: Base, contender: Contender) -> tuple[Schedule, bool]:
-    """The levels to paint at, and whether to draw fresh noise between them."""
+def _schedule(base: Base, contender: Contender) -> Schedule:
     own = base.schedule(contender.steps, base.defaults.width, base.defaults.height)
-    if contender.lora is None:
-        return own, False
-    metadata = _metadata(contender.lora)
-    renoise = metadata.raw.get("distill.sampler") == "lcm"
-    trained = metadata.steps == contender.steps and len(metadata.sigmas) == contender.steps + 1
-    return (flow_schedule(metadata.sigmas) if trained else own), renoise
+    return own if contender.lora is None else trained_schedule(own, [_metadata(contender.lora)])
 
 
 @lru_cache(maxsize=64)
@@ -74,19 +64,6 @@ def _metadata(lora: Path) -> LoraMetadata:
     """What a file says of itself, read once: the time of a picture is not to hold it."""
     with safe_open(lora, framework="pt") as file:
         return read_metadata(file.metadata() or {})
-
-
-def _renoised(
-    base: Base, text: TextStates, noise: Tensor, schedule: Schedule, seeds: Sequence[int]
-) -> Tensor:
-    """Name the picture, noise it anew, and so on: how a consistency model paints (arXiv:2303.01469, algorithm 1)."""
-    generators = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
-    x = clean = noise
-    for level, after in zip(schedule.sigmas, schedule.sigmas[1:], strict=False):
-        clean = x - level * base.predict(x, x.new_full((len(x),), level), text).float()
-        fresh = torch.stack([torch.randn(x.shape[1:], generator=one) for one in generators]).to(x.device)
-        x = (1 - after) * clean + after * fresh
-    return clean
 
 
 @contextmanager

@@ -29,10 +29,22 @@ def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) ->
         request: with the LoRAs.
         loras: what the files of those that count say, by name.
     """
-    return tuple(_remarks(request, [name for name, told in loras.items() if told.guidance == 1.0]))
+    return (
+        *_about_steps(request, loras),
+        *_about_guidance(request, [name for name, told in loras.items() if told.guidance == 1.0]),
+    )
 
 
-def _remarks(request: GenerationRequest, free: list[str]) -> Iterator[str]:
+def _about_steps(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) -> Iterator[str]:
+    for name, told in loras.items():
+        if told.sigmas and told.steps is not None and told.steps != request.steps:
+            yield (
+                f"the LoRA {name!r} was trained to paint in {told.steps} step{'s' * (told.steps != 1)}; "
+                f"{request.steps} are asked for, at noise levels it has not learned"
+            )
+
+
+def _about_guidance(request: GenerationRequest, free: list[str]) -> Iterator[str]:
     if not free:
         return
     if request.guidance != 1.0:

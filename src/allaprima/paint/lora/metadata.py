@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,7 @@ _HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
 _LICENSE_KEYS = ("modelspec.license", "license")
 _TRIGGER_KEYS = ("modelspec.trigger_phrase",)
 MAX_SIGMAS = 1000
+SAMPLERS = ("euler", "lcm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,9 @@ class LoraMetadata:
     Attributes:
         family: of the base it was trained for: "vignette", "qwen-image", "sdxl", or a foreign one's name.
         base_hash: SHA-256 of the base it was trained on.
-        sigmas: the noise levels it was trained at, falling, 1.0 being pure noise.
+        sigmas: the noise levels it was trained at, falling from 1.0, pure noise, to 0.0, one more than its steps.
+        times: what the model is told at each level but the last; () for the level itself.
+        sampler: the rule it was trained to be painted with: "euler", or "lcm" for fresh noise after every step.
         schedule: name of the schedule to paint with.
         steps: to paint with, at least 1.
         guidance: to paint with; 1.0 is none.
@@ -45,6 +49,8 @@ class LoraMetadata:
     family: str | None = None
     base_hash: str | None = None
     sigmas: tuple[float, ...] = ()
+    times: tuple[float, ...] = ()
+    sampler: str | None = None
     schedule: str | None = None
     steps: int | None = None
     guidance: float | None = None
@@ -61,15 +67,12 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
         LoraError: one of our own keys holds what was never written there.
     """
     families = (find_family(raw[key]) for key in _FAMILY_KEYS if key in raw)
-    sigmas = _ours(raw, "sigmas")
+    sigmas, times = _levels(raw)
+    sampler = raw.get("allaprima.sampler")
     steps = _ours(raw, "steps")
     guidance = _ours(raw, "guidance")
-    if (
-        not isinstance(sigmas, list | None)
-        or len(sigmas or ()) > MAX_SIGMAS
-        or not all(map(_is_level, sigmas or ()))
-    ):
-        raise LoraError(f"got allaprima.sigmas {str(sigmas)[:80]}; expected a list of numbers from 0 to 1")
+    if sampler is not None and sampler not in SAMPLERS:
+        raise LoraError(f"got allaprima.sampler {sampler[:40]!r}; expected {' or '.join(SAMPLERS)}")
     if steps is not None and not (type(steps) is int and 1 <= steps <= 1000):
         raise LoraError(f"got allaprima.steps {str(steps)[:40]}; expected 1 to 1000")
     if guidance is not None and not (_is_number(guidance) and 0 <= guidance <= 30):
@@ -78,7 +81,9 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
     return LoraMetadata(
         family=next(filter(None, families), None),
         base_hash=_first(raw, _HASH_KEYS),
-        sigmas=tuple(map(float, sigmas or ())),
+        sigmas=sigmas,
+        times=times,
+        sampler=sampler,
         schedule=raw.get("allaprima.schedule"),
         steps=steps,
         guidance=None if guidance is None else float(guidance),
@@ -100,6 +105,7 @@ def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, i
     words = {
         "allaprima.family": metadata.family,
         "allaprima.base_hash": metadata.base_hash,
+        "allaprima.sampler": metadata.sampler,
         "allaprima.schedule": metadata.schedule,
         "allaprima.commit": metadata.commit,
         "modelspec.license": metadata.license,
@@ -108,6 +114,7 @@ def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, i
     }
     values = {
         "allaprima.sigmas": list(metadata.sigmas) or None,
+        "allaprima.times": list(metadata.times) or None,
         "allaprima.steps": metadata.steps,
         "allaprima.guidance": metadata.guidance,
         "allaprima.ranks": {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
@@ -140,6 +147,30 @@ def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dic
         rank = str(Counter(ranks.values()).most_common(1)[0][0])
         found |= {"ss_network_dim": rank, "ss_network_alpha": rank}
     return found
+
+
+def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the noise levels and the times at them."""
+    sigmas, times = _ours(raw, "sigmas") or [], _ours(raw, "times") or []
+    if not (
+        isinstance(sigmas, list)
+        and len(sigmas) <= MAX_SIGMAS
+        and all(map(_is_level, sigmas))
+        and all(after < before for before, after in pairwise(sigmas))
+        and (not sigmas or (len(sigmas) > 1 and sigmas[-1] == 0))
+    ):
+        raise LoraError(
+            f"got allaprima.sigmas {str(sigmas)[:80]}; expected a list of numbers that fall, from 1 or less to 0"
+        )
+    if not (
+        isinstance(times, list)
+        and (not times or len(times) == len(sigmas) - 1)
+        and all(_is_number(time) and 0 <= time <= 1000 for time in times)
+    ):
+        raise LoraError(
+            f"got allaprima.times {str(times)[:80]}; expected a time from 0 to 1000 for each level but the last"
+        )
+    return tuple(map(float, sigmas)), tuple(map(float, times))
 
 
 def _ours(raw: Mapping[str, str], key: str) -> Any:

@@ -8,6 +8,7 @@ A rule is a generator of steps. It knows what the schedule and the prediction de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -15,6 +16,7 @@ from allaprima.core.errors import PaintError
 from allaprima.paint.bases.base import Prediction
 from allaprima.paint.sampling.euler import EulerStep, Velocity, euler_steps
 from allaprima.paint.sampling.exploding import exploding_ancestral, exploding_euler, exploding_lcm
+from allaprima.paint.sampling.noise import noise_stream
 from allaprima.paint.sampling.schedules import Kind, Schedule
 
 Rule = Callable[[Velocity, torch.Tensor, Schedule, Prediction, Sequence[int]], Iterator[EulerStep]]
@@ -59,8 +61,25 @@ def _flow_euler(
     return euler_steps(model, noise.float() * schedule.noise_scale, schedule.sigmas, schedule.times)
 
 
+def _flow_lcm(
+    model: Velocity, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+) -> Iterator[EulerStep]:
+    """Jump to the picture, mix in fresh noise of the next level, jump again (arXiv:2303.01469, algorithm 1)."""
+    del prediction
+    fresh = noise_stream(seeds, noise.shape[1:], noise.device)
+    next(fresh)  # what `noise` was drawn from
+    latents = noise.float() * schedule.noise_scale
+    levels = zip(pairwise(schedule.sigmas), schedule.times, strict=True)
+    for index, ((sigma, after), time) in enumerate(levels, start=1):
+        velocity = model(latents, latents.new_full((len(latents),), time)).float()
+        clean = latents - sigma * velocity
+        latents = (1 - after) * clean + after * next(fresh) if after > 0.0 else clean
+        yield EulerStep(index=index, latents=latents, clean=clean)
+
+
 SAMPLERS: dict[tuple[str, Kind], Rule] = {
     ("euler", "flow"): _flow_euler,
+    ("lcm", "flow"): _flow_lcm,
     ("euler", "variance_exploding"): exploding_euler,
     ("ancestral", "variance_exploding"): exploding_ancestral,
     ("lcm", "variance_exploding"): exploding_lcm,
