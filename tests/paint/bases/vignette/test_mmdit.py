@@ -77,3 +77,13 @@ def test_painting_does_not_import_diffusers() -> None:
     code = f"import sys, {modules}; print('diffusers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_painting_computes_what_training_does() -> None:
+    _, ours = pair()
+    tokens, states, t = torch.randn(2, 9, 16), torch.randn(2, 5, 24), torch.tensor([0.5, 0.75])
+    with torch.no_grad():
+        trained = ours(tokens, states, None, t, (3, 3))
+    with torch.inference_mode():
+        painted = ours(tokens, states, None, t, (3, 3))
+    torch.testing.assert_close(painted, trained, rtol=1e-4, atol=1e-5)

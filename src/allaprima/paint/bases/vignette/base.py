@@ -7,7 +7,7 @@ text = base.encode_text(["a cat on a rooftop"])
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStat
 from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.moments import Moments
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
 from allaprima.paint.precision import pick_dtype
@@ -41,6 +42,11 @@ class VignetteBase:
     guidance_rule: GuidanceRule = "plain"
     defaults: Defaults = VIGNETTE
     shift: float = SHIFT
+    _moments: Moments = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make room for what each time does to the denoiser."""
+        object.__setattr__(self, "_moments", Moments(self.denoiser.transformer))
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse any size but the one it was trained at."""
@@ -72,7 +78,8 @@ class VignetteBase:
         """The velocity for latents (B, C, h, w) at times `t` (B,)."""
         dtype = self.dtype
         mask = None if bool(text.mask.all()) else text.mask
-        velocity: torch.Tensor = self.denoiser(latents.to(dtype), t.to(dtype), text.states.to(dtype), mask)
+        moment = self._moments.at(t.to(dtype))
+        velocity: torch.Tensor = self.denoiser(latents.to(dtype), moment, text.states.to(dtype), mask)
         return velocity
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

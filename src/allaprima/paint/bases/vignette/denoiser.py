@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from allaprima.paint.bases.vignette.mmdit import Block, Transformer
+from allaprima.paint.bases.vignette.mmdit import Block, Moment, Transformer
 
 PATCH = 2
 
@@ -64,12 +64,14 @@ class Denoiser(nn.Module):
         _zero(self.transformer.norm_out.linear)
         _zero(self.transformer.proj_out)
 
-    def forward(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, t: Tensor | Moment, states: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Return the velocity, of the shape of `latents`.
 
         Args:
             latents: (B, C, h, w), h and w even.
-            t: (B,) times in [0, 1], 1 is noise.
+            t: (B,) times in [0, 1], 1 is noise; or a moment, see `Transformer.moment`.
             states: (B, L, text_width) token states.
             mask: (B, L) bool, True where a token counts; None if all do.
         """

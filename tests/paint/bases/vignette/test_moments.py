@@ -1,0 +1,108 @@
+"""Moments: the same numbers as without them, and none where a layer is not as it was loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny_vignette import write_tiny_vignette
+from torch import Tensor
+
+from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
+from allaprima.paint.bases.vignette.mmdit import Block, Moment
+from allaprima.paint.bases.vignette.moments import Moments
+from allaprima.paint.lora.rack import Rack
+from allaprima.paint.lora.sidepath import SidePath, point, prepare
+
+Inputs = tuple[Tensor, Tensor, Tensor]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> VignetteBase:
+    return load_vignette(write_tiny_vignette(tmp_path), dtype=torch.float32)
+
+
+@pytest.fixture
+def inputs(base: VignetteBase) -> Inputs:
+    return base.noise([1, 2], 64, 64), torch.tensor([0.75, 0.75]), base.encode_text(["cat", "dog"]).states
+
+
+def slow(base: VignetteBase, inputs: Inputs) -> Tensor:
+    """The velocity as training computes it: no inference mode, no moments."""
+    with torch.no_grad():
+        velocity: Tensor = base.denoiser(*inputs)
+    return velocity
+
+
+def fast(base: VignetteBase, inputs: Inputs) -> Tensor:
+    latents, t, states = inputs
+    with torch.inference_mode():
+        velocity: Tensor = base.denoiser(latents, base._moments.at(t), states)
+    return velocity
+
+
+def is_kept(base: VignetteBase) -> bool:
+    with torch.inference_mode():
+        return isinstance(base._moments.at(torch.tensor([0.5])), Moment)
+
+
+def test_the_quick_way_is_the_slow_way(base: VignetteBase, inputs: Inputs) -> None:
+    for _ in range(2):  # the second time the moment is found
+        assert torch.allclose(fast(base, inputs), slow(base, inputs), atol=1e-5)
+    assert torch.equal(fast(base, inputs), fast(base, inputs))
+
+
+def test_only_painting_has_moments_and_only_at_one_time(base: VignetteBase) -> None:
+    same, mixed = torch.tensor([0.5, 0.5]), torch.tensor([0.5, 0.25])
+    assert base._moments.at(same) is same
+    with torch.inference_mode():
+        assert base._moments.at(mixed) is mixed
+        assert isinstance(base._moments.at(same), Moment)
+
+
+def test_a_lora_on_a_time_layer_is_heard_at_once(base: VignetteBase, inputs: Inputs) -> None:
+    plain = fast(base, inputs)
+    block = base.denoiser.transformer.transformer_blocks[0]
+    assert isinstance(block, Block)
+    layer = block.img_mod[1]
+    assert isinstance(layer, torch.nn.Linear)
+    prepare(layer)
+    assert torch.equal(fast(base, inputs), plain)
+    rows, columns = layer.weight.shape
+    point(layer, SidePath(down=torch.ones(1, columns), up=torch.ones(rows, 1), scale=None))
+    assert not is_kept(base)
+    assert not torch.allclose(fast(base, inputs), plain, atol=1e-3)
+    point(layer, None)
+    assert torch.equal(fast(base, inputs), plain)
+
+
+@pytest.mark.parametrize("change", ["pointer", "contents"])
+def test_other_weights_are_heard_at_once(base: VignetteBase, inputs: Inputs, change: str) -> None:
+    plain = fast(base, inputs)
+    weight = base.denoiser.transformer.norm_out.linear.weight
+    before = weight.data
+    if change == "pointer":
+        weight.data = before * 2
+    else:
+        with torch.no_grad():
+            weight.mul_(2)
+    changed = fast(base, inputs)
+    assert not torch.allclose(changed, plain, atol=1e-3)
+    assert torch.allclose(changed, slow(base, inputs), atol=1e-5)
+
+
+def test_a_rack_without_loras_changes_nothing(base: VignetteBase, inputs: Inputs) -> None:
+    plain = fast(base, inputs)
+    Rack(base.modules()).fold()
+    assert is_kept(base)
+    assert torch.equal(fast(base, inputs), plain)
+
+
+def test_no_more_than_a_schedules_worth_is_kept(base: VignetteBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allaprima.paint.bases.vignette.moments.MOST", 3)
+    moments = Moments(base.denoiser.transformer)
+    with torch.inference_mode():
+        for number in range(10):
+            moments.at(torch.tensor([number / 10]))
+    assert len(moments._kept) == 3
