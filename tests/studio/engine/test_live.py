@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from allaprima.core.errors import RequestError
-from allaprima.studio.engine.live import Asked, Grace, LiveSession, levels, likeness, next_level
+from allaprima.studio.engine.live import REST_S, Asked, Grace, LiveSession, levels, likeness, next_level
 from allaprima.studio.engine.messages import LivePrompt, LiveSettings
 
 
@@ -100,3 +100,12 @@ def test_only_slow_pictures_wait_for_a_pause() -> None:
     for _ in range(10):
         grace.note(0.1)
     assert grace.due(asked) == 10.0
+
+
+def test_pictures_rest_before_they_are_made_finer_unless_they_are_quick() -> None:
+    grace = Grace()
+    assert grace.rested(10.0) == 10.0
+    grace.note(0.005)
+    assert grace.rested(10.0) == 10.0
+    grace.note(0.05)
+    assert grace.rested(10.0) == 10.0 + REST_S

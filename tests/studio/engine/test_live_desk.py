@@ -12,7 +12,7 @@ from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.live import PATIENCE_S
+from allaprima.studio.engine.live import PATIENCE_S, REST_S
 from allaprima.studio.engine.messages import LiveUpdate
 
 
@@ -366,3 +366,24 @@ def test_memory_is_bounded() -> None:
     easel = bench.worker._easel
     assert easel is not None
     assert easel._loaded["vignette"].prompts.num_bytes <= 1000
+
+
+def test_nobody_who_types_waits_for_a_finer_picture() -> None:
+    bench = Bench()
+    client = bench.client()
+
+    def take_time() -> None:
+        bench.clock.now += 0.03
+
+    bench.base.before_predict = take_time
+    for word in ("cat", "dog", "hen"):
+        client.ask(word, steps=2)
+        bench.turn()
+        delay = bench.turn()
+        assert delay is not None
+        assert delay == pytest.approx(REST_S - 0.03)
+        bench.clock.now += 0.05  # the next key comes before that
+    assert client.steps == [(1, 1), (2, 1), (3, 1)]
+    bench.clock.now += REST_S
+    bench.run()
+    assert client.steps[3:] == [(3, 2)]

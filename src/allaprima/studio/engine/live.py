@@ -4,7 +4,8 @@
 * A picture comes at 1 step first, then finer while the prompt rests (`levels`).
 * What is being painted for a prompt that was overtaken is dropped, unless the
   session has seen nothing for a while: somebody who types faster than the device paints would see nothing at all.
-* Bases that take long wait for a pause in the typing (`Grace`).
+* Bases that take long wait for a pause in the typing (`Grace`), and finer pictures wait for a short one: a step
+  under way when a key is pressed would keep that key waiting.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ PAUSE_S = 0.25
 """How long a pause must be then."""
 LONGEST_WAIT_S = 3.0
 """And how long it is waited for at most. All three as in krita-ai-diffusion's live mode."""
+REST_S = 0.12
+"""For how long nothing new was asked when a picture is made finer; somebody at 12 keystrokes a second is typing."""
+QUICK_S = 0.01
+"""Below this mean time of a first frame nobody notices a step in the way, and nothing waits for that."""
 
 
 def levels(steps: int) -> tuple[int, ...]:
@@ -142,6 +147,14 @@ class Grace:
 
     def due(self, asked: Asked) -> float:
         """Return the moment from which `asked` may be painted."""
-        if not self._seconds or sum(self._seconds) / len(self._seconds) <= SLOW_S:
+        if self._mean <= SLOW_S:
             return asked.at
         return min(asked.at + PAUSE_S, asked.since + LONGEST_WAIT_S)
+
+    def rested(self, at: float) -> float:
+        """Return the moment from which a picture asked for at `at` may be made finer."""
+        return at + REST_S if self._mean > QUICK_S else at
+
+    @property
+    def _mean(self) -> float:
+        return sum(self._seconds) / len(self._seconds) if self._seconds else 0.0

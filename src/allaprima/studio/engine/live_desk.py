@@ -96,10 +96,12 @@ class LiveDesk:
             grace = self._graces.setdefault(sheets[0].prepared.prompt.settings.base, Grace())
             grace.note((self.clock() - now) / len(sheets))
 
-    @property
-    def can_refine(self) -> bool:
-        """Whether some frame can be made finer while its prompt rests."""
-        return self._refining is not None or any(seat.next_steps is not None for seat in self.seats.values())
+    def refines_in(self) -> float | None:
+        """Return the seconds until some frame may be made finer (0: now), None if none can be."""
+        if self._refining is not None:
+            return 0.0
+        moments = [self._rested(seat) for seat in self.seats.values() if seat.next_steps is not None]
+        return max(0.0, min(moments) - self.clock()) if moments else None
 
     def refine(self) -> None:
         """Take one step of a pass of finer frames; after its last step they are sent."""
@@ -132,6 +134,10 @@ class LiveDesk:
     def _due(self, asked: Asked) -> float:
         grace = self._graces.get(asked.prompt.settings.base)
         return asked.at if grace is None else grace.due(asked)
+
+    def _rested(self, seat: Seat) -> float:
+        grace = None if seat.aim is None else self._graces.get(seat.aim.settings.base)
+        return seat.asked_at if grace is None else grace.rested(seat.asked_at)
 
     def _room(self, group: Group) -> int:
         return self.limits.rows_per_pass(group.width, group.height)
@@ -184,10 +190,10 @@ class LiveDesk:
             self._make([sheet])
 
     def _begin_refining(self) -> Making | None:
-        waiting = []
+        waiting, now = [], self.clock()
         for seat in self.seats.values():
             steps, shown = seat.next_steps, seat.shown
-            if steps is not None and shown is not None:
+            if steps is not None and shown is not None and self._rested(seat) <= now:
                 sheet = Sheet(seat=seat, prepared=shown.prepared, like=shown.like, steps=steps)
                 group = _group(shown.prepared.prompt, steps)._replace(guidance=shown.prepared.guidance)
                 waiting.append(Waiting(who=sheet, group=group, since=seat.rested_at))

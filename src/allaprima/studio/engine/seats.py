@@ -46,6 +46,7 @@ class Seat:
         shown: its last frame.
         hungry_since: when the first prompt came since the last frame; None if none has.
         passed_over: passes that others got while it waited for one.
+        asked_at: when its aim came.
         rested_at: when it got its last frame.
     """
 
@@ -56,6 +57,7 @@ class Seat:
     shown: Shown | None = None
     hungry_since: float | None = None
     passed_over: int = 0
+    asked_at: float = 0.0
     rested_at: float = 0.0
     _frames: int = 0
     _overtaken: int = 0
@@ -65,6 +67,7 @@ class Seat:
         if not self.session.take(asked):
             return False
         self.passed_over = 0
+        self.asked_at = asked.at
         self._overtaken += asked.overtaken
         self.stats.count("prompts_overtaken", asked.overtaken)
         self.stats.count("prompts", asked.overtaken + 1)

@@ -185,12 +185,13 @@ class Worker:
             live.open(session)
         live.settle()
         self._jobs.settle()
-        due_in = live.due_in()
+        due_in, refines_in = live.due_in(), live.refines_in()
         turns = {FIRST: live.paint_first, REFINE: live.refine, JOB: self._jobs.step}
-        there = {FIRST: due_in == 0.0, REFINE: live.can_refine, JOB: self._jobs.has_work}
+        there = {FIRST: due_in == 0.0, REFINE: refines_in == 0.0, JOB: self._jobs.has_work}
         chosen = self._share.pick([kind for kind, is_there in there.items() if is_there])
         if chosen is None:
-            return 0.0 if self._tidy(live) else due_in
+            later = [seconds for seconds in (due_in, refines_in) if seconds is not None]
+            return 0.0 if self._tidy(live) else min(later, default=None)
         self._pauses = 0
         turns[chosen]()
         return 0.0
