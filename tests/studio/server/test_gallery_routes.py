@@ -130,3 +130,15 @@ def test_metrics_can_be_read_by_prometheus(served: Served) -> None:
     assert samples["allaprima_gallery_pictures", None] == 1
     assert samples["allaprima_live_latency_seconds_count", None] == 1
     assert samples["allaprima_live_latency_seconds_bucket", "+Inf"] == 1
+
+
+def test_each_picture_is_kept_as_it_is_finished(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    body = {"request": {**REQUEST, "steps": 20}, "count": 3}
+    with served.client() as client, client.stream("POST", "/api/jobs", json=body):
+        served.wait_for(lambda: len(served.studio.gallery) == 1)
+        assert len(served.studio.jobs.tickets) == 1  # the others are still to come
+    served.wait_for(lambda: not served.studio.jobs.tickets)  # the client has left
+    kept = len(served.studio.gallery)
+    assert 1 <= kept < 3
+    assert len(list(served.gallery_folder.glob("*.png"))) == kept

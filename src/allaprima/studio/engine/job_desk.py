@@ -11,7 +11,7 @@ from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import encode_picture
 from allaprima.studio.engine.attempt import Trouble, attempt
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Progress, Queued
+from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
 from allaprima.studio.engine.queue import Job, JobQueue
 from allaprima.studio.engine.stats import Stats
 
@@ -105,6 +105,7 @@ class JobDesk:
             running.pictures += event.pictures
             self.stats.count("pictures", len(event.pictures))
             self.stats.count("rescues", sum(picture.rescues.total for picture in event.pictures))
+            self._send(job, Painted(pictures=event.pictures))
             return
         number = len(running.pictures) + 1
         if isinstance(event, Started):

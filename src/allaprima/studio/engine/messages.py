@@ -2,7 +2,7 @@
 
 Into a live session go :class:`LivePrompt` s with rising sequence numbers; out come :class:`Frame` s that say which
 prompt they show, and :class:`LiveFailed`. A job of whole pictures reports :data:`JobUpdate` s: any number of
-Queued and Progress, then exactly one of Done, Failed and Cancelled.
+Queued and Progress, Painted for each picture, then exactly one of Done, Failed and Cancelled.
 """
 
 from __future__ import annotations
@@ -167,6 +167,14 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Painted:
+    """Some of the job's pictures are finished; the others go on."""
+
+    pictures: tuple[Picture, ...]
+    """One or more, in the order of the requests."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """The job is finished."""
 
@@ -193,7 +201,7 @@ class Cancelled:
     """The job was cancelled, or the engine was closed."""
 
 
-JobUpdate = Queued | Progress | Done | Failed | Cancelled
+JobUpdate = Queued | Progress | Painted | Done | Failed | Cancelled
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:

@@ -1,7 +1,7 @@
 """Whole pictures on their way: from a route to the engine's thread and back, seen by whoever asks how far it is.
 
-A job belongs to the connection that asked for it. When the client leaves, the job is cancelled; when it is done, its
-pictures are in the gallery before the client hears of them.
+A job belongs to the connection that asked for it. When the client leaves, the job is cancelled. Each picture enters
+the gallery as it is finished, whatever becomes of those after it, and is there before the client hears of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -20,7 +20,15 @@ from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.core.underpainting import Underpainting
 from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Progress, Queued
+from allaprima.studio.engine.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    JobUpdate,
+    Painted,
+    Progress,
+    Queued,
+)
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Entry, Gallery
 from allaprima.studio.server.limits import OpenCount
@@ -156,9 +164,14 @@ class Jobs:
             )
             self.tickets[ticket.id] = ticket
             watch = asyncio.create_task(_watch(http, updates))
+            entries: list[Entry] = []
             try:
                 while True:
-                    step = await self._take(ticket, await updates.get(), under)
+                    update = await updates.get()
+                    if isinstance(update, Painted):
+                        entries += await self._keep(update.pictures, under)
+                        continue
+                    step = self._take(ticket, update, entries)
                     yield step
                     if isinstance(step, Kept | Cancelled):
                         return
@@ -166,8 +179,12 @@ class Jobs:
                 watch.cancel()
                 job.cancel()
                 del self.tickets[ticket.id]
+                # Finished while the client was busy leaving.
+                late = [one for one in _drain(updates) if isinstance(one, Painted)]
+                if late:
+                    await self._keep([picture for one in late for picture in one.pictures], under)
 
-    async def _take(self, ticket: Ticket, update: JobUpdate | Left, under: Underpainting | None) -> Step:
+    def _take(self, ticket: Ticket, update: JobUpdate | Left, entries: Sequence[Entry]) -> Step:
         if isinstance(update, Left):
             raise ProblemError(499, "the client left, and its job was cancelled", code="left")
         ticket.note(update)
@@ -179,14 +196,15 @@ class Jobs:
                 problem_id=update.id,
             )
         if isinstance(update, Done):
-            # Shielded, since a client that leaves at this very moment must not lose what is finished.
-            entries = await asyncio.shield(asyncio.to_thread(self._keep, update.pictures, under))
-            return Kept(pictures=update.pictures, entries=entries)
+            return Kept(pictures=update.pictures, entries=tuple(entries))
+        assert not isinstance(update, Painted)
         return update
 
-    def _keep(self, pictures: Sequence[Picture], under: Underpainting | None) -> tuple[Entry, ...]:
+    async def _keep(self, pictures: Sequence[Picture], under: Underpainting | None) -> list[Entry]:
         extra = {} if under is None else {"Denoising strength": repr(under.strength)}
-        return tuple(self.gallery.add(picture, extra) for picture in pictures)
+        work = asyncio.to_thread(lambda: [self.gallery.add(picture, extra) for picture in pictures])
+        # Shielded, since a client that leaves at this very moment must not lose what is finished.
+        return await asyncio.shield(work)
 
     async def finish(
         self,
@@ -218,6 +236,11 @@ def _hand_over(
             _LOG.info("an update came after the server had closed")
 
     return on_update
+
+
+def _drain(updates: asyncio.Queue[JobUpdate | Left]) -> Iterator[JobUpdate | Left]:
+    while not updates.empty():
+        yield updates.get_nowait()
 
 
 async def _watch(http: Request, updates: asyncio.Queue[JobUpdate | Left]) -> None:
