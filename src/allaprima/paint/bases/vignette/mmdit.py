@@ -288,16 +288,21 @@ def _split_six(modulation: Tensor) -> Modulation:
     return Modulation(shift, 1 + scale, gate, shift_2, 1 + scale_2, gate_2)
 
 
+def _is_painting() -> bool:
+    """Whether numbers may be overwritten; a compiler does by itself what that gains, and cannot ask."""
+    return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
+
+
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     width = x.shape[-1]
-    if len(scale) == 1 and torch.is_inference_mode_enabled():
+    if len(scale) == 1 and _is_painting():
         return functional.layer_norm(x, (width,), scale.view(width), shift.view(width), EPSILON)
     return torch.addcmul(shift, functional.layer_norm(x, (width,), eps=EPSILON), scale)
 
 
 def _gelu(x: Tensor) -> Tensor:
     """GELU in its tanh form; in painting `x` is overwritten."""
-    if not torch.is_inference_mode_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
+    if not _is_painting() or x.device.type != "cpu" or x.dtype != torch.float32:
         return functional.gelu(x, approximate="tanh")
     # (1 + tanh u) / 2 is the logistic function of 2 u, which processors are twice as quick at.
     inner = x * x
@@ -310,7 +315,7 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     `rotation` is (tokens, W / 2, 2), cosine and sine.
     """
     pairs = x.float().reshape(*x.shape[:3], -1, 2)
-    if torch.is_inference_mode_enabled() and x.device.type == "cpu":
+    if _is_painting() and x.device.type == "cpu":
         # Five times as quick as the real products below, which compiled training needs.
         turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation)[:, None])
     else:
