@@ -27,6 +27,7 @@ from tests.tiny_loras import (
 from torch import Tensor, nn
 
 from allaprima.core.errors import LoraError
+from allaprima.paint.lora.algebra import scaled
 from allaprima.paint.lora.dialects import BEGINNINGS, ENDINGS
 from allaprima.paint.lora.formats import Dense, Lora, LoraMetadata, LowRank, read_lora, write_lora
 from allaprima.paint.lora.header import read_header
@@ -55,7 +56,7 @@ def same(got: Lora, updates: Mapping[str, LowRank]) -> None:
     for key, update in got.updates.items():
         assert isinstance(update, LowRank)
         assert torch.equal(update.down, updates[key].down), key
-        assert torch.equal(update.up, updates[key].up), key
+        assert torch.equal(scaled(update.up, update.scale), updates[key].up), key
 
 
 @pytest.mark.parametrize(("family", "dialect"), CASES)
@@ -95,8 +96,8 @@ def test_a_scale_that_would_round_in_half_precision_is_kept_in_float32(tmp_path:
     half[f"{name}.alpha"] = torch.tensor(2.0)
     update = read_lora(save(tmp_path / "a.safetensors", half), qwen_networks()).updates[key]
     assert isinstance(update, LowRank)
-    assert (update.down.dtype, update.up.dtype) == (torch.float16, torch.float32)
-    assert torch.equal(update.up, half[f"{name}.lora_up.weight"].float() * (2.0 / 3))
+    assert (update.down.dtype, update.up.dtype) == (torch.float16, torch.float16)
+    assert torch.equal(scaled(update.up, update.scale), half[f"{name}.lora_up.weight"].float() * (2.0 / 3))
 
 
 # What other libraries compute with the file they are at home with.
@@ -327,7 +328,7 @@ def test_what_is_written_reads_back(tmp_path: Path, family: str, layout: str) ->
     assert layout in {"diffusers", "kohya"}
     networks = FAMILIES[family]()
     metadata = LoraMetadata(
-        family=family, base_hash="ab" * 32, sigmas=(1.0, 0.75), schedule="lightning", steps=4, guidance=1.0,
+        family=family, base_hash="ab" * 32, sigmas=(1.0, 0.75, 0.0), schedule="lightning", steps=4, guidance=1.0,
         trigger_words=("fcsks", "fxhks fhyks"), license="Apache-2.0", commit="0123abc",
     )  # fmt: skip
     lora = Lora(name="墨 ink", updates=dict(make_updates(networks, ".", rank=3)), metadata=metadata)

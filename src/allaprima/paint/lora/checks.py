@@ -92,8 +92,12 @@ def sort_keys(names: Mapping[str, Name | None], layers: Layers, about: About) ->
         )
     found: dict[str, dict[str, str]] = {}
     unmatched = []
+    meant_by: dict[tuple[str, ...], Layer | None] = {}
     for key, name in names.items():
-        layer = layers.find(name) if name else None
+        layer = None
+        if name is not None:
+            asked = (*name.networks, name.layer)
+            layer = meant_by[asked] if asked in meant_by else meant_by.setdefault(asked, layers.find(name))
         if name is None or layer is None:
             unmatched.append(key)
             continue

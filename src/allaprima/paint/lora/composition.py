@@ -138,7 +138,7 @@ def compose(
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
     lying = {} if own_storage else {slot.key: _as_it_lies(slot, updates, blocks.device) for slot in plan}
-    ready, storage = _ready(plan, lying, blocks)
+    ready, storage = _ready(plan, lying, blocks, updates)
     composition = _lay_out(plan, ready, layers, blocks, len(updates), storage)
     for slot, (_, side) in zip(plan, composition.sides, strict=True):
         if ready.get(slot.key) is None:
@@ -157,7 +157,7 @@ def empty_like(composition: Composition) -> Composition:
 def _as_it_lies(
     slot: Slot, updates: Sequence[Mapping[str, Update]], device: torch.device
 ) -> list[Tensor] | None:
-    """Return the only update's own tensors if nothing about them needs to change, but perhaps the dtype."""
+    """Return the only update's own tensors if nothing about them needs to change, but perhaps dtype and scale."""
     if len(slot.ranks) + len(slot.dense) != 1:
         return None
     update = updates[slot.ranks[0][0] if slot.ranks else slot.dense[0]][slot.key]
@@ -169,25 +169,50 @@ def _as_it_lies(
 
 
 def _ready(
-    plan: Plan, lying: Mapping[str, list[Tensor] | None], blocks: Blocks
+    plan: Plan,
+    lying: Mapping[str, list[Tensor] | None],
+    blocks: Blocks,
+    updates: Sequence[Mapping[str, Update]],
 ) -> tuple[dict[str, list[Tensor] | None], Tensor | None]:
     """Return what can be used without a copy of its own, and the storage under it if that is new."""
     ready: dict[str, list[Tensor] | None] = {}
     other: list[tuple[Slot, list[Tensor]]] = []
+    scales: list[float] = []
     for slot in plan:
         tensors = lying.get(slot.key)
-        if tensors is not None and any(tensor.dtype != slot.dtype for tensor in tensors):
-            other.append((slot, tensors))
+        if tensors is None:
+            ready[slot.key] = None
+            continue
+        scale = _scale_of(slot, updates)
+        if scale == 1.0 and all(tensor.dtype == slot.dtype for tensor in tensors):
+            ready[slot.key] = [tensor.detach() for tensor in tensors]
         else:
-            ready[slot.key] = None if tensors is None else [tensor.detach() for tensor in tensors]
-    if not other or None in ready.values() or len({slot.dtype for slot, _ in other}) > 1:
+            other.append((slot, tensors))
+            scales.append(scale)
+    dtypes = {slot.dtype for slot, _ in other}
+    # Scaling after the conversion would round twice in anything narrower than float32.
+    exact = dtypes == {torch.float32} or all(scale == 1.0 for scale in scales)
+    if not other or None in ready.values() or len(dtypes) > 1 or not exact:
         return ready, None
     made = convert_together([one for _, tensors in other for one in tensors], other[0][0].dtype, blocks)
     if made is None:
         return ready, None
     storage, converted = made
     views = iter(converted)
-    return ready | {slot.key: [next(views) for _ in tensors] for slot, tensors in other}, storage
+    ready |= {slot.key: [next(views) for _ in tensors] for slot, tensors in other}
+    scaled = [(slot, scale) for (slot, _), scale in zip(other, scales, strict=True) if scale != 1.0]
+    if scaled:
+        ups = [tensors[-1] for slot, _ in scaled if (tensors := ready[slot.key])]
+        torch._foreach_mul_(ups, [scale for _, scale in scaled])
+    return ready, storage
+
+
+def _scale_of(slot: Slot, updates: Sequence[Mapping[str, Update]]) -> float:
+    """Return what the only update of a layer is to be multiplied with."""
+    if not slot.ranks:
+        return 1.0
+    update = updates[slot.ranks[0][0]][slot.key]
+    return update.scale if isinstance(update, LowRank) else 1.0
 
 
 def _lay_out(

@@ -90,11 +90,7 @@ class Name(NamedTuple):
 def parse_key(key: str) -> Name | None:
     """Return `key` taken apart, or None where it ends like nothing that is known."""
     role, ending, _ = _read_end(key)
-    if role is None:
-        return None
-    layer = key[: len(key) - ending]
-    dialect, begin, networks = next(row for row in BEGINNINGS if layer.startswith(row[1]))
-    return Name(dialect, networks, layer[len(begin) :].removeprefix(_WRAPPER), role)
+    return None if role is None else Name(*_read_beginning(key[: len(key) - ending]), role)
 
 
 def find_refused(key: str) -> str | None:
@@ -106,6 +102,13 @@ def _read_end(key: str) -> tuple[str | None, int, str | None]:
     """Return the role, the length of the ending that says so, and what it stands for if that is refused."""
     found = _read_tail(key[-_TAIL:])
     return _read_tail(key) if found == _NOTHING and len(key) > _TAIL else found
+
+
+@lru_cache(maxsize=4096)
+def _read_beginning(stem: str) -> tuple[str, tuple[str, ...], str]:
+    """Return dialect, networks and layer; the two or three tensors of a layer have one stem."""
+    dialect, begin, networks = next(row for row in BEGINNINGS if stem.startswith(row[1]))
+    return dialect, networks, stem[len(begin) :].removeprefix(_WRAPPER)
 
 
 _NOTHING = (None, 0, None)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import stat
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +45,6 @@ DTYPES = {
 """What a LoRA may be stored as; integers are for alphas alone."""
 
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-
 
 MAX_KNOWN = 8
 MAX_KNOWN_CHARS = 1 << 20
@@ -199,8 +198,7 @@ def _read_text(path: Path, written: bytes, known: KnownLayouts) -> tuple[Any, La
         raise LoraError(f"{path} has a header that is no JSON object; {_WHOLE}")
     remembers = first or _KEY not in announced
     metadata = announced.pop(_KEY, {})
-    entries = {name: _entry(path, name, entry) for name, entry in announced.items()}
-    layout = Layout(entries=entries, num_bytes=_check_layout(path, entries))
+    layout = Layout(entries=(entries := _entries(path, announced)), num_bytes=_check_layout(path, entries))
     if remembers:
         known.remember(text, layout)
     return metadata, layout
@@ -227,22 +225,34 @@ def pickle_refusal(path: Path) -> str:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise LoraError(f"names {name[:200]!r} twice")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise LoraError(f"names {twice[:200]!r} twice")
     return found
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
-def _entry(path: Path, name: str, entry: Any) -> Entry:
-    try:
-        return _checked(entry)
-    except ValueError as error:
-        raise LoraError(f"{path}: {name[:200]!r} {error}") from error
+def _entries(path: Path, announced: dict[str, Any]) -> dict[str, Entry]:
+    forms: dict[str, Entry] = {}  # as they are written, since to Python 1, 1.0 and True are one key
+    entries = {}
+    for name, entry in announced.items():
+        try:
+            form, (begin, end) = f"{entry['dtype']!r} {entry['shape']!r}", entry["data_offsets"]
+            like = forms[form]
+            known = len(entry) == len(_FIELDS) and type(begin) is int is type(end) and 0 <= begin < _LARGEST
+        except (KeyError, TypeError, ValueError):
+            known = False
+        try:
+            if known and end - begin == like.end - like.begin:
+                entries[name] = Entry(like.dtype, like.shape, begin, end)
+            else:
+                entries[name] = forms[form] = _checked(entry)
+        except ValueError as error:
+            raise LoraError(f"{path}: {name[:200]!r} {error}") from error
+    return entries
 
 
 def _checked(entry: Any) -> Entry:

@@ -11,6 +11,7 @@ so it is worked out once for each layout. Numbers are judged in every file.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.adapter_config import AdapterConfig, read_configs
-from allaprima.paint.lora.algebra import MisfitError, scaled
 from allaprima.paint.lora.checks import (
     MAX_CHANGE,
     About,
@@ -61,19 +61,21 @@ class Pair:
     rank: int
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Meaning:
     """What a layout says to a base.
 
     Attributes:
         file: what it looks made for.
         found: its keys by layer.
-        pairs: all of it, once a file has been read, if it is nothing but pairs.
+        pairs: what is nothing but pairs.
+        others: the keys by layer of what is not.
     """
 
     file: Likeness
     found: Sorted
-    pairs: tuple[Pair, ...] | None = None
+    pairs: tuple[Pair, ...]
+    others: Mapping[str, Mapping[str, str]]
 
 
 class LoraReader:
@@ -108,12 +110,10 @@ class LoraReader:
         metadata = read_metadata(file.header.metadata)
         meaning = self._meaning(place, file.header.layout, metadata.family)
         configs = read_configs(place, file.header.metadata, self._layers.networks)
-        updates = None if meaning.pairs is None else _take_pairs(meaning.pairs, file, configs)
-        if updates is None:
-            updates = self._build(
-                meaning, file, configs, About(path=place, file=meaning.file, base=self._base)
-            )
-            meaning.pairs = _find_pairs(meaning.found, updates, file)
+        updates, doubtful = _take_pairs(meaning.pairs, file, configs)
+        if others := {**meaning.others, **{layer: meaning.found.keys[layer] for layer in doubtful}}:
+            about = About(path=place, file=meaning.file, base=self._base)
+            updates |= self._build(others, file, configs, about)
         return Lora(
             name=name or title_of(place),
             updates=updates,
@@ -134,7 +134,10 @@ class LoraReader:
             shapes = {key: entry.shape for key, entry in layout.entries.items()}
             file = likeness(names, shapes, family)
             about = About(path=path, file=file, base=self._base)
-            meaning = Meaning(file=file, found=sort_keys(names, self._layers, about))
+            found = sort_keys(names, self._layers, about)
+            pairs = _find_pairs(found, layout, self._layers)
+            others = {key: roles for key, roles in found.keys.items() if key not in pairs}
+            meaning = Meaning(file=file, found=found, pairs=tuple(pairs.values()), others=others)
             self._meanings[layout, family] = meaning
             while len(self._meanings) > MAX_KNOWN:
                 self._meanings.popitem(last=False)
@@ -142,38 +145,40 @@ class LoraReader:
         return meaning
 
     def _build(
-        self, meaning: Meaning, file: WeightFile, configs: Mapping[str, AdapterConfig], about: About
+        self,
+        found: Mapping[str, Mapping[str, str]],
+        file: WeightFile,
+        configs: Mapping[str, AdapterConfig],
+        about: About,
     ) -> dict[str, Update]:
         return {
             key: build_update(roles, file, self._layers.by_key[key], configs[key.partition(".")[0]], about)
-            for key, roles in meaning.found.keys.items()
+            for key, roles in found.items()
         }
 
 
-def _find_pairs(found: Sorted, updates: Mapping[str, Update], file: WeightFile) -> tuple[Pair, ...] | None:
-    """Return the pairs of a layout, one file of which has become `updates`; None if it holds more than pairs."""
-    pairs = []
+def _find_pairs(found: Sorted, layout: Layout, layers: Layers) -> dict[str, Pair]:
+    """Return by layer what of a layout is pairs, told from its shapes."""
+    pairs = {}
     for key, roles in found.keys.items():
-        update = updates[key]
-        if not isinstance(update, LowRank) or not {"down", "up"} <= roles.keys() <= {"down", "up", "alpha"}:
-            return None
-        if (
-            update.down.shape != file.tensors[roles["down"]].shape
-            or update.up.shape != file.tensors[roles["up"]].shape
-        ):
-            return None
-        alpha = roles.get("alpha")
-        pairs.append(Pair(layer=key, down=roles["down"], up=roles["up"], alpha=alpha, rank=update.rank))
-    return tuple(pairs)
+        if not {"down", "up"} <= roles.keys() <= {"down", "up", "alpha"}:
+            continue
+        shape, alpha = layers.by_key[key].shape, roles.get("alpha")
+        down, up = (layout.entries[roles[half]].shape for half in ("down", "up"))
+        fits = len(down) > 1 and down[1:] == shape[1:] and up == (shape[0], down[0], *(1 for _ in shape[2:]))
+        if fits and (alpha is None or math.prod(layout.entries[alpha].shape) == 1):
+            pairs[key] = Pair(layer=key, down=roles["down"], up=roles["up"], alpha=alpha, rank=down[0])
+    return pairs
 
 
 def _take_pairs(
     pairs: tuple[Pair, ...], file: WeightFile, configs: Mapping[str, AdapterConfig]
-) -> dict[str, Update] | None:
-    """Return the updates that `pairs` are; None if a number is so large that somebody has to look closer."""
+) -> tuple[dict[str, Update], list[str]]:
+    """Return the updates that `pairs` are, and the layers whose numbers may be too large for that."""
     tensors = file.tensors
     silent = all(config == AdapterConfig() for config in configs.values())
     updates: dict[str, Update] = {}
+    doubtful = []
     bound = max(1.0, file.largest) ** 2 if file.largest < MAX_CHANGE else MAX_CHANGE
     for pair in pairs:
         scale = 1.0
@@ -182,13 +187,8 @@ def _take_pairs(
         elif not silent:
             network, _, module = pair.layer.partition(".")
             scale = configs[network].scale(module, pair.rank)
-        if not abs(scale) * pair.rank**2 * bound <= MAX_CHANGE:
-            return None
-        up = tensors[pair.up]
-        if scale != 1.0:
-            try:
-                up = scaled(up, scale)
-            except MisfitError:
-                return None
-        updates[pair.layer] = LowRank(down=tensors[pair.down], up=up)
-    return updates
+        if abs(scale) * pair.rank**2 * bound <= MAX_CHANGE:
+            updates[pair.layer] = LowRank(down=tensors[pair.down], up=tensors[pair.up], scale=scale)
+        else:
+            doubtful.append(pair.layer)
+    return updates, doubtful

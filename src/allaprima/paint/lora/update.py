@@ -1,10 +1,10 @@
 """What a LoRA does to one weight, as plain maths.
 
-    LowRank(down=A, up=B)      W + B A
-    Dense(delta=D)             W + D
+    LowRank(down=A, up=B, scale=s)      W + s B A
+    Dense(delta=D)                      W + D
 
-Scales such as alpha / rank are already inside `up` (or `delta`), so that nothing beyond the user's own weight is
-ever multiplied on. Convolutions keep their kernel in `down`; `up` is then 1 x 1.
+The scale is such as alpha / rank. It is brought into `up` when the update is prepared for a layer, so that nothing
+beyond the user's own weight is ever multiplied on. Convolutions keep their kernel in `down`; `up` is then 1 x 1.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowRank:
-    """The change `up @ down` of rank r (Hu et al. 2021, arXiv:2106.09685).
+    """The change `scale * up @ down` of rank r (Hu et al. 2021, arXiv:2106.09685).
 
     Attributes:
         down: (r, in), or (r, in, kh, kw) for a convolution.
         up: (out, r), or (out, r, 1, 1) for a convolution.
+        scale: multiplied on; `scale * up` is finite in float32.
     """
 
     down: Tensor
     up: Tensor
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse matrices that cannot be multiplied."""
@@ -89,7 +91,9 @@ def delta_of(update: Update) -> Tensor:
     """Return the change itself, float32, shaped like the weight."""
     if isinstance(update, Dense):
         return update.delta.float()
-    return (update.up.flatten(1).float() @ update.down.flatten(1).float()).view(update.shape)
+    up = update.up.flatten(1).float()
+    up = up if update.scale == 1.0 else up * update.scale
+    return (up @ update.down.flatten(1).float()).view(update.shape)
 
 
 def padded_rank(rank: int, step: int) -> int:
@@ -107,16 +111,21 @@ def write_stack(parts: list[LowRank], down: Tensor, up: Tensor) -> None:
     """
     if len(parts) == 1 and parts[0].rank == len(down):
         down.copy_(parts[0].down)
-        up.copy_(parts[0].up)
+        up.copy_(_scaled_up(parts[0]))
         return
     begin = 0
     for part in parts:
         end = begin + part.rank
         down[begin:end].copy_(part.down)
-        up[:, begin:end].copy_(part.up)
+        up[:, begin:end].copy_(_scaled_up(part))
         begin = end
     down[begin:].zero_()
     up[:, begin:].zero_()
+
+
+def _scaled_up(part: LowRank) -> Tensor:
+    # Rounded once, when it is copied.
+    return part.up if part.scale == 1.0 else part.up.float() * part.scale
 
 
 def fold_into(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from allaprima.core.errors import LoraError
 from allaprima.core.files import write_whole
+from allaprima.paint.lora.algebra import scaled
 from allaprima.paint.lora.layers import Layers, ldm_names
 from allaprima.paint.lora.lora import Lora
 from allaprima.paint.lora.metadata import LoraMetadata, stored_metadata
@@ -74,7 +75,7 @@ def _diffusers(lora: Lora) -> Iterator[tuple[str, Tensor]]:
             )
         network, path = _named(key)
         yield f"{network}.{path}.lora_A.weight", update.down
-        yield f"{network}.{path}.lora_B.weight", update.up
+        yield f"{network}.{path}.lora_B.weight", scaled(update.up, update.scale)
 
 
 def _kohya(lora: Lora, layers: Layers | None) -> Iterator[tuple[str, Tensor]]:
@@ -89,8 +90,8 @@ def _kohya(lora: Lora, layers: Layers | None) -> Iterator[tuple[str, Tensor]]:
         name = f"{_KOHYA_BEGINNINGS[network]}_{path.replace('.', '_')}"
         if isinstance(update, LowRank):
             yield f"{name}.lora_down.weight", update.down
-            yield f"{name}.lora_up.weight", update.up
-            yield f"{name}.alpha", torch.tensor(float(update.rank), dtype=update.up.dtype)
+            yield f"{name}.lora_up.weight", (up := scaled(update.up, update.scale))
+            yield f"{name}.alpha", torch.tensor(float(update.rank), dtype=up.dtype)
         else:
             yield f"{name}.diff", update.delta
 
