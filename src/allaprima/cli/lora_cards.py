@@ -1,4 +1,4 @@
-"""The folder of LoRAs as the server shows it: names, and the pictures that lie beside them."""
+"""The folder of LoRAs as the server shows it: names, what the files say, the pictures beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.folder import LoraFolder
+from allaprima.paint.lora.folder import LoraFile, LoraFolder
+from allaprima.paint.lora.header import read_header
+from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.studio.server.studio import LoraCard
 
 PREVIEWS = (".preview.png", ".png", ".jpg", ".jpeg", ".webp")
@@ -20,6 +22,8 @@ class FolderCards:
 
     def __init__(self, path: Path) -> None:
         self._folder = LoraFolder(path)
+        self._told: dict[Path, tuple[tuple[int, ...], LoraMetadata]] = {}
+        """What each file says, with the stamp it was read at."""
 
     def cards(self) -> Sequence[LoraCard]:
         """Return what may be asked for; files that cannot be used are left out and named in the log."""
@@ -27,11 +31,28 @@ class FolderCards:
         for name in self._folder.names():
             try:
                 file = self._folder.require(name)
+                told = self._read(file)
             except LoraError as error:
                 _LOG.info("a LoRA is left out: %s", error)
             else:
-                found.append(LoraCard(name=name, preview=_find_preview(file.path)))
+                found.append(
+                    LoraCard(
+                        name=name,
+                        trigger_words=told.trigger_words,
+                        family=told.family,
+                        steps=told.steps,
+                        guidance=told.guidance,
+                        preview=_find_preview(file.path),
+                    )
+                )
         return found
+
+    def _read(self, file: LoraFile) -> LoraMetadata:
+        stamp, told = self._told.get(file.path, ((), LoraMetadata()))
+        if stamp != file.stamp:
+            told = read_metadata(read_header(file.path).metadata)
+            self._told[file.path] = (file.stamp, told)
+        return told
 
     def refresh(self) -> None:
         """There is nothing to do."""

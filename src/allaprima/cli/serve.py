@@ -126,17 +126,16 @@ class Makers:
         )
 
     def cards(self) -> dict[str, BaseCard]:
-        """Return what clients see of the bases.
+        """Return what clients see of the bases before they are loaded: what is usual in their families.
 
         Raises:
             UserError: a base is not there.
         """
-        from allaprima.paint.bases.defaults import QWEN_IMAGE, VIGNETTE, Defaults
+        from allaprima.paint.bases.defaults import QWEN_IMAGE, SDXL, VIGNETTE
         from allaprima.paint.bases.loading import locate
         from allaprima.studio.server.studio import BaseCard
 
-        sdxl = Defaults(width=1024, height=1024, steps=30, guidance=5.0)
-        usual = {"vignette": VIGNETTE, "qwen-image": QWEN_IMAGE, "sdxl": sdxl}
+        usual = {"vignette": VIGNETTE, "qwen-image": QWEN_IMAGE, "sdxl": SDXL}
         families = {name: locate(name, self.models_dirs).family for name in self.names}
         return {
             name: BaseCard(name=name, family=family, **asdict(usual[family]))
@@ -176,12 +175,13 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     from allaprima.paint.lora.folder import DEFAULT_FOLDER
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.gallery import Gallery
-    from allaprima.studio.server.studio import Studio
+    from allaprima.studio.server.studio import LoadedCards, Studio
 
     loras = FolderCards(makers.lora_dir or DEFAULT_FOLDER)
     cards = makers.cards()
     with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
-        yield Studio(engine=engine, gallery=opened, settings=settings, bases=cards, loras=loras)
+        bases = LoadedCards(cards, engine)
+        yield Studio(engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras)
 
 
 def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:

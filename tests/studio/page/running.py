@@ -67,7 +67,7 @@ class RunningStudio:
     def open(self) -> Iterator[Studio]:
         """Serve for the with-block."""
         settings = ServerSettings(port=self.port, token=self.token)
-        card = BaseCard(name="vignette", family="vignette", width=256, height=256, steps=10, guidance=2.0)
+        card = BaseCard(name="vignette", family="vignette", width=256, height=256, steps=10, guidance=1.0)
         engine = Engine(lambda _: Painter.load(folder=self.weights, lora_dir=self.loras))
         with closing(Gallery.open(self.folder)) as gallery, engine, _bind(self.port) as bound:
             self.port = bound.getsockname()[1]

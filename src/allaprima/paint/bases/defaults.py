@@ -20,6 +20,8 @@ class Defaults:
 
 VIGNETTE = Defaults(width=256, height=256, steps=50, guidance=4.0)
 
+SDXL = Defaults(width=1024, height=1024, steps=30, guidance=5.0)
+
 QWEN_IMAGE = Defaults(width=1024, height=1024, steps=50, guidance=4.0)
 
 FEW_STEPS: dict[str, tuple[int, float]] = {"lightning": (4, 1.0), "turbo": (1, 1.0), "lcm": (4, 1.0)}

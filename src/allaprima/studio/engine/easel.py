@@ -17,6 +17,7 @@ from allaprima.core.events import Event
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.core.underpainting import Underpainting
+from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.batch import Pass, Row, begins_alike
 from allaprima.paint.painter import Painter
 from allaprima.paint.pictures import to_pictures
@@ -132,6 +133,8 @@ class Easel:
         self._factory = painter_factory
         self._limits = limits
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self.defaults: dict[str, Defaults] = {}
+        """What each base that was ever loaded paints where nobody says otherwise."""
 
     def load(self, base: str) -> None:
         """Have `base` at hand.
@@ -220,6 +223,7 @@ class Easel:
             while len(self._loaded) >= self._limits.bases:
                 self._loaded.popitem(last=False)
             painter = self._factory(name)
+            self.defaults[name] = painter.base.defaults
             self._loaded[name] = _Loaded(
                 painter=painter, prompts=PromptCache(painter.base, self._limits.text_bytes)
             )

@@ -29,6 +29,7 @@ from allaprima.studio.engine.stats import Snapshot
 from allaprima.studio.engine.worker import Worker
 
 if TYPE_CHECKING:
+    from allaprima.paint.bases.defaults import Defaults
     from allaprima.paint.painter import Painter
 
 
@@ -136,6 +137,10 @@ class Engine:
             BusyError: too many sessions are open, or the engine is closed.
         """
         return self._worker.open_live(on_update, self._check_base)
+
+    def defaults(self, base: str) -> Defaults | None:
+        """Return size, steps and guidance of `base` where nobody asks for others; None before it was loaded."""
+        return self._worker.defaults(base)
 
     @property
     def alive(self) -> bool:

@@ -25,6 +25,7 @@ from allaprima.studio.engine.stats import Snapshot, Stats
 from allaprima.studio.engine.turns import Share
 
 if TYPE_CHECKING:
+    from allaprima.paint.bases.defaults import Defaults
     from allaprima.paint.painter import Painter
     from allaprima.studio.engine.easel import Easel
 
@@ -133,6 +134,10 @@ class Worker:
         self._loaded.wait()
         if self._error is not None:
             raise self._error
+
+    def defaults(self, base: str) -> Defaults | None:
+        """Return what `base` paints where nobody says otherwise, None before it was loaded."""
+        return None if self._easel is None else self._easel.defaults.get(base)
 
     def snapshot(self) -> Snapshot:
         """Return the numbers of this moment."""

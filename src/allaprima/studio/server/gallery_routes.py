@@ -26,7 +26,7 @@ from allaprima.studio.server.event_stream import EventStream
 from allaprima.studio.server.gallery import MAX_PAGE, Entry
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.security import unsigned
-from allaprima.studio.server.studio import LoraCard, Studio, StudioDep, pick_seed
+from allaprima.studio.server.studio import LoraCard, Studio, StudioDep, live_defaults, pick_seed
 
 router = APIRouter(tags=["studio"])
 
@@ -52,10 +52,10 @@ class JobBody(BaseModel):
 @router.get("/api/config")
 def config(studio: StudioDep) -> dict[str, Any]:
     """What there is to choose from, and the bounds."""
-    caps = studio.settings.caps
+    caps, cards = studio.settings.caps, studio.loras.cards()
     return {
         "version": __version__,
-        "bases": [asdict(base) for base in studio.bases.values()],
+        "bases": [{**asdict(base), "live": live_defaults(base, cards)} for base in studio.bases.values()],
         "caps": {
             "pixels": caps.pixels,
             "steps": caps.steps,
@@ -189,6 +189,8 @@ def _lora(card: LoraCard) -> dict[str, Any]:
         "name": card.name,
         "title": card.title or card.name,
         "trigger_words": list(card.trigger_words),
+        "steps": card.steps,
+        "guidance": card.guidance,
         "preview": card.preview is not None,
     }
 

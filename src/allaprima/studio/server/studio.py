@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from allaprima.core.request import MAX_SEED
 from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.jobs import Jobs
 from allaprima.studio.server.limits import OpenCount
@@ -37,6 +38,29 @@ class BaseCard:
     """Where nobody says otherwise."""
 
 
+@dataclass(frozen=True)
+class LoadedCards(Mapping[str, BaseCard]):
+    """Cards of bases, which say what the engine says as soon as it has loaded a base: its files know best.
+
+    Attributes:
+        usual: what is known of each before that, by name.
+        engine: loads the bases.
+    """
+
+    usual: Mapping[str, BaseCard]
+    engine: Engine
+
+    def __getitem__(self, name: str) -> BaseCard:
+        known = self.engine.defaults(name)
+        return self.usual[name] if known is None else replace(self.usual[name], **asdict(known))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.usual)
+
+    def __len__(self) -> int:
+        return len(self.usual)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoraCard:
     """A LoRA as clients see it: a name, never a path."""
@@ -47,6 +71,12 @@ class LoraCard:
     """For people; "" for the name."""
     trigger_words: tuple[str, ...] = ()
     """Words that it was trained with."""
+    family: str | None = None
+    """The architecture of the bases it is for; None if its file does not say."""
+    steps: int | None = None
+    """Of a picture, if it was trained for so many."""
+    guidance: float | None = None
+    """Of a picture, if it was trained for that; 1 is none."""
     preview: Path | None = field(default=None, repr=False)
     """A picture that lies beside it; for the server alone."""
 
@@ -100,6 +130,25 @@ class Studio:
     def first_base(self) -> BaseCard:
         """The base where nobody says otherwise."""
         return next(iter(self.bases.values()))
+
+
+TURBO = "turbo"
+"""The name of the LoRA that lets a base paint well in few steps; where there is one, the page begins with it on."""
+
+FEW = 4
+"""Live steps with it, if its file does not say for how many it was trained."""
+
+
+def live_defaults(base: BaseCard, loras: Sequence[LoraCard]) -> dict[str, Any]:
+    """Return the steps, guidance and LoRAs that live painting on `base` begins with."""
+    turbo = next((one for one in loras if one.name == TURBO and one.family in (base.family, None)), None)
+    if turbo is None:
+        return {"steps": min(base.steps, MAX_LIVE_STEPS), "guidance": base.guidance, "loras": []}
+    return {
+        "steps": min(turbo.steps or FEW, MAX_LIVE_STEPS),
+        "guidance": 1.0 if turbo.guidance is None else turbo.guidance,
+        "loras": [{"name": turbo.name, "weight": 1.0}],
+    }
 
 
 def get_studio(request: Request) -> Studio:

@@ -7,7 +7,7 @@ text = base.encode_text(["a cat on a rooftop"])
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
-from allaprima.paint.bases.defaults import Defaults
+from allaprima.paint.bases.defaults import SDXL, Defaults
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
 from allaprima.paint.bases.sdxl.parts import Parts
@@ -59,7 +59,7 @@ class SdxlBase:
             return Defaults(
                 width=side, height=side, steps=4, guidance=1.0 if self.guidance_rule == "plain" else 8.0
             )
-        return Defaults(width=side, height=side, steps=30, guidance=5.0)
+        return replace(SDXL, width=side, height=side)
 
     @property
     def stride(self) -> int:

@@ -49,17 +49,17 @@ function makeRow(lora, rows) {
   const range = el("input", {
     type: "range", min: -1, max: 2, step: 0.05, value: USUAL, id: `lora-${number}`,
     "aria-label": `Weight of ${lora.title}`,
-    oninput: () => state.setLora(lora.name, Number(range.value)),
-    ondblclick: () => state.setLora(lora.name, USUAL),
+    oninput: () => state.setLora(lora, Number(range.value)),
+    ondblclick: () => state.setLora(lora, USUAL),
   });
   const weight = el("output", { class: "value", for: range.id });
   const toggle = el("button", {
     type: "button", class: "lora-switch", "aria-pressed": "false",
     onclick: () => {
       const worn = state.settings.loras.some((one) => one.name === lora.name);
-      state.setLora(lora.name, worn ? null : USUAL);
+      state.setLora(lora, worn ? null : USUAL);
     },
-  }, thumbnail(lora), el("span", { class: "lora-title" }, lora.title));
+  }, thumbnail(lora), el("span", { class: "lora-title" }, lora.title), ...trainedFor(lora));
   const words = lora.trigger_words.slice(0, 6).map((word) =>
     el("button", { type: "button", class: "chip small", title: "Add to the prompt", onclick: () => addWord(word) }, word),
   );
@@ -76,6 +76,11 @@ function makeRow(lora, rows) {
   };
   rows.set(lora.name, { node, show, title: lora.title });
   return node;
+}
+
+/** For how many steps it was trained, where its file says so. */
+function trainedFor({ steps }) {
+  return steps === null ? [] : [el("span", { class: "lora-steps" }, steps === 1 ? "1 step" : `${steps} steps`)];
 }
 
 function thumbnail(lora) {

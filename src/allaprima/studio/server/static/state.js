@@ -5,6 +5,7 @@ export const MAX_PROMPT = 1000;
 export const MAX_STEPS = 8;
 const KEY = "allaprima.state";
 
+/** Where a base does not say otherwise; see `#ownOf`. */
 const DEFAULTS = {
   base: "vignette",
   width: 256,
@@ -37,7 +38,7 @@ class State extends EventTarget {
   /** Take the bases from the server, then what was left here the last time, as far as it still fits. */
   begin(bases) {
     this.bases = bases;
-    this.settings = { ...DEFAULTS, ...this.#sizeOf(bases[0]), base: bases[0].name, seed: randomSeed() };
+    this.settings = { ...DEFAULTS, ...this.#ownOf(bases[0]), base: bases[0].name, seed: randomSeed() };
     const left = readStored();
     if (left) {
       this.prompt = cleanText(String(left.prompt ?? ""));
@@ -63,7 +64,7 @@ class State extends EventTarget {
 
   setSettings(patch) {
     const base = this.bases.find((one) => one.name === patch.base);
-    if (base && base.name !== this.settings.base) patch = { ...this.#sizeOf(base), schedule: null, loras: [], ...patch };
+    if (base && base.name !== this.settings.base) patch = { ...this.#ownOf(base), schedule: null, ...patch };
     this.settings = { ...this.settings, ...patch };
     this.#tell({ settings: true });
   }
@@ -77,12 +78,17 @@ class State extends EventTarget {
     if (!this.locked) this.setSettings({ seed: randomSeed() });
   }
 
-  /** Put on or change a LoRA; null takes it off. */
-  setLora(name, weight) {
+  /** Put on or change a LoRA, by its card; null takes it off. Going on it brings the steps and guidance it was trained
+   * for, going off the base's own. */
+  setLora({ name, steps, guidance }, weight) {
     const others = this.settings.loras.filter((one) => one.name !== name);
     const at = this.settings.loras.findIndex((one) => one.name === name);
     if (weight !== null) others.splice(at < 0 ? others.length : at, 0, { name, weight });
-    this.setSettings({ loras: others });
+    const turns = at < 0 || weight === null;
+    const patch = { loras: others };
+    if (turns && steps !== null) patch.steps = Math.min(MAX_STEPS, weight === null ? this.base.steps : steps);
+    if (turns && guidance !== null) patch.guidance = weight === null ? this.base.guidance : guidance;
+    this.setSettings(patch);
   }
 
   /** Go to another state, whole. */
@@ -100,13 +106,14 @@ class State extends EventTarget {
     const known = Object.keys(DEFAULTS);
     const fitted = Object.fromEntries(Object.entries(settings).filter(([key]) => known.includes(key)));
     const base = this.bases.find((one) => one.name === fitted.base);
-    if (!base) Object.assign(fitted, this.#sizeOf(this.bases[0]), { base: this.bases[0].name, schedule: null, loras: [] });
+    if (!base) Object.assign(fitted, this.#ownOf(this.bases[0]), { base: this.bases[0].name, schedule: null });
     fitted.steps = Math.min(MAX_STEPS, Math.max(1, Number(fitted.steps) || DEFAULTS.steps));
     return fitted;
   }
 
-  #sizeOf(base) {
-    return { width: base.width, height: base.height };
+  /** What a base begins with. */
+  #ownOf({ width, height, live }) {
+    return { width, height, steps: live.steps, guidance: live.guidance, loras: structuredClone(live.loras) };
   }
 
   #tell(detail) {
