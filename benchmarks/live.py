@@ -1,6 +1,7 @@
 """How soon is a keystroke seen? A studio in a process of its own, and people who type at it over the live socket.
 
-    python -m benchmarks.live --json
+    python -m benchmarks.live --json            eight minutes on two quiet cores
+    python -m benchmarks.live --json --quick    one minute; its numbers mean little
 
 Times are from sending a message to having a frame's bytes, as a browser on the same machine would see them. What the
 server adds is the difference to what the engine says it took, frame by frame.
@@ -10,35 +11,41 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import resource
-import signal
 import struct
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx2
 import typer
 from benchmarks.harness import RESULTS, Row, report
+from benchmarks.live_kills import count_losses
+from benchmarks.live_studio import PROMPT, OpenStudio, open_studio
 from benchmarks.typing_script import KEYSTROKES_PER_SECOND, answer_ms, percentile, type_text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from allaprima.core.errors import PictureError
-from allaprima.core.picture_files import read_request
-from allaprima.studio.server.gallery import Gallery
-
-PROMPT = "a cat on a rooftop at sunset"
 SOON_MS = 150.0
+EARLY_FRAMES = 100
 _LOST_S = 60.0
-_START = "from allaprima.cli.app import main; main()"
+
+
+@dataclass(kw_only=True)
+class Amounts:
+    """How much is done of everything."""
+
+    keystrokes: int
+    frames: int
+    clients: int
+    client_keystrokes: int
+    memory_frames: int
+    kills: int
+
+
+QUICK = Amounts(keystrokes=24, frames=20, clients=8, client_keystrokes=12, memory_frames=200, kills=2)
 
 
 def main(
@@ -48,71 +55,37 @@ def main(
     clients: Annotated[int, typer.Option(help="People who type at once.")] = 50,
     client_keystrokes: Annotated[int, typer.Option(help="Keystrokes of each of them.")] = 60,
     memory_frames: Annotated[
-        int, typer.Option(help="Frames after which memory is looked at again.")
+        int, typer.Option(help="Frames in all after which memory is looked at again.")
     ] = 10_000,
     kills: Annotated[int, typer.Option(help="How often the studio is killed while it paints.")] = 20,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Little of everything, to see that it works.")
+    ] = False,
     results: Annotated[Path, typer.Option(help="Folder for the dated result.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
-    details: dict[str, Any] = {}
+    given = Amounts(
+        keystrokes=keystrokes,
+        frames=frames,
+        clients=clients,
+        client_keystrokes=client_keystrokes,
+        memory_frames=memory_frames,
+        kills=kills,
+    )
+    amounts = QUICK if quick else given
+    details: dict[str, Any] = {"amounts": asdict(amounts)}
     with tempfile.TemporaryDirectory() as folder:
         with open_studio(weights, Path(folder) / "gallery") as studio:
-            rows = asyncio.run(_live(studio, keystrokes, frames, details))
-            if clients:
-                rows += asyncio.run(_many_typists(studio, clients, client_keystrokes))
-            if memory_frames:
-                rows += asyncio.run(_memory(studio, memory_frames))
-        if kills:
-            rows += _kills(weights, Path(folder) / "killed", kills)
+            asyncio.run(_slide(studio, EARLY_FRAMES))  # warm
+            early = studio.resident_mib
+            rows = asyncio.run(_live(studio, amounts.keystrokes, amounts.frames, details))
+            if amounts.memory_frames:
+                rows += asyncio.run(_memory(studio, early, amounts.memory_frames))
+            if amounts.clients:
+                rows += asyncio.run(_many_typists(studio, amounts.clients, amounts.client_keystrokes))
+        if amounts.kills:
+            rows += count_losses(weights, Path(folder) / "killed", amounts.kills)
     report("live", rows, details, as_json=as_json, folder=results)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenStudio:
-    """A studio that runs."""
-
-    url: str
-    process: subprocess.Popen[str]
-
-    @property
-    def resident_mib(self) -> float:
-        """What its process has in memory now."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * resource.getpagesize() / 2**20
-
-
-@contextmanager
-def open_studio(weights: Path | None, gallery: Path) -> Iterator[OpenStudio]:
-    """Run `prima serve` for the with-block."""
-    chosen = [] if weights is None else ["--weights", str(weights.resolve())]
-    command = [
-        sys.executable,
-        "-c",
-        _START,
-        "serve",
-        "--port",
-        "0",
-        "--gallery",
-        str(gallery),
-        "--json",
-        *chosen,
-    ]
-    environment = {key: value for key, value in os.environ.items() if key != "ALLAPRIMA_TOKEN"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    )
-    assert process.stdout is not None
-    try:
-        line = "."
-        while line and not line.startswith("{"):
-            line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the studio did not start; expected `prima serve` to print its address")
-        yield OpenStudio(url=json.loads(line)["url"], process=process)
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 @dataclass
@@ -170,6 +143,12 @@ async def _open(studio: OpenStudio) -> tuple[Typist, asyncio.Task[None]]:
     return typist, asyncio.create_task(typist.listen())
 
 
+async def _close(studio: OpenStudio, typist: Typist, listening: asyncio.Task[None]) -> None:
+    await typist.socket.close()
+    await listening
+    studio.seen.append(len(typist.came))
+
+
 async def _type(typist: Typist, texts: Sequence[str], delay_s: float = 0.0) -> None:
     begun = time.perf_counter() + delay_s
     for number, text in enumerate(texts, start=1):
@@ -178,13 +157,11 @@ async def _type(typist: Typist, texts: Sequence[str], delay_s: float = 0.0) -> N
 
 
 async def _live(studio: OpenStudio, keystrokes: int, frames: int, details: dict[str, Any]) -> list[Row]:
-    await _slide(studio, 20)  # warm
     typist, listening = await _open(studio)
     texts = list(type_text(keystrokes))
     await _type(typist, texts)
     await typist.wait_for(keystrokes)
-    await typist.socket.close()
-    await listening
+    await _close(studio, typist, listening)
     waits = answer_ms(typist.sent, typist.came)
     soon = 100.0 * sum(wait <= SOON_MS for wait in waits) / len(waits)
     seconds, slider = await _slide(studio, frames)
@@ -208,8 +185,7 @@ async def _slide(studio: OpenStudio, frames: int) -> tuple[float, Typist]:
         await typist.ask(number, PROMPT, steps=1, seed=number)
         await typist.wait_for(number)
     seconds = time.perf_counter() - started
-    await typist.socket.close()
-    await listening
+    await _close(studio, typist, listening)
     return seconds, typist
 
 
@@ -222,8 +198,7 @@ async def _many_typists(studio: OpenStudio, clients: int, keystrokes: int) -> li
     await asyncio.gather(*typing)
     reached = await asyncio.gather(*(typist.wait_for(keystrokes) for typist, _ in opened))
     for typist, listening in opened:
-        await typist.socket.close()
-        await listening
+        await _close(studio, typist, listening)
     waits = [wait for typist, _ in opened for wait in answer_ms(typist.sent, typist.came)]
     label = f"{clients} typists"
     return [
@@ -233,60 +208,12 @@ async def _many_typists(studio: OpenStudio, clients: int, keystrokes: int) -> li
     ]
 
 
-async def _memory(studio: OpenStudio, frames: int) -> list[Row]:
-    await _slide(studio, 100)
-    early = studio.resident_mib
-    await _slide(studio, max(1, frames - 100))
+async def _memory(studio: OpenStudio, early: float, frames: int) -> list[Row]:
+    """Paint until the studio has sent `frames` frames in all; `early` is what it took after the first hundred."""
+    await _slide(studio, max(1, frames - sum(studio.seen)))
+    name = f"memory after {frames} frames against after {EARLY_FRAMES}"
     grown = 100.0 * (studio.resident_mib / early - 1.0)
-    return [
-        Row(name=f"memory after {frames} frames against after 100", value=grown, unit="%", must=2.0, aim=0.0)
-    ]
-
-
-def _kills(weights: Path | None, folder: Path, times: int) -> list[Row]:
-    """Kill the studio while 8 clients paint, again and again; count what the gallery lost or broke."""
-    reported: set[str] = set()
-    for number in range(times):
-        with open_studio(weights, folder) as studio:
-            reported |= asyncio.run(_paint_until_killed(studio, 0.5 + 0.1 * number))
-    gallery = Gallery.open(folder)
-    lost = sum(gallery.read(name) is None for name in reported)
-    broken = sum(_is_broken(path) for path in folder.glob("*.png"))
-    broken += len(gallery) != len(list(folder.glob("*.png")))
-    gallery.close()
-    return [
-        Row(name=f"{times} kills, gallery entries lost", value=lost, unit="", must=0),
-        Row(name=f"{times} kills, gallery entries broken", value=broken, unit="", must=0),
-        Row(name=f"{times} kills, pictures reported", value=len(reported), unit="", better="higher"),
-    ]
-
-
-async def _paint_until_killed(studio: OpenStudio, seconds: float) -> set[str]:
-    reported: set[str] = set()
-    body = {"prompt": PROMPT, "steps": 2, "guidance": 1.0, "response_format": "url"}
-
-    async def paint(client: httpx2.AsyncClient) -> None:
-        with suppress(httpx2.HTTPError):
-            while True:
-                answer = await client.post(f"{studio.url}/v1/images/generations", json=body)
-                if answer.status_code == 200:
-                    url = str(answer.json()["data"][0]["url"])
-                    reported.add(url.rpartition("/")[2].partition(".")[0])
-
-    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
-        work = asyncio.gather(*(paint(client) for _ in range(8)))
-        await asyncio.sleep(seconds)
-        studio.process.send_signal(signal.SIGKILL)
-        await work
-    return reported
-
-
-def _is_broken(path: Path) -> bool:
-    try:
-        read_request(path)
-    except PictureError:
-        return True
-    return False
+    return [Row(name=name, value=grown, unit="%", must=2.0, aim=0.0)]
 
 
 if __name__ == "__main__":

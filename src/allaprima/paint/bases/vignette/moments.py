@@ -31,8 +31,8 @@ class Moments:
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer
         self._layers = transformer.time_layers()
-        # Held, so that no other weights can come to lie at the same addresses.
-        self._weights = [parameter.data for layer in self._layers for parameter in layer.parameters()]
+        self._weights: list[Tensor] = []
+        """Held while moments are, so that no other weights can come to lie at the same addresses."""
         self._marks = self._read_marks()
         self._kept: OrderedDict[float, Moment] = OrderedDict()
 
@@ -44,6 +44,8 @@ class Moments:
         times = t.tolist() if t.device.type == "cpu" and torch.is_inference_mode_enabled() else []
         if not times or times.count(times[0]) < len(times) or not self._as_loaded():
             return t
+        if not self._weights:
+            self._weights = [parameter.data for layer in self._layers for parameter in layer.parameters()]
         if times[0] not in self._kept:
             self._kept[times[0]] = self._transformer.moment(t[:1])
             if len(self._kept) > MOST:

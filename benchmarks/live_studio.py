@@ -1,0 +1,66 @@
+"""A studio in a process of its own, for the benchmarks of live painting."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROMPT = "a cat on a rooftop at sunset"
+_START = "from allaprima.cli.app import main; main()"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStudio:
+    """A studio that runs."""
+
+    url: str
+    process: subprocess.Popen[str]
+    seen: list[int] = field(default_factory=list)
+    """How many frames each live session saw."""
+
+    @property
+    def resident_mib(self) -> float:
+        """What its process has in memory now."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * resource.getpagesize() / 2**20
+
+
+@contextmanager
+def open_studio(weights: Path | None, gallery: Path) -> Iterator[OpenStudio]:
+    """Run `prima serve` for the with-block."""
+    chosen = [] if weights is None else ["--weights", str(weights.resolve())]
+    command = [
+        sys.executable,
+        "-c",
+        _START,
+        "serve",
+        "--port",
+        "0",
+        "--gallery",
+        str(gallery),
+        "--json",
+        *chosen,
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "ALLAPRIMA_TOKEN"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        line = "."
+        while line and not line.startswith("{"):
+            line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("the studio did not start; expected `prima serve` to print its address")
+        yield OpenStudio(url=json.loads(line)["url"], process=process)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
