@@ -83,14 +83,16 @@ def _part(
     empty: bool,
 ) -> M:
     folder = path / part
-    tensors = None if empty else _tensors(folder)
+    # The autoencoder's format is for its builder to say, and it is small.
+    wanted = None if part == "vae" else dtype
+    tensors = None if empty else _tensors(folder, wanted)
     return build(str(folder), read_json(folder / "config.json"), tensors, dtype)
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
+def _tensors(folder: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in _weight_files(folder):
-        tensors |= read_tensors(file)
+        tensors |= read_tensors(file, lambda _: dtype)
     return tensors
 
 

@@ -36,12 +36,24 @@ class Parts:
     """What `scheduler_config.json` says, or would say."""
 
 
+PORTION = 256 * 2**20
+"""Bytes of a file that are mapped at a time while its tensors are converted."""
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # What the autoencoder's attention was called before diffusers 0.18; some autoencoders are still passed on so.
 _OLD_ATTENTION = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(
+    path: Path, dtype_of: Callable[[str], torch.dtype | None] = lambda _: None
+) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, on the CPU.
+
+    Those that are wanted as they are stored stay where the file is mapped. The others are converted as they are read,
+    and never lie in memory twice: the mapping is let go after every `PORTION` of it.
+
+    Args:
+        path: the file.
+        dtype_of: the number format that the floats of a tensor's name are wanted in; None for that of the file.
 
     Raises:
         WeightsError: the file is missing, a pickle, cut short or not of this format.
@@ -49,9 +61,37 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     refuse_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            names = list(file.keys())
+            kinds = {name: file.get_slice(name).get_dtype() for name in names}
+        converted: dict[str, Tensor] = {}
+        waiting = [name for name in names if _differs(kinds[name], dtype_of(name))]
+        while waiting:
+            converted |= _convert_portion(path, waiting, dtype_of)
+            waiting = [name for name in waiting if name not in converted]
+        with safe_open(path, framework="pt") as file:
+            return {n: converted[n] if n in converted else file.get_tensor(n) for n in names}
     except (OSError, SafetensorError) as error:
         raise unreadable(path, error) from error
+
+
+def _differs(stored: str, wanted: torch.dtype | None) -> bool:
+    return wanted is not None and stored in _FLOATS and _FLOATS[stored] != wanted
+
+
+def _convert_portion(
+    path: Path, names: list[str], dtype_of: Callable[[str], torch.dtype | None]
+) -> dict[str, Tensor]:
+    """The first of `names`, at least one, in the format wanted; what was mapped for it is gone afterwards."""
+    done: dict[str, Tensor] = {}
+    read = 0
+    with safe_open(path, framework="pt") as file:
+        for name in names:
+            stored = file.get_tensor(name)
+            done[name] = stored.to(dtype_of(name))
+            read += stored.nbytes
+            if read >= PORTION:
+                break
+    return done
 
 
 def refuse_pickle(path: Path) -> None:

@@ -97,7 +97,10 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
         WeightsError: see `check_file`; or a tensor is missing or of another shape.
     """
     check_file(path)
-    tensors = read_tensors(path)
+    # The autoencoder's format is for its builder to say; of what is not wanted nothing is to be read.
+    stages: dict[str, Stage] = {UNET: "predict", FIRST_TEXT: "text", SECOND_TEXT: "text"}
+    wanted = tuple(prefix for prefix, stage in stages.items() if stage not in absent)
+    tensors = read_tensors(path, lambda name: dtype if name.startswith(wanted) else None)
 
     def unless_absent(stage: Stage, convert: Callable[[Tensors], dict[str, torch.Tensor]]) -> Tensors | None:
         return None if stage in absent else convert(tensors)

@@ -133,7 +133,7 @@ def load_vignette(
         folder: where the weights lie; None for those that ship.
         device: None for the CPU.
         dtype: what denoiser and autoencoder compute in; None for what the device is quick at.
-        absent: stages whose networks get no weights; the files are small, and read for their shapes.
+        absent: stages whose networks get no weights; of their files little more than the shapes is read.
 
     Raises:
         WeightsError: a file is missing, cut short, of another kind, or does not go with the others.
@@ -141,16 +141,14 @@ def load_vignette(
     folder = weights_folder() if folder is None else folder
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    denoiser = load_denoiser(folder / "denoiser.safetensors", device, dtype)
-    autoencoder = load_autoencoder(folder / "autoencoder.safetensors", device, dtype)
-    text = TextEncoder.from_file(folder / "text.safetensors").to(device)
+    stages: tuple[Stage, ...] = ("text", "predict", "decode")
+    on = {stage: torch.device("meta") if stage in absent else device for stage in stages}
+    denoiser = load_denoiser(folder / "denoiser.safetensors", on["predict"], dtype)
+    autoencoder = load_autoencoder(folder / "autoencoder.safetensors", on["decode"], dtype)
+    text = TextEncoder.from_file(folder / "text.safetensors").to(on["text"])
     if denoiser.config.latent_channels != autoencoder.config.latent_channels:
         raise WeightsError(
             f"the denoiser in {folder} has {denoiser.config.latent_channels} latent channels and the autoencoder "
             f"{autoencoder.config.latent_channels}; expected files of one training"
         )
-    base = VignetteBase(text=text, denoiser=denoiser, autoencoder=autoencoder)
-    for stage in absent:
-        for network in base.stages()[stage]:
-            network.to("meta")
-    return base
+    return VignetteBase(text=text, denoiser=denoiser, autoencoder=autoencoder)

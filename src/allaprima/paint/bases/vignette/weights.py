@@ -33,7 +33,7 @@ def load_autoencoder(path: Path, device: torch.device, dtype: torch.dtype) -> Au
     Raises:
         WeightsError: the file is missing, cut short, or of another kind.
     """
-    config, tensors = _read(path, "autoencoder")
+    config, tensors = _read(path, "autoencoder", device)
     model = _build(path, lambda: Autoencoder(AutoencoderConfig(**_tuples(config))), tensors)
     # In place, for the stubs of `Module.to` do not know memory formats.
     for parameter in model.to(device=device, dtype=dtype).parameters():
@@ -48,7 +48,7 @@ def load_denoiser(path: Path, device: torch.device, dtype: torch.dtype) -> Denoi
     Raises:
         WeightsError: the file is missing, cut short, or of another kind.
     """
-    config, tensors = _read(path, "denoiser")
+    config, tensors = _read(path, "denoiser", device)
     return _build(path, lambda: Denoiser(DenoiserConfig(**_tuples(config))), tensors).to(
         device=device, dtype=dtype
     )
@@ -71,11 +71,13 @@ def stored(model: Autoencoder | Denoiser) -> tuple[dict[str, Tensor], dict[str, 
     return tensors, metadata
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, object], dict[str, Tensor]]:
+def _read(path: Path, kind: str, device: torch.device) -> tuple[dict[str, object], dict[str, Tensor]]:
+    """Return a file's configuration and tensors, on the CPU or, their numbers unread, on the meta device."""
+    place = "meta" if device.type == "meta" else "cpu"
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: opened.get_tensor(name).to(place) for name in opened.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read {path.name} in {path.parent}: {error}; expected a whole safetensors file, reinstall it"
