@@ -69,6 +69,10 @@ def serve(
     device: Annotated[
         str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -76,6 +80,8 @@ def serve(
         raise UserError("got --host and --listen; expected one of them, for --listen is --host 0.0.0.0")
     if (certificate is None) != (key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
+    if memory is not None and not memory > 0:
+        raise UserError(f"got --memory {memory:g}; expected more than 0 GiB")
     from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
     address = host or ("0.0.0.0" if listen else "127.0.0.1")  # noqa: S104 (asked for, and guarded by a token)
@@ -95,6 +101,7 @@ def serve(
         models_dirs=tuple(models_dir or ()),
         lora_dir=lora_dir,
         device=device,
+        memory=memory,
     )
     tls = {} if key is None else {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -115,6 +122,8 @@ class Makers:
     """The folder of LoRAs; None for models/lora here."""
     device: str | None = None
     """As torch names it."""
+    memory: float | None = None
+    """GiB that painting may take; None for as much as there is."""
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
@@ -122,8 +131,9 @@ class Makers:
 
         folder = self.weights if name == "vignette" else None
         return Painter.load(
-            name, folder=folder, models_dirs=self.models_dirs, lora_dir=self.lora_dir, device=self.device
-        )
+            name, folder=folder, models_dirs=self.models_dirs, lora_dir=self.lora_dir, device=self.device,
+            memory=self.memory,
+        )  # fmt: skip
 
     def cards(self) -> dict[str, BaseCard]:
         """Return what clients see of the bases before they are loaded: what is usual in their families.

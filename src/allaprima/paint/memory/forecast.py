@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,17 @@ TOKENS = {"qwen-image": 128, "sdxl": 77, "vignette": 24}
 """Of a prompt of some sentences; the pictures' tokens are many more."""
 _FORMATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 HEAP = 96 * 2**20
-"""What the C library's heap keeps of what is freed: it hands out blocks of up to 32 MiB and gives few back."""
+"""What the C library's heap keeps at most of what is freed: it hands out blocks of up to 32 MiB, gives few back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What reading files takes besides the weights."""
+
+    beside: int = 0
+    """While a part is read."""
+    more: Mapping[Stage, int] = field(default_factory=dict)
+    """As long as a stage's networks are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +50,7 @@ class _Needs:
     """What one base takes at one size, by stage."""
 
     weights: Mapping[Stage, int]
-    files: int
+    reading: int
     """What reading the files takes beside the weights, for the part that takes most."""
     work: Mapping[Stage, int]
     tiled_work: int
@@ -60,6 +70,7 @@ def forecast(
     count: int = 1,
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
+    held: int = 0,
 ) -> list[Forecast]:
     """Return what every plan takes, from the quickest to the thriftiest.
 
@@ -72,6 +83,7 @@ def forecast(
         count: pictures that share a pass.
         models_dirs: see `bases.loading`.
         weights: a folder of Vignette's weights.
+        held: bytes of this base's weights that are in the process's memory already, not to be counted again.
 
     Raises:
         RequestError: there is no such base, or it paints no such size.
@@ -82,12 +94,14 @@ def forecast(
     )
     width, height = width or base.defaults.width, height or base.defaults.height
     base.check_size(width, height)
-    found = locate(spec, models_dirs)
-    on_cpu = device.type == "cpu"
-    files = _reading_bytes(found.path, base, dtype) if on_cpu and found.path is not None else 0
-    floor = resident_bytes() + HEAP if on_cpu else 0
-    needs = _needs(base, width, height, count, files, on_cpu=on_cpu)
-    return [_forecast(plan, needs, floor) for plan in plans_for(device.type)]
+    path = locate(spec, models_dirs).path
+    if device.type != "cpu":
+        reading, floor, heap = _Reading(), 0, 0
+    else:
+        reading = _Reading() if path is None else _reading(path, base, dtype)
+        floor, heap = max(0, resident_bytes() - held), HEAP
+    needs = _needs(base, width, height, count, reading, heap)
+    return [_forecast(plan, needs, floor) for plan in plans_for(device.type, base.family)]
 
 
 def _forecast(plan: Plan, needs: _Needs, floor: int) -> Forecast:
@@ -103,7 +117,7 @@ def _forecast(plan: Plan, needs: _Needs, floor: int) -> Forecast:
     return Forecast(
         plan=plan,
         bytes_by_moment={
-            "load": rest + max(at_text, after) + needs.files,
+            "load": rest + max(at_text, after) + needs.reading,
             "text": rest + at_text + needs.work["text"],
             "predict": rest + at_step[plan.residency] + needs.work["predict"],
             "decode": rest + after + (needs.tiled_work if plan.tiled else needs.work["decode"]),
@@ -113,7 +127,7 @@ def _forecast(plan: Plan, needs: _Needs, floor: int) -> Forecast:
     )
 
 
-def _needs(base: Base, width: int, height: int, count: int, files: int, *, on_cpu: bool) -> _Needs:
+def _needs(base: Base, width: int, height: int, count: int, reading: _Reading, heap: int) -> _Needs:
     stages = base.stages()
     networks = [network for stage in STAGES for network in stages[stage]]
     for network in networks:
@@ -121,19 +135,23 @@ def _needs(base: Base, width: int, height: int, count: int, files: int, *, on_cp
     with torch.inference_mode():
         latents = base.noise([0] * count, width, height).to("meta")
         text = _blank_text(base, rows=2 * count)
-        with Rehearsal(networks, scratch=on_cpu) as step:
+        with Rehearsal(networks, scratch=heap > 0) as step:
             pair = latents.repeat(2, 1, 1, 1)
             base.predict(pair, pair.new_zeros(len(pair)), text)
         decoding = []
         for tiled in (False, True):
-            with Rehearsal(networks, scratch=on_cpu) as one:
+            with Rehearsal(networks, scratch=heap > 0) as one:
                 decode_in(base, latents, stride=stride_of(latents, width), tiled=tiled)
-            decoding.append(one.peak_bytes)
-    weights = {stage: sum(_size(network) for network in stages[stage]) for stage in STAGES}
+            decoding.append(one.peak_bytes + min(heap, one.peak_bytes))
+    weights = {stage: sum(map(_size, stages[stage])) + reading.more.get(stage, 0) for stage in STAGES}
     return _Needs(
         weights=weights,
-        files=files,
-        work={"text": _text_work(stages["text"]), "predict": step.peak_bytes, "decode": decoding[0]},
+        reading=reading.beside,
+        work={
+            "text": _text_work(stages["text"]),
+            "predict": step.peak_bytes + min(heap, step.peak_bytes),
+            "decode": decoding[0],
+        },
         tiled_work=decoding[1],
         flow=sum(map(_flowing, stages["predict"])),
         leaf=max(_leaves(module) for stage in ("text", "predict") for module in stages[stage]),
@@ -184,23 +202,40 @@ def _blank_text(base: Base, rows: int) -> TextStates:
     return TextStates(states=torch.empty(rows, tokens, width, device="meta"), mask=mask, pooled=pooled)
 
 
-def _reading_bytes(path: Path, base: Base, dtype: torch.dtype) -> int:
-    """What lies in memory beside the finished weights while files are read into it.
+def _reading(path: Path, base: Base, dtype: torch.dtype) -> _Reading:
+    """What files do to the resident set of a CPU.
 
-    Tensors of a file in the right format stay where the file is mapped; all others are mapped and copied.
+    Tensors in another number format are mapped, copied, and the mapping is let go, SDXL's a portion at a time. Those
+    in the right format stay where they are mapped, and only what has been looked at is resident: of the table of
+    words that is next to nothing.
     """
-    headers = [_stored(file) for file in _files(path)]
+    files = [_stored(file) for file in weight_files(path)]
+    beside = max((size for kind, size in files if kind != dtype), default=0)
+    if beside:
+        if base.family == "sdxl":
+            # Here, not above: these libraries are heavy, and the base has loaded them by now.
+            from allaprima.paint.bases.sdxl.parts import PORTION
+
+            beside = min(beside, PORTION)
+        return _Reading(beside=beside)
+    stages = base.stages()
+    words = sum(
+        layer.weight.nbytes
+        for one in stages["text"]
+        for layer in one.modules()
+        if isinstance(layer, nn.Embedding)
+    )
+    more: dict[Stage, int] = {"text": -words}
     if base.family == "sdxl":
-        copied = 0 if not headers else max(size if kind != dtype else 0 for kind, size in headers)
-        same = all(kind == dtype for kind, _ in headers)
-        # The UNet's convolutions are turned to channels last, beside what is mapped.
-        (unet,) = base.stages()["predict"]
-        turned = sum(own.nbytes for own in unet.parameters() if own.ndim == 4)
-        return turned if same else copied
-    return max((size for kind, size in headers if kind != dtype), default=0)
+        # The UNet's convolutions are copied to channels last, beside what is mapped.
+        more["predict"] = sum(
+            own.nbytes for one in stages["predict"] for own in one.parameters() if own.ndim == 4
+        )
+    return _Reading(more=more)
 
 
-def _files(path: Path) -> list[Path]:
+def weight_files(path: Path) -> list[Path]:
+    """Return the files of weights of a checkpoint, a folder or a file."""
     return [path] if path.is_file() else sorted(path.glob("*/*.safetensors"))
 
 

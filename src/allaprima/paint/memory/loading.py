@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from allaprima.paint.bases.base import Stage
-from allaprima.paint.bases.loading import load_base
-from allaprima.paint.memory.forecast import STAGES, forecast
+from allaprima.paint.bases.base import Base, Stage
+from allaprima.paint.bases.loading import load_base, locate
+from allaprima.paint.memory.forecast import STAGES, forecast, weight_files
 from allaprima.paint.memory.offload import use_growing_segments
-from allaprima.paint.memory.plan import GIB, RESERVE, RESIDENT, Forecast, Plan, choose, thriftier
-from allaprima.paint.memory.shortage import available_bytes, is_shortage, shortage
-from allaprima.paint.memory.thrifty import Foresee, Thrifty, release
+from allaprima.paint.memory.plan import GIB, RESERVE, Forecast, Plan, begin_with, choose, thriftier
+from allaprima.paint.memory.shortage import MAY_TELL, available_bytes, is_shortage, shortage
+from allaprima.paint.memory.thrifty import Thrifty, release
+
+CPU = torch.device("cpu")
 
 
 def load_thrifty(
@@ -24,6 +27,7 @@ def load_thrifty(
     dtype: torch.dtype,
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
+    plan: Plan | None = None,
     memory: float | None = None,
     size: tuple[int, int] | None = None,
     count: int = 1,
@@ -36,6 +40,7 @@ def load_thrifty(
         dtype: what to compute in.
         models_dirs: see `bases.loading`.
         weights: a folder of Vignette's weights.
+        plan: the plan to begin with; None for the quickest that fits into `memory`.
         memory: GiB that may be taken; None for as much as there is.
         size: pixels, width and height, of the largest picture to come; None for the base's own.
         count: pictures that will share a pass.
@@ -48,25 +53,50 @@ def load_thrifty(
     if device.type == "cuda":
         use_growing_segments()
 
-    def foresee(width: int | None, height: int | None) -> list[Forecast]:
+    def foresee(width: int | None, height: int | None, held: int = 0) -> list[Forecast]:
         return forecast(
             spec, width=width, height=height, device=device, dtype=dtype, count=count, models_dirs=models_dirs,
-            weights=weights,
+            weights=weights, held=held,
         )  # fmt: skip
 
-    plan: Plan | None = RESIDENT
-    if memory is not None:
-        plan = choose(foresee(*(size or (None, None))), allowed_bytes(memory, device), str(device)).plan
-    tried = RESIDENT
-    while plan is not None:
+    def reload(stage: Stage) -> Sequence[nn.Module]:
+        others = [other for other in STAGES if other != stage]
+        read = load_base(
+            spec, device=CPU, dtype=dtype, models_dirs=models_dirs, weights=weights, absent=others
+        )
+        return read.stages()[stage]
+
+    allowed = None if memory is None else allowed_bytes(memory, device)
+    ahead = partial(foresee, *(size or (None, None)))
+    if plan is None and allowed is not None:
+        plan = choose(ahead(), allowed, str(device)).plan
+    elif plan is None:
+        plan = begin_with(_stored_bytes(spec, models_dirs, device), available_bytes(device), ahead)
+    following: Plan | None = plan
+    while following is not None:
+        plan = following
         try:
-            return _load(spec, plan, device, dtype, models_dirs, weights, foresee)
-        except (MemoryError, RuntimeError, OSError) as error:
+            base = _load(spec, plan, device, dtype, models_dirs, weights)
+            width, height = size or (base.defaults.width, base.defaults.height)
+            return Thrifty(
+                base, plan, device=device, reload=reload, foresee=foresee, limit=allowed, planned=width * height
+            )  # fmt: skip
+        except MAY_TELL as error:
             if not is_shortage(error):
                 raise
-        tried, plan = plan, thriftier(plan, device.type)
+        following = thriftier(plan, device.type, locate(spec, models_dirs).family)
         release()
-    raise shortage(tried, foresee(*(size or (None, None))), available_bytes(device))
+    raise shortage(plan, ahead(), available_bytes(device))
+
+
+def _stored_bytes(spec: str, models_dirs: Sequence[Path], device: torch.device) -> int:
+    """Return the size of the files of weights where more than there is room for would be the process's end.
+
+    A CPU's memory is handed out until there is none, and then the process is ended: no error, no second try. A GPU
+    says when it is full.
+    """
+    path = locate(spec, models_dirs).path if device.type == "cpu" else None
+    return 0 if path is None else sum(file.stat().st_size for file in weight_files(path))
 
 
 def allowed_bytes(memory: float, device: torch.device) -> int:
@@ -86,25 +116,14 @@ def _load(
     dtype: torch.dtype,
     models_dirs: Sequence[Path],
     weights: Path | None,
-    foresee: Foresee,
-) -> Thrifty:
-    cpu = torch.device("cpu")
-
-    def reload(stage: Stage) -> Sequence[nn.Module]:
-        others = [other for other in STAGES if other != stage]
-        read = load_base(
-            spec, device=cpu, dtype=dtype, models_dirs=models_dirs, weights=weights, absent=others
-        )
-        return read.stages()[stage]
-
+) -> Base:
     stays = plan.residency == "resident"
     absent: tuple[Stage, ...] = () if stays or device.type != "cpu" else ("text", "predict")
-    base = load_base(
+    return load_base(
         spec,
-        device=device if stays else cpu,
+        device=device if stays else CPU,
         dtype=dtype,
         models_dirs=models_dirs,
         weights=weights,
         absent=absent,
     )
-    return Thrifty(base, plan, device=device, reload=reload, foresee=foresee)

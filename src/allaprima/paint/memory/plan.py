@@ -12,6 +12,7 @@ The autoencoder is small and stays. Tiled, its work is done a tile at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,14 +43,19 @@ _EVERYWHERE = (RESIDENT, Plan(tiled=True), Plan(residency="turns", tiled=True))
 _ON_GPUS = (Plan(residency="streamed", tiled=True), Plan(residency="sequential", tiled=True))
 
 
-def plans_for(device: str) -> tuple[Plan, ...]:
-    """Return the plans for a kind of device, such as "cuda", from quick to thrifty."""
+def plans_for(device: str, family: str = "") -> tuple[Plan, ...]:
+    """Return the plans for a kind of device, such as "cuda", and a family of bases, from quick to thrifty.
+
+    Vignette takes no turns on a CPU: its weights are small, and reading them again takes more than they do.
+    """
+    if device == "cpu" and family == "vignette":
+        return _EVERYWHERE[:2]
     return _EVERYWHERE if device == "cpu" else (*_EVERYWHERE, *_ON_GPUS)
 
 
-def thriftier(plan: Plan, device: str) -> Plan | None:
+def thriftier(plan: Plan, device: str, family: str = "") -> Plan | None:
     """Return the next thriftier plan; None after the last."""
-    known = plans_for(device)
+    known = plans_for(device, family)
     return next(iter(known[known.index(plan) + 1 :]), None)
 
 
@@ -94,11 +100,28 @@ def choose(forecasts: list[Forecast], limit_bytes: int, where: str) -> Forecast:
             return forecast
     least = min(forecasts, key=lambda forecast: forecast.peak_bytes)
     raise OutOfMemoryError(
-        f"got {limit_bytes / GIB:.1f} GiB of memory for {where}; expected at least {gib(least.peak_bytes)}, "
+        f"got {limit_bytes / GIB:.2f} GiB of memory for {where}; expected at least {gib(least.peak_bytes)}, "
         f'which the plan "{least.plan}" needs: allow more, or paint a smaller picture'
     )
 
 
+def begin_with(stored: int, room: int | None, foresee: Callable[[], list[Forecast]]) -> Plan:
+    """Return the plan to begin with where nobody set a limit.
+
+    Args:
+        stored: bytes of the files of weights.
+        room: bytes that there are; None if nobody tells.
+        foresee: what plans take; asked only if the weights, at twice their width, could fill the room.
+
+    Returns:
+        the quickest that fits, or else the thriftiest, for room may be found yet.
+    """
+    if room is None or 2 * stored < room:
+        return RESIDENT
+    foreseen = foresee()
+    return next((one.plan for one in foreseen if one.peak_bytes <= room), foreseen[-1].plan)
+
+
 def gib(size: int) -> str:
     """Return a size in words, rounded up so that allowing as much is enough."""
-    return f"{-(-size * 10 // GIB) / 10:.1f} GiB"
+    return f"{-(-size * 100 // GIB) / 100:.2f} GiB"

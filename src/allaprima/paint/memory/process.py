@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from pathlib import Path
 
+_MMAP_THRESHOLD = -3
+"""What `mallopt` calls the size from which blocks are the system's own (man 3 mallopt)."""
 _STATUS = Path("/proc/self/status")
 
 
@@ -18,6 +21,22 @@ def peak_bytes() -> int:
     """Return the largest that the resident set has been."""
     unit = 1 if sys.platform == "darwin" else 1024
     return _read("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def address_bytes() -> int:
+    """Return how many addresses are in use, whether there is memory behind them or not; 0 if nobody tells."""
+    return _read("VmSize")
+
+
+def keep_heap_small() -> None:
+    """Have what is freed given back to the system at once, where the C library is GNU's; it costs a little time.
+
+    Its heap otherwise hands out blocks of up to 32 MiB, which are a tile's, and gives few of them back.
+    """
+    library = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+        library.mallopt(_MMAP_THRESHOLD, 2**20)
+        library.malloc_trim(0)
 
 
 def _read(field: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from allaprima.core.events import Event
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.base import Base
-from allaprima.paint.memory.shortage import is_shortage, shortage
+from allaprima.paint.memory.shortage import MAY_TELL, is_shortage, shortage
 from allaprima.paint.memory.thrifty import Thrifty, release
 
 
@@ -19,6 +19,8 @@ def with_second_try(
 ) -> Iterator[Event]:
     """Yield what `paint` yields; if memory runs out, all of it again under the next thriftier plan, once.
 
+    A picture larger than was planned for is begun under a plan that is good for it.
+
     Args:
         paint: begins a pass anew.
         base: what it paints with; only a `Thrifty` one can be thriftier.
@@ -26,12 +28,15 @@ def with_second_try(
         before: to be called before networks move.
 
     Raises:
-        OutOfMemoryError: there is no thriftier plan, or memory ran out under that too.
+        OutOfMemoryError: there is no thriftier plan, or memory ran out under that too; or the limit allows no plan.
     """
+    if isinstance(base, Thrifty) and (plan := base.plan_for(request.width, request.height)) != base.plan:
+        before()
+        base.keep_to(plan)
     try:
         yield from paint()
         return
-    except (MemoryError, RuntimeError, OSError) as error:
+    except MAY_TELL as error:
         if not is_shortage(error):
             raise
     # Here, not in the handler: there the error would still hold the tensors of the frames it came through.
@@ -44,7 +49,7 @@ def with_second_try(
     try:
         yield from paint()
         return
-    except (MemoryError, RuntimeError, OSError) as error:
+    except MAY_TELL as error:
         if not is_shortage(error):
             raise
     release()

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import torch
 
-from allaprima.core.errors import OutOfMemoryError
-from allaprima.paint.memory.plan import GIB, Forecast, Plan, gib
-from allaprima.paint.memory.process import resident_bytes
+from allaprima.core.errors import OutOfMemoryError, WeightsError
+from allaprima.paint.memory.plan import Forecast, Plan, gib
+from allaprima.paint.memory.process import address_bytes, resident_bytes
 
 _SIGNS = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "could not create a memory object",
+    "could not create a primitive",
     "unable to mmap",
     "cannot allocate memory",
 )
 """How the CPU's allocator, oneDNN and the mapping of files say it, as RuntimeError or OSError."""
+MAY_TELL = (MemoryError, RuntimeError, OSError, WeightsError)
+"""The errors to ask `is_shortage` about; a file that could not be read may be one there was no room for."""
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -29,6 +32,8 @@ def is_shortage(error: BaseException) -> bool:
         return False
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, WeightsError):
+        return error.__cause__ is not None and is_shortage(error.__cause__)
     said = str(error).lower()
     return isinstance(error, RuntimeError | OSError) and any(sign in said for sign in _SIGNS)
 
@@ -38,7 +43,8 @@ def available_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    found = [] if limit == resource.RLIM_INFINITY else [limit]
+    # The limit is one of addresses, of which a process has many more than memory: what counts is what is left.
+    found = [] if limit == resource.RLIM_INFINITY else [limit - address_bytes() + resident_bytes()]
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -59,7 +65,7 @@ def shortage(plan: Plan | None, forecasts: list[Forecast], available: int | None
         one = fitting[0]
         return OutOfMemoryError(
             f'{got}; expected room for it: the plan "{one.plan}" would fit into {gib(one.peak_bytes)}, paint with '
-            f"--memory {-(-one.peak_bytes * 10 // GIB) / 10:.1f}"
+            f"--memory {gib(one.peak_bytes).split()[0]}"
         )
     if not forecasts:
         return OutOfMemoryError(

@@ -16,16 +16,17 @@ from allaprima.core.errors import OutOfMemoryError
 from allaprima.paint.bases.base import Base, GuidanceRule, Prediction, Stage, TextStates
 from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.memory import offload
-from allaprima.paint.memory.plan import RESIDENT, Forecast, Plan, thriftier
-from allaprima.paint.memory.shortage import available_bytes, shortage
+from allaprima.paint.memory.plan import RESIDENT, Forecast, Plan, choose, thriftier
+from allaprima.paint.memory.process import keep_heap_small
+from allaprima.paint.memory.shortage import MAY_TELL, available_bytes, is_shortage, shortage
 from allaprima.paint.memory.tiling import decode_tiled, encode_tiled
 from allaprima.paint.sampling.schedules import Schedule
 
 Reload = Callable[[Stage], Sequence[nn.Module]]
 """Reads a stage's networks from their files, onto the CPU."""
 
-Foresee = Callable[[int | None, int | None], list[Forecast]]
-"""Tells what each plan takes for a picture of a width and height."""
+Foresee = Callable[[int, int, int], list[Forecast]]
+"""Tells what each plan takes for a picture of a width and height, beside so many bytes of weights that are there."""
 
 OTHER: dict[Stage, Stage] = {"text": "predict", "predict": "text"}
 """Which of two that take turns has to leave for which."""
@@ -40,7 +41,9 @@ class Thrifty:
         plan: what to keep to.
         device: where to paint.
         reload: gets networks back that have left a CPU; without it none leave.
-        foresee: what plans take, for what is said when none fits.
+        foresee: what plans take, for what is said when none fits, and for `limit`.
+        limit: bytes that may be taken; None for as much as there is.
+        planned: pixels of the largest picture that `plan` is known to be good for.
     """
 
     def __init__(
@@ -51,11 +54,15 @@ class Thrifty:
         device: torch.device,
         reload: Reload | None = None,
         foresee: Foresee | None = None,
+        limit: int | None = None,
+        planned: int = 0,
     ) -> None:
         self._base = base
         self._device = device
         self._reload = reload
         self._foresee = foresee
+        self._limit = limit
+        self._planned = planned
         self._plan = RESIDENT
         self.keep_to(plan)
 
@@ -66,19 +73,47 @@ class Thrifty:
 
     def save(self) -> bool:
         """Follow the next thriftier plan from now on; False if there is none."""
-        following = thriftier(self._plan, self._device.type)
+        following = thriftier(self._plan, self._device.type, self._base.family)
         if following is None or (following.residency != "resident" and self._reload is None):
             return False
         self.keep_to(following)
         return True
 
+    def plan_for(self, width: int, height: int) -> Plan:
+        """Return the plan for a picture of width x height pixels: the present one, or the first thriftier that fits.
+
+        Raises:
+            OutOfMemoryError: none stays within the limit.
+        """
+        if self._limit is None or width * height <= self._planned:
+            return self._plan
+        foreseen = self._foreseen(width, height)
+        later = foreseen[[one.plan for one in foreseen].index(self._plan) :] if foreseen else []
+        plan = choose(later, self._limit, str(self._device)).plan if later else self._plan
+        self._planned = width * height
+        return plan
+
     def shortage(self, width: int, height: int) -> OutOfMemoryError:
         """Return the error for a picture of width x height pixels that did not fit, naming a plan that would."""
-        foreseen = [] if self._foresee is None else self._foresee(width, height)
-        return shortage(self._plan, foreseen, available_bytes(self._device))
+        return shortage(self._plan, self._foreseen(width, height), available_bytes(self._device))
+
+    def _foreseen(self, width: int, height: int) -> list[Forecast]:
+        try:
+            return [] if self._foresee is None else self._foresee(width, height, self._held_bytes())
+        except MAY_TELL as error:
+            if not is_shortage(error):
+                raise
+            return []  # there is too little even for looking ahead
+
+    def _held_bytes(self) -> int:
+        networks = [network for stage in self._base.stages().values() for network in stage]
+        weights = [weight for network in networks for weight in network.parameters()]
+        return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
 
     def keep_to(self, plan: Plan) -> None:
         """Follow another plan from now on; networks move when it is their turn."""
+        if plan.tiled and self._device.type == "cpu":
+            keep_heap_small()
         if plan.residency == self._plan.residency:
             self._plan = plan
             return

@@ -72,10 +72,13 @@ def decode_tiled(
     middle = next(filter(None, map(_middle, networks)), None)
     pictures = []
     for picture in torch.split(latents, 1):
+        if len(grid[0]) * len(grid[1]) == 1:
+            pictures.append(decode(picture))  # bit for bit what it is without tiles
+            continue
         with ExitStack() as whole:
             whole.enter_context(shared_statistics(networks, decode, picture, _tile_cells(grid)))
             look_at: Callable[[Window], None] = _ignore
-            if middle is not None and len(grid[0]) * len(grid[1]) > 1:
+            if middle is not None:
                 look_at = whole.enter_context(whole_middle(middle, decode, picture))
             pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, look_at=look_at))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
@@ -94,6 +97,9 @@ def encode_tiled(
     grid = _grid([side // stride for side in pixels.shape[2:]], stride, tile, overlap)
     pictures = []
     for picture in torch.split(pixels, 1):
+        if len(grid[0]) * len(grid[1]) == 1:
+            pictures.append(encode(picture))
+            continue
         with shared_statistics(networks, encode, picture, _tile_cells(grid), stride):
             pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1, look_at=_ignore))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]

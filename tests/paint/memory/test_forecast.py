@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny_sdxl import write_tiny_sdxl
+
+from allaprima.core.errors import OutOfMemoryError, WeightsError
+from allaprima.paint.bases.loading import load_base
+from allaprima.paint.memory.forecast import forecast
+from allaprima.paint.memory.plan import (
+    GIB,
+    RESIDENT,
+    Forecast,
+    Plan,
+    begin_with,
+    choose,
+    gib,
+    plans_for,
+    thriftier,
+)
+from allaprima.paint.memory.process import peak_bytes, resident_bytes
+from allaprima.paint.memory.rehearsal import Rehearsal
+from allaprima.paint.memory.shortage import is_shortage, shortage
+from allaprima.paint.memory.thrifty import Thrifty
+
+CPU = torch.device("cpu")
+TILED, TURNS = Plan(tiled=True), Plan(residency="turns", tiled=True)
+
+
+def told(plan: Plan, peak: int) -> Forecast:
+    return Forecast(plan=plan, bytes_by_moment={"load": peak // 2, "decode": peak}, resident={}, visiting={})
+
+
+THREE = [told(RESIDENT, 4 * GIB), told(TILED, 3 * GIB), told(TURNS, 2 * GIB)]
+
+
+def test_plans_go_from_quick_to_thrifty_and_end() -> None:
+    assert [str(plan) for plan in plans_for("cpu")] == ["resident", "resident, tiled", "turns, tiled"]
+    assert str(plans_for("cuda")[-1]) == "sequential, tiled"
+    assert thriftier(RESIDENT, "cpu") == TILED
+    assert thriftier(TURNS, "cpu") is None
+    assert thriftier(TILED, "cpu", "vignette") is None
+    assert thriftier(TURNS, "cuda") == Plan(residency="streamed", tiled=True)
+
+
+def test_the_quickest_that_fits_is_chosen() -> None:
+    assert choose(THREE, 4 * GIB, "cpu").plan == RESIDENT
+    assert choose(THREE, 4 * GIB - 1, "cpu").plan == TILED
+    with pytest.raises(
+        OutOfMemoryError, match=r"got 1\.00 GiB of memory for cpu; expected at least 2\.00 GiB"
+    ):
+        choose(THREE, GIB, "cpu")
+
+
+def test_without_a_limit_room_is_looked_at_where_weights_could_fill_it() -> None:
+    def never() -> list[Forecast]:
+        raise AssertionError("nothing was to be foretold")
+
+    assert begin_with(GIB, 3 * GIB, never) == RESIDENT
+    assert begin_with(GIB, None, never) == RESIDENT
+    assert begin_with(2 * GIB, 3 * GIB, lambda: THREE) == TILED
+    assert begin_with(2 * GIB, GIB, lambda: THREE) == TURNS
+
+
+def test_sizes_are_rounded_up_so_that_allowing_them_is_enough() -> None:
+    assert gib(2 * GIB) == "2.00 GiB"
+    assert gib(2 * GIB + 1) == "2.01 GiB"
+
+
+def test_the_error_names_the_plan_that_would_fit() -> None:
+    named = shortage(TILED, THREE, 3 * GIB)
+    assert 'the plan "turns, tiled" would fit into 2.00 GiB, paint with --memory 2.00' in str(named)
+    assert 'at least 2.00 GiB free for the plan "turns, tiled"' in str(shortage(TURNS, THREE, 3 * GIB))
+    assert 'at least 2.00 GiB free for the plan "turns, tiled"' in str(shortage(RESIDENT, THREE, GIB))
+    assert "paint a smaller picture" in str(shortage(None, [], None))
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (OutOfMemoryError("memory ran out"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_shortage_is_known_by_what_it_says(error: Exception, short: bool) -> None:
+    assert is_shortage(error) is short
+
+
+def test_a_file_that_there_was_no_room_for_is_a_shortage() -> None:
+    error = WeightsError("cannot read it")
+    assert not is_shortage(error)
+    error.__cause__ = OSError(12, "Cannot allocate memory")
+    assert is_shortage(error)
+
+
+def test_a_rehearsal_counts_what_is_alive_at_once() -> None:
+    layer = torch.nn.Linear(64, 64, device="meta")
+    with Rehearsal([layer]) as needed, torch.no_grad():
+        given = needed.hold(torch.empty(256, 64, device="meta"))
+        first = layer(given)
+        second = first * 2
+        del first
+        _ = second + 1
+    assert needed.peak_bytes == 3 * 256 * 64 * 4
+
+
+def test_attention_is_rehearsed_without_its_table() -> None:
+    with Rehearsal() as needed:
+        query = torch.empty(1, 1, 4096, 8, device="meta")
+        torch.nn.functional.scaled_dot_product_attention(query, query, query)
+    assert needed.peak_bytes == 2 * 4096 * 8 * 4
+
+
+def test_this_process_knows_its_size() -> None:
+    before = resident_bytes()
+    held = torch.ones(2**24)
+    assert resident_bytes() - before > held.nbytes // 2
+    assert peak_bytes() >= resident_bytes() - 2**20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_sdxl(tmp_path_factory.mktemp("bases") / "sdxl")
+
+
+def test_a_larger_picture_is_painted_under_a_thriftier_plan(folder: Path) -> None:
+    def foresee(width: int | None, height: int | None, held: int = 0) -> list[Forecast]:
+        return forecast(str(folder), width=width, height=height, device=CPU, dtype=torch.float32, held=held)
+
+    def keeping_to(limit: int) -> Thrifty:
+        base = load_base(str(folder), device=CPU)
+        return Thrifty(base, device=CPU, foresee=foresee, limit=limit, planned=64 * 64)
+
+    whole, tiled, _ = (one.peak_bytes for one in foresee(768, 768))
+    assert tiled < whole
+    base = keeping_to((whole + tiled) // 2)
+    assert base.plan_for(64, 64) == RESIDENT
+    assert base.plan_for(768, 768) == TILED
+    with pytest.raises(OutOfMemoryError, match="expected at least"):
+        keeping_to(2**20).plan_for(128, 128)
+    assert base.plan == RESIDENT
+
+
+def test_weights_that_are_there_are_not_counted_again(folder: Path) -> None:
+    def peak(held: int) -> int:
+        return forecast(
+            str(folder), width=64, height=64, device=CPU, dtype=torch.float32, held=held
+        )[0].peak_bytes  # fmt: skip
+
+    assert peak(0) - peak(64 * 2**20) == pytest.approx(64 * 2**20, abs=16 * 2**20)
