@@ -12,9 +12,9 @@ speed: on one processor core, 8 pictures a pass took 0.7 of the time a picture a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from allaprima.paint.memory.thrifty import Thrifty
 from allaprima.paint.over import begin_over
 from allaprima.paint.pictures import to_pictures
 from allaprima.paint.precision import choose_dtype, pick_device
+from allaprima.paint.prompts import KEPT_BYTES, READ_ALONE, PromptCache
 from allaprima.paint.sampling.euler import Velocity
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
@@ -254,10 +255,23 @@ class Painter:
     def _guard(self, rescues: Rescues | None = None) -> Guarded:
         return Guarded(self.base, rescues, active=self.guarded)
 
-    def _encode(self, request: GenerationRequest, base: Base) -> TextStates:
-        # Both prompts in one call, so that their padding depends on this request alone.
+    def _encode(self, request: GenerationRequest, base: Guarded) -> TextStates:
         against = [request.negative_prompt] if needs_negative(self.base, self._scale(request)) else []
-        return base.encode_text([request.prompt, *against])
+        prompts = [request.prompt, *against]
+        if self.base.family not in READ_ALONE:
+            # Both prompts in one call, so that their padding depends on this request alone.
+            return base.encode_text(prompts)
+        return self._prompts.read(prompts, self.text_state, base)
+
+    @property
+    def text_state(self) -> Hashable:
+        """What the text encoders wear: most LoRAs leave them alone, and encoded prompts stay good."""
+        networks = [name for name in self.base.modules() if name.startswith("text_encoder")]
+        return () if self.wardrobe is None else tuple(self.wardrobe.state(name) for name in networks)
+
+    @cached_property
+    def _prompts(self) -> PromptCache:
+        return PromptCache(self.base, KEPT_BYTES)
 
     def _scale(self, request: GenerationRequest) -> float:
         """The guidance that matters: leading away from the prompt itself leads nowhere."""

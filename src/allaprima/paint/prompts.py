@@ -3,7 +3,7 @@
     cache = PromptCache(base, max_bytes=2**26)
     cat, = cache.encode(["a cat"])
 
-Padding is taken off, so that a prompt is the same whatever it was encoded beside, and each carries a digest: two
+Padding is taken off, so that a prompt is the same whatever it was encoded beside, and each has a digest: two
 prompts of one digest are one prompt to the model.
 """
 
@@ -13,12 +13,19 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from allaprima.core.picture import Rescues
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.guard import Guarded
+
+READ_ALONE = frozenset({"sdxl", "qwen-image"})
+"""Families that take each prompt through their encoders by itself, so that its last bits never tell of others."""
+
+KEPT_BYTES = 64 * 2**20
+"""A hundred prompts of SDXL, a dozen of the longest of Qwen-Image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +34,11 @@ class Encoded:
 
     text: TextStates
     """One row, up to its last token."""
-    digest: bytes
-    """Equal for equal `text`, bit for bit."""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Equal for equal `text`, bit for bit; computed when it is first asked for."""
+        return _digest(self.text)
 
     @property
     def num_bytes(self) -> int:
@@ -62,19 +72,42 @@ class PromptCache:
         return self._base.rescues
 
     @torch.inference_mode()
-    def encode(self, prompts: Sequence[str], state: Hashable = None) -> list[Encoded]:
+    def read(self, prompts: Sequence[str], state: Hashable, base: Guarded) -> TextStates:
+        """Return `prompts` as `base.encode_text` does, which is asked for those only that are not kept.
+
+        A base of `READ_ALONE` gives the same bits, whatever is kept. What overflows is read in the company that it
+        was asked in, counted, and not kept.
+
+        Args:
+            prompts: texts; they may repeat.
+            state: as for `encode`.
+            base: the cache's base under the caller's guard.
+        """
+        before = base.rescues
+        encoded = self.encode(prompts, state, base)
+        if base.rescues == before:
+            return join_prompts([one.text for one in encoded])
+        for prompt in set(prompts):
+            self._drop((state, prompt))
+        base.rescues = before
+        return base.encode_text(prompts)
+
+    def encode(
+        self, prompts: Sequence[str], state: Hashable = None, base: Base | None = None
+    ) -> list[Encoded]:
         """Return `prompts` encoded, in order; all that are not kept are encoded in one call.
 
         Args:
             prompts: texts; they may repeat.
             state: what the text encoder is besides its weights, such as the LoRAs on it.
+            base: what encodes those that are not kept: the cache's base, perhaps under a guard of the caller's.
         """
         missing = [text for text in dict.fromkeys(prompts) if (state, text) not in self._kept]
         self.misses += len(missing)
         self.hits += len(prompts) - len(missing)
         found = {text: self._kept[state, text] for text in prompts if (state, text) in self._kept}
         if missing:
-            states = self._base.encode_text(missing)
+            states = (base or self._base).encode_text(missing)
             found |= {text: _take(states, row) for row, text in enumerate(missing)}
         for text, encoded in found.items():
             self._keep((state, text), encoded)
@@ -86,7 +119,10 @@ class PromptCache:
             self.num_bytes += encoded.num_bytes
         self._kept.move_to_end(key)
         while self.num_bytes > self._max_bytes:
-            _, dropped = self._kept.popitem(last=False)
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[Hashable, str]) -> None:
+        if (dropped := self._kept.pop(key, None)) is not None:
             self.num_bytes -= dropped.num_bytes
 
 
@@ -111,7 +147,7 @@ def _take(text: TextStates, row: int) -> Encoded:
         mask=text.mask[row : row + 1, :length].clone(),
         pooled=None if text.pooled is None else text.pooled[row : row + 1].clone(),
     )
-    return Encoded(text=alone, digest=_digest(alone))
+    return Encoded(text=alone)
 
 
 def _digest(text: TextStates) -> bytes:

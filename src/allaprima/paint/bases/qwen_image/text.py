@@ -6,9 +6,8 @@ text = reader.encode(["a cat on a rooftop", ""])
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,44 +31,22 @@ MAX_TOKENS = 512
 EMPTY = " "
 """Stands for the empty prompt, as in the checkpoints' own examples."""
 
-CACHED_PROMPTS = 64
-
 
 @dataclass(frozen=True, kw_only=True)
 class PromptReader:
-    """Text encoder and tokenizer, and the prompts read last."""
+    """Text encoder and tokenizer."""
 
     encoder: Qwen2_5_VLForConditionalGeneration
     tokenizer: Qwen2Tokenizer
-    _read: OrderedDict[tuple[str, torch.dtype], torch.Tensor] = field(
-        default_factory=OrderedDict, init=False, repr=False
-    )
 
     def encode(self, prompts: Sequence[str]) -> TextStates:
-        """Return the states (B, L, D) of the prompts, each read alone, so that none depends on its company.
-
-        The states of the last 64 prompts are kept.
-        """
-        rows = [self._states(prompt or EMPTY) for prompt in prompts]
+        """Return the states (B, L, D) of the prompts, each read alone, so that none depends on its company."""
+        read = {prompt: self._read_prompt(prompt or EMPTY) for prompt in dict.fromkeys(prompts)}
+        rows = [read[prompt] for prompt in prompts]
         states = pad_sequence(rows, batch_first=True)
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(states.shape[1]) < lengths[:, None]).to(states.device)
         return TextStates(states=states, mask=mask)
-
-    def forget(self) -> None:
-        """Drop the kept states: to be called when the encoder's weights or its device have changed."""
-        self._read.clear()
-
-    def _states(self, prompt: str) -> torch.Tensor:
-        key = (prompt, self.encoder.dtype)
-        if key in self._read:
-            self._read.move_to_end(key)
-            return self._read[key]
-        states = self._read_prompt(prompt)
-        self._read[key] = states
-        if len(self._read) > CACHED_PROMPTS:
-            self._read.popitem(last=False)
-        return states
 
     @torch.no_grad()
     def _read_prompt(self, prompt: str) -> torch.Tensor:
