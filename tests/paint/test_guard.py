@@ -115,16 +115,16 @@ def test_it_resumes_from_the_last_good_latents(specs: dict[str, str]) -> None:
     assert picture.rescues == Rescues(steps=1)
 
     seen[:] = [FP16] * 2  # the same way by hand: two steps as they were, two wide ones
-    latents = torch.no_grad()(base.noise)([request.seed], 256, 256)
+    latents = torch.inference_mode()(base.noise)([request.seed], 256, 256)
     text = base.encode_text([request.prompt])
     schedule = base.schedule(4, 256, 256)
     wide = load("vignette", specs["vignette"], FP16, (), {"predict": FP32})
     for step, (sigma, after) in enumerate(zip(schedule.sigmas, schedule.sigmas[1:], strict=False)):
         at, model = torch.tensor([sigma]), wide if step >= 2 else base
         shown = latents * 1e5 if step >= 2 else latents
-        with torch.no_grad():
+        with torch.inference_mode():
             latents = latents + (after - sigma) * model.predict(shown, at, text).float()
-    with torch.no_grad():
+    with torch.inference_mode():
         expected = base.decode(latents)[0].mul(255).round().to(torch.uint8).permute(1, 2, 0)
     assert picture.rgb == expected.contiguous().numpy().tobytes()
 

@@ -230,6 +230,12 @@ def is_sound(values: Tensor) -> bool:
 
 def are_blank(pixels: Tensor) -> list[bool]:
     """Return for each picture (B, 3, height, width) in [0, 1] whether it is black, constant or not finite."""
+    if math.isfinite(pixels.sum(dtype=torch.float32).item()) and not any(_look_blank(pixels[..., ::8, ::8])):
+        return [False] * len(pixels)  # what is seen in every eighth row and column is there
+    return _look_blank(pixels)
+
+
+def _look_blank(pixels: Tensor) -> list[bool]:
     low, high = pixels.flatten(2).aminmax(dim=2)
     blank = []
     for lows, highs in zip(*torch.stack([low, high]).tolist(), strict=True):
