@@ -83,6 +83,19 @@ def write_lora(path: Path, shapes: dict[str, tuple[int, ...]], rank: int, seed: 
     return path
 
 
+def write_kohya_lora(path: Path, shapes: dict[str, tuple[int, ...]], rank: int, seed: int) -> Path:
+    """Write the like in kohya's layout, with an alpha of half the rank for each layer."""
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, (num_out, num_in) in shapes.items():
+        stem = f"lora_unet_{name.replace('.', '_')}"
+        for part, shape in (("lora_down", (rank, num_in)), ("lora_up", (num_out, rank))):
+            tensors[f"{stem}.{part}.weight"] = (torch.randn(shape, generator=draw) / 64).bfloat16()
+        tensors[f"{stem}.alpha"] = torch.tensor(rank / 2, dtype=torch.bfloat16)
+    save_file(tensors, path)
+    return path
+
+
 def one_pass(unet: UNet2DConditionModel, size: Size, side: int) -> Callable[[], torch.Tensor]:
     """Return a pass at batch 1 for a picture of `side` pixels; of "attention", through each layer in turn."""
     weight = next(unet.parameters())

@@ -104,6 +104,7 @@ class Painter:
         )  # fmt: skip
         folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir)
         wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
+        wardrobe.make_ready()
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
 
     def request(self, **given: Any) -> GenerationRequest:

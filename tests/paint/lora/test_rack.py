@@ -341,6 +341,25 @@ def test_folding_bf16_rounds_once() -> None:
     assert torch.equal(net.first.weight, pristine)
 
 
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rank", [16, 5])
+def test_a_scale_is_rounded_once_wherever_it_is_multiplied_on(
+    stored: torch.dtype, dtype: torch.dtype, rank: int, *, keep: bool
+) -> None:
+    # Side by side in one row, as in a file.
+    row = torch.randn(rank * (12 + 24), generator=torch.Generator().manual_seed(0)).to(stored)
+    down, up = row[: rank * 12].view(rank, 12), row[rank * 12 :].view(24, rank)
+    net = make_net().to(dtype)
+    rack = Rack({"net": net}, keep_addresses=keep)
+    rack.register(Made("scaled", {"net.first": LowRank(down=down, up=up, scale=0.3)}))
+    rack.attach("scaled")
+    side = vars(net.first)["side"]
+    assert torch.equal(side.down[:rank], down.to(dtype))
+    assert torch.equal(side.up[:, :rank], (up.float() * 0.3).to(dtype))
+    assert torch.equal(row, torch.randn(len(row), generator=torch.Generator().manual_seed(0)).to(stored))
+
+
 def test_registering_anew_reaches_the_next_picture(*, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
@@ -476,7 +495,11 @@ def no_recompiles() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_recompiles")
-def test_a_compiled_block_is_compiled_once_for_a_hundred_swaps(*, keep: bool) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # of inductor's own
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_block_is_compiled_once_for_a_hundred_swaps(backend: str, *, keep: bool) -> None:
     config = DenoiserConfig(
         latent_channels=4, layers=1, heads=2, head_width=16, text_width=32, rope_axes=(4, 6, 6)
     )
@@ -496,7 +519,7 @@ def test_a_compiled_block_is_compiled_once_for_a_hundred_swaps(*, keep: bool) ->
     with torch.inference_mode():
         eager = denoiser(*arguments)
         for block in transformer.transformer_blocks:
-            block.compile(backend="eager", fullgraph=True)
+            block.compile(backend=backend, fullgraph=True)
         seen = []
         for i in range(100):
             rack.arrange({str(i * 7 % 10): 1.0 if i % 3 else 0.5})

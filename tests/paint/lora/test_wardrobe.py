@@ -123,3 +123,20 @@ def test_what_was_not_worn_for_long_is_forgotten_and_read_again(tmp_path: Path, 
         answers.append(answer(denoiser))
     assert wardrobe.rack.registered == ("0", "4")
     assert torch.equal(answers[0], answers[-1])
+
+
+def test_made_ready_it_wears_as_it_would_have(tmp_path: Path, denoiser: Denoiser) -> None:
+    wardrobe, plain = make_wardrobe(denoiser, tmp_path), answer(denoiser)
+    wardrobe.make_ready()
+    path = write(tmp_path, "ink", 1)
+    wardrobe.make_ready()
+    assert torch.equal(answer(denoiser), plain)
+    assert not wardrobe.rack.attached
+    wardrobe.wear(use("ink"))
+    worn = answer(denoiser)
+    wardrobe.wear([])
+    late = make_wardrobe(denoiser, tmp_path)
+    late.wear(use("ink"))
+    assert torch.equal(answer(denoiser), worn)
+    late.wear([])
+    make_wardrobe(denoiser, path).make_ready()  # no folder: nobody has asked for a LoRA yet
