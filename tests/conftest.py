@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from allaprima.paint.blas import prefer_quick_products
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,6 +19,9 @@ hypothesis.settings.register_profile(
     "allaprima", derandomize=True, deadline=None, database=None, max_examples=50
 )
 hypothesis.settings.load_profile("allaprima")
+
+# Before the first product, as in every command, so that pictures of both have the same bits.
+prefer_quick_products()
 
 
 def pytest_report_header() -> str:

@@ -28,6 +28,7 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.defaults import defaults_for
+from allaprima.paint.blas import prefer_quick_products
 from allaprima.paint.guard import Guarded
 from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
 from allaprima.paint.lora.habits import habits_of, remarks_on
@@ -96,6 +97,7 @@ class Painter:
             RequestError: there is no base or number format of that name.
             WeightsError: a weight file is missing or damaged.
         """
+        prefer_quick_products()
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
         loaded = load_thrifty(
