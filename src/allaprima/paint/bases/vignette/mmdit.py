@@ -197,11 +197,13 @@ class Block(nn.Module):
             rotation,
             last,
         )
-        image = image + of_image.gate * seen
-        image = image + of_image.gate_2 * self.img_mlp(_modulate(image, of_image.shift_2, of_image.scale_2))
+        image = torch.addcmul(image, of_image.gate, seen)
+        changed = self.img_mlp(_modulate(image, of_image.shift_2, of_image.scale_2))
+        image = torch.addcmul(image, of_image.gate_2, changed)
         if not last:
-            text = text + of_text.gate * said
-            text = text + of_text.gate_2 * self.txt_mlp(_modulate(text, of_text.shift_2, of_text.scale_2))
+            text = torch.addcmul(text, of_text.gate, said)
+            changed = self.txt_mlp(_modulate(text, of_text.shift_2, of_text.scale_2))
+            text = torch.addcmul(text, of_text.gate_2, changed)
         return text, image
 
     def modulations(self, time: Tensor) -> tuple[Modulation, Modulation]:
@@ -233,6 +235,20 @@ class JointAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return what text (B, L, D) and image (B, N, D) take from each other; of `last`, the image's alone."""
         length = text.shape[1]
+        query, key, value = (self._fused if _is_painting() else self._apart)(text, image, rotation, last)
+        found = functional.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
+        )
+        joint = found.transpose(1, 2).flatten(2)
+        if last:
+            return text, self.to_out[0](joint)
+        return self.to_add_out(joint[:, :length]), self.to_out[0](joint[:, length:])
+
+    def _apart(
+        self, text: Tensor, image: Tensor, rotation: Tensor, last: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values (B, tokens, H, W) of text, then image; of `last`, no text's queries."""
+        length = text.shape[1]
         key = torch.cat(
             [
                 self.norm_added_k(self._split(self.add_k_proj(text))),
@@ -244,14 +260,24 @@ class JointAttention(nn.Module):
         query = self.norm_q(self._split(self.to_q(image)))
         if not last:
             query = torch.cat([self.norm_added_q(self._split(self.add_q_proj(text))), query], dim=1)
-        key, query = rotate(key, rotation), rotate(query, rotation[length:] if last else rotation)
-        found = functional.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
-        )
-        joint = found.transpose(1, 2).flatten(2)
-        if last:
-            return text, self.to_out[0](joint)
-        return self.to_add_out(joint[:, :length]), self.to_out[0](joint[:, length:])
+        return rotate(query, rotation[length:] if last else rotation), rotate(key, rotation), value
+
+    def _fused(
+        self, text: Tensor, image: Tensor, rotation: Tensor, last: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `_apart`, in a third of the operations: one norm and one rotation for all."""
+        length = text.shape[1]
+        key, value = self.add_k_proj(text), self.add_v_proj(text)
+        query = key if last else self.add_q_proj(text)  # of the last text's queries nothing is read
+        said = torch.stack([query, key, value], dim=2)
+        seen = torch.stack([self.to_q(image), self.to_k(image), self.to_v(image)], dim=2)
+        together = torch.cat([said, seen], dim=1)
+        joint = together.view(*together.shape[:3], self.heads, -1)
+        turned = functional.rms_norm(joint[:, :, :2], joint.shape[-1:], eps=EPSILON)
+        turned[:, :length].mul_(torch.stack([self.norm_added_q.weight, self.norm_added_k.weight])[:, None])
+        turned[:, length:].mul_(torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None])
+        query, key = rotate(turned.flatten(2, 3), rotation).view_as(turned).unbind(2)
+        return query[:, length:] if last else query, key, joint[:, :, 2]
 
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1)
