@@ -20,6 +20,7 @@ from torch import Tensor
 from allaprima.core.errors import RequestError
 from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.bases.defaults import QWEN_IMAGE, Defaults
+from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptReader
 from allaprima.paint.sampling.flow import FlowSettings, adaptive_cosine_schedule, lightning_schedule
 from allaprima.paint.sampling.noise import seeded_noise
@@ -116,13 +117,13 @@ class QwenImageBase:
         """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         cells = unpack(latents.float())
         mean, scale = self._statistics(cells.device)
-        frames = (cells / scale + mean).to(self.autoencoder.dtype)[:, :, None]
+        frames = (cells / scale + mean).to(dtype_of(self.autoencoder))[:, :, None]
         pixels: Tensor = self.autoencoder.decode(frames, return_dict=False)[0][:, :, 0]
         return clamp_pixels(pixels.float().mul(0.5).add(0.5))
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latents (B, 64, h, w), the most likely ones, of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
-        frames = pixels.to(device=self.device, dtype=self.autoencoder.dtype).mul(2.0).sub(1.0)[:, :, None]
+        frames = pixels.to(device=self.device, dtype=dtype_of(self.autoencoder)).mul(2.0).sub(1.0)[:, :, None]
         cells: Tensor = self.autoencoder.encode(frames, return_dict=False)[0].mode()[:, :, 0].float()
         mean, scale = self._statistics(cells.device)
         return pack((cells - mean) * scale)
@@ -155,8 +156,7 @@ class QwenImageBase:
     @property
     def dtype(self) -> torch.dtype:
         """What the transformer computes in."""
-        dtype: torch.dtype = self.transformer.dtype
-        return dtype
+        return dtype_of(self.transformer)
 
 
 def pack(cells: Tensor) -> Tensor:

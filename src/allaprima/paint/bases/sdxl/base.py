@@ -16,6 +16,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.bases.defaults import SDXL, Defaults
+from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
 from allaprima.paint.bases.sdxl.parts import Parts
@@ -94,12 +95,12 @@ class SdxlBase:
         """The noise or v in latents (B, 4, h, w) of variance 1 at times `t` (B,) from 0 to 999."""
         dtype, rows, (height, width) = self.dtype, len(latents), latents.shape[2:]
         assert text.pooled is not None
-        sizes = size_ids(rows, width * self.stride, height * self.stride, self.device)
+        sizes = size_ids(rows, width * self.stride, height * self.stride, latents.device)
         prediction: torch.Tensor = self.unet(
             latents.to(dtype),
             t,
             encoder_hidden_states=text.states.to(dtype),
-            timestep_cond=self._told_guidance(text, rows),
+            timestep_cond=self._told_guidance(text, latents),
             added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": sizes},
             return_dict=False,
         )[0]
@@ -109,12 +110,12 @@ class SdxlBase:
         """Pixels (B, 3, 8 h, 8 w) in [0, 1]."""
         mean, deviation = self._latent_scale()
         scaled = latents.float() * deviation + mean
-        pixels = self.autoencoder.decode(scaled.to(self.autoencoder.dtype), return_dict=False)[0]
+        pixels = self.autoencoder.decode(scaled.to(dtype_of(self.autoencoder)), return_dict=False)[0]
         return clamp_pixels(pixels.float().mul(0.5).add(0.5))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """The most likely latents (B, 4, h, w) of pixels (B, 3, 8 h, 8 w) in [0, 1]."""
-        signed = pixels.to(device=self.device, dtype=self.autoencoder.dtype).mul(2.0).sub(1.0)
+        signed = pixels.to(device=self.device, dtype=dtype_of(self.autoencoder)).mul(2.0).sub(1.0)
         mean, deviation = self._latent_scale()
         latents: torch.Tensor = self.autoencoder.encode(signed).latent_dist.mode().float()
         return (latents - mean) / deviation
@@ -137,15 +138,14 @@ class SdxlBase:
     @property
     def dtype(self) -> torch.dtype:
         """What the UNet computes in."""
-        dtype: torch.dtype = self.unet.dtype
-        return dtype
+        return dtype_of(self.unet)
 
-    def _told_guidance(self, text: TextStates, rows: int) -> torch.Tensor | None:
+    def _told_guidance(self, text: TextStates, latents: torch.Tensor) -> torch.Tensor | None:
         width = self.unet.config.time_cond_proj_dim
         if width is None:
             return None
         scale = 1.0 if text.guidance is None else text.guidance
-        return guidance_embedding(scale, rows, int(width), self.device).to(self.dtype)
+        return guidance_embedding(scale, len(latents), int(width), latents.device).to(self.dtype)
 
     def _latent_scale(self) -> tuple[torch.Tensor | float, torch.Tensor | float]:
         """Mean and deviation that turn a sampler's latents into the autoencoder's."""
