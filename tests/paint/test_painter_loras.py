@@ -157,3 +157,31 @@ def test_a_lora_is_painted_with_at_the_levels_it_was_trained_at(
     assert painter.paint(three).rgb == painter.paint(replace(late, steps=3)).rgb
     assert painter.remarks(early) == ()
     assert "trained to paint in 2 steps; 3 are asked for" in painter.remarks(three)[0]
+
+
+def test_keys_that_match_nothing_are_counted_and_named(
+    weights: Path, loras: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with safe_open(loras / "ink.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    for part, shape in (("A", (4, 32)), ("B", (32, 4))):
+        tensors[f"transformer.transformer_blocks.77.attn.to_q.lora_{part}.weight"] = torch.ones(shape)
+    save_file(tensors, tmp_path / "extra.safetensors")
+    words = ["paint", "cat", "--lora", "extra", "--steps", "1", "-o", str(tmp_path / "cat.png")]
+    assert run([*words, "--weights", str(weights), "--lora-dir", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert (
+        "2 keys of the LoRA 'extra' match no layer of the base and do nothing: transformer.transformer_blocks.77"
+        in told
+    )
+
+
+def test_nonsense_in_a_files_metadata_is_told_with_the_files_name(
+    weights: Path, loras: Path, tmp_path: Path
+) -> None:
+    with safe_open(loras / "ink.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    save_file(tensors, tmp_path / "broken.safetensors", {"allaprima.sigmas": "[1,"})
+    painter = Painter.load(folder=weights, lora_dir=tmp_path, device="cpu")
+    with pytest.raises(LoraError, match=r"broken\.safetensors: got allaprima\.sigmas"):
+        painter.request(prompt="cat", loras=(LoraUse(name="broken"),))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from allaprima.core.errors import RequestError
 from allaprima.paint.precision import pick_device, pick_dtype
 
 
@@ -27,6 +28,20 @@ def test_bf16_only_where_the_processor_has_it(tmp_path: Path, flags: str, expect
 def test_an_unknown_processor_or_device_is_safe_with_float32(tmp_path: Path) -> None:
     assert pick_dtype("cpu", tmp_path / "missing") == torch.float32
     assert pick_dtype(torch.device("meta")) == torch.float32
+
+
+@pytest.mark.parametrize("name", ["nonsense", "mps", "cuda:99", "", "cpu:7", "CUDA"])
+def test_a_device_that_is_not_there_is_told_in_a_sentence(name: str) -> None:
+    for elsewhere in (False, True):
+        with pytest.raises(RequestError, match="expected one that is here: cpu"):
+            pick_device(name, elsewhere=elsewhere)
+
+
+def test_who_only_plans_may_plan_for_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("cuda", elsewhere=True) == torch.device("cuda")
+    with pytest.raises(RequestError, match="got the device 'cuda'"):
+        pick_device("cuda")
 
 
 def test_this_machine_has_a_device_and_a_format() -> None:

@@ -55,7 +55,7 @@ def plan(
     from allaprima.paint.memory.plan import RESERVE, choose
     from allaprima.paint.precision import choose_dtype, pick_device
 
-    on = pick_device(device)
+    on = pick_device(device, elsewhere=True)
     dtype = choose_dtype(on, precision)
     forecasts = forecast(
         base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or ()

@@ -31,7 +31,7 @@ from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.blas import prefer_quick_products
 from allaprima.paint.guard import Guarded
 from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
-from allaprima.paint.lora.habits import habits_of, remarks_on
+from allaprima.paint.lora.habits import habits_of, remarks_on, remarks_on_unused
 from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.wardrobe import Wardrobe
 from allaprima.paint.memory.loading import load_thrifty
@@ -125,17 +125,18 @@ class Painter:
         return GenerationRequest(**{"base": self.base.name, **asdict(own), **told, **given})
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
-        """Return, a sentence each, what in `request` its LoRAs make useless or unwise.
+        """Return, a sentence each, what in `request` its LoRAs make useless or unwise, and what of them is not used.
 
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        return remarks_on(request, self._metadata(request.loras))
+        unused = {} if self.wardrobe is None else self.wardrobe.unmatched(_heard(request.loras))
+        return (*remarks_on_unused(unused), *remarks_on(request, self._metadata(request.loras)))
 
     def _metadata(self, loras: Sequence[LoraUse]) -> dict[str, LoraMetadata]:
         if self.wardrobe is None:
             return {}
-        heard = [use for use in loras if use.weight != 0.0]
+        heard = _heard(loras)
         return dict(zip((use.name for use in heard), self.wardrobe.metadata(heard), strict=True))
 
     def paint(self, request: GenerationRequest) -> Picture:
@@ -343,6 +344,10 @@ class _Reading:
 
     guard: Guarded
     text: TextStates | None = None
+
+
+def _heard(loras: Sequence[LoraUse]) -> list[LoraUse]:
+    return [use for use in loras if use.weight != 0.0]
 
 
 def _ms_since(started: float) -> float:

@@ -24,11 +24,23 @@ _CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def pick_device(name: str | None = None) -> torch.device:
-    """Return the device called `name`, or the first CUDA device if there is one, or the CPU."""
-    if name is not None:
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(name: str | None = None, *, elsewhere: bool = False) -> torch.device:
+    """Return the device called `name`, or the first CUDA device if there is one, or the CPU.
+
+    Args:
+        name: "cpu", "cuda" or "cuda:1".
+        elsewhere: "cuda" may be another machine's, for who only plans.
+
+    Raises:
+        RequestError: there is no such device here.
+    """
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name is None:
+        return torch.device("cuda" if there else "cpu")
+    known = ["cpu", *(["cuda"] if there or elsewhere else []), *(f"cuda:{index}" for index in range(there))]
+    if name not in known:
+        raise RequestError(f"got the device {name[:40]!r}; expected one that is here: {', '.join(known)}")
+    return torch.device(name)
 
 
 def pick_dtype(device: torch.device | str, cpuinfo: Path = _CPUINFO) -> torch.dtype:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from allaprima.core.request import GenerationRequest
+from allaprima.paint.lora.checks import name_some
 from allaprima.paint.lora.metadata import LoraMetadata
 
 
@@ -32,6 +33,16 @@ def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) ->
     return (
         *_about_steps(request, loras),
         *_about_guidance(request, [name for name, told in loras.items() if told.guidance == 1.0]),
+    )
+
+
+def remarks_on_unused(unmatched: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return a sentence for each LoRA, by name, with keys that no layer of the base answers to."""
+    return tuple(
+        f"{len(keys)} key{'s' * (len(keys) != 1)} of the LoRA {name!r} match no layer of the base and do nothing: "
+        f"{name_some(keys)}"
+        for name, keys in unmatched.items()
+        if keys
     )
 
 

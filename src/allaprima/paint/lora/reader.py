@@ -107,7 +107,10 @@ class LoraReader:
         file = read_weight_file(place, known=self._known, allocate=self._blocks.take)
         if not file.header.entries:
             raise LoraError(f"{place} holds no tensor; expected a LoRA")
-        metadata = read_metadata(file.header.metadata)
+        try:
+            metadata = read_metadata(file.header.metadata)
+        except LoraError as error:
+            raise LoraError(f"{place}: {error}") from error
         meaning = self._meaning(place, file.header.layout, metadata.family)
         configs = read_configs(place, file.header.metadata, self._layers.networks)
         updates, doubtful = _take_pairs(meaning.pairs, file, configs)

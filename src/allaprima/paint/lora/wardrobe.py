@@ -59,6 +59,8 @@ class Wardrobe:
         """Name to file, stamp and size of what is registered, the least recently worn first."""
         self._told: dict[str, LoraMetadata] = {}
         """What the registered files say about themselves."""
+        self._unmatched: dict[str, tuple[str, ...]] = {}
+        """Their keys that no layer answers to."""
 
     @property
     def rack(self) -> Rack:
@@ -101,6 +103,15 @@ class Wardrobe:
         self.read(uses)
         return tuple(self._told[use.name] for use in uses)
 
+    def unmatched(self, uses: Sequence[LoraUse]) -> dict[str, tuple[str, ...]]:
+        """Return, by name, the keys of the files of `uses` that no layer of the base answers to.
+
+        Raises:
+            LoraError: as `read`.
+        """
+        self.read(uses)
+        return {use.name: self._unmatched[use.name] for use in uses}
+
     def wear(self, uses: Sequence[LoraUse]) -> None:
         """Wear exactly `uses`; what is worn already is left as it is, folded if it was.
 
@@ -133,6 +144,7 @@ class Wardrobe:
             self.rack.register(lora)
             self._read[file.name] = (file.path, file.stamp, lora.num_bytes)
             self._told[file.name] = lora.metadata
+            self._unmatched[file.name] = lora.unmatched
         self._read.move_to_end(file.name)
 
     def _forget_oldest(self, keep: set[str]) -> None:
