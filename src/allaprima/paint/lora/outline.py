@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allaprima.paint.lora.checks import likeness, parse_keys
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.adapter_config import read_configs
+from allaprima.paint.lora.checks import likeness, name_some, parse_keys
+from allaprima.paint.lora.dialects import Name
 from allaprima.paint.lora.header import DTYPES, read_header
 from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.places import weights_at
@@ -75,9 +78,16 @@ def read_outline(path: Path) -> Outline:
     """
     place = weights_at(path)
     header = read_header(place)
-    metadata = read_metadata(header.metadata)
+    if not header.entries:
+        raise LoraError(f"{place} holds no tensor; expected a LoRA")
+    try:
+        metadata = read_metadata(header.metadata)
+    except LoraError as error:
+        raise LoraError(f"{place}: {error}") from error
     names = parse_keys(place, header.entries)
     known = {key: name for key, name in names.items() if name is not None}
+    read_configs(place, header.metadata, tuple({one for name in known.values() for one in name.networks}))
+    _check_halves(place, known)
     ranks = [(key, _RANK_AT[name.role]) for key, name in known.items() if name.role in _RANK_AT]
     dtypes = {dtype: word for word, dtype in DTYPES.items()}
     shapes = {key: entry.shape for key, entry in header.entries.items()}
@@ -92,3 +102,17 @@ def read_outline(path: Path) -> Outline:
         num_bytes=header.file_bytes,
         metadata=metadata,
     )
+
+
+def _check_halves(path: Path, names: dict[str, Name]) -> None:
+    """Refuse a file in which the first or the second matrix of a layer is missing."""
+    halves: dict[tuple[str, str], set[str]] = {}
+    for name in names.values():
+        if name.role in ("down", "up"):
+            halves.setdefault((name.dialect, name.layer), set()).add(name.role)
+    alone = [layer for (_, layer), roles in halves.items() if len(roles) < 2]
+    if alone:
+        raise LoraError(
+            f"{path}: {len(alone)} of {len(halves)} layers have only one of their two matrices "
+            f"({name_some(alone)}); expected both, so the file is not whole"
+        )
