@@ -16,21 +16,20 @@ are flat or beyond all bounds too, which no working network's are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from allaprima.core.errors import PaintError
 from allaprima.core.picture import Rescues
-from allaprima.paint.bases.base import Base, GuidanceRule, Prediction, Stage, TextStates
-from allaprima.paint.bases.defaults import Defaults
+from allaprima.paint.bases.around import Around
+from allaprima.paint.bases.base import Base, Stage, TextStates
 from allaprima.paint.casting import computing_in, dtypes_of
 from allaprima.paint.pictures import require_finite
 from allaprima.paint.precision import wider_dtypes
-from allaprima.paint.sampling.schedules import Schedule
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ FLAT_BELOW = 1e-4
 of deviation 1, of which a network that works, however flat the picture it sees, leaves a hundredth or so."""
 
 
-class Guarded:
+class Guarded(Around):
     """A base whose overflows are made good; a :class:`~allaprima.paint.bases.base.Base` itself.
 
     One for each picture, or for pictures that are painted together, since it remembers which format they need.
@@ -65,7 +64,7 @@ class Guarded:
     def __init__(
         self, base: Base, rescues: Rescues | None = None, *, active: bool = True, strict: bool = True
     ) -> None:
-        self._base = base
+        super().__init__(base)
         self._active = active
         self._strict = strict
         self._networks = base.stages()
@@ -170,53 +169,6 @@ class Guarded:
         if not weights or offloaded:
             return ()
         return wider_dtypes(dtypes_of(networks), weights[0].device)
-
-    # The rest of the contract is the base's own. ----------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """As the base."""
-        return self._base.name
-
-    @property
-    def family(self) -> str:
-        """As the base."""
-        return self._base.family
-
-    @property
-    def prediction(self) -> Prediction:
-        """As the base."""
-        return self._base.prediction
-
-    @property
-    def guidance_rule(self) -> GuidanceRule:
-        """As the base."""
-        return self._base.guidance_rule
-
-    @property
-    def defaults(self) -> Defaults:
-        """As the base."""
-        return self._base.defaults
-
-    def check_size(self, width: int, height: int) -> None:
-        """As the base."""
-        self._base.check_size(width, height)
-
-    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
-        """As the base."""
-        return self._base.schedule(steps, width, height, name)
-
-    def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
-        """As the base."""
-        return self._base.noise(seeds, width, height)
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """As the base."""
-        return self._base.modules()
-
-    def stages(self) -> Mapping[Stage, tuple[nn.Module, ...]]:
-        """As the base."""
-        return self._networks
 
 
 def is_sound(values: Tensor) -> bool:

@@ -7,20 +7,19 @@ base.plan = thriftier(base.plan, "cpu")
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from allaprima.core.errors import OutOfMemoryError
-from allaprima.paint.bases.base import Base, GuidanceRule, Prediction, Stage, TextStates
-from allaprima.paint.bases.defaults import Defaults
+from allaprima.paint.bases.around import Around
+from allaprima.paint.bases.base import Base, Stage, TextStates
 from allaprima.paint.memory import offload
 from allaprima.paint.memory.plan import RESIDENT, Forecast, Plan, choose, thriftier
 from allaprima.paint.memory.process import keep_heap_small
 from allaprima.paint.memory.shortage import MAY_TELL, available_bytes, is_shortage, shortage
 from allaprima.paint.memory.tiling import decode_tiled, encode_tiled
-from allaprima.paint.sampling.schedules import Schedule
 
 Reload = Callable[[Stage], Sequence[nn.Module]]
 """Reads a stage's networks from their files, onto the CPU."""
@@ -32,7 +31,7 @@ OTHER: dict[Stage, Stage] = {"text": "predict", "predict": "text"}
 """Which of two that take turns has to leave for which."""
 
 
-class Thrifty:
+class Thrifty(Around):
     """A base under a plan.
 
     Args:
@@ -57,7 +56,7 @@ class Thrifty:
         limit: int | None = None,
         planned: int = 0,
     ) -> None:
-        self._base = base
+        super().__init__(base)
         self._device = device
         self._reload = reload
         self._foresee = foresee
@@ -192,49 +191,6 @@ class Thrifty:
     @property
     def _stride(self) -> int:
         return int(getattr(self._base, "stride", 16))
-
-    # The rest of the contract is the base's own. ----------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """As the base."""
-        return self._base.name
-
-    @property
-    def family(self) -> str:
-        """As the base."""
-        return self._base.family
-
-    @property
-    def prediction(self) -> Prediction:
-        """As the base."""
-        return self._base.prediction
-
-    @property
-    def guidance_rule(self) -> GuidanceRule:
-        """As the base."""
-        return self._base.guidance_rule
-
-    @property
-    def defaults(self) -> Defaults:
-        """As the base."""
-        return self._base.defaults
-
-    def check_size(self, width: int, height: int) -> None:
-        """As the base."""
-        self._base.check_size(width, height)
-
-    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
-        """As the base."""
-        return self._base.schedule(steps, width, height, name)
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """As the base."""
-        return self._base.modules()
-
-    def stages(self) -> Mapping[Stage, tuple[nn.Module, ...]]:
-        """As the base."""
-        return self._base.stages()
 
 
 def decode_in(base: Base, latents: Tensor, *, stride: int, tiled: bool) -> Tensor:
