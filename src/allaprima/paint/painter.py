@@ -218,11 +218,23 @@ class Painter:
             )
         return self.wardrobe
 
-    def _schedule(self, request: GenerationRequest) -> Schedule:
-        own = self.base.schedule(request.steps, request.width, request.height, request.schedule)
-        if request.schedule is not None or not request.loras:
+    def schedule(
+        self, steps: int, width: int, height: int, name: str | None = None, loras: Sequence[LoraUse] = ()
+    ) -> Schedule:
+        """Return the base's schedule, or what the LoRAs were trained at if none is named.
+
+        Raises:
+            RequestError: the base has no schedule of that name, or none of so many steps.
+            LoraError: a LoRA is not there or cannot be used.
+        """
+        own = self.base.schedule(steps, width, height, name)
+        heard = _heard(loras)
+        if name is not None or self.wardrobe is None or not heard:
             return own
-        return trained_schedule(own, self._metadata(request.loras).values())
+        return trained_schedule(own, self.wardrobe.told(heard))
+
+    def _schedule(self, request: GenerationRequest) -> Schedule:
+        return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.

@@ -29,6 +29,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             tensors[f"transformer.{key}.lora_A.weight"] = torch.randn(4, 32, generator=draw)
             tensors[f"transformer.{key}.lora_B.weight"] = torch.randn(32, 4, generator=draw)
         save_file(tensors, loras / f"{name}.safetensors")
+    quick = {
+        "allaprima.sigmas": "[1.0, 0.3, 0.2, 0.1, 0.0]",
+        "allaprima.steps": "4",
+        "allaprima.sampler": "lcm",
+    }
+    save_file(tensors, loras / "quick.safetensors", quick)
     return weights, loras
 
 
@@ -76,6 +82,17 @@ def test_a_slider_repaints_and_encodes_nothing(folders: tuple[Path, Path]) -> No
     client.ask("a cat", steps=1)
     bench.run()
     assert last(client) == plain
+
+
+def test_a_lora_is_painted_with_as_it_was_trained(folders: tuple[Path, Path]) -> None:
+    bench = Bench(painter=load(folders))
+    client = bench.client()
+    quick = (LoraUse(name="quick"),)
+    client.ask("a cat", steps=4, loras=quick)
+    bench.run()
+    painter = load(folders)
+    assert last(client) == as_painted(painter, quick, 4)
+    assert last(client) != as_painted(painter, (OIL,), 4)  # the same matrices at the base's own levels
 
 
 def test_a_lora_that_is_not_there_is_told(folders: tuple[Path, Path]) -> None:

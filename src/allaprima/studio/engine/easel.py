@@ -25,7 +25,7 @@ from allaprima.paint.prompts import Encoded, PromptCache
 from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.schedules import Schedule
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.messages import LivePrompt
+from allaprima.studio.engine.messages import LivePrompt, LiveSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +161,9 @@ class Easel:
         loaded = self._base(settings.base)
         base = loaded.painter.base
         base.check_size(settings.width, settings.height)
-        for prompt in prompts:
-            base.schedule(prompt.settings.steps, settings.width, settings.height, prompt.settings.schedule)
         loaded.painter.wear(settings.loras)
+        for prompt in prompts:
+            _schedule(loaded.painter, prompt.settings, prompt.settings.steps)
         led = [needs_negative(base, prompt.settings.guidance) for prompt in prompts]
         texts = [prompt.prompt for prompt in prompts]
         against = [
@@ -181,7 +181,7 @@ class Easel:
         settings = prepared[0].prompt.settings
         loaded = self._base(settings.base)
         base = loaded.painter.base
-        schedule = base.schedule(steps, settings.width, settings.height, settings.schedule)
+        schedule = _schedule(loaded.painter, settings, steps)
         rows = [
             Row(
                 prompt=one.text.text,
@@ -229,6 +229,10 @@ class Easel:
             )
         self._loaded.move_to_end(name)
         return self._loaded[name]
+
+
+def _schedule(painter: Painter, settings: LiveSettings, steps: int) -> Schedule:
+    return painter.schedule(steps, settings.width, settings.height, settings.schedule, settings.loras)
 
 
 def _prepare(prompt: LivePrompt, text: Encoded, negative: Encoded | None, worn: Hashable) -> Prepared:
