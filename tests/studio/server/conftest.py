@@ -43,7 +43,7 @@ class PacedBase(SteadyBase):
             time.sleep(0.002)
         time.sleep(self.pace_s)
         if self.fails:
-            raise RuntimeError("the secret path /root/weights is broken")
+            raise RuntimeError("the secret path /home/me/weights is broken")
         return super().predict(latents, t, text)
 
 

@@ -281,7 +281,7 @@ def test_an_error_of_ours_is_an_id_in_the_log(
     served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("the secret path /root/weights is broken")
+        raise RuntimeError("the secret path /home/me/weights is broken")
 
     monkeypatch.setattr(served.studio.gallery, "find", broken)
     with caplog.at_level(logging.INFO), served.client() as client:
