@@ -7,7 +7,7 @@ takes little memory; the layers after it, which take the most, look at their nei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -62,9 +62,8 @@ def _answer(middle: nn.Module, decode: Callable[[Tensor], object], latents: Tens
 
     handle = middle.register_forward_hook(keep)
     try:
-        decode(latents)
-    except _EnoughSeenError:
-        pass
+        with suppress(_EnoughSeenError):
+            decode(latents)
     finally:
         handle.remove()
     return seen[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from allaprima.core.events import Event
 from allaprima.core.request import GenerationRequest
@@ -33,24 +33,24 @@ def with_second_try(
     if isinstance(base, Thrifty) and (plan := base.plan_for(request.width, request.height)) != base.plan:
         before()
         base.keep_to(plan)
-    try:
-        yield from paint()
+    if (yield from _ends(paint)):
         return
-    except MAY_TELL as error:
-        if not is_shortage(error):
-            raise
-    # Here, not in the handler: there the error would still hold the tensors of the frames it came through.
-    release()
     if not isinstance(base, Thrifty):
         raise shortage(None, [], None)
     before()
-    if not base.save():
+    if not base.save() or not (yield from _ends(paint)):
         raise base.shortage(request.width, request.height)
+
+
+def _ends(paint: Callable[[], Iterator[Event]]) -> Generator[Event, None, bool]:
+    """Yield what `paint` yields, and return whether it came to its end; if not, memory ran out and is given back."""
     try:
         yield from paint()
-        return
     except MAY_TELL as error:
         if not is_shortage(error):
             raise
+    else:
+        return True
+    # Here, not in the handler: there the error would still hold the tensors of the frames it came through.
     release()
-    raise base.shortage(request.width, request.height)
+    return False
