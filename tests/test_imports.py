@@ -14,7 +14,7 @@ import allaprima
 SOURCE = Path(allaprima.__file__).parent
 
 CONTRACT = {"core", "paint.bases.base", "paint.bases.defaults", "paint.sampling.schedules"}
-PAINT = {"paint.precision", "paint.sampling", "paint.bases", "paint.lora", *CONTRACT}
+PAINT = {"paint.precision", "paint.sampling", "paint.bases", "paint.lora", "paint.turbo", *CONTRACT}
 LAB = {"allaprima", "paint", "paint.painter", "lab", "lab.scenes", *PAINT}
 
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
@@ -24,6 +24,7 @@ ARROWS = {
     "paint.bases.defaults": {"core"},
     "paint.bases.base": {"core", "paint.bases.defaults", "paint.sampling.schedules"},
     "paint.precision": {"core"},
+    "paint.turbo": {"core"},
     "paint.lora": {"core"},
     "paint.sampling.schedules": {"core"},
     "paint.sampling": CONTRACT,
@@ -37,7 +38,7 @@ ARROWS = {
     "lab.distill": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
     "studio.engine": {"core", "paint", "paint.painter", *PAINT},
-    "studio.server": {"core", "studio", "studio.engine"},
+    "studio.server": {"core", "paint.turbo", "studio", "studio.engine"},
     "cli": {
         "lab.evaluation",
         "lab.training",

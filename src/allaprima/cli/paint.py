@@ -17,11 +17,13 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.paint.turbo import is_turbo, keep_turbo, without_turbo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from allaprima.core.events import Event
+    from allaprima.paint.painter import Painter
 
 app = typer.Typer()
 
@@ -88,6 +90,14 @@ def paint(
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
     ] = None,
     lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,
+    no_turbo: Annotated[
+        bool,
+        typer.Option(
+            "--no-turbo",
+            help="Paint with the plain base. Default: a LoRA called turbo that fits the base is worn, so that few "
+            "steps do.",
+        ),
+    ] = False,
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],
         typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
@@ -135,8 +145,10 @@ def paint(
         size=_largest(requests, given, source),
     )
     if source is None:
-        requests = [painter.request(**given, seed=request.seed) for request in requests]
-    for remark in painter.remarks(requests[0]):
+        requests = [painter.request(turbo=not no_turbo, **given, seed=request.seed) for request in requests]
+    elif no_turbo:
+        requests = [take_off_turbo(painter, request, given) for request in requests]
+    for remark in (*painter.introductions(requests[0]), *painter.remarks(requests[0])):
         print(f"prima: {remark}", file=sys.stderr)
     timings["load"] = _ms_since(started)
     paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
@@ -158,6 +170,14 @@ def _largest(
     if source is None and "width" not in given:
         return None
     return requests[0].width, requests[0].height
+
+
+def take_off_turbo(painter: Painter, request: GenerationRequest, given: dict[str, Any]) -> GenerationRequest:
+    """Return `request` for the plain base: what came with turbo goes with it, unless it is `given`."""
+    if not is_turbo(request.loras):
+        return request
+    fields = {key: value for key, value in vars(request).items() if key not in ("steps", "guidance")}
+    return painter.request(turbo=False, **fields | given | {"loras": without_turbo(request.loras)})
 
 
 def parse_lora(text: str) -> LoraUse:
@@ -195,7 +215,10 @@ def make_requests(
     if source is not None:
         from allaprima.core.picture_files import read_request
 
-        first = replace(read_request(source), **given)
+        first = read_request(source)
+        if "loras" in given:
+            given = given | {"loras": keep_turbo(first.loras, given["loras"])}
+        first = replace(first, **given)
     elif "prompt" in given:
         first = GenerationRequest(seed=secrets.randbelow(2**32), **given)
     else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -27,12 +27,12 @@ from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
-from allaprima.paint.bases.defaults import defaults_for
+from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.blas import prefer_quick_products
+from allaprima.paint.fill import fill_request, lora_metadata
 from allaprima.paint.guard import Guarded
-from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
-from allaprima.paint.lora.habits import habits_of, remarks_on, remarks_on_unused
-from allaprima.paint.lora.metadata import LoraMetadata
+from allaprima.paint.lora.folder import DEFAULT_FOLDER, SHIPPED, LoraFolder
+from allaprima.paint.lora.habits import introductions, remarks_on, remarks_on_unused
 from allaprima.paint.lora.wardrobe import Wardrobe
 from allaprima.paint.memory.loading import load_thrifty
 from allaprima.paint.memory.second_try import with_second_try
@@ -83,7 +83,8 @@ class Painter:
 
         Args:
             base: what to paint with, see `bases.loading`.
-            folder: where Vignette's weights lie; None for those that ship with the package.
+            folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
+                package.
             models_dirs: folders of models in which `base` may be a name.
             lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
             device: torch's name of a device; None for the first GPU, or else the CPU.
@@ -104,25 +105,37 @@ class Painter:
             base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory=memory, size=size,
             count=pictures_per_pass,
         )  # fmt: skip
-        folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir)
+        shipped = (folder or weights_folder()) / SHIPPED if loaded.family == "vignette" else None
+        folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir, behind=shipped)
         wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
         wardrobe.make_ready()
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
 
-    def request(self, **given: Any) -> GenerationRequest:
+    def request(self, *, turbo: bool = True, **given: Any) -> GenerationRequest:
         """Return a request for this base: what is `given`, and the LoRAs' and the base's own habits for the rest.
 
         A LoRA that was trained for some steps says so in its file, and how to paint with them; where several do,
-        the first one named is heard.
+        the first one named is heard. Where none does and no schedule is named, a LoRA called turbo that was made
+        for bases of this kind is put in front.
+
+        Args:
+            turbo: False for the plain base.
+            given: fields of the request.
 
         Raises:
             RequestError: a value is out of range.
             LoraError: a LoRA is not there or cannot be used.
             TypeError: a request has no field of a given name.
         """
-        told = habits_of(self._metadata(given.get("loras", ())))
-        own = defaults_for(self.base.defaults, given.get("schedule", told.get("schedule")))
-        return GenerationRequest(**{"base": self.base.name, **asdict(own), **told, **given})
+        return fill_request(self.base, self.wardrobe, given, turbo=turbo)
+
+    def introductions(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a line each, how the LoRAs of `request` were trained to paint.
+
+        Raises:
+            LoraError: a LoRA is not there or cannot be used.
+        """
+        return introductions(request, lora_metadata(self.wardrobe, request.loras))
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return, a sentence each, what in `request` its LoRAs make useless or unwise, and what of them is not used.
@@ -131,13 +144,7 @@ class Painter:
             LoraError: a LoRA is not there or cannot be used.
         """
         unused = {} if self.wardrobe is None else self.wardrobe.unmatched(_heard(request.loras))
-        return (*remarks_on_unused(unused), *remarks_on(request, self._metadata(request.loras)))
-
-    def _metadata(self, loras: Sequence[LoraUse]) -> dict[str, LoraMetadata]:
-        if self.wardrobe is None:
-            return {}
-        heard = _heard(loras)
-        return dict(zip((use.name for use in heard), self.wardrobe.metadata(heard), strict=True))
+        return (*remarks_on_unused(unused), *remarks_on(request, lora_metadata(self.wardrobe, request.loras)))
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.

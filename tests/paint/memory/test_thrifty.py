@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return write_tiny_sdxl(where) if request.param == "sdxl" else write_tiny_qwen(where)
 
 
-def request_of(painter: Painter, **given: object) -> GenerationRequest:
+def request_of(painter: Painter, **given: Any) -> GenerationRequest:
     return painter.request(**{"prompt": "a cat", "width": 64, "height": 64, "steps": 2, "seed": 5, **given})
 
 

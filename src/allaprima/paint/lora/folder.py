@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -26,6 +26,8 @@ from allaprima.paint.lora.reader import LoraReader
 from allaprima.paint.lora.weight_file import digest_of
 
 DEFAULT_FOLDER = Path("models/lora")
+SHIPPED = "loras"
+"""The folder of LoRAs that ship with a base, beside its weights."""
 
 MAX_NAME_CHARS = 200
 _UNSAFE = frozenset('/\\:<>\0"|?*')
@@ -39,11 +41,13 @@ class LoraFile:
         name: as in `--lora NAME`.
         path: of the weights.
         stamp: sizes and times; another stamp is another content.
+        shipped: whether it lies in the folder behind.
     """
 
     name: str
     path: Path
     stamp: tuple[int, ...]
+    shipped: bool = False
 
 
 class LoraFolder:
@@ -51,15 +55,17 @@ class LoraFolder:
 
     Args:
         path: of the folder; it need not exist yet.
+        behind: of a folder of LoRAs that count where this one has none of their names; it need not exist.
     """
 
-    def __init__(self, path: Path = DEFAULT_FOLDER) -> None:
+    def __init__(self, path: Path = DEFAULT_FOLDER, *, behind: Path | None = None) -> None:
         self.path = path
+        self._behind = None if behind is None else LoraFolder(behind)
         self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def names(self) -> tuple[str, ...]:
         """Return every name that can be asked for, in order, those too whose file will be refused."""
-        return tuple(sorted(self._places()))
+        return tuple(sorted({*self._places(), *(() if self._behind is None else self._behind.names())}))
 
     def find(self, name: str) -> LoraFile | None:
         """Return the file that `name` means, or None if there is none of that name.
@@ -70,7 +76,8 @@ class LoraFolder:
         check_name(name)
         place = self._places().get(name)
         if place is None:
-            return None
+            shipped = None if self._behind is None else self._behind.find(name)
+            return None if shipped is None else replace(shipped, shipped=True)
         weights = weights_at(place)
         self._check_inside(name, place, weights)
         try:

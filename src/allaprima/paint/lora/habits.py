@@ -36,6 +36,21 @@ def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) ->
     )
 
 
+def introductions(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) -> tuple[str, ...]:
+    """Return what each of `loras` was trained for, a line each, unless `remarks_on` has more to say about it.
+
+    Args:
+        request: with the LoRAs.
+        loras: what the files of those that count say, by name.
+    """
+    return tuple(
+        f"the LoRA {name!r} was trained to paint in {_steps(told.steps)}"
+        + (" without guidance" if told.guidance == 1.0 else "")
+        for name, told in loras.items()
+        if told.steps is not None and not _is_off(request, told)
+    )
+
+
 def remarks_on_unused(unmatched: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return a sentence for each LoRA, by name, with keys that no layer of the base answers to."""
     return tuple(
@@ -48,11 +63,21 @@ def remarks_on_unused(unmatched: Mapping[str, Sequence[str]]) -> tuple[str, ...]
 
 def _about_steps(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) -> Iterator[str]:
     for name, told in loras.items():
-        if told.sigmas and told.steps is not None and told.steps != request.steps:
+        if told.steps is not None and _is_off(request, told):
+            asked = f"{request.steps} {'is' if request.steps == 1 else 'are'}"
             yield (
-                f"the LoRA {name!r} was trained to paint in {told.steps} step{'s' * (told.steps != 1)}; "
-                f"{request.steps} are asked for, at noise levels it has not learned"
+                f"the LoRA {name!r} was trained to paint in {_steps(told.steps)}; {asked} asked for, at noise "
+                "levels it has not learned"
             )
+
+
+def _is_off(request: GenerationRequest, told: LoraMetadata) -> bool:
+    """Whether another number of steps is asked for than that whose levels the LoRA has learned."""
+    return bool(told.sigmas) and told.steps is not None and told.steps != request.steps
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' * (count != 1)}"
 
 
 def _about_guidance(request: GenerationRequest, free: list[str]) -> Iterator[str]:

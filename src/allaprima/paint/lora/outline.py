@@ -27,6 +27,7 @@ class Outline:
     Attributes:
         path: of the weights.
         made_for: the base, in words.
+        family: of that base, by what the file says and the layers show; None if neither tells.
         dialects: whose names the tensors have.
         methods: LoRA, LoHa, LoKr or difference, with the layers of each.
         ranks: with the layers of each.
@@ -38,6 +39,7 @@ class Outline:
 
     path: Path
     made_for: str
+    family: str | None
     dialects: tuple[str, ...]
     methods: dict[str, int]
     ranks: dict[int, int]
@@ -52,7 +54,7 @@ class Outline:
         return {
             "path": str(self.path),
             "made_for": self.made_for,
-            "family": told.family,
+            "family": self.family,
             "dialects": list(self.dialects),
             "methods": self.methods,
             "ranks": {str(rank): layers for rank, layers in self.ranks.items()},
@@ -91,9 +93,11 @@ def read_outline(path: Path) -> Outline:
     ranks = [(key, _RANK_AT[name.role]) for key, name in known.items() if name.role in _RANK_AT]
     dtypes = {dtype: word for word, dtype in DTYPES.items()}
     shapes = {key: entry.shape for key, entry in header.entries.items()}
+    made_for = likeness(names, shapes, metadata.family)
     return Outline(
         path=place,
-        made_for=str(likeness(names, shapes, metadata.family)),
+        made_for=str(made_for),
+        family=made_for.family,
         dialects=tuple(dict.fromkeys(name.dialect for name in known.values())),
         methods=dict(Counter(_METHODS[name.role] for name in known.values() if name.role in _METHODS)),
         ranks=dict(sorted(Counter(shapes[key][at] for key, at in ranks if shapes[key]).items())),
