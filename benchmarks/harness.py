@@ -13,7 +13,8 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +23,8 @@ from typing import Any, Literal
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from allaprima.lab.progress import progress_bar
 
 RESULTS = Path(__file__).parent / "results"
 _VERSIONS = ("torch", "diffusers", "pillow", "numpy")
@@ -140,6 +143,24 @@ def report(
     if as_json:
         print(json.dumps({"rows": plain, "result": str(path)}))
     return path
+
+
+@contextmanager
+def drawn_between(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on stderr that moves on when the yielded function is called, and is drawn at no other time.
+
+    A bar that draws itself would do so while something is timed.
+    """
+    bar = progress_bar()
+    bar.live.auto_refresh = False
+    with bar:
+        task = bar.add_task(label, total=total)
+
+        def advance() -> None:
+            bar.advance(task)
+            bar.refresh()
+
+        yield advance
 
 
 def _commit() -> str:

@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from benchmarks.harness import RESULTS, Row, measure, report
+from benchmarks.harness import RESULTS, Row, drawn_between, measure, report
 from benchmarks.lora_networks import Size, build, one_pass, targets, write_kohya_lora, write_lora
 from diffusers import UNet2DConditionModel
 from torch._dynamo.utils import counters
@@ -102,11 +102,16 @@ def main(
 def _diffusers_rows(stand: Stand) -> list[Row]:
     unet, (first, second) = stand.unet, stand.files
     load, fuse, unfuse = [], [], []
-    for _ in range(max(2, stand.runs // 2)):
-        load.append(_timed(lambda: unet.load_lora_adapter(first, prefix="unet", adapter_name=DIFFUSERS_NAME)))
-        fuse.append(_timed(lambda: unet.fuse_lora(adapter_names=[DIFFUSERS_NAME])))
-        unfuse.append(_timed(unet.unfuse_lora))
-        unet.unload_lora()
+    rounds = max(2, stand.runs // 2)
+    with drawn_between("diffusers", rounds) as advance:
+        for _ in range(rounds):
+            load.append(
+                _timed(lambda: unet.load_lora_adapter(first, prefix="unet", adapter_name=DIFFUSERS_NAME))
+            )
+            fuse.append(_timed(lambda: unet.fuse_lora(adapter_names=[DIFFUSERS_NAME])))
+            unfuse.append(_timed(unet.unfuse_lora))
+            unet.unload_lora()
+            advance()
     unet.load_lora_adapter(first, prefix="unet", adapter_name=DIFFUSERS_NAME)
     following = [second, first]
 
@@ -149,25 +154,33 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
         reader.make_ready()
         return _timed(drop)
 
-    swapped = measure(swap, runs=10 * stand.runs)
-    out_of_fold = []
-    for _ in range(3):
-        rack.fold()
-        out_of_fold.append(_timed(swap))
-    busy = measure(drop, runs=stand.runs, warm_up=1).median_ms
-    dropped = statistics.median([drop_after_idleness() for _ in range(stand.runs)])
-    of_its_kind = measure(lambda: drop(LoraReader(layers)), runs=stand.runs, warm_up=1).median_ms
-    with_alphas = measure(lambda: drop(LoraReader(layers), stand.kohya), runs=stand.runs, warm_up=1).median_ms
     weighed = iter(range(10**6))
-    slider = measure(lambda: rack.arrange({"a": 0.5 + next(weighed) / 1e6}), runs=stand.runs)
-    both = measure(
-        lambda: rack.arrange({"a": 1.0, "b": 0.5 + next(weighed) / 1e6}), runs=stand.runs, warm_up=1
-    )
-    rack.arrange({"a": 1.0})
-    rack.unfold()
-    first_fold = _timed(rack.fold)
-    rack.arrange({"b": 1.0})
-    folding = _timed(rack.fold)
+    runs = stand.runs
+    with drawn_between("the rack", 8) as advance:
+        swapped = measure(swap, runs=10 * runs)
+        advance()
+        out_of_fold = []
+        for _ in range(3):
+            rack.fold()
+            out_of_fold.append(_timed(swap))
+        advance()
+        busy = measure(drop, runs=runs, warm_up=1).median_ms
+        advance()
+        dropped = statistics.median([drop_after_idleness() for _ in range(runs)])
+        advance()
+        of_its_kind = measure(lambda: drop(LoraReader(layers)), runs=runs, warm_up=1).median_ms
+        advance()
+        with_alphas = measure(lambda: drop(LoraReader(layers), stand.kohya), runs=runs, warm_up=1).median_ms
+        advance()
+        slider = measure(lambda: rack.arrange({"a": 0.5 + next(weighed) / 1e6}), runs=runs)
+        both = measure(lambda: rack.arrange({"a": 1.0, "b": 0.5 + next(weighed) / 1e6}), runs=runs, warm_up=1)
+        advance()
+        rack.arrange({"a": 1.0})
+        rack.unfold()
+        first_fold = _timed(rack.fold)
+        rack.arrange({"b": 1.0})
+        folding = _timed(rack.fold)
+        advance()
     rows = [
         Row(name="swap to a registered LoRA", value=swapped.median_ms, unit="ms", must=20, aim=3),
         Row(name="swap to a registered LoRA, p95", value=swapped.p95_ms, unit="ms"),
@@ -193,16 +206,18 @@ def _pass_rows(rack: Rack, step: Callable[[], torch.Tensor], passes: int) -> lis
         ("without", {}), ("before folding", {"a": 1.0}), ("steady state after folding", {"a": 1.0}),
     ]  # fmt: skip
     rounds: list[dict[str, float]] = []
-    for number in range(passes):
-        times = {}
-        for kind, wanted in kinds if number % 2 == 0 else kinds[::-1]:
-            rack.arrange({})
-            rack.arrange(wanted)
-            if kind == "steady state after folding":
-                rack.fold()
-            step()
-            times[kind] = _timed(step)
-        rounds.append(times)
+    with drawn_between("passes", passes * len(kinds)) as advance:
+        for number in range(passes):
+            times = {}
+            for kind, wanted in kinds if number % 2 == 0 else kinds[::-1]:
+                rack.arrange({})
+                rack.arrange(wanted)
+                if kind == "steady state after folding":
+                    rack.fold()
+                step()
+                times[kind] = _timed(step)
+                advance()
+            rounds.append(times)
     without = statistics.median(times["without"] for times in rounds)
     rows = [Row(name="a pass without a LoRA", value=without, unit="ms")]
     for kind, must, aim in (("steady state after folding", 1.01, 1.00), ("before folding", 1.10, 1.04)):
@@ -252,14 +267,16 @@ def _growth_row(unet: UNet2DConditionModel, files: list[Path], swaps: int) -> Ro
     layers = Layers({"unet": unet})
     rack = Rack({"unet": unet}, cache_bytes=2**24)
     before, round_ = 0, len(files)
-    for i in range(2 * round_ + swaps):
-        if i == 2 * round_:
-            before = _resident_bytes()
-        file, other = files[i % len(files)], files[(i * 7) % len(files)]
-        rack.register(read_lora(file, layers, name=file.stem))
-        rack.arrange({file.stem: 1.0, **({other.stem: 0.5} if i >= round_ and other != file else {})})
-        if i % 10 == 0:
-            rack.fold()
+    with drawn_between("memory", 2 * round_ + swaps) as advance:
+        for i in range(2 * round_ + swaps):
+            if i == 2 * round_:
+                before = _resident_bytes()
+            file, other = files[i % len(files)], files[(i * 7) % len(files)]
+            rack.register(read_lora(file, layers, name=file.stem))
+            rack.arrange({file.stem: 1.0, **({other.stem: 0.5} if i >= round_ and other != file else {})})
+            if i % 10 == 0:
+                rack.fold()
+            advance()
     growth = 100 * (_resident_bytes() - before) / before
     rack.arrange({})
     rack.fold()
@@ -277,9 +294,11 @@ def _recompile_row(unet: UNet2DConditionModel, files: list[Path], side: int, bac
     unet.compile_repeated_blocks(fullgraph=True, backend=backend)
     step()
     before = counters["stats"]["unique_graphs"]
-    for i in range(100):
-        rack.arrange({str(i * 7 % len(files)): 1.0 if i % 2 else 0.6})
-        step()
+    with drawn_between("recompilations", 100) as advance:
+        for i in range(100):
+            rack.arrange({str(i * 7 % len(files)): 1.0 if i % 2 else 0.6})
+            step()
+            advance()
     recompiled = counters["stats"]["unique_graphs"] - before
     return Row(name="recompiles over 100 swaps", value=float(recompiled), unit="graphs", must=0, aim=0)
 
