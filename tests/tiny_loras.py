@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from diffusers import QwenImageTransformer2DModel, UNet2DConditionModel
+from diffusers import QwenImageTransformer2DModel
 from safetensors.torch import save_file
+from tests.tiny_sdxl import tiny_unet
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -28,21 +29,7 @@ def sdxl_networks() -> Networks:
     """Return SDXL's denoiser and text encoders: three levels, as its layers' names need."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(8, 16, 16),
-            norm_num_groups=4,
-            layers_per_block=2,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            transformer_layers_per_block=(1, 1, 2),
-            attention_head_dim=(2, 4, 4),
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=4,
-            projection_class_embeddings_input_dim=6 * 4 + 16,
-            cross_attention_dim=32,
-        )
+        unet = tiny_unet((8, 16, 16), groups=4, text=16, times=4)
         config = CLIPTextConfig(
             vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
             projection_dim=16, bos_token_id=0, eos_token_id=1, pad_token_id=1,

@@ -63,7 +63,7 @@ def write_tiny_sdxl(
         torch.manual_seed(0)
         first, second = letter_tokenizer(), letter_tokenizer("!")
         pipeline = StableDiffusionXLPipeline(
-            unet=_unet(embedded_guidance),
+            unet=tiny_unet(embedded_guidance=embedded_guidance),
             vae=_autoencoder(),
             text_encoder=CLIPTextModel(_text_config(len(first))),
             text_encoder_2=CLIPTextModelWithProjection(_text_config(len(second))),
@@ -140,11 +140,23 @@ def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({k: v for k, v in data.items() if v is not None}), encoding="utf-8")
 
 
-def _unet(embedded_guidance: bool) -> UNet2DConditionModel:
+def tiny_unet(
+    widths: tuple[int, int, int] = (16, 32, 32), *, groups: int = 8, text: int = WIDTH, times: int = 8,
+    embedded_guidance: bool = False,
+) -> UNet2DConditionModel:  # fmt: skip
+    """Return SDXL's denoiser: three levels, as its layers' names need.
+
+    Args:
+        widths: of the levels.
+        groups: of each normalisation.
+        text: width of each of the two text encoders.
+        times: numbers that each side of the size conditioning becomes.
+        embedded_guidance: it is told the guidance, as LCM's is.
+    """
     return UNet2DConditionModel(
         sample_size=8,
-        block_out_channels=(16, 32, 32),
-        norm_num_groups=8,
+        block_out_channels=widths,
+        norm_num_groups=groups,
         layers_per_block=2,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -152,9 +164,9 @@ def _unet(embedded_guidance: bool) -> UNet2DConditionModel:
         attention_head_dim=(2, 4, 4),
         use_linear_projection=True,
         addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
-        cross_attention_dim=2 * WIDTH,
+        addition_time_embed_dim=times,
+        projection_class_embeddings_input_dim=6 * times + text,
+        cross_attention_dim=2 * text,
         time_cond_proj_dim=16 if embedded_guidance else None,
     ).eval()
 
