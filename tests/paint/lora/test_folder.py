@@ -8,7 +8,7 @@ import torch
 from tests.tiny_loras import make_updates, qwen_networks, save, spell
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.folder import LoraFolder
+from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder, existing_folder
 from allaprima.paint.lora.update import delta_of
 
 NETWORKS = qwen_networks()
@@ -108,9 +108,50 @@ def test_a_pickle_is_refused_with_the_way_out_until_safetensors_lie_beside_it(tm
 def test_what_is_no_lora_has_no_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
     (tmp_path / "previews").mkdir()
-    for name in (".hidden.safetensors", "a:b.safetensors", "a<b>.safetensors"):
-        save(tmp_path / name, TENSORS)
-    assert LoraFolder(tmp_path).names() == ()
+    folder = LoraFolder(tmp_path)
+    assert (folder.names(), folder.left_out()) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a:b.safetensors", "its name holds ':'; rename it, for example to a-b.safetensors"),
+        ("a<b>.safetensors", "its name holds '<>'; rename it, for example to a-b.safetensors"),
+        (".ink.safetensors", "its name begins with a dot; rename it, for example to ink.safetensors"),
+        ("\x1b[2J\n.pt", r"its name holds '\n\x1b'; rename it, for example to [2J.safetensors"),
+        (f"{'i' * 201}.safetensors", f"more than 200 characters; rename it, for example to {'i' * 100}"),
+        ("ink.SAFETENSORS", "ends in .SAFETENSORS, not .safetensors; rename it, for example to ink.safetens"),
+        ("?:*.safetensors", "its name holds '*:?'; rename it, for example to lora.safetensors"),
+    ],
+)
+def test_a_lora_whose_name_cannot_be_asked_for_is_left_out_aloud(tmp_path: Path, name: str, why: str) -> None:
+    save(tmp_path / name, TENSORS)
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ()
+    ((path, told),) = folder.left_out().items()
+    assert path == tmp_path / name
+    assert why in told
+    path.rename(tmp_path / told.rpartition(" to ")[2])
+    assert len(folder.names()) == 1
+    assert folder.left_out() == {}
+
+
+def test_a_folder_of_its_own_with_such_a_name_is_left_out_aloud(tmp_path: Path) -> None:
+    inner = style(tmp_path / "anime:v2")
+    assert LoraFolder(tmp_path).left_out() == {
+        inner: "its name holds ':'; rename it, for example to anime-v2"
+    }
+    assert LoraFolder(inner).names() == ()
+    assert list(LoraFolder(inner).left_out()) == [inner]
+
+
+def test_a_folder_that_is_named_has_to_be_there_and_the_usual_one_has_not(tmp_path: Path) -> None:
+    assert existing_folder(tmp_path) == tmp_path
+    assert existing_folder(None) == DEFAULT_FOLDER
+    (tmp_path / "file").touch()
+    for name, why in (("none", "not there"), ("file", "not a folder")):
+        with pytest.raises(LoraError, match=f"{name} as the folder of LoRAs, which is {why}; expected a"):
+            existing_folder(tmp_path / name)
 
 
 def test_a_folder_of_several_weights_is_ambiguous(tmp_path: Path) -> None:

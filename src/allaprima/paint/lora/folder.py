@@ -5,12 +5,14 @@
     folder.read("ink", base.modules())              a Lora
 
 The folder is looked at whenever it is asked, so a file that was just put there can be used at once. A folder that
-is itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one.
+is itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one. What lies there under a name that
+nobody can ask for is left out, and `left_out` says so.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +33,20 @@ SHIPPED = "loras"
 
 MAX_NAME_CHARS = 200
 _UNSAFE = frozenset('/\\:<>\0"|?*')
+
+
+def existing_folder(path: Path | None) -> Path:
+    """Return the folder that is named, or the usual one, which need not exist, if none is.
+
+    Raises:
+        LoraError: a folder is named that is not there.
+    """
+    if path is None:
+        return DEFAULT_FOLDER
+    if not path.is_dir():
+        state = "which is not a folder" if path.exists() else "which is not there"
+        raise LoraError(f"got {path} as the folder of LoRAs, {state}; expected a folder that exists")
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +82,14 @@ class LoraFolder:
     def names(self) -> tuple[str, ...]:
         """Return every name that can be asked for, in order, those too whose file will be refused."""
         return tuple(sorted({*self._places(), *(() if self._behind is None else self._behind.names())}))
+
+    def left_out(self) -> dict[Path, str]:
+        """Return what looks like a LoRA and has no name to ask for it by, each with why and what to do."""
+        return {
+            entry: f"{why}; rename it, for example to {_safe_name(name)}{'' if entry.is_dir() else SUFFIX}"
+            for _, name, entry in self._entries()
+            if (why := _complaint(name, entry))
+        }
 
     def find(self, name: str) -> LoraFile | None:
         """Return the file that `name` means, or None if there is none of that name.
@@ -142,17 +166,21 @@ class LoraFolder:
 
     def _places(self) -> dict[str, Path]:
         """Return the file or folder of each name; weights that can be used hide pickles beside them."""
+        found = [one for one in self._entries() if not _complaint(one[1], one[2])]
+        return {name: entry for _, name, entry in sorted(found, reverse=True)}
+
+    def _entries(self) -> list[tuple[int, str, Path]]:
+        """Return the rank, name and place of all that looks like a LoRA, whether the name can be asked for or not."""
         try:
             if is_lora_folder(self.path):
-                return {self.path.resolve().name: self.path}
-            found = [
+                return [(0, self.path.resolve().name, self.path)]
+            return [
                 (rank, name, entry) for entry in sorted(self.path.iterdir()) for rank, name in _entry(entry)
             ]
         except FileNotFoundError:
-            return {}
+            return []
         except (OSError, ValueError) as error:
             raise LoraError(f"cannot look into {self.path}: {error}; expected a folder of LoRAs") from error
-        return {name: entry for _, name, entry in sorted(found, reverse=True)}
 
     def _check_inside(self, name: str, place: Path, weights: Path) -> None:
         home = os.path.realpath(self.path)
@@ -168,29 +196,44 @@ def check_name(name: str) -> None:
     Raises:
         LoraError: it is empty, hidden, too long, or holds what paths, prompts or file systems give a meaning.
     """
-    if (
-        not 0 < len(name) <= MAX_NAME_CHARS
-        or name.startswith(".")
-        or not name.isprintable()
-        or not _UNSAFE.isdisjoint(name)
-    ):
+    if _fault(name):
         raise LoraError(
             f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
         )
+
+
+def _fault(name: str) -> str:
+    """Return why `name` is no name, or nothing."""
+    if not name:
+        return "its name is empty"
+    if name.startswith("."):
+        return "its name begins with a dot"
+    if len(name) > MAX_NAME_CHARS:
+        return f"its name has more than {MAX_NAME_CHARS} characters"
+    wrong = sorted(char for char in set(name) if char in _UNSAFE or not char.isprintable())
+    return f"its name holds {''.join(wrong)!a}" if wrong else ""
+
+
+def _complaint(name: str, entry: Path) -> str:
+    """Return why the LoRA at `entry` cannot be asked for as `name`, or nothing."""
+    if entry.suffix != SUFFIX and entry.suffix.lower() == SUFFIX and not entry.is_dir():
+        return f"its name ends in {entry.suffix}, not {SUFFIX}"
+    return _fault(name)
+
+
+def _safe_name(name: str) -> str:
+    """Return a name that can be asked for and is much like `name`."""
+    plain = "".join("-" if char in _UNSAFE or not char.isprintable() else char for char in name)
+    return re.sub("-+", "-", plain.lstrip("."))[:100].strip("- ") or "lora"
 
 
 def _entry(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the name that a folder's entry gives a LoRA, after a rank: of two places the lower counts."""
     if path.is_dir():
         name, rank = path.name, 1 if is_lora_folder(path) else None
-    elif path.suffix == SUFFIX:
+    elif path.suffix.lower() == SUFFIX:
         name, rank = path.stem, 0
     else:
         name, rank = path.stem, 2 if path.suffix.lower() in PICKLES else None
-    if rank is None:
-        return
-    try:
-        check_name(name)
-    except LoraError:
-        return
-    yield rank, name
+    if rank is not None:
+        yield rank, name
