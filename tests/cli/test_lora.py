@@ -40,7 +40,24 @@ def test_list_says_what_is_there_and_what_is_wrong(folder: Path, capsys: pytest.
 def test_list_of_a_folder_that_is_not_there_is_empty(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ask(capsys, "list", "--lora-dir", str(tmp_path / "none"))["loras"] == []
+    rows = ask(capsys, "list", "--lora-dir", str(tmp_path / "none"))["loras"]
+    assert [row["name"] for row in rows if not row["shipped"]] == []
+
+
+def test_what_ships_is_listed_as_shipped_unless_the_folder_has_its_name(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "weights" / "loras").mkdir(parents=True)
+    for name in ("turbo", "ink"):
+        save(folder / "weights" / "loras" / f"{name}.safetensors", TENSORS, SAID)
+    monkeypatch.setattr("allaprima.paint.bases.vignette.base.weights_folder", lambda: folder / "weights")
+    rows = {row["name"]: row for row in ask(capsys, "list", "--lora-dir", str(folder))["loras"]}
+    assert (rows["turbo"]["shipped"], rows["ink"]["shipped"]) == (True, False)
+    assert ask(capsys, "inspect", "turbo", "--lora-dir", str(folder))["steps"] == 4
+    assert run(["lora", "list", "--lora-dir", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "MB, shipped\n" in said
+    assert f"\n3 in {folder}, 1 shipped\n" in said
 
 
 @pytest.mark.parametrize("by_path", [True, False])

@@ -15,9 +15,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import torch
+from safetensors.torch import save_file
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
+from allaprima.core.picture_files import read_request
+from allaprima.core.request import LoraUse
 
 START = "from allaprima.cli.app import main; main()"
 
@@ -67,6 +71,26 @@ def test_on_the_loopback_it_paints_for_everyone_here(tmp_path: Path) -> None:
         body = {"prompt": "a cat", "steps": 1, "guidance": 1.0}
         assert client.post("/v1/images/generations", json=body, timeout=30).status_code == 200
     assert len(list((tmp_path / "gallery").glob("*.png"))) == 1
+
+
+def test_it_paints_with_the_turbo_that_lies_beside_the_weights(tmp_path: Path) -> None:
+    told = {"allaprima.family": "vignette", "allaprima.steps": "2", "allaprima.guidance": "1.0"}
+    key = "transformer.transformer_blocks.0.attn.to_q"
+    halves = {f"{key}.lora_A.weight": torch.ones(4, 32), f"{key}.lora_B.weight": torch.ones(32, 4)}
+    (tmp_path / "weights" / "loras").mkdir(parents=True)
+    save_file(halves, tmp_path / "weights" / "loras" / "turbo.safetensors", told)
+    (tmp_path / "mine").mkdir()
+    here = "--lora-dir", str(tmp_path / "mine")
+    with (
+        serving(tmp_path, *here) as (said, _),
+        httpx2.Client(base_url=said["url"], trust_env=False) as client,
+    ):
+        (base,) = client.get("/api/config").json()["bases"]
+        assert base["live"] == {"steps": 2, "guidance": 1.0, "loras": [{"name": "turbo", "weight": 1.0}]}
+        assert client.post("/v1/images/generations", json={"prompt": "a cat"}, timeout=30).status_code == 200
+        assert client.post("/sdapi/v1/txt2img", json={"prompt": "a cat"}, timeout=30).status_code == 200
+    painted = [read_request(path) for path in (tmp_path / "gallery").glob("*.png")]
+    assert [(one.loras, one.steps) for one in painted] == [((LoraUse(name="turbo"),), 2)] * 2
 
 
 def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
 
+from allaprima.cli.app import run
 from allaprima.core.errors import LoraError
+from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.lora.folder import LoraFolder
 from allaprima.paint.lora.metadata import LoraMetadata
@@ -46,7 +48,9 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def loras(tmp_path: Path) -> Path:
-    return tmp_path / "models" / "lora"
+    folder = tmp_path / "models" / "lora"
+    folder.mkdir(parents=True)
+    return folder
 
 
 def load(weights: Path, loras: Path) -> Painter:
@@ -146,7 +150,6 @@ def test_one_for_another_family_is_left_alone(weights: Path, loras: Path, tmp_pa
 
 
 def test_a_file_that_cannot_be_used_is_told_and_can_be_done_without(weights: Path, loras: Path) -> None:
-    loras.mkdir(parents=True)
     (loras / "turbo.safetensors").write_bytes(b"not a LoRA")
     painter = load(weights, loras)
     with pytest.raises(LoraError, match=r"turbo\.safetensors"):
@@ -179,10 +182,49 @@ def test_what_ships_beside_the_weights_counts_where_the_folder_has_none(weights:
         LoraFolder(loras / "none", behind=shipped).find("../denoiser")
 
 
-def test_other_bases_have_no_part_in_what_ships_with_vignette(tmp_path: Path) -> None:
-    painter = Painter.load(str(write_tiny_sdxl(tmp_path / "sdxl")), lora_dir=tmp_path / "none", device="cpu")
+def test_other_bases_have_no_part_in_what_ships_with_vignette(loras: Path, tmp_path: Path) -> None:
+    painter = Painter.load(str(write_tiny_sdxl(tmp_path / "sdxl")), lora_dir=loras, device="cpu")
     assert painter.wardrobe is not None
     assert painter.wardrobe.folder.names() == ()
+
+
+def test_the_command_wears_it_says_so_and_repaints(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_lora(weights / "loras" / "turbo.safetensors", FOUR_STEPS)
+    write_lora(tmp_path / "mine" / "ink.safetensors", {}, seed=1)
+    common = ["paint", "--weights", str(weights), "--lora-dir", str(tmp_path / "mine")]
+
+    def paint(name: str, *options: str) -> tuple[GenerationRequest, str]:
+        assert run([*common, *options, "-o", str(tmp_path / name)]) == 0
+        return read_request(tmp_path / name), capsys.readouterr().err
+
+    def source(name: str) -> tuple[str, str]:
+        return "--from", str(tmp_path / name)
+
+    quick, told = paint("quick.png", "cat", "--seed", "3")
+    assert (quick.loras, quick.steps, quick.guidance) == ((TURBO,), 4, 1.0)
+    assert told.startswith(
+        "prima: the LoRA 'turbo' was trained to paint in 4 steps without guidance\nseed 3; "
+    )
+    plain, told = paint("plain.png", "cat", "--seed", "3", "--no-turbo", "--steps", "2")
+    assert (plain.loras, plain.steps, plain.guidance) == ((), 2, 4.0)
+    assert told.startswith("seed 3; ")
+    for name in ("quick.png", "plain.png"):
+        paint("again.png", *source(name))
+        assert (tmp_path / "again.png").read_bytes() == (tmp_path / name).read_bytes()
+
+    paint("off.png", *source("quick.png"), "--no-turbo", "--steps", "2")
+    assert (tmp_path / "off.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    assert paint("still.png", *source("plain.png"), "--no-turbo")[0] == plain
+    inked, _ = paint("inked.png", *source("quick.png"), "--lora", "ink")
+    assert (inked.loras, inked.steps) == ((TURBO, LoraUse(name="ink")), 4)
+    off, told = paint("zero.png", "cat", "--lora", "turbo:0", "--steps", "1")
+    assert (off.loras, off.guidance) == ((LoraUse(name="turbo", weight=0.0),), 4.0)
+    assert told.startswith("seed ")
+    _, told = paint("against.png", "cat", "--negative", "rain", "--steps", "1")
+    assert "; 1 is asked for" in told
+    assert "prima: the negative prompt does nothing" in told
 
 
 def test_the_choice() -> None:

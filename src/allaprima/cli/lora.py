@@ -10,6 +10,7 @@ import typer
 from allaprima.cli.output import JsonFlag, print_json
 
 if TYPE_CHECKING:
+    from allaprima.paint.lora.folder import LoraFolder
     from allaprima.paint.lora.outline import Outline
 
 app = typer.Typer(no_args_is_help=True, help="LoRA files: list them, look into one, convert a pickle.")
@@ -23,20 +24,24 @@ LoraDir = Annotated[
 def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
     """List the LoRAs in the folder, and what is wrong with those that cannot be used."""
     from allaprima.core.errors import LoraError
-    from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
     from allaprima.paint.lora.outline import read_outline
 
-    folder = LoraFolder(lora_dir or DEFAULT_FOLDER)
+    folder = _open_folder(lora_dir)
     rows: list[dict[str, Any]] = []
     for name in folder.names():
         try:
-            outline = read_outline(folder.require(name).path)
-            rows.append({"name": name, **outline.to_json()})
-            print(f"{name:<32}{outline.made_for}, rank {_ranks(outline)}, {outline.num_bytes / 1e6:.1f} MB")
+            file = folder.require(name)
+            outline = read_outline(file.path)
+            rows.append({"name": name, "shipped": file.shipped, **outline.to_json()})
+            print(
+                f"{name:<32}{outline.made_for}, rank {_ranks(outline)}, {outline.num_bytes / 1e6:.1f} MB"
+                + ", shipped" * file.shipped
+            )
         except LoraError as error:
             rows.append({"name": name, "problem": str(error)})
             print(f"{name:<32}cannot be used: {error}")
-    print(f"{len(rows)} in {folder.path}")
+    shipped = sum(row.get("shipped", False) for row in rows)
+    print(f"{len(rows) - shipped} in {folder.path}" + (f", {shipped} shipped" if shipped else ""))
     if as_json:
         print_json({"folder": str(folder.path), "loras": rows})
 
@@ -48,14 +53,13 @@ def inspect(
     as_json: JsonFlag = False,
 ) -> None:
     """Read a LoRA whole, check its numbers, and say what it is and what it was made for."""
-    from allaprima.paint.lora.folder import DEFAULT_FOLDER, LoraFolder
     from allaprima.paint.lora.outline import read_outline
     from allaprima.paint.lora.places import weights_at
     from allaprima.paint.lora.weight_file import read_weight_file
 
     # Whoever types a command may read any file; names alone count where requests come from elsewhere.
     is_path = Path(lora).name != lora or Path(lora).suffix != ""
-    path = weights_at(Path(lora)) if is_path else LoraFolder(lora_dir or DEFAULT_FOLDER).require(lora).path
+    path = weights_at(Path(lora)) if is_path else _open_folder(lora_dir).require(lora).path
     outline = read_outline(path)
     file = read_weight_file(path)
     facts = outline.to_json() | {"digest": file.digest, "largest": max(file.peaks.values(), default=0.0)}
@@ -90,6 +94,14 @@ def convert(
     print(target)
     if as_json:
         print_json({"source": str(source), "path": str(target)})
+
+
+def _open_folder(lora_dir: Path | None) -> LoraFolder:
+    """Return the folder, with the LoRAs that ship behind it."""
+    from allaprima.paint.bases.vignette.base import weights_folder
+    from allaprima.paint.lora.folder import DEFAULT_FOLDER, SHIPPED, LoraFolder
+
+    return LoraFolder(lora_dir or DEFAULT_FOLDER, behind=weights_folder() / SHIPPED)
 
 
 def _ranks(outline: Outline) -> str:

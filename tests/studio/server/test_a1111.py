@@ -37,6 +37,9 @@ class Shelf:
     def cards(self) -> tuple[LoraCard, ...]:
         return self._cards
 
+    def find(self, name: str) -> LoraCard | None:
+        return next((card for card in self._cards if card.name == name), None)
+
     def refresh(self) -> None:
         self.refreshed += 1
 

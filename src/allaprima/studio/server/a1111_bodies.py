@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from allaprima.core.infotext import split_loras
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, painting_defaults, pick_seed
 
 SAMPLER = "Euler"
 _NOT_HERE = frozenset({
@@ -78,18 +78,22 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
             f"got {count} pictures (batch_size times n_iter); expected at most {studio.settings.caps.count}",
         )
     seed = pick_seed(body.seed, count)
+    schedule = None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler
+    # Whoever says something of how to paint gets just that.
+    said = (body.steps or None, body.cfg_scale, body.negative_prompt or None, schedule, loras or None)
+    usual = painting_defaults(base, studio.loras, turbo=all(value is None for value in said))
     return [
         GenerationRequest(
             prompt=prompt,
             negative_prompt=_one_line(body.negative_prompt or ""),
             width=body.width or base.width,
             height=body.height or base.height,
-            steps=body.steps or base.steps,
-            guidance=base.guidance if body.cfg_scale is None else body.cfg_scale,
+            steps=body.steps or usual["steps"],
+            guidance=usual["guidance"] if body.cfg_scale is None else body.cfg_scale,
             seed=seed + number,
             base=base.name,
-            schedule=None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler,
-            loras=loras,
+            schedule=schedule,
+            loras=loras or usual["loras"],
         )
         for number in range(count)
     ]

@@ -52,10 +52,12 @@ class JobBody(BaseModel):
 @router.get("/api/config")
 def config(studio: StudioDep) -> dict[str, Any]:
     """What there is to choose from, and the bounds."""
-    caps, cards = studio.settings.caps, studio.loras.cards()
+    caps = studio.settings.caps
     return {
         "version": __version__,
-        "bases": [{**asdict(base), "live": live_defaults(base, cards)} for base in studio.bases.values()],
+        "bases": [
+            {**asdict(base), "live": live_defaults(base, studio.loras)} for base in studio.bases.values()
+        ],
         "caps": {
             "pixels": caps.pixels,
             "steps": caps.steps,

@@ -28,7 +28,7 @@ from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
 from allaprima.studio.server.jobs import Kept
 from allaprima.studio.server.security import sign_path
-from allaprima.studio.server.studio import BaseCard, Studio, StudioDep, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, StudioDep, painting_defaults, pick_seed
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
@@ -137,21 +137,28 @@ def _to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
     count = body.n or 1
     seed = pick_seed(body.seed, count) if body.seed is None else body.seed
     size = (base.width, base.height) if body.size in (None, "auto", "") else parse_size(str(body.size))
+    usual = painting_defaults(base, studio.loras, turbo=not _says_how(body))
     first: dict[str, Any] = {
         "prompt": " ".join(body.prompt.split("\n")),
         "negative_prompt": body.negative_prompt or "",
         "width": size[0],
         "height": size[1],
-        "steps": base.steps if body.steps is None else body.steps,
-        "guidance": base.guidance if body.guidance is None else body.guidance,
+        "steps": usual["steps"] if body.steps is None else body.steps,
+        "guidance": usual["guidance"] if body.guidance is None else body.guidance,
         "base": base.name,
         "quality": _quality(body),
         "schedule": body.schedule,
-        "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
+        "loras": usual["loras"] or tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
     }
     requests = [GenerationRequest(seed=seed + number, **first) for number in range(count)]
     studio.jobs.check(requests)
     return requests
+
+
+def _says_how(body: ImagesBody) -> bool:
+    """Whether the client says something of how to paint, and not only what: then it gets just that."""
+    said = (body.steps, body.guidance, body.negative_prompt or None, body.schedule)
+    return "loras" in body.model_fields_set or any(value is not None for value in said)
 
 
 def _find_base(name: str | None, studio: Studio) -> BaseCard:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
-from allaprima.core.request import MAX_SEED
+from allaprima.core.request import MAX_SEED, LoraUse
+from allaprima.paint.turbo import TURBOS, choose_turbo, turbo_habits
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
@@ -87,6 +88,9 @@ class LoraShelf(Protocol):
     def cards(self) -> Sequence[LoraCard]:
         """Return what may be asked for, in alphabetical order."""
 
+    def find(self, name: str) -> LoraCard | None:
+        """Return the one of that name; None if there is none that can be used."""
+
     def refresh(self) -> None:
         """Look at the folder again."""
 
@@ -97,6 +101,10 @@ class NoLoras:
     def cards(self) -> Sequence[LoraCard]:
         """There are none."""
         return ()
+
+    def find(self, name: str) -> LoraCard | None:  # noqa: ARG002
+        """There is none."""
+        return None
 
     def refresh(self) -> None:
         """There is nothing to look at."""
@@ -132,23 +140,26 @@ class Studio:
         return next(iter(self.bases.values()))
 
 
-TURBO = "turbo"
-"""The name of the LoRA that lets a base paint well in few steps; where there is one, the page begins with it on."""
+def painting_defaults(base: BaseCard, shelf: LoraShelf, *, turbo: bool = True) -> dict[str, Any]:
+    """Return the steps, guidance and LoRAs that `base` is painted with where a client says nothing of them.
 
-FEW = 4
-"""Live steps with it, if its file does not say for how many it was trained."""
+    Args:
+        base: to paint with.
+        shelf: the LoRAs that are there.
+        turbo: False for the plain base: for who says something of how to paint.
+    """
+    there = {name: card for name in TURBOS if (card := shelf.find(name)) is not None} if turbo else {}
+    name = choose_turbo(there, base.family)
+    if name is None:
+        return {"steps": base.steps, "guidance": base.guidance, "loras": ()}
+    return {**turbo_habits(there[name]), "loras": (LoraUse(name=name),)}
 
 
-def live_defaults(base: BaseCard, loras: Sequence[LoraCard]) -> dict[str, Any]:
-    """Return the steps, guidance and LoRAs that live painting on `base` begins with."""
-    turbo = next((one for one in loras if one.name == TURBO and one.family in (base.family, None)), None)
-    if turbo is None:
-        return {"steps": min(base.steps, MAX_LIVE_STEPS), "guidance": base.guidance, "loras": []}
-    return {
-        "steps": min(turbo.steps or FEW, MAX_LIVE_STEPS),
-        "guidance": 1.0 if turbo.guidance is None else turbo.guidance,
-        "loras": [{"name": turbo.name, "weight": 1.0}],
-    }
+def live_defaults(base: BaseCard, shelf: LoraShelf) -> dict[str, Any]:
+    """Return the steps, guidance and LoRAs that live painting on `base` begins with, as plain data."""
+    usual = painting_defaults(base, shelf)
+    loras = [asdict(use) for use in usual["loras"]]
+    return {**usual, "steps": min(usual["steps"], MAX_LIVE_STEPS), "loras": loras}
 
 
 def get_studio(request: Request) -> Studio:

@@ -116,8 +116,11 @@ function actions({ flipbook, history, jobs, prompt, compare }) {
     keep: () => blank() || jobs.keep(state.snapshot()),
     save: () => blank() || jobs.keep(state.snapshot(), { saves: true }),
     finish: () => {
-      const { steps, guidance } = state.base;
-      return blank() || jobs.keep(state.snapshot(), { steps, guidance, title: "Finishing" });
+      const { steps, guidance, live } = state.base;
+      const moment = state.snapshot();
+      // What lets the base paint in few steps spoils many.
+      moment.settings.loras = moment.settings.loras.filter(({ name }) => !live.loras.some((quick) => quick.name === name));
+      return blank() || jobs.keep(moment, { steps, guidance, title: "Finishing" });
     },
     reroll: () => state.reroll(),
     makeFlipbook: async () => {
