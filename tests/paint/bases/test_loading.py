@@ -70,8 +70,16 @@ def test_models_of_other_programs_are_read_in_place(where: str, name: str, tmp_p
     file = tmp_path / "other" / where
     file.parent.mkdir(parents=True)
     file.touch()
-    found = locate(name, [tmp_path / "absent", tmp_path / "other"])
+    (tmp_path / "empty").mkdir()
+    found = locate(name, [tmp_path / "empty", tmp_path / "other"])
     assert found == Located(name=name, family="sdxl", path=file)
+
+
+@pytest.mark.parametrize("spec", ["vignette", "xl"])
+def test_a_folder_of_models_that_is_not_there_is_told(spec: str, tmp_path: Path) -> None:
+    (tmp_path / "xl.safetensors").touch()
+    with pytest.raises(RequestError, match="absent as a folder of models; expected a folder that exists"):
+        locate(spec, [tmp_path, tmp_path / "absent"])
 
 
 def test_a_model_folder_is_found_by_its_name_and_the_first_folder_wins(tmp_path: Path) -> None:

@@ -54,9 +54,12 @@ def locate(spec: str, models_dirs: Sequence[Path] = ()) -> Located:
         models_dirs: folders of models, searched in order after the path itself.
 
     Raises:
-        RequestError: there is nothing of that name.
+        RequestError: there is nothing of that name, or a folder of models is not there.
         WeightsError: what is there is no model that can be painted with.
     """
+    for folder in models_dirs:
+        if not folder.is_dir():
+            raise RequestError(f"got {folder} as a folder of models; expected a folder that exists")
     if spec == "vignette":
         return Located(name=spec, family="vignette", path=None)
     for path in _places(spec, models_dirs):
