@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tests.tiny_qwen import write_tiny_qwen
+from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.cli.app import run
 from allaprima.cli.paint import parse_lora
@@ -20,6 +24,7 @@ from allaprima.core.request import GenerationRequest, LoraUse
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("models")
     write_tiny_qwen(models / "diffusers" / "tiny")
+    write_tiny_sdxl(models / "diffusers" / "sdxl")
     return models
 
 
@@ -62,6 +67,8 @@ def test_a_size_that_the_base_does_not_paint_is_told(
         (["--base", "nothing"], "got base 'nothing'; expected vignette, a model folder"),
         (["--base", ""], "the base is empty"),
         (["--schedule", "fast"], "got the schedule 'fast'; expected none"),
+        (["--models-dir", "none"], "got none as a folder of models; expected a folder that exists"),
+        (["--lora-dir", "none"], "got none as the folder of LoRAs, which is not there; expected a folder"),
         (["--lora", "ink:much"], "got --lora 'ink:much'; expected NAME or NAME:WEIGHT"),
         (["--lora", "ink:99"], "got weight 99.0 for LoRA 'ink'; expected -10 to 10"),
         (["--lora", "ink", "--lora", "ink:2"], "got the LoRA 'ink' twice"),
@@ -81,3 +88,77 @@ def test_loras_are_named_with_or_without_a_weight() -> None:
     assert parse_lora("people/ink v2:-0.5") == LoraUse(name="people/ink v2", weight=-0.5)
     with pytest.raises(RequestError, match="got LoRA name ''"):
         parse_lora(":1")
+
+
+SAID = {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nobody", "got LoRA 'nobody', which is not in loras; expected one of"),
+        ("../ink", "got LoRA '../ink'; expected the name of a file in the folder"),
+        ("cut", "expected a whole .safetensors file"),
+        ("old", "is a pickle, which can run programs when it is read"),
+        ("out", "got LoRA 'out', a link out of loras; expected a file inside it"),
+        (
+            "ink",
+            "loras/ink.safetensors is a LoRA for SDXL; the base here is Qwen-Image, expected a LoRA for that",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_lora_is_told_before_the_base_is_loaded(
+    models: Path, name: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loras = Path("loras")
+    loras.mkdir()
+    down, up = torch.ones(2, 64), torch.ones(32, 2)
+    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    tensors = {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}
+    save_file(tensors, loras / "ink.safetensors", SAID)
+    (loras / "cut.safetensors").write_bytes((loras / "ink.safetensors").read_bytes()[:-9])
+    torch.save(tensors, loras / "old.bin")
+    save_file(tensors, "secret.safetensors")
+    (loras / "out.safetensors").symlink_to("../secret.safetensors")
+    # A base that cannot be loaded: whoever begins to load it is told about its weights.
+    broken = Path("broken")
+    shutil.copytree(models / "diffusers" / "tiny", broken)
+    for file in broken.rglob("*.safetensors"):
+        file.write_bytes(b"")
+    assert run(["paint", "a cat", "--base", "broken", "--lora", name, "--lora-dir", "loras"]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "size", "told"),
+    [
+        ("sdxl", "65x64", "got size 65x64; expected multiples of 8, such as 64x64"),
+        ("sdxl", "100x60", "got size 100x60; expected multiples of 8, such as 96x64"),
+        ("tiny", "65x64", "got size 65x64; expected sides that are multiples of 16, such as 64x64"),
+    ],
+)
+def test_odd_sizes_are_told_with_the_nearest_that_does(
+    models: Path, base: str, size: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["paint", "a cat", "--models-dir", str(models), "--base", base, "--size", size]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_sdxl_paints_several_with_a_lora(models: Path) -> None:
+    Path("loras").mkdir()
+    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    tensors = {f"{layer}.lora_A.weight": torch.ones(2, 64), f"{layer}.lora_B.weight": torch.ones(32, 2)}
+    save_file(tensors, "loras/ink.safetensors")
+    given = ("--models-dir", str(models), "--base", "sdxl", "--size", "104x56", "--steps", "2", "--seed", "1")
+    command = ["paint", "猫", *given, "--count", "3", "--negative", "dog", "--lora-dir", "loras"]
+    Path("plain").mkdir()
+    Path("worn").mkdir()
+    assert run([*command, "-o", "plain"]) == 0
+    assert run([*command, "-o", "worn", "--lora", "ink:2"]) == 0
+    for seed in (1, 2, 3):
+        with Image.open(f"plain/猫-{seed}.png") as plain, Image.open(f"worn/猫-{seed}.png") as worn:
+            assert plain.size == worn.size == (104, 56)
+            assert plain.tobytes() != worn.tobytes()
+    assert read_request(Path("worn/猫-3.png")).loras == (LoraUse(name="ink", weight=2.0),)

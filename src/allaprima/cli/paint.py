@@ -7,10 +7,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from allaprima.cli import paint_options as options
 from allaprima.cli.output import JsonFlag, print_json, progress_bar
 from allaprima.cli.targets import Target, plan_targets
 from allaprima.core.errors import RequestError
@@ -32,132 +33,108 @@ MAX_COUNT = 1000
 
 @app.command()
 def paint(
-    prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="File to write, or a folder. Default: a new file named after the prompt."
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Sampler steps, 1 to 1000. Default: the base's own.")
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            help="How closely to follow the prompt, 0 to 30; 1 is fastest. Default: the base's own."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the first picture. Default: a random one.")
-    ] = None,
-    count: Annotated[int, typer.Option(help="How many pictures; their seeds follow each other.")] = 1,
-    size: Annotated[
-        str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")
-    ] = None,
-    negative: Annotated[str | None, typer.Option(help="What not to paint.")] = None,
-    file_format: Annotated[
-        Literal["png", "jpeg", "webp"] | None, typer.Option("--format", help="Default: what -o says, or png.")
-    ] = None,
-    quality: Annotated[
-        Literal["high", "medium"] | None, typer.Option(help="JPEG and WebP quality: 95 or 80. Default: high.")
-    ] = None,
-    previews: Annotated[
-        bool, typer.Option("--previews", help="Also write the picture after every step.")
-    ] = False,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", help="Paint again what this picture was painted from; other options override it."
-        ),
-    ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="vignette, a model folder, a .safetensors file, a name in --models-dir, or a hub id in the "
-            "cache. Default: vignette."
-        ),
-    ] = None,
-    models_dir: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Noise levels by name, such as lightning. Default: the base's own.")
-    ] = None,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
-    ] = None,
-    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs.")] = None,
-    no_turbo: Annotated[
-        bool,
-        typer.Option(
-            "--no-turbo",
-            help="Paint with the plain base. Default: a LoRA called turbo that fits the base is worn, so that few "
-            "steps do.",
-        ),
-    ] = False,
-    precision: Annotated[
-        Literal["auto", "bf16", "fp32", "fp16"],
-        typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
-    ] = "auto",
-    memory: Annotated[
-        float | None,
-        typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),
-    ] = None,
+    prompt: options.Prompt = None,
+    output: options.Output = None,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    seed: options.Seed = None,
+    count: options.Count = 1,
+    size: options.Size = None,
+    negative: options.Negative = None,
+    file_format: options.Format = None,
+    quality: options.PictureQuality = None,
+    previews: options.Previews = False,
+    source: options.Source = None,
+    base: options.BaseName = None,
+    models_dir: options.ModelsDirs = None,
+    schedule: options.ScheduleName = None,
+    lora: options.Loras = None,
+    lora_dir: options.LoraDir = None,
+    no_turbo: options.NoTurbo = False,
+    precision: options.PrecisionName = "auto",
+    memory: options.Memory = None,
+    weights: options.Weights = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Paint a picture from words and print where it is."""
-    given = {
-        "prompt": prompt,
-        "steps": steps,
-        "guidance": guidance,
-        "negative_prompt": negative,
-        "quality": quality,
-        "base": base,
-        "schedule": schedule,
-        "loras": tuple(map(parse_lora, lora)) if lora else None,
-    }
-    given |= dict(zip(("width", "height"), parse_size(size), strict=True)) if size is not None else {}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = given_fields(
+        size, lora, prompt=prompt, steps=steps, guidance=guidance, negative_prompt=negative, quality=quality,
+        base=base, schedule=schedule,
+    )  # fmt: skip
     if memory is not None and not memory > 0:
         raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB")
     requests = make_requests(given, source, seed, count)
     targets = plan_targets(requests, output, file_format)
 
-    timings: dict[str, float] = dict.fromkeys(("load", "text", "denoise", "decode", "save"), 0.0)
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.paint.painter import Painter
 
     painter = Painter.load(
-        requests[0].base,
-        folder=weights,
-        models_dirs=models_dir or (),
-        lora_dir=lora_dir,
-        precision=precision,
-        memory=memory,
-        size=_largest(requests, given, source),
-    )
+        requests[0].base, folder=weights, models_dirs=models_dir or (), lora_dir=lora_dir, precision=precision,
+        memory=memory, size=_largest(requests, given, source), loras=requests[0].loras,
+    )  # fmt: skip
+    requests = fill_requests(painter, requests, given, source, turbo=not no_turbo)
+    timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
+    paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
+    _report(requests, paths, timings, _ms_since(started) / 1000, as_json=as_json)
+
+
+def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
+    """Return the fields of a request that a command line names.
+
+    Args:
+        size: as WIDTHxHEIGHT.
+        lora: each as NAME or NAME:WEIGHT.
+        others: fields as they are; None for those that are not named.
+
+    Raises:
+        RequestError: a size or a LoRA is none.
+    """
+    given = {key: value for key, value in others.items() if value is not None}
+    if lora:
+        given["loras"] = tuple(map(parse_lora, lora))
+    if size is not None:
+        given["width"], given["height"] = parse_size(size)
+    return given
+
+
+def fill_requests(
+    painter: Painter,
+    requests: list[GenerationRequest],
+    given: dict[str, Any],
+    source: Path | None,
+    *,
+    turbo: bool,
+) -> list[GenerationRequest]:
+    """Return `requests` with what was not given taken from the base, saying what is to be known on stderr.
+
+    Raises:
+        LoraError: a LoRA is not there or cannot be used.
+    """
     if source is None:
-        requests = [painter.request(turbo=not no_turbo, **given, seed=request.seed) for request in requests]
-    elif no_turbo:
+        requests = [painter.request(turbo=turbo, **given, seed=request.seed) for request in requests]
+    elif not turbo:
         requests = [take_off_turbo(painter, request, given) for request in requests]
     for remark in (*painter.introductions(requests[0]), *painter.remarks(requests[0])):
         print(f"prima: {remark}", file=sys.stderr)
-    timings["load"] = _ms_since(started)
-    paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
-    seeds = ", ".join(str(request.seed) for request in requests)
-    print(f"seed {seeds}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
+    return requests
+
+
+def _report(
+    requests: list[GenerationRequest],
+    paths: list[Path],
+    timings: dict[str, float],
+    seconds: float,
+    *,
+    as_json: bool,
+) -> None:
+    seeds = [request.seed for request in requests]
+    print(f"seed {', '.join(map(str, seeds))}; {seconds:.1f} s", file=sys.stderr)
     if as_json:
         print_json({
             "paths": [str(path) for path in paths],
-            "seeds": [request.seed for request in requests],
+            "seeds": seeds,
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
         })  # fmt: skip

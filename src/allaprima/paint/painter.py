@@ -27,13 +27,14 @@ from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.blas import prefer_quick_products
 from allaprima.paint.fill import fill_request, lora_metadata
 from allaprima.paint.guard import Guarded
-from allaprima.paint.lora.folder import DEFAULT_FOLDER, SHIPPED, LoraFolder
+from allaprima.paint.lora.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.habits import introductions, remarks_on, remarks_on_unused
-from allaprima.paint.lora.wardrobe import Wardrobe
+from allaprima.paint.lora.wardrobe import Wardrobe, check_uses
 from allaprima.paint.memory.loading import load_thrifty
 from allaprima.paint.memory.second_try import with_second_try
 from allaprima.paint.memory.thrifty import Thrifty
@@ -78,6 +79,7 @@ class Painter:
         pictures_per_pass: int = 1,
         memory: float | None = None,
         size: tuple[int, int] | None = None,
+        loras: Sequence[LoraUse] = (),
     ) -> Painter:
         """Return a painter with `base` loaded.
 
@@ -92,8 +94,10 @@ class Painter:
             pictures_per_pass: see the attribute.
             memory: GiB that may be taken; None for as much as there is. See `memory.plan` for how.
             size: pixels, width and height, of the largest picture to come, for `memory`; None for the base's own.
+            loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
+            LoraError: there is no folder of LoRAs where one is named, or no base of this kind can wear `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
             RequestError: there is no base or number format of that name.
             WeightsError: a weight file is missing or damaged.
@@ -101,12 +105,14 @@ class Painter:
         prefer_quick_products()
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
+        family = locate(base, models_dirs).family
+        shipped = (folder or weights_folder()) / SHIPPED if family == "vignette" else None
+        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped)
+        check_uses(loras, folder_of_loras, family)
         loaded = load_thrifty(
             base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory=memory, size=size,
             count=pictures_per_pass,
         )  # fmt: skip
-        shipped = (folder or weights_folder()) / SHIPPED if loaded.family == "vignette" else None
-        folder_of_loras = LoraFolder(DEFAULT_FOLDER if lora_dir is None else lora_dir, behind=shipped)
         wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
         wardrobe.make_ready()
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)

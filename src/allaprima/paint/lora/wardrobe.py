@@ -20,12 +20,32 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.core.request import LoraUse
+from allaprima.paint.lora.families import TITLES
 from allaprima.paint.lora.folder import LoraFile, LoraFolder
 from allaprima.paint.lora.metadata import LoraMetadata
+from allaprima.paint.lora.outline import read_outline
 from allaprima.paint.lora.rack import Content, Rack
 from allaprima.paint.lora.reader import LoraReader
 
 KEPT_BYTES = 2 * 2**30
+
+
+def check_uses(uses: Sequence[LoraUse], folder: LoraFolder, family: str) -> None:
+    """Make sure, from the files' headers alone, that a base of `family` might wear `uses`.
+
+    What takes the base itself or the numbers is found out by `Wardrobe.read`; this takes a few milliseconds and is
+    for before a base is loaded, which may take minutes.
+
+    Raises:
+        LoraError: a name means no file, or one that no base of the family can use.
+    """
+    for use in uses:
+        outline = read_outline(folder.require(use.name).path)
+        if outline.family not in (None, family):
+            raise LoraError(
+                f"{outline.path} is a LoRA for {outline.made_for}; the base here is {TITLES.get(family, family)}, "
+                "expected a LoRA for that"
+            )
 
 
 class Wardrobe:
