@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 from allaprima import GenerationRequest, Painter
+from allaprima.core.request import LoraUse
 from allaprima.paint.bases.vignette.base import weights_folder
+from allaprima.paint.lora.folder import SHIPPED, LoraFolder
 
 LIMIT = 95 * 2**20
 FILES = sorted(weights_folder().parent.rglob("*.safetensors"))
+LORAS = LoraFolder(weights_folder() / SHIPPED)
 
 
 def test_the_weights_fit_into_the_package() -> None:
@@ -22,12 +27,27 @@ def test_the_weights_fit_into_the_package() -> None:
     assert sum(path.stat().st_size for path in FILES) <= LIMIT
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent != LORAS.path], ids=lambda path: path.stem
+)
 def test_a_file_says_what_it_is_and_under_which_licence(path: object) -> None:
     with safe_open(path, framework="pt") as opened:
         metadata = opened.metadata()
     assert metadata["config"].startswith("{")
     assert metadata.get("license") or metadata.get("licence")  # the first text encoder spells it so
+
+
+def test_a_lora_says_for_what_it_was_trained_and_under_which_licence(tmp_path: Path) -> None:
+    painter = Painter.load(lora_dir=tmp_path)
+    assert painter.wardrobe is not None
+    for name in LORAS.names():
+        (told,) = painter.wardrobe.metadata([LoraUse(name=name)])
+        assert (told.family, told.license is None) == ("vignette", False)
+        assert told.steps == len(told.sigmas) - 1
+        assert told.guidance is not None
+    assert [use.name for use in painter.request(prompt="a cat").loras] == ["turbo"] * (
+        "turbo" in LORAS.names()
+    )
 
 
 def test_it_paints_and_repeats_itself() -> None:
