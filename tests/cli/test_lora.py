@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,34 @@ def test_list_says_what_is_there_and_what_is_wrong(folder: Path, capsys: pytest.
     assert "prima lora convert" in rows["old"]["problem"]
 
 
-def test_list_of_a_folder_that_is_not_there_is_empty(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_usual_folder_need_not_be_there_and_one_that_is_named_must(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = ask(capsys, "list", "--lora-dir", str(tmp_path / "none"))["loras"]
+    monkeypatch.chdir(tmp_path)
+    rows = ask(capsys, "list")["loras"]
     assert [row["name"] for row in rows if not row["shipped"]] == []
+    for command in (["list"], ["inspect", "ink"], ["convert", "ink"]):
+        assert run(["lora", *command, "--lora-dir", "none"]) == 2
+        err = capsys.readouterr().err
+        assert (
+            err
+            == "prima: got none as the folder of LoRAs, which is not there; expected a folder that exists\n"
+        )
+
+
+def test_a_file_that_nobody_can_ask_for_is_named_with_the_way_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(folder / "ink:v2.safetensors", TENSORS)
+    save(folder / os.fsdecode(b"\x1b\xff.safetensors"), TENSORS)
+    assert run(["lora", "list", "--lora-dir", str(folder), "--json"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    told = "its name holds ':'; rename it, for example to ink-v2.safetensors"
+    assert f"left out: ink:v2.safetensors, for {told}" in lines
+    data = json.loads(last)
+    assert {"file": "ink:v2.safetensors", "why": told} in data["left_out"]
+    assert r"'\x1b\udcff.safetensors'" in {one["file"] for one in data["left_out"]}
+    assert {row["name"] for row in data["loras"] if not row.get("shipped")} == {"ink", "old", "cut"}
 
 
 def test_what_ships_is_listed_as_shipped_unless_the_folder_has_its_name(

@@ -22,7 +22,7 @@ LoraDir = Annotated[
 
 @app.command("list")
 def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
-    """List the LoRAs in the folder, and what is wrong with those that cannot be used."""
+    """List the LoRAs in the folder, what is wrong with those that cannot be used, and what is left out and why."""
     from allaprima.core.errors import LoraError
     from allaprima.paint.lora.outline import read_outline
 
@@ -40,10 +40,13 @@ def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
         except LoraError as error:
             rows.append({"name": name, "problem": str(error)})
             print(f"{name:<32}cannot be used: {error}")
+    left_out = [{"file": ascii_name(path), "why": why} for path, why in folder.left_out().items()]
+    for one in left_out:
+        print(f"left out: {one['file']}, for {one['why']}")
     shipped = sum(row.get("shipped", False) for row in rows)
     print(f"{len(rows) - shipped} in {folder.path}" + (f", {shipped} shipped" if shipped else ""))
     if as_json:
-        print_json({"folder": str(folder.path), "loras": rows})
+        print_json({"folder": str(folder.path), "loras": rows, "left_out": left_out})
 
 
 @app.command()
@@ -85,9 +88,9 @@ def convert(
 ) -> None:
     """Convert pickled weights to safetensors, in a process that loads tensors and nothing else."""
     from allaprima.paint.lora.convert import convert as convert_pickle
-    from allaprima.paint.lora.folder import DEFAULT_FOLDER
+    from allaprima.paint.lora.folder import existing_folder
 
-    inside = (lora_dir or DEFAULT_FOLDER) / source.name
+    inside = existing_folder(lora_dir) / source.name
     if not source.exists() and inside.is_dir():
         source = inside
     target = convert_pickle(source, output, overwrite=overwrite)
@@ -96,12 +99,21 @@ def convert(
         print_json({"source": str(source), "path": str(target)})
 
 
-def _open_folder(lora_dir: Path | None) -> LoraFolder:
-    """Return the folder, with the LoRAs that ship behind it."""
-    from allaprima.paint.bases.vignette.base import weights_folder
-    from allaprima.paint.lora.folder import DEFAULT_FOLDER, SHIPPED, LoraFolder
+def ascii_name(path: Path) -> str:
+    """Return the name of a file as a terminal and JSON can show it, whatever bytes it is made of."""
+    return path.name if path.name.isprintable() else ascii(path.name)
 
-    return LoraFolder(lora_dir or DEFAULT_FOLDER, behind=weights_folder() / SHIPPED)
+
+def _open_folder(lora_dir: Path | None) -> LoraFolder:
+    """Return the folder, with the LoRAs that ship behind it.
+
+    Raises:
+        LoraError: a folder is named that is not there.
+    """
+    from allaprima.paint.bases.vignette.base import weights_folder
+    from allaprima.paint.lora.folder import SHIPPED, LoraFolder, existing_folder
+
+    return LoraFolder(existing_folder(lora_dir), behind=weights_folder() / SHIPPED)
 
 
 def _ranks(outline: Outline) -> str:

@@ -183,7 +183,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     """
     from allaprima.cli.lora_cards import FolderCards
     from allaprima.paint.bases.vignette.base import weights_folder
-    from allaprima.paint.lora.folder import DEFAULT_FOLDER, SHIPPED
+    from allaprima.paint.lora.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.gallery import Gallery
     from allaprima.studio.server.studio import LoadedCards, Studio
@@ -191,7 +191,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     cards = makers.cards()
     ships = any(card.family == "vignette" for card in cards.values())
     shipped = (makers.weights or weights_folder()) / SHIPPED if ships else None
-    loras = FolderCards(makers.lora_dir or DEFAULT_FOLDER, behind=shipped)
+    loras = FolderCards(existing_folder(makers.lora_dir), behind=shipped)
     with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
         bases = LoadedCards(cards, engine)
         yield Studio(engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras)
