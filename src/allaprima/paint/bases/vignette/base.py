@@ -19,6 +19,7 @@ from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
 from allaprima.paint.bases.vignette.moments import Moments
+from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
 from allaprima.paint.precision import pick_dtype
@@ -43,10 +44,12 @@ class VignetteBase:
     defaults: Defaults = VIGNETTE
     shift: float = SHIFT
     _moments: Moments = field(init=False, repr=False, compare=False)
+    _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make room for what each time does to the denoiser."""
+        """Make room for what is computed once from the weights."""
         object.__setattr__(self, "_moments", Moments(self.denoiser.transformer))
+        object.__setattr__(self, "_decoder", QuickDecoder(self.autoencoder))
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse any size but the one it was trained at."""
@@ -85,9 +88,7 @@ class VignetteBase:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         weight = next(self.autoencoder.parameters())
-        pixels = self.autoencoder.decode(
-            latents.to(weight.dtype).contiguous(memory_format=torch.channels_last)
-        )
+        pixels = self._decoder.decode(latents.to(weight.dtype))
         return clamp_pixels(pixels.float().add(1.0).mul(0.5))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -145,6 +146,8 @@ def load_vignette(
     on = {stage: torch.device("meta") if stage in absent else device for stage in stages}
     denoiser = load_denoiser(folder / "denoiser.safetensors", on["predict"], dtype)
     autoencoder = load_autoencoder(folder / "autoencoder.safetensors", on["decode"], dtype)
+    if "predict" not in absent:
+        denoiser.transformer.lay_side_by_side()
     text = TextEncoder.from_file(folder / "text.safetensors").to(on["text"])
     if denoiser.config.latent_channels != autoencoder.config.latent_channels:
         raise WeightsError(

@@ -1,0 +1,47 @@
+"""Whether layers are still as they were when something was computed from their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+SIDE = "side"
+"""Where a layer keeps a LoRA's side path; the bases know nothing else of LoRAs."""
+
+
+class AsLoaded:
+    """Layers, and where and what their weights were.
+
+    Args:
+        layers: as they are now; of each only what is its own counts, not its children's.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self._layers = layers
+        self._marks = self._read_marks()
+        self._weights: list[Tensor] = []
+
+    def __bool__(self) -> bool:
+        """Whether no weight was written to, cast or moved, and no layer wears a LoRA or a hook."""
+        return self._read_marks() == self._marks and all(map(is_plain, self._layers))
+
+    def hold(self) -> None:
+        """Keep the weights alive, so that no others can come to lie at the same addresses and pass for them."""
+        self._weights = self._weights or [
+            parameter.data for layer in self._layers for parameter in layer.parameters(recurse=False)
+        ]
+
+    def _read_marks(self) -> list[tuple[int, torch.dtype, int]]:
+        """Return where each weight lies, its format and how often it was written to."""
+        return [
+            (parameter.data_ptr(), parameter.dtype, 0 if parameter.is_inference() else parameter._version)
+            for layer in self._layers
+            for parameter in layer.parameters(recurse=False)
+        ]
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether nothing but its weights makes the numbers of a layer."""
+    return vars(layer).get(SIDE) is None and not layer._forward_hooks and not layer._forward_pre_hooks

@@ -1,0 +1,89 @@
+"""The quick decoder: the same picture as the plain one, and left alone where it would not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder
+
+# Each way a shortcut fits its layer: channels repeated, repeated and cut, averaged.
+WIDTHS = ((8, 16, 16), (8, 12, 32), (4, 8, 2))
+
+
+def scattered(widths: tuple[int, int, int]) -> Autoencoder:
+    """An autoencoder whose every weight matters: new ones have blocks that do nothing."""
+    config = AutoencoderConfig(latent_channels=4, decoder_widths=widths, decoder_depths=(1, 2, 1))
+    model = Autoencoder(config).eval()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    model.whiten.mean += 0.5
+    model.whiten.deviation *= 2.0
+    return model.requires_grad_(False)
+
+
+def latents(batch: int = 1, height: int = 4, width: int = 6) -> Tensor:
+    return torch.randn(batch, 4, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def is_quick(decoder: QuickDecoder) -> bool:
+    return bool(decoder._stages)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_the_quick_way_is_the_plain_way(widths: tuple[int, int, int]) -> None:
+    model = scattered(widths)
+    decoder = QuickDecoder(model)
+    for z in (latents(), latents(3), latents(1, 8, 8)):  # laid out for the first, good for all
+        before = z.clone()
+        with torch.inference_mode():
+            quick, plain = decoder.decode(z), model.decode(z)
+        assert is_quick(decoder)
+        assert quick.shape == plain.shape
+        assert torch.allclose(quick, plain, atol=1e-5 * float(plain.abs().max()))
+        assert torch.equal(z, before)
+
+
+def test_training_and_other_formats_go_the_plain_way() -> None:
+    model = scattered(WIDTHS[0])
+    decoder = QuickDecoder(model)
+    z = latents()
+    assert torch.equal(decoder.decode(z), model.decode(z.contiguous(memory_format=torch.channels_last)))
+    with torch.inference_mode():
+        model.double()
+        assert decoder.decode(z.double()).dtype == torch.float64
+    assert not is_quick(decoder)
+
+
+def rewrite(model: Autoencoder) -> None:
+    next(model.decoder.parameters()).data.mul_(2.0)
+    next(model.decoder.parameters())[0, 0, 0, 0] = 1.0
+
+
+def replace(model: Autoencoder) -> None:
+    for parameter in model.decoder.parameters():
+        parameter.data = parameter.data * 2.0
+
+
+def listen(model: Autoencoder) -> None:
+    model.decoder[1].register_forward_hook(lambda _layer, _inputs, output: output * 2.0)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace, listen])
+def test_other_weights_are_painted_with_at_once(change: Callable[[Autoencoder], None]) -> None:
+    model = scattered(WIDTHS[0])
+    decoder = QuickDecoder(model)
+    z = latents()
+    with torch.inference_mode():
+        first = decoder.decode(z)
+    with torch.no_grad():
+        change(model)
+    with torch.inference_mode():
+        second = decoder.decode(z)
+        assert torch.equal(second, model.decode(z.contiguous(memory_format=torch.channels_last)))
+    assert not torch.allclose(first, second)
