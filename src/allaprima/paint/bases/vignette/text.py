@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.base import TextStates
+from allaprima.paint.bases.vignette.half_linear import HalfLinear
 from allaprima.paint.bases.vignette.text_format import unpack_state
 
 PADDING = 1
@@ -62,11 +63,11 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
+        self.qkv = HalfLinear(config.width, 3 * config.width)
+        self.out = HalfLinear(config.width, config.width)
         self.attention_norm = nn.LayerNorm(config.width, eps=config.epsilon)
-        self.up = nn.Linear(config.width, config.hidden)
-        self.down = nn.Linear(config.hidden, config.width)
+        self.up = HalfLinear(config.width, config.hidden)
+        self.down = HalfLinear(config.hidden, config.width)
         self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
