@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allaprima.paint.bases.vignette.side_by_side import as_one, lay_side_by_side
+
 EPSILON = 1e-6
 TIME_WIDTH = 256
 THETA = 10000.0
@@ -110,6 +112,13 @@ class Transformer(nn.Module):
         shift, scale = self.norm_out.modulation(time)
         blocks = [block for block in self.transformer_blocks if isinstance(block, Block)]
         return Moment(blocks=tuple(block.modulations(time) for block in blocks), shift=shift, scale=scale)
+
+    def lay_side_by_side(self) -> None:
+        """Have each attention's queries, keys and values computed in one product while painting."""
+        for block in self.transformer_blocks:
+            assert isinstance(block, Block)
+            lay_side_by_side(block.attn.of_image)
+            lay_side_by_side(block.attn.of_text)
 
     def time_layers(self) -> list[nn.Linear]:
         """Return the layers that see nothing but the time."""
@@ -267,10 +276,8 @@ class JointAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_apart`, in a third of the operations: one norm and one rotation for all."""
         length = text.shape[1]
-        key, value = self.add_k_proj(text), self.add_v_proj(text)
-        query = key if last else self.add_q_proj(text)  # of the last text's queries nothing is read
-        said = torch.stack([query, key, value], dim=2)
-        seen = torch.stack([self.to_q(image), self.to_k(image), self.to_v(image)], dim=2)
+        said = _three(text, *self.of_text, queries=not last)
+        seen = _three(image, *self.of_image)
         together = torch.cat([said, seen], dim=1)
         joint = together.view(*together.shape[:3], self.heads, -1)
         turned = functional.rms_norm(joint[:, :, :2], joint.shape[-1:], eps=EPSILON)
@@ -279,8 +286,27 @@ class JointAttention(nn.Module):
         query, key = rotate(turned.flatten(2, 3), rotation).view_as(turned).unbind(2)
         return query[:, length:] if last else query, key, joint[:, :, 2]
 
+    @property
+    def of_image(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+        """What makes queries, keys and values of the image."""
+        return self.to_q, self.to_k, self.to_v
+
+    @property
+    def of_text(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+        """What makes queries, keys and values of the text."""
+        return self.add_q_proj, self.add_k_proj, self.add_v_proj
+
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1)
+
+
+def _three(x: Tensor, to_q: nn.Linear, to_k: nn.Linear, to_v: nn.Linear, *, queries: bool = True) -> Tensor:
+    """Return queries, keys and values (B, tokens, 3, D) of x (B, tokens, D); without `queries`, any for them."""
+    whole = as_one((to_q, to_k, to_v))
+    if whole is not None:
+        return functional.linear(x, *whole).view(*x.shape[:2], 3, -1)
+    key, value = to_k(x), to_v(x)
+    return torch.stack([to_q(x) if queries else key, key, value], dim=2)
 
 
 class FeedForward(nn.Module):
@@ -331,8 +357,8 @@ def _gelu(x: Tensor) -> Tensor:
     if not _is_painting() or x.device.type != "cpu" or x.dtype != torch.float32:
         return functional.gelu(x, approximate="tanh")
     # (1 + tanh u) / 2 is the logistic function of 2 u, which processors are twice as quick at.
-    inner = x * x
-    return inner.mul_(_GELU_CUBIC).add_(_GELU_LINEAR).mul_(x).sigmoid_().mul_(x)
+    inner = torch.addcmul(torch.tensor(_GELU_LINEAR), x, x, value=_GELU_CUBIC)
+    return inner.mul_(x).sigmoid_().mul_(x)
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
