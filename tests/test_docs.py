@@ -74,7 +74,7 @@ def test_readme_names_only_commands_and_options_that_are_there() -> None:
 
 
 def test_readme_options_of_paint_are_there() -> None:
-    table = re.findall(r"^\| `(--?[a-z]+)", README, flags=re.MULTILINE)
+    table = re.findall(r"^\| `(--?[a-z-]+)", README, flags=re.MULTILINE)
     known = {option for parameter in COMMANDS["prima paint"].params for option in parameter.opts}
     assert len(table) >= 5
     assert set(table) <= known
