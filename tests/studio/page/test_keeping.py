@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests.studio.page.conftest import PATIENCE_MS, WIDE
+from tests.studio.page.conftest import PATIENCE_MS, WIDE, window
 from tests.studio.page.running import RunningStudio
 from tests.studio.page.seen import keep, paint, settings, wait_for_state, wait_until_painted
 
@@ -60,6 +61,20 @@ def test_finishing_takes_the_bases_own_steps(own_page: Page) -> None:
     own_page.wait_for_selector(".job a.button")
     own_page.click("#open-gallery")
     expect(own_page.locator(".caption-facts")).to_contain_text("10 steps")
+
+
+def test_finishing_takes_turbo_off(browser: Browser, studio: RunningStudio) -> None:
+    shutil.copy(studio.loras / "ink.safetensors", studio.loras / "turbo.safetensors")
+    with studio.open(), window(browser, studio) as page:
+        paint(page, "a cat")
+        keep(page)
+        page.keyboard.press("Alt+Enter")
+        page.click("#open-gallery")
+        expect(page.locator(".kept")).to_have_count(2)
+    requests = [read_request(path) for path in studio.folder.glob("*.png")]
+    quick, slow = sorted(requests, key=lambda request: request.steps)
+    assert ([use.name for use in quick.loras], quick.steps) == (["turbo"], 4)
+    assert (slow.loras, slow.steps, slow.seed) == ((), 10, quick.seed)
 
 
 def test_a_session_becomes_a_flipbook(own_page: Page, tmp_path: Path) -> None:
