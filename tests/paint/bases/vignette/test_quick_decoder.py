@@ -10,9 +10,10 @@ from torch import Tensor
 
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder
+from allaprima.paint.bases.vignette.winograd import CHANNELS
 
-# Each way a shortcut fits its layer: channels repeated, repeated and cut, averaged.
-WIDTHS = ((8, 16, 16), (8, 12, 32), (4, 8, 2))
+# Each way a shortcut fits its layer: channels repeated, repeated and cut, averaged; and wide blocks.
+WIDTHS = ((8, 16, 16), (8, 12, 32), (4, 8, 2), (8, 16, CHANNELS))
 
 
 def scattered(widths: tuple[int, int, int]) -> Autoencoder:
@@ -58,6 +59,14 @@ def test_training_and_other_formats_go_the_plain_way() -> None:
         model.double()
         assert decoder.decode(z.double()).dtype == torch.float64
     assert not is_quick(decoder)
+
+
+def test_odd_sides_go_the_plain_way() -> None:
+    model = scattered(WIDTHS[-1])
+    decoder = QuickDecoder(model)
+    z = latents(1, 3, 4)
+    with torch.inference_mode():
+        assert torch.equal(decoder.decode(z), model.decode(z.contiguous(memory_format=torch.channels_last)))
 
 
 def rewrite(model: Autoencoder) -> None:
