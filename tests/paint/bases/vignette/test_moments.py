@@ -38,13 +38,13 @@ def slow(base: VignetteBase, inputs: Inputs) -> Tensor:
 def fast(base: VignetteBase, inputs: Inputs) -> Tensor:
     latents, t, states = inputs
     with torch.inference_mode():
-        velocity: Tensor = base.denoiser(latents, base._moments.at(t), states)
+        velocity: Tensor = base.denoiser(latents, base._denoiser._moments.at(t), states)
     return velocity
 
 
 def is_kept(base: VignetteBase) -> bool:
     with torch.inference_mode():
-        return isinstance(base._moments.at(torch.tensor([0.5])), Moment)
+        return isinstance(base._denoiser._moments.at(torch.tensor([0.5])), Moment)
 
 
 def test_the_quick_way_is_the_slow_way(base: VignetteBase, inputs: Inputs) -> None:
@@ -55,10 +55,10 @@ def test_the_quick_way_is_the_slow_way(base: VignetteBase, inputs: Inputs) -> No
 
 def test_only_painting_has_moments_and_only_at_one_time(base: VignetteBase) -> None:
     same, mixed = torch.tensor([0.5, 0.5]), torch.tensor([0.5, 0.25])
-    assert base._moments.at(same) is same
+    assert base._denoiser._moments.at(same) is same
     with torch.inference_mode():
-        assert base._moments.at(mixed) is mixed
-        assert isinstance(base._moments.at(same), Moment)
+        assert base._denoiser._moments.at(mixed) is mixed
+        assert isinstance(base._denoiser._moments.at(same), Moment)
 
 
 def test_a_lora_on_a_time_layer_is_heard_at_once(base: VignetteBase, inputs: Inputs) -> None:
@@ -88,6 +88,7 @@ def test_other_weights_are_heard_at_once(base: VignetteBase, inputs: Inputs, cha
         with torch.no_grad():
             weight.mul_(2)
     changed = fast(base, inputs)
+    assert is_kept(base)
     assert not torch.allclose(changed, plain, atol=1e-3)
     assert torch.allclose(changed, slow(base, inputs), atol=1e-5)
 

@@ -25,7 +25,12 @@ class AsLoaded:
 
     def __bool__(self) -> bool:
         """Whether no weight was written to, cast or moved, and no layer wears a LoRA or a hook."""
-        return self._read_marks() == self._marks and all(map(is_plain, self._layers))
+        return self.are_plain and self._read_marks() == self._marks
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether no layer wears a LoRA or a hook."""
+        return all(map(is_plain, self._layers))
 
     def hold(self) -> None:
         """Keep the weights alive, so that no others can come to lie at the same addresses and pass for them."""

@@ -18,8 +18,8 @@ from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStat
 from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
-from allaprima.paint.bases.vignette.moments import Moments
 from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder
+from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
 from allaprima.paint.precision import pick_dtype
@@ -43,12 +43,12 @@ class VignetteBase:
     guidance_rule: GuidanceRule = "plain"
     defaults: Defaults = VIGNETTE
     shift: float = SHIFT
-    _moments: Moments = field(init=False, repr=False, compare=False)
+    _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make room for what is computed once from the weights."""
-        object.__setattr__(self, "_moments", Moments(self.denoiser.transformer))
+        object.__setattr__(self, "_denoiser", QuickDenoiser(self.denoiser))
         object.__setattr__(self, "_decoder", QuickDecoder(self.autoencoder))
 
     def check_size(self, width: int, height: int) -> None:
@@ -81,9 +81,7 @@ class VignetteBase:
         """The velocity for latents (B, C, h, w) at times `t` (B,)."""
         dtype = self.dtype
         mask = None if bool(text.mask.all()) else text.mask
-        moment = self._moments.at(t.to(dtype))
-        velocity: torch.Tensor = self.denoiser(latents.to(dtype), moment, text.states.to(dtype), mask)
-        return velocity
+        return self._denoiser(latents.to(dtype), t.to(dtype), text.states.to(dtype), mask)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""

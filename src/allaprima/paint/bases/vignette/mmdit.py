@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.paint.bases.vignette.side_by_side import as_one, lay_side_by_side
+from allaprima.paint.bases.vignette.side_by_side import lay_side_by_side
 
 EPSILON = 1e-6
 TIME_WIDTH = 256
 THETA = 10000.0
 _GELU_LINEAR = 2.0 * math.sqrt(2.0 / math.pi)
 _GELU_CUBIC = 0.044715 * _GELU_LINEAR
+_LINEAR = torch.tensor(_GELU_LINEAR)
 
 
 class Modulation(NamedTuple):
@@ -165,7 +166,7 @@ class OutputNorm(nn.Module):
     def forward(self, image: Tensor, time: Tensor | Moment) -> Tensor:
         """Norm (B, N, D) by the activated time embedding (B, D), or by what was made of it."""
         shift, scale = (time.shift, time.scale) if isinstance(time, Moment) else self.modulation(time)
-        return _modulate(image, shift, scale)
+        return modulate(image, shift, scale)
 
     def modulation(self, time: Tensor) -> tuple[Tensor, Tensor]:
         """Return shift and scale (B, 1, D) for the activated time embedding (B, D)."""
@@ -200,18 +201,18 @@ class Block(nn.Module):
         """
         of_image, of_text = self.modulations(time) if isinstance(time, Tensor) else time
         said, seen = self.attn(
-            _modulate(text, of_text.shift, of_text.scale),
-            _modulate(image, of_image.shift, of_image.scale),
+            modulate(text, of_text.shift, of_text.scale),
+            modulate(image, of_image.shift, of_image.scale),
             mask,
             rotation,
             last,
         )
         image = torch.addcmul(image, of_image.gate, seen)
-        changed = self.img_mlp(_modulate(image, of_image.shift_2, of_image.scale_2))
+        changed = self.img_mlp(modulate(image, of_image.shift_2, of_image.scale_2))
         image = torch.addcmul(image, of_image.gate_2, changed)
         if not last:
             text = torch.addcmul(text, of_text.gate, said)
-            changed = self.txt_mlp(_modulate(text, of_text.shift_2, of_text.scale_2))
+            changed = self.txt_mlp(modulate(text, of_text.shift_2, of_text.scale_2))
             text = torch.addcmul(text, of_text.gate_2, changed)
         return text, image
 
@@ -244,7 +245,7 @@ class JointAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return what text (B, L, D) and image (B, N, D) take from each other; of `last`, the image's alone."""
         length = text.shape[1]
-        query, key, value = (self._fused if _is_painting() else self._apart)(text, image, rotation, last)
+        query, key, value = self._prepare(text, image, rotation, last)
         found = functional.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
         )
@@ -253,7 +254,7 @@ class JointAttention(nn.Module):
             return text, self.to_out[0](joint)
         return self.to_add_out(joint[:, :length]), self.to_out[0](joint[:, length:])
 
-    def _apart(
+    def _prepare(
         self, text: Tensor, image: Tensor, rotation: Tensor, last: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values (B, tokens, H, W) of text, then image; of `last`, no text's queries."""
@@ -269,22 +270,7 @@ class JointAttention(nn.Module):
         query = self.norm_q(self._split(self.to_q(image)))
         if not last:
             query = torch.cat([self.norm_added_q(self._split(self.add_q_proj(text))), query], dim=1)
-        return rotate(query, rotation[length:] if last else rotation), rotate(key, rotation), value
-
-    def _fused(
-        self, text: Tensor, image: Tensor, rotation: Tensor, last: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `_apart`, in a third of the operations: one norm and one rotation for all."""
-        length = text.shape[1]
-        said = _three(text, *self.of_text, queries=not last)
-        seen = _three(image, *self.of_image)
-        together = torch.cat([said, seen], dim=1)
-        joint = together.view(*together.shape[:3], self.heads, -1)
-        turned = functional.rms_norm(joint[:, :, :2], joint.shape[-1:], eps=EPSILON)
-        turned[:, :length].mul_(torch.stack([self.norm_added_q.weight, self.norm_added_k.weight])[:, None])
-        turned[:, length:].mul_(torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None])
-        query, key = rotate(turned.flatten(2, 3), rotation).view_as(turned).unbind(2)
-        return query[:, length:] if last else query, key, joint[:, :, 2]
+        return turn(query, rotation[length:] if last else rotation), turn(key, rotation), value
 
     @property
     def of_image(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
@@ -298,15 +284,6 @@ class JointAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1)
-
-
-def _three(x: Tensor, to_q: nn.Linear, to_k: nn.Linear, to_v: nn.Linear, *, queries: bool = True) -> Tensor:
-    """Return queries, keys and values (B, tokens, 3, D) of x (B, tokens, D); without `queries`, any for them."""
-    whole = as_one((to_q, to_k, to_v))
-    if whole is not None:
-        return functional.linear(x, *whole).view(*x.shape[:2], 3, -1)
-    key, value = to_k(x), to_v(x)
-    return torch.stack([to_q(x) if queries else key, key, value], dim=2)
 
 
 class FeedForward(nn.Module):
@@ -332,7 +309,7 @@ class Widening(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, tokens, D) to (B, tokens, 4 D)."""
-        return _gelu(self.proj(x))
+        return gelu(self.proj(x))
 
 
 def _split_six(modulation: Tensor) -> Modulation:
@@ -345,23 +322,24 @@ def _is_painting() -> bool:
     return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
-def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Norm x (B, tokens, D), then scale and shift it, each (B, 1, D) or (1, 1, D)."""
     width = x.shape[-1]
     if len(scale) == 1 and _is_painting():
         return functional.layer_norm(x, (width,), scale.view(width), shift.view(width), EPSILON)
     return torch.addcmul(shift, functional.layer_norm(x, (width,), eps=EPSILON), scale)
 
 
-def _gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor) -> Tensor:
     """GELU in its tanh form; in painting `x` is overwritten."""
     if not _is_painting() or x.device.type != "cpu" or x.dtype != torch.float32:
         return functional.gelu(x, approximate="tanh")
     # (1 + tanh u) / 2 is the logistic function of 2 u, which processors are twice as quick at.
-    inner = torch.addcmul(torch.tensor(_GELU_LINEAR), x, x, value=_GELU_CUBIC)
+    inner = torch.addcmul(_LINEAR, x, x, value=_GELU_CUBIC)
     return inner.mul_(x).sigmoid_().mul_(x)
 
 
-def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+def turn(x: Tensor, rotation: Tensor) -> Tensor:
     """Turn neighbouring pairs of x (B, tokens, H, W) by their token's angles (RoPE, arXiv 2104.09864).
 
     `rotation` is (tokens, W / 2, 2), cosine and sine.
@@ -391,10 +369,10 @@ def rotations(
         column = torch.arange(columns) - (columns - columns // 2)
         image = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), row, column)
         text = (torch.arange(length) + max(rows // 2, columns // 2))[:, None].expand(length, 3)
-        return _turn(torch.cat([text, image]), axes, device)
+        return _angles_of(torch.cat([text, image]), axes, device)
 
 
-def _turn(positions: Tensor, axes: tuple[int, int, int], device: torch.device) -> Tensor:
+def _angles_of(positions: Tensor, axes: tuple[int, int, int], device: torch.device) -> Tensor:
     """Turns of positions (tokens, 3): each axis turns its own dimensions at falling speeds."""
     angles = torch.cat(
         [

@@ -1,8 +1,8 @@
 """What each time of a schedule does to the denoiser, computed once: a third of its weights see nothing else.
 
 Schedules visit the same few times for every picture, and on a processor reading those weights again takes longer
-than the arithmetic. What is kept holds only while the layers are as they were loaded; a LoRA on one of them, or a
-cast to another number format, and the layers are asked again.
+than the arithmetic. What is kept holds only while the weights are the same, and while a layer wears a LoRA beside
+them there are no moments at all.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ class Moments:
         There are moments while painting on a processor, where all pictures have the same time.
         """
         times = t.tolist() if t.device.type == "cpu" and torch.is_inference_mode_enabled() else []
-        if not times or times.count(times[0]) < len(times) or not self._layers:
+        if not times or times.count(times[0]) < len(times) or not self._layers.are_plain:
             return t
+        if not self._layers:
+            self._layers = AsLoaded(self._transformer.time_layers())
+            self._kept.clear()
         self._layers.hold()
         if times[0] not in self._kept:
             self._kept[times[0]] = self._transformer.moment(t[:1])
