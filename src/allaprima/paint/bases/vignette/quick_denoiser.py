@@ -80,7 +80,7 @@ class QuickDenoiser:
         return velocity
 
     def _ways_now(self) -> Sequence[_Way]:
-        """Return the way through each block, found anew when a layer's weights are elsewhere or it wears something."""
+        """Return the way through each block, found anew when weights moved or a layer wears something else."""
         state = [(layer.weight.data_ptr(), is_plain(layer)) for layer in self._layers]
         if state != self._state:
             last = len(self._blocks) - 1
