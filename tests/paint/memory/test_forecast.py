@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from mmap import PAGESIZE, mmap
 from pathlib import Path
 
@@ -159,3 +161,33 @@ def test_weights_that_are_there_are_not_counted_again(folder: Path) -> None:
         )[0].peak_bytes  # fmt: skip
 
     assert peak(0) - peak(64 * 2**20) == pytest.approx(64 * 2**20, abs=16 * 2**20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are page faults counted so")
+def test_a_warm_heap_faults_no_more() -> None:
+    code = """
+import resource, sys, threading
+import torch
+from allaprima.paint.memory.process import keep_heap_warm
+if sys.argv[1] == "warm":
+    keep_heap_warm()
+def paint():
+    for _ in range(3):
+        [torch.ones(2**17) for _ in range(8)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        [torch.ones(2**17) for _ in range(8)]
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+thread = threading.Thread(target=paint)
+thread.start()
+thread.join()
+"""
+    faults = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code, how], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for how in ("cold", "warm")
+    ]
+    assert faults[1] <= faults[0] // 10 + 20, faults

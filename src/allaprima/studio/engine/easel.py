@@ -19,6 +19,7 @@ from allaprima.core.request import GenerationRequest
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.batch import Pass, Row, begins_alike
+from allaprima.paint.memory.process import keep_heap_warm
 from allaprima.paint.painter import Painter
 from allaprima.paint.pictures import to_pictures
 from allaprima.paint.prompts import Encoded, PromptCache
@@ -135,6 +136,7 @@ class Easel:
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self.defaults: dict[str, Defaults] = {}
         """What each base that was ever loaded paints where nobody says otherwise."""
+        keep_heap_warm()
 
     def load(self, base: str) -> None:
         """Have `base` at hand.
