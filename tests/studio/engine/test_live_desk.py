@@ -12,7 +12,7 @@ from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.live import PATIENCE_S, REST_S
+from allaprima.studio.engine.live import PATIENCE_S, REST_S, SMOOTH_S
 from allaprima.studio.engine.messages import LiveUpdate
 
 
@@ -112,6 +112,32 @@ def test_somebody_who_types_faster_than_the_device_paints_sees_frames_all_the_sa
     assert 8 <= len(client.frames) <= 12
     sequences = [frame.sequence for frame in client.frames]
     assert sequences == sorted(set(sequences))
+
+
+@pytest.mark.parametrize("frame_s", [SMOOTH_S / 2, SMOOTH_S * 2])
+def test_a_slider_that_moves_is_followed_where_frames_are_quick(frame_s: float) -> None:
+    """Each frame is overtaken while it is painted, as at sixty moves a second."""
+    bench = Bench()
+    client = bench.client()
+
+    def move() -> None:
+        bench.clock.now += frame_s
+        if client.sequence < 20:
+            client.ask("cat", steps=1, seed=client.sequence)
+            bench.base.during_predict.append(move)
+
+    bench.base.during_predict.append(lambda: setattr(bench.clock, "now", frame_s))
+    client.ask("cat", steps=1, seed=100)
+    bench.run()
+    bench.base.during_predict.append(move)
+    client.ask("cat", steps=1, seed=101)
+    bench.run()
+    sequences = [frame.sequence for frame in client.frames]
+    if frame_s < SMOOTH_S:
+        assert sequences == list(range(1, 21))
+    else:
+        assert 20 * frame_s / PATIENCE_S / 2 < len(sequences) < 20
+    assert sequences[-1] == 20
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 * The newest prompt wins: a session holds one prompt that waits, and a newer one takes its place.
 * A picture comes at 1 step first, then finer while the prompt rests (`levels`).
-* What is being painted for a prompt that was overtaken is dropped, unless the
-  session has seen nothing for a while: somebody who types faster than the device paints would see nothing at all.
+* What is being painted for a prompt that was overtaken is dropped, unless frames are quick or the session has seen
+  nothing for a while: somebody who types faster than the device paints would see nothing at all.
 * Bases that take long wait for a pause in the typing (`Grace`), and finer pictures wait for a short one: a step
   under way when a key is pressed would keep that key waiting.
 """
@@ -19,6 +19,9 @@ from allaprima.studio.engine.messages import LivePrompt, LiveUpdate
 
 PATIENCE_S = 0.25
 """A session that has waited so long for a frame gets the one begun, even if it was overtaken."""
+SMOOTH_S = 0.1
+"""Below this mean time of a first frame one begun is always finished: a slider moves sixty times a second, and giving
+up what it overtakes would show a jump every quarter of a second in place of a movement."""
 SLOW_S = 1.5
 """Above this mean time of a first frame, painting waits for a pause in the typing."""
 PAUSE_S = 0.25
@@ -150,6 +153,11 @@ class Grace:
         if self._mean <= SLOW_S:
             return asked.at
         return min(asked.at + PAUSE_S, asked.since + LONGEST_WAIT_S)
+
+    @property
+    def patience(self) -> float:
+        """How many seconds a session may see nothing because what it asked for was overtaken."""
+        return 0.0 if self._seconds and self._mean <= SMOOTH_S else PATIENCE_S
 
     def rested(self, at: float) -> float:
         """Return the moment from which a picture asked for at `at` may be made finer."""

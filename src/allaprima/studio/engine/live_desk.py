@@ -93,7 +93,7 @@ class LiveDesk:
         for _, alike in groupby(sheets, key=lambda sheet: sheet.prepared.guidance):
             self._make(list(alike))
         if sheets:
-            grace = self._graces.setdefault(sheets[0].prepared.prompt.settings.base, Grace())
+            grace = self._grace(sheets[0].prepared.prompt.settings.base)
             grace.note((self.clock() - now) / len(sheets))
 
     def refines_in(self) -> float | None:
@@ -131,6 +131,9 @@ class LiveDesk:
             if (asked := seat.session.waiting) is not None and not asked.prompt.blank
         ]
 
+    def _grace(self, base: str) -> Grace:
+        return self._graces.setdefault(base, Grace())
+
     def _due(self, asked: Asked) -> float:
         grace = self._graces.get(asked.prompt.settings.base)
         return asked.at if grace is None else grace.due(asked)
@@ -164,7 +167,10 @@ class LiveDesk:
         if seat.shows_key(ready.key, asked.prompt.settings.steps):
             seat.repeat(like, ready, asked)
             return None
-        return Sheet(seat=seat, prepared=ready, like=like, steps=1, asked=asked, text_ms=text_ms)
+        patience = self._grace(asked.prompt.settings.base).patience
+        return Sheet(
+            seat=seat, prepared=ready, like=like, steps=1, asked=asked, text_ms=text_ms, patience_s=patience
+        )
 
     def _make(self, sheets: Sequence[Sheet]) -> None:
         """Make `sheets` from beginning to end."""

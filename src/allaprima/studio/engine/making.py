@@ -27,6 +27,7 @@ class Sheet:
         steps: of the picture.
         asked: what a first frame answers; None for a finer one.
         text_ms: what encoding took, together with others.
+        patience_s: how long the session may see nothing because what it asked for was overtaken.
     """
 
     seat: Seat
@@ -35,6 +36,7 @@ class Sheet:
     steps: int
     asked: Asked | None = None
     text_ms: float = 0.0
+    patience_s: float = PATIENCE_S
 
     def stale(self, now: float) -> bool:
         """Whether nobody waits for it any more."""
@@ -44,7 +46,7 @@ class Sheet:
         waiting = seat.session.waiting
         if waiting is not None and (waiting.prompt.blank or likeness(waiting.prompt) != self.like):
             hungry_since = seat.hungry_since
-            return self.asked is None or hungry_since is None or now - hungry_since < PATIENCE_S
+            return self.asked is None or hungry_since is None or now - hungry_since < self.patience_s
         aim = seat.aim if waiting is None else waiting.prompt
         if self.steps > aim.settings.steps:
             return True
