@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from allaprima.paint.lora.composition import Composition, Slot
 from allaprima.paint.lora.pages import empty_tensor_like
@@ -92,9 +93,12 @@ class Folds:
             else:
                 self._pristine[slot.key] = (layer, weight.data)
                 weight.data = folded
+        # The copies are written to again by the next fold, which a weight that points at one does not count.
+        increment_version([layer.weight for layer, _ in composition.sides])
 
     def hide(self) -> None:
         """Let every layer compute with its pristine weight again, bit for bit."""
+        increment_version([layer.weight for layer, _ in self._pristine.values()])
         for key, (layer, pristine) in list(self._pristine.items()):
             if self.keep_addresses:
                 layer.weight.data.copy_(pristine)

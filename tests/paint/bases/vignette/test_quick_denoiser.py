@@ -6,10 +6,13 @@ from copy import deepcopy
 
 import pytest
 import torch
+from tests.tiny_loras import make_updates
 from torch import Tensor, nn
 
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
+from allaprima.paint.lora.lora import Lora
+from allaprima.paint.lora.rack import Rack
 from allaprima.paint.lora.sidepath import SidePath, point, prepare
 
 CONFIG = DenoiserConfig(
@@ -107,6 +110,33 @@ def test_a_lora_is_heard_beside_the_weights_and_in_them(denoiser: Denoiser, name
     torch.testing.assert_close(folded, beside, rtol=1e-3, atol=1e-4)
     layer.weight -= up @ down
     torch.testing.assert_close(quick(way, *given), without, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("keep_addresses", [False, True])
+def test_every_fold_is_heard(denoiser: Denoiser, keep_addresses: bool) -> None:
+    """A second fold writes to where the first one's weights are, on the layers of the time too."""
+    modules: dict[str, nn.Module] = {"transformer": denoiser.transformer}
+    way, given = QuickDenoiser(denoiser), inputs()
+    rack = Rack(modules, keep_addresses=keep_addresses)
+    for name, pattern in (("a", r"linear_[12]|_mod|norm_out"), ("b", r"_mod|attn|mlp")):
+        rack.register(Lora(name=name, updates={**make_updates(modules, pattern)}))
+    without = quick(way, *given)
+    wishes: list[dict[str, float]] = [
+        {"a": 0.1},
+        {"a": 0.5},
+        {"b": 0.5},
+        {"a": 0.1, "b": 0.5},
+        {},
+        {"a": 0.3},
+        {},
+    ]
+    for wanted in wishes:
+        rack.arrange(wanted)
+        beside = plain(denoiser, *given)
+        rack.fold()
+        assert rack.folded == bool(wanted)
+        torch.testing.assert_close(quick(way, *given), beside, rtol=1e-3, atol=1e-4)
+    assert torch.equal(quick(way, *given), without)
 
 
 def test_weights_put_elsewhere_are_found(denoiser: Denoiser) -> None:
