@@ -8,6 +8,7 @@ import json
 import threading
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from tests.studio.server.conftest import PacedBase, Serve, Served
 from tests.studio.server.pictures import png_bytes
@@ -93,6 +94,18 @@ def test_what_is_not_here_is_said(served: Served) -> None:
             assert answer.status_code == status, answer.text
             assert says in answer.json()["detail"]
             assert {"error", "detail", "body", "errors", "id"} == set(answer.json())
+
+
+@pytest.mark.parametrize("field", ['"sampler_index": "\\ud800"', '"override_settings": {"\\ud800": 1}'])
+def test_half_a_character_cannot_be_echoed(served: Served, field: str) -> None:
+    with served.client() as client:
+        answer = client.post(
+            "/sdapi/v1/txt2img",
+            content=f'{{"prompt": "a", "steps": 1, {field}}}',
+            headers={"content-type": "application/json"},
+        )
+    assert answer.status_code == 422, answer.text
+    assert "surrogate" in answer.json()["detail"]
 
 
 def test_img2img_keeps_as_much_as_it_is_told(served: Served) -> None:

@@ -180,5 +180,5 @@ class Wardrobe:
                 return
             if name not in keep:
                 self.rack.forget(name)
-                del self._read[name], self._told[name]
+                del self._read[name], self._told[name], self._unmatched[name]
                 total -= size

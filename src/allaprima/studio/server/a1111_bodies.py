@@ -6,9 +6,10 @@ here is refused by name; one that nobody knows is listed in the answer's `info` 
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allaprima.core.infotext import split_loras
 from allaprima.core.request import GenerationRequest
@@ -51,6 +52,16 @@ class TextToImage(BaseModel):
     n_iter: int = Field(default=1, ge=1, le=1000)
     override_settings: dict[str, Any] | None = None
     send_images: bool = True
+
+    @model_validator(mode="after")
+    def _can_be_echoed(self) -> Self:
+        """Refuse text that no answer can repeat: JSON may hold half a character, UTF-8 may not."""
+        echo = self.model_dump(exclude={"init_images", "mask"})
+        try:
+            json.dumps(echo, ensure_ascii=False, default=str).encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("got text with a lone surrogate; expected whole characters") from None
+        return self
 
 
 class ImageToImage(TextToImage):
