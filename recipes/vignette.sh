@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains Vignette from nothing. The weights that ship now are a first, shorter run of it (2,500 updates of the autoencoder
-# without --shrunk-share, 1,900 of 24 samples of the denoiser): see lab-notes/LOG.md and `trained` in their metadata.
+# Trains Vignette from nothing. The weights that ship now are a shorter run of it (8,000 updates of the autoencoder,
+# 11,080 of 24 samples of the denoiser at --rate 1e-3 --time-mean 0.7): see lab-notes/LOG.md and `trained` in their metadata.
 # Every line resumes where it was stopped.
 #
 # Cost on two AVX2 cores without bf16, in core-hours:

@@ -40,6 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         loras = chosen.lora_dir or folder / "loras"
+        loras.mkdir(parents=True, exist_ok=True)
         studio = RunningStudio(folder=folder / "gallery", weights=chosen.weights, loras=loras)
         with studio.open(), sync_playwright() as playwright:
             browser = open_browser(playwright, executable)
