@@ -22,6 +22,7 @@ from torch import nn
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.base import Base, Stage, TextStates
 from allaprima.paint.bases.loading import load_base, locate
+from allaprima.paint.bases.vignette.base import VignetteBase
 from allaprima.paint.memory.plan import Forecast, Plan, plans_for
 from allaprima.paint.memory.process import resident_bytes
 from allaprima.paint.memory.rehearsal import Rehearsal
@@ -98,7 +99,7 @@ def forecast(
     if device.type != "cpu":
         reading, floor, heap = _Reading(), 0, 0
     else:
-        reading = _Reading() if path is None else _reading(path, base, dtype)
+        reading = _reading(path, base, dtype)
         floor, heap = max(0, resident_bytes() - held), HEAP
     needs = _needs(base, width, height, count, reading, heap)
     return [_forecast(plan, needs, floor) for plan in plans_for(device.type, base.family)]
@@ -202,13 +203,15 @@ def _blank_text(base: Base, rows: int) -> TextStates:
     return TextStates(states=torch.empty(rows, tokens, width, device="meta"), mask=mask, pooled=pooled)
 
 
-def _reading(path: Path, base: Base, dtype: torch.dtype) -> _Reading:
+def _reading(path: Path | None, base: Base, dtype: torch.dtype) -> _Reading:
     """What files do to the resident set of a CPU.
 
     Tensors in another number format are mapped, copied, and the mapping is let go, SDXL's a portion at a time. Those
     in the right format stay where they are mapped, and only what has been looked at is resident: of the table of
-    words that is next to nothing.
+    words that is next to nothing. Vignette, which has no `path`, is unpacked, and laid out anew when it is used.
     """
+    if path is None:
+        return _Reading(more=base.laid_out_bytes() if isinstance(base, VignetteBase) else {})
     files = [_stored(file) for file in weight_files(path)]
     beside = max((size for kind, size in files if kind != dtype), default=0)
     if beside:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
-from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder
+from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, laid_out_bytes
 from allaprima.paint.bases.vignette.winograd import CHANNELS
 
 # Each way a shortcut fits its layer: channels repeated, repeated and cut, averaged; and wide blocks.
@@ -59,6 +59,23 @@ def test_training_and_other_formats_go_the_plain_way() -> None:
         model.double()
         assert decoder.decode(z.double()).dtype == torch.float64
     assert not is_quick(decoder)
+
+
+def test_what_is_laid_out_is_told() -> None:
+    for widths in WIDTHS:
+        model = scattered(widths)
+        decoder = QuickDecoder(model)
+        with torch.inference_mode():
+            decoder.decode(latents())
+        kept = sum(_bytes_in(stage) for stage in decoder._stages)
+        assert 0.7 * kept < laid_out_bytes(model) < 1.3 * kept
+
+
+def _bytes_in(part: object) -> int:
+    if isinstance(part, Tensor):
+        return part.nbytes if not part.is_mkldnn else part.to_dense().nbytes
+    inside = vars(part) if hasattr(part, "__dict__") else {}
+    return sum(_bytes_in(value) for value in inside.values())
 
 
 def test_odd_sides_go_the_plain_way() -> None:

@@ -18,7 +18,8 @@ from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStat
 from allaprima.paint.bases.defaults import VIGNETTE, Defaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
-from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder
+from allaprima.paint.bases.vignette.half_linear import HalfLinear
+from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, laid_out_bytes
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
@@ -94,6 +95,16 @@ class VignetteBase:
         weight = next(self.autoencoder.parameters())
         signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
         return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
+
+    def laid_out_bytes(self) -> dict[Stage, int]:
+        """What painting on a processor in fp32 keeps beside each stage's weights once they were used."""
+        if self.device.type not in ("cpu", "meta") or self.dtype != torch.float32:
+            return {}
+        halved = [layer for layer in self.text.modules() if isinstance(layer, HalfLinear)]
+        return {
+            "text": sum(layer.weight.nbytes // 2 for layer in halved),
+            "decode": laid_out_bytes(self.autoencoder),
+        }
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """The denoiser's transformer, whose LoRA keys are Qwen-Image's."""

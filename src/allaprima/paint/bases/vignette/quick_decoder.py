@@ -59,6 +59,16 @@ class QuickDecoder:
         return x
 
 
+def laid_out_bytes(autoencoder: Autoencoder) -> int:
+    """Return what the quick way keeps beside the weights once it was gone."""
+    kept = 0
+    for layer in autoencoder.decoder:
+        wide = isinstance(layer, ResidualBlock) and layer.first.in_channels >= CHANNELS
+        own = sum(weight.nbytes for weight in layer.parameters())
+        kept += own * 16 // 9 if wide else own
+    return kept
+
+
 def _is_quick_at(latents: Tensor) -> bool:
     return (
         latents.device.type == "cpu"
