@@ -100,7 +100,11 @@ def listen(model: Autoencoder) -> None:
     model.decoder[1].register_forward_hook(lambda _layer, _inputs, output: output * 2.0)
 
 
-@pytest.mark.parametrize("change", [rewrite, replace, listen])
+def listen_to_all(model: Autoencoder) -> None:
+    model.decoder.register_forward_hook(lambda _layers, _inputs, output: output * 2.0)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace, listen, listen_to_all])
 def test_other_weights_are_painted_with_at_once(change: Callable[[Autoencoder], None]) -> None:
     model = scattered(WIDTHS[0])
     decoder = QuickDecoder(model)

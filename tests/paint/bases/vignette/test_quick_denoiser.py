@@ -157,6 +157,25 @@ def test_hooks_are_called(denoiser: Denoiser) -> None:
     assert called == ["to_k"]
 
 
+def doubled(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> object:
+    return 2.0 * output if isinstance(output, Tensor) else tuple(2.0 * part for part in output)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "transformer", "transformer.time_text_embed", "transformer.norm_out"]
+    + [f"transformer.transformer_blocks.1{part}" for part in ("", ".attn", ".attn.norm_k", ".img_mlp.net.0")],
+)
+def test_a_hook_on_more_than_a_layer_is_heard_while_it_is_there(denoiser: Denoiser, name: str) -> None:
+    way, given = QuickDenoiser(denoiser), inputs()
+    without = quick(way, *given)
+    with denoiser.get_submodule(name).register_forward_hook(doubled):
+        heard = quick(way, *given)
+        torch.testing.assert_close(heard, plain(denoiser, *given), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(heard, without, atol=1e-3)
+    assert torch.equal(quick(way, *given), without)
+
+
 def test_half_precision_stays_what_it_is(denoiser: Denoiser) -> None:
     latents, states, _ = inputs()
     denoiser.to(torch.bfloat16)

@@ -2,8 +2,8 @@
 
 The same numbers but for rounding, by fewer and larger operations. What depends only on the time is computed once;
 queries, keys and values come of one product where their weights lie side by side; and layers that wear nothing are
-called as bare functions. A LoRA that is folded into the weights is in them; a layer that wears one beside them is
-asked itself.
+called as bare functions. A LoRA that is folded into the weights is in them; a layer that wears one beside them, or a
+hook, is asked itself. A hook on anything larger is heard by the plain way alone, so then that is taken.
 
 Shape letters: B pictures, N image tokens, L text tokens, T = L + N, D width, H heads, W width of a head.
 """
@@ -51,12 +51,19 @@ class QuickDenoiser:
         self._moments = Moments(denoiser.transformer)
         self._blocks = [block for block in self._transformer.transformer_blocks if isinstance(block, Block)]
         self._layers = [layer for layer in self._transformer.modules() if isinstance(layer, nn.Linear)]
+        # The dictionaries themselves: asking 159 modules for them takes 44 us, looking at them 2.
+        self._hooks = [
+            hooks
+            for module in denoiser.modules()
+            if not isinstance(module, nn.Linear)
+            for hooks in (module._forward_hooks, module._forward_pre_hooks)
+        ]
         self._state: list[tuple[int, bool]] = []
         self._ways: list[_Way] = []
 
     def __call__(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """As `Denoiser.forward`: the velocity (B, C, h, w) for latents at times t (B,)."""
-        moment = self._moments.at(t)
+        moment = t if any(self._hooks) else self._moments.at(t)
         if not isinstance(moment, Moment):
             velocity: Tensor = self._denoiser(latents, t, states, mask)
             return velocity
