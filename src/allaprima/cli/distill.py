@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, parse_duration, print_json
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ENDLESS = 1_000_000
 _DESCRIPTION = {
     "turbo": "step compression by flow matching",
@@ -103,6 +101,12 @@ def distill(
     fake_updates: Annotated[
         int, typer.Option(min=1, help="dmd: updates of the fake network per update of the student.")
     ] = 5,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with this LoRA of another distillation, and with its ranks.")
+    ] = None,
+    decay: Annotated[
+        int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")
+    ] = 0,
     count: Annotated[int, typer.Option(min=1, help="paths: how many.")] = 2000,
     batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16,
     rate: Annotated[
@@ -125,7 +129,7 @@ def distill(
         "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
         "whole": whole, "rule": rule or ("renoise" if method == "lcm" else "straight"), "embedded": embedded,
         "penalty": penalty, "coupling": coupling, "arm": arm, "eyes": eyes, "diversity": diversity,
-        "fake_updates": fake_updates, "seed": seed,
+        "fake_updates": fake_updates, "start": start, "seed": seed,
     }  # fmt: skip
     chosen = _settings(method, settings)
     bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
@@ -143,6 +147,7 @@ def distill(
         batch_size=batch,
         learning_rate=RATES[chosen.method] if rate is None else rate,
         warmup_steps=20,
+        decay_steps=decay,
         ema_decay=0.99,
         log_every=10,
         save_every=save_every,
@@ -152,18 +157,6 @@ def distill(
     features = ImageFeatures.load().to(device) if eyes == "pixel" and method == "add" else None
     outcome = train(bench, chosen, config, resume=resume, features=features)
     _report(outcome, json_)
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of "90s", "30m", "2h" or "1d".
-
-    Raises:
-        UserError: it is none of these.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
-    if found is None:
-        raise UserError(f"got the time {text[:20]!r}; expected a number with s, m, h or d, such as 30m")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def _settings(method: str, given: dict[str, Any]) -> Any:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="End stdout with one line of JSON.")]
 """The option `--json` as every command spells it."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of "90s", "30m", "2h" or "1d".
+
+    Raises:
+        UserError: it is none of these.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if found is None:
+        raise UserError(f"got the time {text[:20]!r}; expected a number with s, m, h or d, such as 30m")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def print_json(data: Mapping[str, Any]) -> None:

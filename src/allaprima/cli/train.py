@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, parse_duration, print_json
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,10 +24,17 @@ Steps = Annotated[int, typer.Option(min=1, help="Updates in all, those before a 
 Batch = Annotated[int, typer.Option(min=1, help="Samples per update.")]
 Rate = Annotated[float, typer.Option(min=0.0, help="Learning rate after warm-up.")]
 Decay = Annotated[int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in; the decay ends there."
+    ),
+]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
 SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
 Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
+Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device, for what scenes need.")]
 Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
 
 
@@ -55,11 +62,15 @@ def autoencoder(
     rate: Rate = 8e-4,
     decay: Decay = 1000,
     crop: Annotated[int, typer.Option(min=32, max=256, help="Side of the crops in pixels.")] = 128,
-    channels: Channels = 12,
+    channels: Channels = 16,
+    likeness_weight: Annotated[
+        float, typer.Option(min=0.0, help="Weight of 1 - SSIM in the loss; slow without an accelerator.")
+    ] = 0.0,
     shrunk_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of batches that decode halved latents (EQ-VAE).")
     ] = 0.0,
     decoder_only: Annotated[bool, typer.Option(help="Keep the latents: train the decoder alone.")] = False,
+    budget: Budget = None,
     save_every: SaveEvery = 100,
     sample_every: SampleEvery = 300,
     seed: Seed = 0,
@@ -79,10 +90,14 @@ def autoencoder(
     model = Autoencoder(AutoencoderConfig(latent_channels=channels)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(not decoder_only)
     task = ReconstructionTask(
-        stores=tuple(SceneStore.open(one) for one in store), crop=crop, shrunk_share=shrunk_share
+        stores=tuple(SceneStore.open(one) for one in store),
+        crop=crop,
+        shrunk_share=shrunk_share,
+        likeness_weight=likeness_weight,
     )
     _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
-           save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998)  # fmt: skip
+           save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998,
+           budget_seconds=budget and parse_duration(budget))  # fmt: skip
 
 
 @app.command()
@@ -146,6 +161,8 @@ def latents(
     ] = None,
     part: Annotated[str, typer.Option(help="pictures, captions or both.")] = "both",
     weights: Annotated[Path | None, typer.Option(help="Folder of autoencoder and text weights.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures and captions encoded at once.")] = 32,
+    processes: Processes = 1,
     threads: Threads = 0,
     json_: JsonFlag = False,
 ) -> None:
@@ -171,10 +188,10 @@ def latents(
         )
     if part != "captions":
         model = load_autoencoder(weights / "autoencoder.safetensors", device, torch.float32)
-        build_latents(folder, opened, model, scenes=chosen)
+        build_latents(folder, opened, model, scenes=chosen, batch=batch)
     if part != "pictures":
         text = TextEncoder.from_file(weights / "text.safetensors").to(device)
-        build_text(folder, opened, text, scenes=chosen)
+        build_text(folder, opened, text, scenes=chosen, batch=batch, processes=processes)
     _report({"cache": str(folder), "scenes": len(chosen)}, json_)
 
 
@@ -191,8 +208,12 @@ def denoiser(
     naming_weight: Annotated[
         float, typer.Option(min=0.0, help="Weight of naming what each token shows; 0 leaves it out.")
     ] = 0.5,
+    text_tokens: Annotated[
+        int | None, typer.Option(min=2, help="Cut or pad captions to so many tokens, as --compile wants it.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Autoencoder and text weights, for samples.")] = None,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the blocks first.")] = False,
+    budget: Budget = None,
     save_every: SaveEvery = 200,
     sample_every: SampleEvery = 500,
     seed: Seed = 0,
@@ -201,29 +222,32 @@ def denoiser(
 ) -> None:
     """Train the denoiser by flow matching on cached latents."""
     from allaprima.lab.training.alignment import AlignedDenoiser
-    from allaprima.lab.training.denoiser import FlowTask, preview_of
+    from allaprima.lab.training.denoiser import FlowTask, compile_for_training, preview_of
     from allaprima.lab.training.latents import LatentCache
+    from allaprima.lab.training.resident import Resident
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+    from allaprima.paint.precision import pick_device
 
     _prepare(seed, threads)
     caches = tuple(LatentCache.open(one) for one in cache)
     model = Denoiser(DenoiserConfig(latent_channels=caches[0].latents.shape[1]))
     model.begin()
     if compile_blocks:
-        for block in model.transformer.transformer_blocks:
-            block.compile()
+        compile_for_training(model)
     task = FlowTask(
-        caches=caches,
+        scenes=Resident(caches, pick_device()),
         subject_weight=subject_weight,
         time_mean=time_mean,
         naming_weight=naming_weight,
+        text_tokens=text_tokens,
         seed=seed,
         preview=preview_of(weights or weights_folder()) if sample_every else None,
     )
     trained = AlignedDenoiser(model) if naming_weight else model
     _train(trained, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
-           save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01)  # fmt: skip
+           save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01,
+           budget_seconds=budget and parse_duration(budget))  # fmt: skip
 
 
 @app.command()
@@ -231,7 +255,7 @@ def release(
     run: Run,
     kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
-    channels: Channels = 12,
+    channels: Channels = 16,
     store: Annotated[
         Path | None, typer.Option(help="Scene store that measures an autoencoder's latents.")
     ] = None,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.tiny_vignette import CHANNELS, WIDTH, write_tiny_vignette
 
-from allaprima.cli.distill import parse_duration
+from allaprima.cli.output import parse_duration
 from allaprima.core.errors import UserError
 from allaprima.lab.distill.bench import Bench, base_hash, lay_out
 from allaprima.lab.distill.run import Outcome, Settings, distill
@@ -171,3 +171,19 @@ def test_settings_that_cannot_be_are_refused() -> None:
         Settings(method="turbo", ranks="high")
     with pytest.raises(UserError, match="lcm --whole"):
         Settings(method="turbo", embedded=True)
+
+
+def test_a_student_begins_where_another_ended(tmp_path: Path) -> None:
+    first = run(tmp_path, "first", 4).lora
+    assert first is not None
+    again = run(tmp_path, "again", 2, method="dmd", fake_updates=1, start=first)
+    ranks = [json.loads((tmp_path / name / "ranks.json").read_text())["ranks"] for name in ("first", "again")]
+    assert ranks[0] == ranks[1]
+    begun, before = (read_tensors(path)[0] for path in (again.lora or tmp_path, first))
+    assert begun.keys() == before.keys()
+    moved = max(float((begun[name].float() - before[name].float()).abs().max()) for name in begun)
+    assert 0 < moved < 0.1
+    with pytest.raises(UserError, match="expected a LoRA that `prima distill` wrote"):
+        run(tmp_path, "other", 1, start=tmp_path / "weights" / "text.safetensors")
+    with pytest.raises(UserError, match="one of the two"):
+        Settings(method="turbo", whole=True, start=first)

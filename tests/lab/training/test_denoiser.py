@@ -14,6 +14,7 @@ from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 from allaprima.lab.training.release import averaged
+from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
@@ -58,6 +59,11 @@ def draw(step: int, batch: int = 6) -> Draw:
     return Draw(step=step, batch_size=batch, rank=0, device=torch.device("cpu"), generator=generator)
 
 
+def task_on(cache: LatentCache, **settings: object) -> FlowTask:
+    """A task on the cache's scenes."""
+    return FlowTask(scenes=Resident([cache], torch.device("cpu")), **settings)  # type: ignore[arg-type]
+
+
 def test_an_unfinished_cache_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="lacks masks, latents, names, states, empty, spans"):
         LatentCache.open(tmp_path)
@@ -71,7 +77,7 @@ def test_text_is_padded_to_the_longest(cache: LatentCache) -> None:
 
 
 def test_batches_are_a_function_of_the_step(cache: LatentCache) -> None:
-    task = FlowTask(caches=(cache,))
+    task = task_on(cache)
     model = Denoiser(DENOISER)
     first, again, other = (float(task.loss(model, draw(step))["loss"].detach()) for step in (4, 4, 5))
     assert first == again
@@ -79,18 +85,55 @@ def test_batches_are_a_function_of_the_step(cache: LatentCache) -> None:
 
 
 def test_a_bucket_holds_every_length_once(cache: LatentCache) -> None:
-    task = FlowTask(caches=(cache,))
-    batches = [task._rows(draw(step)) for step in range(BUCKET)]
-    assert len({tuple(batch) for batch in batches}) == BUCKET
-    dropped = sum(row[2] < 0 for batch in batches for row in batch)
+    task = task_on(cache)
+    batches = [torch.stack(task._chosen(draw(step)), 1) for step in range(BUCKET)]
+    assert len({tuple(batch.flatten().tolist()) for batch in batches}) == BUCKET
+    dropped = sum(int((batch[:, 1] == NOTHING).sum()) for batch in batches)
     assert 0 < dropped < BUCKET * 6 / 3
+    longest = sorted(int(task.scenes.lengths[batch[:, 0], batch[:, 1]].max()) for batch in batches)
+    shortest = sorted(int(task.scenes.lengths[batch[:, 0], batch[:, 1]].min()) for batch in batches)
+    assert all(short >= long for long, short in zip(longest, shortest[1:], strict=False))
 
 
 def test_cells_under_a_subject_count_more(cache: LatentCache) -> None:
+    torch.manual_seed(0)
+    model = Denoiser(DENOISER)
+    none = {
+        weight: float(task_on(cache, subject_weight=weight).loss(model, draw(0))["loss"].detach())
+        for weight in (1.0, 4.0)
+    }
+    assert none[1.0] == pytest.approx(none[4.0])
     cache.masks[:, :8] = 255
-    _, weight, _, _ = FlowTask(caches=(cache,), subject_weight=4.0)._batch([(0, 0, 0)])
-    assert weight[0, 0, 0, 0] == 4.0
-    assert weight[0, 0, 15, 0] == 1.0
+    task = task_on(cache, subject_weight=4.0)
+    values = task.loss(model, draw(0))
+    scenes, captions = task._chosen(draw(0))
+    rows = task.scenes.rows(scenes, captions, 5)
+    assert rows.covered[0, 0, 0] == 1.0
+    assert rows.covered[0, 15, 0] == 0.0
+    assert float(values["plain"]) == pytest.approx(none[1.0])
+    assert float(values["flow"]) != pytest.approx(none[1.0])
+
+
+def test_rows_are_those_of_the_caches(cache: LatentCache) -> None:
+    scenes = Resident([cache, cache], torch.device("cpu"))
+    picked = torch.tensor([3, 13, 0, 7]), torch.tensor([1, 1, 2, NOTHING])
+    rows = scenes.rows(*picked, 6)
+    states, mask = cache.text([(3, 1), (3, 1), (0, 2), None])
+    assert torch.equal(rows.mask[:, : mask.shape[1]], mask)
+    assert torch.equal(rows.states[:, : mask.shape[1]], states)
+    assert not rows.states[:, mask.shape[1] :].any()
+    assert torch.equal(rows.clean[0], rows.clean[1])
+    assert torch.equal(rows.names[3], torch.from_numpy(cache.names[7]).long())
+    cut = scenes.rows(*picked, 2)
+    assert torch.equal(cut.states, rows.states[:, :2])
+    assert len(scenes) == 20
+
+
+def test_a_fixed_length_changes_nothing_but_the_padding(cache: LatentCache) -> None:
+    torch.manual_seed(0)
+    model = Denoiser(DENOISER)
+    free, fixed = (task_on(cache, text_tokens=tokens).loss(model, draw(1))["loss"] for tokens in (None, 8))
+    assert torch.allclose(free, fixed, atol=1e-5)
 
 
 def test_a_head_learns_to_name_the_tokens_and_is_not_released(cache: LatentCache, tmp_path: Path) -> None:
@@ -98,7 +141,7 @@ def test_a_head_learns_to_name_the_tokens_and_is_not_released(cache: LatentCache
     cache.names[:] = np.where(cache.latents[:, :1, :8, :8] > 0, 1, 2)
     denoiser = Denoiser(DENOISER)
     denoiser.begin()
-    model, task = AlignedDenoiser(denoiser), FlowTask(caches=(cache,))
+    model, task = AlignedDenoiser(denoiser), task_on(cache)
     before = task.loss(model, draw(0))
     plan = LoopConfig(folder=tmp_path, steps=60, batch_size=8, learning_rate=4e-3, warmup_steps=10)
     train(model, task, plan)
@@ -107,9 +150,9 @@ def test_a_head_learns_to_name_the_tokens_and_is_not_released(cache: LatentCache
     assert after["named"] > 0.9
     released = Denoiser(DENOISER)
     assert averaged(tmp_path, released) == 60
-    clean, _, states, mask = task._batch([(0, 0, 0)])
+    rows = task.scenes.rows(torch.tensor([0]), torch.tensor([0]), 4)
     with torch.inference_mode():
-        assert released(clean, torch.ones(1), states, mask).shape == clean.shape
+        assert released(rows.clean, torch.ones(1), rows.states, rows.mask).shape == rows.clean.shape
 
 
 def test_it_learns_and_paints_what_the_text_says(cache: LatentCache, tmp_path: Path) -> None:
@@ -121,7 +164,7 @@ def test_it_learns_and_paints_what_the_text_says(cache: LatentCache, tmp_path: P
     preview = Preview(
         autoencoder=Autoencoder(AUTOENCODER).eval(), text=text, steps=4, guidance=1.0, columns=2
     )
-    task = FlowTask(caches=(cache,), preview=preview)
+    task = task_on(cache, preview=preview)
     model = Denoiser(DENOISER)
     model.begin()
     plan = LoopConfig(folder=tmp_path / "run", steps=150, batch_size=8, learning_rate=4e-3, warmup_steps=10,

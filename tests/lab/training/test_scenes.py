@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,16 @@ def test_a_store_holds_the_rendered_scenes(
     monkeypatch.setenv("ALLAPRIMA_CACHE", str(sprites.cache_dir))
     seeds = (seed for seed in range(10_000) if _drawable(seed, sprites) and _drawable(seed + 1, sprites))
     first = next(seeds)
-    store = build_store(tmp_path, StoreConfig(count=2, first_seed=first))
+    store = build_store(tmp_path / "one", StoreConfig(count=2, first_seed=first))
     rendered = render_scene(draw_scene(first + 1), sprites)
     assert np.array_equal(store.images[1], rendered.image)
     assert np.array_equal(store.masks[1], cell_coverage(rendered.masks))
     assert store.scene(1) == draw_scene(first + 1)
+    by_two = build_store(tmp_path / "two", StoreConfig(count=2, first_seed=first), processes=2)
+    assert np.array_equal(by_two.images, store.images)
+    assert np.array_equal(by_two.masks, store.masks)
+    assert pickle.loads(pickle.dumps(store)).folder == store.folder
+    assert len(pickle.dumps(store)) < 1000
 
 
 def _drawable(seed: int, sprites: SpriteCache) -> bool:
@@ -97,7 +103,7 @@ def test_latents_and_captions_are_those_of_the_models(tmp_path: Path, store: Sce
     text = TextEncoder.from_file(weights / "text.safetensors")
     model = Autoencoder(TINY).eval()
     build_latents(tmp_path, store, model, scenes=range(2, 6), batch=3)
-    build_text(tmp_path, store, text, scenes=range(2, 6), batch=3)
+    build_text(tmp_path, store, text, scenes=range(2, 6), batch=3, processes=2)
     cache = LatentCache.open(tmp_path)
     assert len(cache) == 4
     with torch.no_grad():
@@ -112,7 +118,7 @@ def test_latents_and_captions_are_those_of_the_models(tmp_path: Path, store: Sce
 
 def test_an_autoencoder_is_trained_released_and_loaded(tmp_path: Path, store: SceneStore) -> None:
     torch.manual_seed(0)
-    task = ReconstructionTask(stores=(store,), crop=64, shrunk_share=0.5)
+    task = ReconstructionTask(stores=(store,), crop=64, shrunk_share=0.5, likeness_weight=0.2)
     plan = LoopConfig(folder=tmp_path, steps=8, batch_size=4, learning_rate=1e-3, log_every=4, sample_every=8)
     train(Autoencoder(TINY), task, plan)
     assert (tmp_path / "sample-0000008.png").is_file()

@@ -95,7 +95,7 @@ def lay_out(
     channels, rows, columns = base.noise([0], base.defaults.width, base.defaults.height).shape[1:]
     shape = (channels, rows, columns)
     for module in base.modules().values():
-        if next(module.parameters()).device.type == "cpu":
+        if isinstance(base, VignetteBase) or next(module.parameters()).device.type == "cpu":
             module.float()  # gradients of small LoRAs drown in bf16, which few processors multiply anyway
     texts, material, last = _sources(base, caches, prompts, shape, held_out)
     if paths is not None:

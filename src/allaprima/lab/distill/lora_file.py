@@ -6,8 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from allaprima.core.errors import UserError, WeightsError
 from allaprima.lab.distill.rollout import Rule
 from allaprima.lab.distill.students import STUDENT, Student
+from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.lora import Lora
 from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.update import LowRank
@@ -62,4 +66,39 @@ def write_student(
         for module, (down, up) in student.matrices().items()
     }
     name = f"{about.method}-{about.steps}"
-    return write_lora(path, Lora(name=name, updates=dict(updates_by_layer), metadata=metadata))
+    lora = Lora(name=name, updates=dict(updates_by_layer), metadata=metadata)
+    return write_lora(path, lora, dtype=torch.float16)
+
+
+def ranks_of(path: Path) -> dict[str, int]:
+    """The rank at each site of a LoRA that `write_student` wrote.
+
+    Raises:
+        UserError: it is none, or cannot be read.
+    """
+    try:
+        _, metadata = read_tensors(path)
+        ranks: dict[str, int] = json.loads(metadata["distill.site_ranks"])
+    except (WeightsError, KeyError, ValueError) as error:
+        raise UserError(
+            f"got {path} to start from; expected a LoRA that `prima distill` wrote ({error})"
+        ) from error
+    return ranks
+
+
+@torch.no_grad()
+def begin_with(student: Student, path: Path) -> None:
+    """Give the student the matrices of a LoRA of its own ranks.
+
+    Raises:
+        UserError: the file's layers are others, or of other shapes.
+    """
+    tensors, _ = read_tensors(path)
+    root = student.network.root
+    for module, (down, up) in student.parameters_by_site().items():
+        for parameter, half in ((down, "A"), (up, "B")):
+            found = tensors.get(f"{root}.{module}.lora_{half}.weight")
+            if found is None or found.shape != parameter.shape:
+                got = "none" if found is None else f"one of shape {tuple(found.shape)}"
+                raise UserError(f"{path.name} has for {module} {got}; expected {tuple(parameter.shape)}")
+            parameter.copy_(found)

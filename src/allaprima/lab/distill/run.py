@@ -19,7 +19,7 @@ from allaprima.lab.distill.dmd import DmdTask
 from allaprima.lab.distill.exam import Exam, ExamSettings, prepare_exam
 from allaprima.lab.distill.heads import Eyes, Heads, PixelEyes, TeacherEyes, summary
 from allaprima.lab.distill.lcm import LcmTask
-from allaprima.lab.distill.lora_file import About, write_student
+from allaprima.lab.distill.lora_file import About, begin_with, ranks_of, write_student
 from allaprima.lab.distill.networks import to_device
 from allaprima.lab.distill.rollout import Rule
 from allaprima.lab.distill.sensitivity import allot, measure_sensitivity, read_ranks, write_ranks
@@ -62,6 +62,8 @@ class Settings:
     eyes: Literal["latent", "pixel"] = "latent"
     diversity: float = 0.0
     fake_updates: int = 5
+    start: Path | None = None
+    """A student's LoRA to begin with, its ranks among it, in place of one that changes nothing."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,6 +76,8 @@ class Settings:
             raise UserError(
                 "got --embedded; expected it with lcm --whole, for a LoRA file has no place for it"
             )
+        if self.start is not None and self.whole:
+            raise UserError("got a LoRA to start from with --whole; expected one of the two")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +98,9 @@ def choose_ranks(bench: Bench, settings: Settings, folder: Path, batch: int) -> 
     kept = folder / "ranks.json"
     if kept.exists():
         return read_ranks(kept)
-    if settings.ranks == "pattern":
+    if settings.start is not None:
+        ranks = ranks_of(settings.start)
+    elif settings.ranks == "pattern":
         ranks = pattern_ranks(sites)
     elif settings.ranks == "sensitivity":
         budget = settings.parameters or num_parameters(everywhere, pattern_ranks(everywhere))
@@ -184,7 +190,10 @@ def _enrol(bench: Bench, settings: Settings, config: LoopConfig) -> Student:
         embedder = bench.network.time_embedder
         linears = [one for one in embedder.modules() if isinstance(one, nn.Linear)]
         width = linears[-1].out_features
-    return Student(bench.network, learners, guidance_width=width, seed=settings.seed)
+    student = Student(bench.network, learners, guidance_width=width, seed=settings.seed)
+    if settings.start is not None:
+        begin_with(student, settings.start)
+    return student
 
 
 def _about(bench: Bench, settings: Settings) -> About:

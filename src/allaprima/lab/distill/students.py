@@ -173,15 +173,20 @@ class Student(nn.Module):
             found += self.guidance.parameters()
         return tuple(found)
 
-    def matrices(self, name: str = STUDENT) -> dict[str, tuple[Tensor, Tensor]]:
-        """A LoRA's two matrices by module path, the scale folded into the second."""
+    def parameters_by_site(self, name: str = STUDENT) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
+        """A LoRA's two matrices by module path, as they learn; they are scaled by `scale`."""
         found = {}
         for path in self.ranks[name]:
             layer = self.network.network.get_submodule(path)
             assert isinstance(layer, LoraLayer)
             down, up = (matrix[name].get_parameter("weight") for matrix in (layer.lora_A, layer.lora_B))
-            found[path] = (down.detach(), up.detach() * layer.scaling[name])
+            found[path] = down, up
         return found
+
+    def matrices(self, name: str = STUDENT) -> dict[str, tuple[Tensor, Tensor]]:
+        """A LoRA's two matrices by module path, the scale folded into the second."""
+        parameters = self.parameters_by_site(name)
+        return {path: (down.detach(), up.detach() * self.scale) for path, (down, up) in parameters.items()}
 
 
 def _inject(network: nn.Module, name: str, ranks: Ranks, scale: float) -> None:

@@ -110,5 +110,5 @@ def naming_error(logits: Tensor, names: Tensor) -> tuple[Tensor, Tensor]:
         for group, part in enumerate(parts)
     ]
     asked = wanted[:, 0] != UNASKED
-    right = (parts[0].argmax(2) == wanted[:, 0])[asked].float()
-    return torch.stack(errors).mean(), right.mean().detach() if len(right) else right.sum()
+    right = (parts[0].argmax(2) == wanted[:, 0]) & asked
+    return torch.stack(errors).mean(), right.sum() / asked.sum().clamp(min=1)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allaprima.lab.evaluation.metrics import ssim
 from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.scenes import SIDE, SceneStore
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
@@ -34,6 +35,8 @@ class ReconstructionTask:
     """Side of a crop in pixels, a multiple of 16; 256 trains on whole pictures."""
     squared_weight: float = 5.0
     gradient_weight: float = 0.5
+    likeness_weight: float = 0.0
+    """On 1 - SSIM, which sees what a mean error does not: that thin rain is there at all."""
     shrunk_share: float = 0.0
     """How often a batch's latents are halved in size and must decode to the halved picture (EQ-VAE, arXiv
     2502.09509). It makes latents smooth, which is what a denoiser learns quickly."""
@@ -48,10 +51,10 @@ class ReconstructionTask:
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """One batch of crops; see the class."""
-        pixels = to_pixels(self.crops(draw)).to(draw.device)
+        pixels = to_pixels(self.crops(draw), draw.device)
         shrink = 2 if float(torch.rand((), generator=draw.generator)) < self.shrunk_share else 1
         cells = self.crop // STRIDE // shrink
-        noise = draw.normal(model_channels(model), cells, cells).to(draw.device)
+        noise = draw.noise(model_channels(model), cells, cells)
         output, latents = (tensor.float() for tensor in model(pixels, noise, shrink))
         pixels = functional.avg_pool2d(pixels, shrink)
         squared = functional.mse_loss(output, pixels)
@@ -59,6 +62,9 @@ class ReconstructionTask:
         values["size"] = latents.square().mean()
         loss = values["absolute"] + self.squared_weight * squared + self.gradient_weight * values["gradient"]
         loss = loss + self.size_weight * values["size"]
+        if self.likeness_weight:
+            values["unlike"] = 1 - ssim(output / 2, pixels / 2).mean()
+            loss = loss + self.likeness_weight * values["unlike"]
         return {"loss": loss, "psnr": 10 * torch.log10(4.0 / squared.detach()), **values}
 
     def crops(self, draw: Draw) -> NDArray[np.uint8]:
@@ -81,7 +87,7 @@ class ReconstructionTask:
         images = self.stores[0].images[:8]
         with torch.no_grad():
             device = next(model.parameters()).device
-            output = model(to_pixels(images).to(device))[0].cpu()
+            output = model(to_pixels(images, device))[0].float().cpu()
         rows = np.stack([images, from_pixels(output)])
         grid = rows.transpose(0, 2, 1, 3, 4).reshape(2 * SIDE, len(images) * SIDE, 3)
         Image.fromarray(grid).save(folder / f"sample-{step:07d}.png")
@@ -109,10 +115,12 @@ def gradient_error(output: Tensor, target: Tensor) -> Tensor:
     return across + functional.l1_loss(output.diff(dim=2), target.diff(dim=2))
 
 
-def to_pixels(images: NDArray[np.uint8]) -> Tensor:
-    """Uint8 (B, H, W, 3) to floats (B, 3, H, W) in [-1, 1], channels last in memory."""
-    pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
-    return pixels.float().div_(127.5).sub_(1.0)
+def to_pixels(images: NDArray[np.uint8], device: torch.device | None = None) -> Tensor:
+    """Uint8 (B, H, W, 3) to floats (B, 3, H, W) in [-1, 1] on `device` (None: CPU), channels last in memory."""
+    pixels = torch.from_numpy(np.array(images))
+    if device is not None and device.type == "cuda":
+        pixels = pixels.pin_memory().to(device, non_blocking=True)  # bytes travel, and nobody waits for them
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def from_pixels(pixels: Tensor) -> NDArray[np.uint8]:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from allaprima.lab.training.alignment import AlignedDenoiser, naming_error
 from allaprima.lab.training.autoencoder import from_pixels
-from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
@@ -38,9 +39,9 @@ BUCKET = 8
 
 @dataclass(frozen=True, kw_only=True)
 class FlowTask:
-    """One flow-matching loss over one or more caches."""
+    """One flow-matching loss over the scenes of one or more caches."""
 
-    caches: tuple[LatentCache, ...]
+    scenes: Resident
     subject_weight: float = 4.0
     """How many times more a latent cell counts that a subject covers wholly."""
     time_mean: float = 0.5
@@ -50,29 +51,29 @@ class FlowTask:
     """How often the caption is dropped, for guidance."""
     naming_weight: float = 0.5
     """Weight of the head's error, if the model is an :class:`AlignedDenoiser`; it is ignored for a bare one."""
+    text_tokens: int | None = None
+    """Captions are cut or padded to so many, which a compiled model wants; None pads to a batch's longest."""
     seed: int = 0
     preview: Preview | None = None
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """Weighted squared error of the velocity; `plain` is the unweighted one."""
-        rows = self._rows(draw)
-        clean, weight, states, mask = self._batch(rows)
-        t = torch.sigmoid(
-            self.time_mean + self.time_deviation * torch.randn(len(rows), generator=draw.generator)
-        )
-        noise = torch.randn(clean.shape, generator=draw.generator)
+        scenes, captions = self._chosen(draw)
+        length = self.text_tokens or int(self.scenes.lengths[scenes, captions].max())
+        rows = self.scenes.rows(scenes, captions, length)
+        normal = torch.randn(len(scenes), generator=draw.generator)
+        t = torch.sigmoid(self.time_mean + self.time_deviation * normal).to(draw.device, non_blocking=True)
+        noise = draw.noise(*rows.clean.shape[1:])
         at = t[:, None, None, None]
-        noisy, velocity = (1 - at) * clean + at * noise, noise - clean
-        device = draw.device
-        output = model(noisy.to(device), t.to(device), states.to(device), mask.to(device))
+        noisy, velocity = (1 - at) * rows.clean + at * noise, noise - rows.clean
+        output = model(noisy, t, rows.states, rows.mask)
         predicted, logits = output if isinstance(output, tuple) else (output, None)
-        error = (predicted.float() - velocity.to(device)).square()
-        weight = weight.to(device)
+        error = (predicted.float() - velocity).square()
+        weight = 1.0 + (self.subject_weight - 1.0) * rows.covered[:, None]
         flow = (error * weight).mean() / weight.mean()
         values = {"loss": flow, "flow": flow.detach(), "plain": error.mean().detach()}
         if logits is not None:
-            shown = np.stack([self.caches[cache].names[index] for cache, index, _ in rows]).astype(np.int64)
-            values["naming"], values["named"] = naming_error(logits, torch.from_numpy(shown).to(device))
+            values["naming"], values["named"] = naming_error(logits, rows.names)
             values["loss"] = flow + self.naming_weight * values["naming"]
         return values
 
@@ -83,40 +84,26 @@ class FlowTask:
             assert isinstance(model, Denoiser)
             Image.fromarray(self.preview.grid(model)).save(folder / f"sample-{step:07d}.png")
 
-    def _rows(self, draw: Draw) -> list[tuple[int, int, int]]:
-        """(cache, scene, caption; -1 for none) of this process's share of the batch."""
+    def _chosen(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Scenes and captions of this process's share of the batch, (B,) each; captions of like length together."""
         generator = torch.Generator().manual_seed((self.seed << 40) + draw.step // BUCKET)
-        pool = torch.rand((BUCKET * draw.batch_size, 4), generator=generator, dtype=torch.float64)
-        rows = [self._row(which, index, words, keep) for which, index, words, keep in pool.tolist()]
-        rows.sort(key=lambda row: 2 if row[2] < 0 else int(self.caches[row[0]].spans[row[1], row[2], 1]))
-        order = torch.randperm(BUCKET, generator=generator).tolist()
-        start = order[draw.step % BUCKET] * draw.batch_size
-        return rows[start : start + draw.batch_size][draw.rows]
+        pool = torch.rand((BUCKET * draw.batch_size, 3), generator=generator, dtype=torch.float64)
+        scenes = (pool[:, 0] * len(self.scenes)).long()
+        captions = torch.where(pool[:, 2] < self.empty_share, NOTHING, (pool[:, 1] * CAPTIONS).long())
+        order = self.scenes.lengths[scenes, captions].argsort(stable=True)
+        batches = torch.randperm(BUCKET, generator=generator)
+        start = int(batches[draw.step % BUCKET]) * draw.batch_size
+        mine = order[start : start + draw.batch_size][draw.rows]
+        return scenes[mine], captions[mine]
 
-    def _row(self, which: float, index: float, words: float, keep: float) -> tuple[int, int, int]:
-        cache = int(which * len(self.caches))
-        return (
-            cache,
-            int(index * len(self.caches[cache])),
-            -1 if keep < self.empty_share else int(words * CAPTIONS),
-        )
 
-    def _batch(self, rows: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        clean = np.stack([self.caches[cache].latents[index] for cache, index, _ in rows]).astype(np.float32)
-        covered = (
-            np.stack([self.caches[cache].masks[index] for cache, index, _ in rows]).astype(np.float32) / 255.0
-        )
-        weight = 1.0 + (self.subject_weight - 1.0) * covered[:, None]
-        found = [
-            self.caches[cache].text([None if words < 0 else (index, words)]) for cache, index, words in rows
-        ]
-        length = max(states.shape[1] for states, _ in found)
-        states = torch.zeros((len(rows), length, found[0][0].shape[2]))
-        mask = torch.zeros((len(rows), length), dtype=torch.bool)
-        for row, (mine, _) in enumerate(found):
-            states[row, : mine.shape[1]] = mine[0]
-            mask[row, : mine.shape[1]] = True
-        return torch.from_numpy(clean), torch.from_numpy(weight), states, mask
+def compile_for_training(model: Denoiser) -> None:
+    """Compile the blocks, all of which share one graph; batches must then be of one size.
+
+    Their forward methods, not the modules: what hooks do to a block's output stays outside of the graph.
+    """
+    for block in model.transformer.transformer_blocks:
+        block.forward = torch.compile(block.forward, dynamic=False)
 
 
 @dataclass(frozen=True, kw_only=True)

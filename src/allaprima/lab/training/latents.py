@@ -4,15 +4,16 @@ Encoding a picture and its captions costs as much as a training step, and each i
 folder of flat arrays: `latents.npy` (N, C, 16, 16) float16, `masks.npy` (N, 16, 16) uint8, `names.npy`
 (N, groups, 8, 8) int16 (see :func:`allaprima.lab.training.alignment.token_names`), and for the captions
 `states.npy` (T, 384) float16 with `spans.npy` (N, K, 2), the first token and token count of each of a scene's K
-captions, see :func:`captions_of`. Pictures and captions are encoded apart, so a new text encoder need not wait
-for the pictures again.
+captions, see :func:`captions_of`. Pictures are encoded apart from all else, so a new text encoder need not wait
+for the pictures again, and captions can be encoded while the autoencoder still trains.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.training.alignment import token_names
 from allaprima.lab.training.autoencoder import to_pixels
+from allaprima.lab.training.parts import in_parts
 from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.text import TextEncoder
@@ -49,7 +51,7 @@ class LatentCache:
 
     @classmethod
     def open(cls, folder: Path) -> LatentCache:
-        """Load a finished cache into memory.
+        """Map a finished cache into memory.
 
         Raises:
             AssetError: there is no finished cache in the folder.
@@ -59,7 +61,7 @@ class LatentCache:
             raise AssetError(
                 f"{folder} lacks {', '.join(absent)}; expected a folder that `prima train latents` has finished"
             )
-        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode=None) for name in names})
+        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names})
 
     def __len__(self) -> int:
         """Return the number of scenes."""
@@ -91,48 +93,76 @@ def captions_of(scene: Scene) -> list[str]:
 
 
 def build_latents(
-    folder: Path, store: SceneStore, autoencoder: Autoencoder, *, scenes: range | None = None, batch: int = 32
+    folder: Path,
+    store: SceneStore,
+    autoencoder: Autoencoder,
+    *,
+    scenes: range | None = None,
+    batch: int = 32,
 ) -> None:
     """Encode the pictures of `scenes` (None: all of the store) into `folder`."""
     scenes = range(len(store.images)) if scenes is None else scenes
     folder.mkdir(parents=True, exist_ok=True)
     latents = np.empty((len(scenes), autoencoder.config.latent_channels, LATTICE, LATTICE), np.float16)
     starts = range(0, len(scenes), batch)
-    with torch.inference_mode():
+    # fp16 has the ten bits of mantissa that latents are kept in; bf16 has not.
+    narrow = torch.autocast("cuda", torch.float16, enabled=autoencoder.device.type == "cuda")
+    with torch.inference_mode(), narrow:
         for start in track(starts, total=len(starts), label="encoding pictures"):
             chosen = scenes[start : start + batch]
-            pixels = to_pixels(store.images[chosen.start : chosen.stop]).to(autoencoder.device)
-            latents[start : start + batch] = autoencoder.encode(pixels).cpu().numpy()
-    np.save(folder / "masks.npy", store.masks[scenes.start : scenes.stop])
-    shown = [token_names(store.scene(index), store.masks[index]) for index in scenes]
-    np.save(folder / "names.npy", np.stack(shown))
+            pixels = to_pixels(store.images[chosen.start : chosen.stop], autoencoder.device)
+            latents[start : start + batch] = autoencoder.encode(pixels).float().cpu().numpy()
     np.save(folder / "latents.npy", latents)
 
 
 def build_text(
-    folder: Path, store: SceneStore, text: TextEncoder, *, scenes: range | None = None, batch: int = 128
+    folder: Path,
+    store: SceneStore,
+    text: TextEncoder,
+    *,
+    scenes: range | None = None,
+    batch: int = 128,
+    processes: int = 1,
 ) -> None:
-    """Encode the captions of `scenes` (None: all of the store) into `folder`, like lengths together."""
+    """Encode the captions of `scenes` (None: all of the store) into `folder`, like lengths together.
+
+    What else is known of the scenes, their masks and what tokens show, goes there too.
+    """
     scenes = range(len(store.images)) if scenes is None else scenes
     folder.mkdir(parents=True, exist_ok=True)
-    prompts = [words for index in scenes for words in captions_of(store.scene(index))]
-    order = sorted(range(len(prompts)), key=lambda index: text.count_tokens(prompts[index]))
+    np.save(folder / "masks.npy", store.masks[scenes.start : scenes.stop])
+    shown = in_parts(partial(_names_of, store), scenes, processes, "naming tokens")
+    np.save(folder / "names.npy", np.concatenate(list(shown)))
+    told = in_parts(partial(_captions_in, store), scenes, processes, "wording captions")
+    prompts = [words for part in told for words in part]
+    lengths = [len(encoding.ids) for encoding in text.tokenizer.encode_batch(prompts)]
+    order = sorted(range(len(prompts)), key=lengths.__getitem__)
     spans = np.zeros((len(prompts), 2), np.int64)
     parts: list[NDArray[np.float16]] = []
     position = 0
     starts = range(0, len(order), batch)
     for start in track(starts, total=len(starts), label="encoding captions"):
         chosen = order[start : start + batch]
-        for index, states in zip(chosen, _encode(text, [prompts[index] for index in chosen]), strict=True):
-            spans[index] = position, len(states)
-            position += len(states)
-            parts.append(states)
+        states, counts = _encode(text, [prompts[index] for index in chosen])
+        spans[chosen, 0] = position + np.cumsum(counts) - counts
+        spans[chosen, 1] = counts
+        position += len(states)
+        parts.append(states)
     np.save(folder / "states.npy", np.concatenate(parts))
-    np.save(folder / "empty.npy", next(_encode(text, [""])))
+    np.save(folder / "empty.npy", _encode(text, [""])[0])
     np.save(folder / "spans.npy", spans.reshape(len(scenes), CAPTIONS, 2))
 
 
-def _encode(text: TextEncoder, prompts: list[str]) -> Iterator[NDArray[np.float16]]:
+def _names_of(store: SceneStore, scenes: range) -> NDArray[np.int16]:
+    return np.stack([token_names(store.scene(index), store.masks[index]) for index in scenes])
+
+
+def _captions_in(store: SceneStore, scenes: range) -> list[str]:
+    return [words for index in scenes for words in captions_of(store.scene(index))]
+
+
+def _encode(text: TextEncoder, prompts: list[str]) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """States (tokens of all prompts one after another, D) and how many tokens each prompt has."""
     encoded = text.encode(prompts)
-    for states, mask in zip(encoded.states.cpu(), encoded.mask.cpu(), strict=True):
-        yield states[mask].numpy().astype(np.float16)
+    states: NDArray[np.float16] = encoded.states[encoded.mask].half().cpu().numpy()
+    return states, encoded.mask.sum(1).cpu().numpy()

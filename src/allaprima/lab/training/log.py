@@ -23,6 +23,8 @@ class Clock:
     def __init__(self, budget_seconds: float | None, spent: float = 0.0) -> None:
         self.budget_seconds, self.spent = budget_seconds, spent
         self.started = time.perf_counter()
+        self.begun: tuple[int, float] | None = None
+        """Updates and seconds when the first update of this run was done: it compiles and warms up."""
 
     @property
     def seconds(self) -> float:
@@ -31,9 +33,17 @@ class Clock:
 
     def updates_in_all(self, done: int, most: int) -> int:
         """How many updates there will be, going by those `done`: `most`, or what the budget leaves time for."""
-        if self.budget_seconds is None:
+        if self.budget_seconds is None or not done:
             return most
-        return min(most, max(done, round(done * self.budget_seconds / max(self.seconds, 1e-9))))
+        now = self.seconds
+        updates, seconds = self.begun or (0, 0.0)
+        if self.begun is None:
+            self.begun = done, now
+        if done == updates or (updates == 0 and not self.spent):
+            return most
+        pace = (now - seconds) / (done - updates)
+        left = max(0.0, self.budget_seconds - now) / max(pace, 1e-9)
+        return min(most, done + round(left))
 
     def is_up(self, accelerator: Accelerator) -> bool:
         """Whether the budget is spent; all processes get one answer."""
@@ -54,11 +64,12 @@ class Log:
             config.folder.mkdir(parents=True, exist_ok=True)
             (config.folder / "config.json").write_text(json.dumps(asdict(config), default=str, indent=1))
 
-    def note(self, step: int, values: dict[str, Tensor], bar: Progress) -> None:
+    def note(self, step: int, values: dict[str, Tensor], rate: float, bar: Progress) -> None:
         """Add one step's values; write their means when a line is due."""
         self.steps += 1
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+            value = value.detach().float()  # stays on its device: reading it would make the processor wait
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
         if (step + 1) % self.config.log_every or not self.main:
             return
         means = {name: float(value) / self.steps for name, value in self.sums.items()}
@@ -68,7 +79,7 @@ class Log:
         line = {
             "step": step + 1,
             **{name: round(value, 6) for name, value in means.items()},
-            "rate": self.config.rate_at(step),
+            "rate": rate,
             "samples_per_second": round(self.steps * self.config.batch_size / seconds, 2),
         }
         with (self.config.folder / "log.jsonl").open("a") as lines:

@@ -55,13 +55,15 @@ class LoopConfig:
     sample_every: int = 0
     """Steps between calls of `task.sample`, the last step among them; 0 draws none."""
     budget_seconds: float | None = None
-    """Stop, with a checkpoint, when the training has taken so long, the time before a resume counted in."""
+    """Stop, with a checkpoint, when the training has taken so long, the time before a resume counted in. The decay
+    then ends where the budget will, so the rates, and with them the bits, depend on the machine's speed."""
     seed: int = 0
 
-    def rate_at(self, step: int) -> float:
-        """Warm-up, constant, linear decay: the learning rate of update `step` (from 0)."""
+    def rate_at(self, step: int, steps: int | None = None) -> float:
+        """Warm-up, constant, linear decay: the learning rate of update `step` (from 0) of `steps` (None: all)."""
+        left = (self.steps if steps is None else steps) - step
         warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        cold = min(1.0, (self.steps - step) / self.decay_steps) if self.decay_steps else 1.0
+        cold = min(1.0, max(left, 1) / self.decay_steps) if self.decay_steps else 1.0
         return self.learning_rate * warm * cold
 
 
@@ -79,6 +81,8 @@ class Draw:
     device: torch.device
     generator: torch.Generator
     """On the CPU, so that every kind of device sees the same numbers."""
+    noise_generator: torch.Generator | None = None
+    """On the device, for numbers too many to be drawn elsewhere and sent there; None: the other one."""
     rank: int = 0
     processes: int = 1
 
@@ -95,6 +99,11 @@ class Draw:
     def normal(self, *shape: int) -> Tensor:
         """This process's rows of (batch_size, *shape) standard normal numbers, on the CPU."""
         return torch.randn((self.batch_size, *shape), generator=self.generator)[self.rows]
+
+    def noise(self, *shape: int) -> Tensor:
+        """As `normal`, but drawn where they are used; each kind of device has numbers of its own."""
+        generator = self.noise_generator or self.generator
+        return torch.randn((self.batch_size, *shape), generator=generator, device=generator.device)[self.rows]
 
 
 class Task(Protocol):
@@ -166,13 +175,15 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
         counter = bar.add_task(
             "training", total=config.steps * config.batch_size, completed=start * config.batch_size
         )
+        expected = clock.updates_in_all(start, config.steps)
         for step in range(start, config.steps):
-            values = _update(accelerator, wrapped, players, config, step)
+            rate = config.rate_at(step, expected)
+            values = _update(accelerator, wrapped, players, config, step, rate)
             _average(average, model, min(config.ema_decay, (step + 1) / (step + 10)))
-            log.note(step, values, bar)
+            log.note(step, values, rate, bar)
             done = step + 1
-            expected = clock.updates_in_all(done, config.steps) * config.batch_size
-            bar.update(counter, total=expected, advance=config.batch_size)
+            expected = clock.updates_in_all(done, config.steps)
+            bar.update(counter, total=expected * config.batch_size, advance=config.batch_size)
             last = done == config.steps or clock.is_up(accelerator)
             if accelerator.is_main_process and (done % config.save_every == 0 or last):
                 save_checkpoint(path, model, average, optimizers, done, clock.seconds)
@@ -226,13 +237,20 @@ def _players(
 
 
 def _update(
-    accelerator: Accelerator, model: nn.Module, players: Sequence[_Player], config: LoopConfig, step: int
+    accelerator: Accelerator,
+    model: nn.Module,
+    players: Sequence[_Player],
+    config: LoopConfig,
+    step: int,
+    rate: float,
 ) -> dict[str, Tensor]:
+    seed, device = (config.seed << 40) + step, accelerator.device
     draw = Draw(
         step=step,
         batch_size=config.batch_size,
-        device=accelerator.device,
-        generator=torch.Generator().manual_seed((config.seed << 40) + step),
+        device=device,
+        generator=torch.Generator().manual_seed(seed),
+        noise_generator=None if device.type == "cpu" else torch.Generator(device).manual_seed(seed),
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
@@ -240,18 +258,18 @@ def _update(
     for player in players:
         values: dict[str, Tensor] = {}
         for _ in range(player.turn.times):
-            values = _move(accelerator, model, player, config, draw)
+            values = _move(accelerator, model, player, config, draw, rate)
         prefix = "" if player is players[-1] else f"{player.turn.name}_"
         noted |= {f"{prefix}{name}": value for name, value in values.items()}
     return noted
 
 
 def _move(
-    accelerator: Accelerator, model: nn.Module, player: _Player, config: LoopConfig, draw: Draw
+    accelerator: Accelerator, model: nn.Module, player: _Player, config: LoopConfig, draw: Draw, rate: float
 ) -> dict[str, Tensor]:
     optimizer, parameters = player.optimizer, player.turn.parameters
     for group in optimizer.param_groups:
-        group["lr"] = config.rate_at(draw.step) * player.turn.rate
+        group["lr"] = rate * player.turn.rate
     with accelerator.autocast():
         values = player.turn.loss(model, draw)
     if player.in_step:

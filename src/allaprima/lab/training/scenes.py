@@ -8,19 +8,21 @@ A store is a folder of two memory-mapped arrays, `images.npy` (N, 256, 256, 3) u
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allaprima.core.errors import AssetError
-from allaprima.lab.progress import track
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.layout import LATTICE
-from allaprima.lab.scenes.render import render_many
+from allaprima.lab.scenes.render import render_scene
 from allaprima.lab.scenes.spec import Scene, Style
-from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.lab.scenes.sprites import SpriteCache, default_cache_dir
+from allaprima.lab.training.parts import in_parts
 
 SIDE = 256
 
@@ -38,9 +40,14 @@ class StoreConfig:
 class SceneStore:
     """An opened store; see the module docstring."""
 
+    folder: Path
     config: StoreConfig
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+
+    def __reduce__(self) -> tuple[Callable[[Path], SceneStore], tuple[Path]]:
+        """Travel to another process as the folder's name, not as its pictures."""
+        return SceneStore.open, (self.folder,)
 
     @classmethod
     def open(cls, folder: Path) -> SceneStore:
@@ -56,6 +63,7 @@ class SceneStore:
             )
         config = StoreConfig(**json.loads(described.read_text()))
         return cls(
+            folder=folder,
             config=config,
             images=np.load(folder / "images.npy", mmap_mode="r"),
             masks=np.load(folder / "masks.npy", mmap_mode="r"),
@@ -73,17 +81,28 @@ def build_store(folder: Path, config: StoreConfig, *, processes: int = 1) -> Sce
         return SceneStore.open(folder)
     folder.mkdir(parents=True, exist_ok=True)
     described.unlink(missing_ok=True)
-    images = _new_array(folder / "images.npy", (config.count, SIDE, SIDE, 3))
-    masks = _new_array(folder / "masks.npy", (config.count, LATTICE, LATTICE))
-    seeds = range(config.first_seed, config.first_seed + config.count)
-    scenes = (draw_scene(seed, style=config.style) for seed in seeds)
-    rendered = render_many(scenes, SpriteCache(), processes=processes, size=SIDE)
-    for index, picture in enumerate(track(rendered, total=config.count, label="rendering scenes")):
-        images[index] = picture.image
-        masks[index] = cell_coverage(picture.masks)
-    del images, masks  # closes and so flushes the maps
+    _new_array(folder / "images.npy", (config.count, SIDE, SIDE, 3))
+    _new_array(folder / "masks.npy", (config.count, LATTICE, LATTICE))
+    for _ in in_parts(partial(_render, folder, config), range(config.count), processes, "rendering scenes"):
+        pass
     described.write_text(json.dumps(asdict(config)))
     return SceneStore.open(folder)
+
+
+def _render(folder: Path, config: StoreConfig, scenes: range) -> None:
+    """Render a range of a store's scenes into its arrays."""
+    images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("images", "masks"))
+    sprites = _sprites(default_cache_dir())
+    for index in scenes:
+        rendered = render_scene(draw_scene(config.first_seed + index, style=config.style), sprites, SIDE)
+        images[index] = rendered.image
+        masks[index] = cell_coverage(rendered.masks)
+
+
+@lru_cache(maxsize=1)
+def _sprites(folder: Path) -> SpriteCache:
+    """The sprites, and what was made of them for scenes before."""
+    return SpriteCache(folder)
 
 
 def cell_coverage(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -96,6 +115,5 @@ def cell_coverage(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cells.round(), dtype=np.uint8)
 
 
-def _new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    array: NDArray[np.uint8] = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    return array
+def _new_array(path: Path, shape: tuple[int, ...]) -> None:
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -29,9 +29,9 @@ STEM = 4
 class AutoencoderConfig:
     """The size of an :class:`Autoencoder`; `widths` and `depths` go from fine (1/4) to coarse (1/16)."""
 
-    latent_channels: int = 12
-    encoder_widths: tuple[int, int, int] = (48, 96, 192)
-    encoder_depths: tuple[int, int, int] = (1, 1, 2)
+    latent_channels: int = 16
+    encoder_widths: tuple[int, int, int] = (64, 128, 256)
+    encoder_depths: tuple[int, int, int] = (2, 2, 3)
     decoder_widths: tuple[int, int, int] = (64, 128, 256)
     decoder_depths: tuple[int, int, int] = (1, 1, 2)
     latent_noise: float = 0.05

@@ -22,7 +22,7 @@ PATCH = 2
 class DenoiserConfig:
     """The size of a :class:`Denoiser`."""
 
-    latent_channels: int = 12
+    latent_channels: int = 16
     layers: int = 8
     heads: int = 4
     head_width: int = 64

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Trains Vignette and its few-step LoRAs from nothing on one accelerator of 80 GB with 16 processor cores:
+#
+#   recipes/vignette_accelerator.sh train      autoencoder and denoiser, about 6 minutes
+#   recipes/vignette_accelerator.sh distill    the students of `prima evaluate distill`, about 3 minutes
+#
+# The text encoder is the one that ships (recipes/vignette.sh trains it). Scenes are rendered, and captions encoded,
+# while the autoencoder trains; the denoiser's blocks are compiled meanwhile by a training that is thrown away.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${RUNS:-runs}
+weights=${WEIGHTS:-$runs/weights}
+read -ra prima <<<"${PRIMA:-prima}"
+processes=${PROCESSES:-14}
+scenes_a=${SCENES_A:-12288}                    # the autoencoder learns from these
+scenes_b=${SCENES_B:-110000}                   # and the denoiser from these
+autoencoder=${AUTOENCODER:-90s}
+denoiser=${DENOISER:-210s}
+batch=${BATCH:-512}
+paths=${PATHS:-16384}
+student=${STUDENT:-128}                       # pictures in an update of those that learn alone
+opponent=${OPPONENT:-64}                       # and of those that learn against another
+first=${FIRST:-55s}                            # students that learn from paths, pictures or a critic
+second=${SECOND:-60s}                          # those that begin where others ended
+never=1000000
+
+say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+
+train() {
+  mkdir -p "$weights"
+  cp src/allaprima/weights/vignette/text.safetensors "$weights"
+  "${prima[@]}" train scenes "$runs/scenes-a" --count "$scenes_a" --first-seed 0 --processes "$processes"
+  say "scenes for the autoencoder"
+  {
+    captions a 4 && compile_ahead
+  } >"$runs/ahead.log" 2>&1 &
+  {
+    "${prima[@]}" train scenes "$runs/scenes-b" --count "$scenes_b" --first-seed 100000000 --processes "$processes"
+    captions b "$processes"
+  } >"$runs/scenes-b.log" 2>&1 &
+  "${prima[@]}" train autoencoder "$runs/autoencoder" --store "$runs/scenes-a" --steps "$never" --budget "$autoencoder" \
+    --batch 32 --crop 256 --rate 1e-3 --decay "${AUTOENCODER_DECAY:-1200}" --shrunk-share 0.3 --likeness-weight 0.15 \
+    --save-every "$never" --sample-every "$never"
+  "${prima[@]}" train release "$runs/autoencoder" autoencoder -o "$weights/autoencoder.safetensors" --store "$runs/scenes-a"
+  say "autoencoder"
+  wait
+  say "scenes for the denoiser"
+  "${prima[@]}" train latents "$runs/latents-b" --store "$runs/scenes-b" --part pictures --batch 256 --weights "$weights"
+  say "latents"
+  learn denoiser b --steps "$never" --budget "$denoiser" --decay "${DENOISER_DECAY:-4000}" --sample-every "$never"
+  "${prima[@]}" train release "$runs/denoiser" denoiser -o "$weights/denoiser.safetensors"
+  say "denoiser"
+}
+
+captions() {  # of the scenes $1, worded by $2 processes
+  "${prima[@]}" train latents "$runs/latents-$1" --store "$runs/scenes-$1" --part captions --batch 1024 \
+    --processes "$2" --weights "$weights"
+}
+
+learn() {  # a denoiser in the folder $1 on the scenes $2, with further options
+  "${prima[@]}" train denoiser "$runs/$1" --cache "$runs/latents-$2" --batch "$batch" --rate "${RATE:-2e-3}" \
+    --compile --text-tokens 32 --save-every "$never" --weights "$weights" "${@:3}"
+}
+
+compile_ahead() {
+  "${PYTHON:-python3}" -c 'import sys, numpy as np; np.save(sys.argv[1], np.zeros((int(sys.argv[2]), 16, 16, 16), np.float16))' \
+    "$runs/latents-a/latents.npy" "$scenes_a"
+  learn ahead a --steps 3 --sample-every 0
+}
+
+distill() {
+  teach paths paths --count "$paths" --batch 1024
+  say "the teacher's paths"
+  on_paths=(--paths "$runs/paths" --budget "$first" --batch "$student" --decay "${STUDENT_DECAY:-500}")
+  quarter=$(cost 4)
+  teach rank16 turbo "${on_paths[@]}" --sites all --ranks 16 &
+  teach uniform turbo "${on_paths[@]}" --sites all --ranks 4 &
+  for seed in 0 1 2; do
+    teach "sensitivity-$seed" turbo "${on_paths[@]}" --sites all --ranks sensitivity --parameters "$quarter" --seed "$seed" &
+  done
+  teach text turbo "${on_paths[@]}" --sites text --ranks pattern &
+  teach one turbo "${on_paths[@]}" --sites all --ranks 16 --steps 1 &
+  teach lcm lcm --budget "$first" --batch "$student" --sites all --ranks 16 &
+  teach add add --budget "$first" --batch "$opponent" --sites all --ranks 16 --sample-every "$never" &
+  wait
+  say "students of paths, pictures and a critic"
+  # These do not learn to be near the teacher's pictures, so no exam on the way is to choose the best: the last is kept.
+  matched=(dmd --budget "$second" --batch "$opponent" --fake-updates 2 --diversity 0.05 --sample-every "$never")
+  for seed in 0 1 2; do
+    teach "dmd-$seed" "${matched[@]}" --start "$runs/sensitivity-$seed/best.safetensors" --seed "$seed" &
+  done
+  teach dmd-one "${matched[@]}" --start "$runs/one/best.safetensors" --steps 1 --diversity 0 &
+  teach add-one add --budget "$second" --batch "$opponent" --start "$runs/one/best.safetensors" --steps 1 --sample-every "$never" &
+  wait
+  say "students that began with others"
+}
+
+teach() {  # the run $1 by the method $2, with further options; what it says goes into its own log
+  "${prima[@]}" distill "$2" --run "$runs/$1" --cache "$runs/latents-b" --weights "$weights" --steps 4 \
+    --sample-every "${EXAMS:-200}" --save-every "$never" "${@:3}" >"$runs/$1.log" 2>&1 \
+    || { say "$1 failed"; tail -5 "$runs/$1.log"; return 1; }
+}
+
+cost() {  # parameters of a LoRA of rank $1 everywhere
+  "${PYTHON:-python3}" - "$1" <<-'PYTHON'
+	import sys
+
+	from allaprima.lab.distill.networks import Vignette
+	from allaprima.lab.distill.processes import Flow
+	from allaprima.lab.distill.sites import find_sites, num_parameters, uniform_ranks
+	from allaprima.paint.bases.vignette.denoiser import Denoiser
+
+	sites = find_sites(Vignette(Denoiser().transformer, Flow()))
+	print(num_parameters(sites, uniform_ranks(sites, int(sys.argv[1]))))
+	PYTHON
+}
+
+mkdir -p "$runs"
+"${1:-train}"
