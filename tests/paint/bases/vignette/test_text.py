@@ -89,6 +89,12 @@ def test_a_state_survives_packing(encoder: TextEncoder) -> None:
         assert torch.allclose(again[name], value, atol=1e-6), name  # it was rounded once already
 
 
+def test_an_unpacked_state_keeps_nothing_of_its_file(encoder: TextEncoder) -> None:
+    stored = pack_state(encoder.state_dict())
+    theirs = {value.untyped_storage().data_ptr() for value in stored.values()}
+    assert not any(value.untyped_storage().data_ptr() in theirs for value in unpack_state(stored).values())
+
+
 @pytest.mark.parametrize("keep", [0, 100, 3000])
 def test_a_file_cut_short_is_refused_in_words(tmp_path: Path, keep: int) -> None:
     whole = write_tiny_vignette(tmp_path) / "text.safetensors"

@@ -31,7 +31,7 @@ def pack_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def unpack_state(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the fp32 state dict of what :func:`pack_state` stored.
+    """Return the fp32 state dict of what :func:`pack_state` stored, in memory of its own.
 
     Raises:
         KeyError: when a row scale is missing.
@@ -42,5 +42,5 @@ def unpack_state(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             base = name.removesuffix(_INT8)
             state[base] = value.float().mul_(stored[base + _SCALE])
         elif not name.endswith(_SCALE):
-            state[name] = value
+            state[name] = value.clone()  # or a few small tensors would keep the whole file mapped
     return state
