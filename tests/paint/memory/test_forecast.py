@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from tests.tiny_sdxl import write_tiny_sdxl
+from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import OutOfMemoryError, WeightsError
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.bases.vignette.base import load_vignette
+from allaprima.paint.bases.vignette.half_linear import HalfLinear
 from allaprima.paint.memory.forecast import forecast
 from allaprima.paint.memory.plan import (
     GIB,
@@ -161,6 +164,20 @@ def test_weights_that_are_there_are_not_counted_again(folder: Path) -> None:
         )[0].peak_bytes  # fmt: skip
 
     assert peak(0) - peak(64 * 2**20) == pytest.approx(64 * 2**20, abs=16 * 2**20)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_vignette_lays_out_anew_is_foretold(tmp_path: Path, dtype: torch.dtype) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path), dtype=dtype)
+    told = base.laid_out_bytes()
+    with torch.inference_mode():
+        base.encode_text(["cat"])
+        base.decode(base.noise([0], 256, 256))
+    halved = [layer for layer in base.text.modules() if isinstance(layer, HalfLinear)]
+    assert told["text"] == sum(2 * layer.weight.numel() for layer in halved)
+    if torch.backends.quantized.engine in ("x86", "fbgemm"):
+        assert all(layer._packed for layer in halved)
+    assert (told["decode"] > 0) == bool(base._decoder._stages) == (dtype == torch.float32)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there are page faults counted so")

@@ -97,13 +97,14 @@ class VignetteBase:
         return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
 
     def laid_out_bytes(self) -> dict[Stage, int]:
-        """What painting on a processor in fp32 keeps beside each stage's weights once they were used."""
-        if self.device.type not in ("cpu", "meta") or self.dtype != torch.float32:
-            return {}
+        """What painting on a processor keeps beside each stage's weights once they were used.
+
+        The text encoder computes in fp32 whatever the others compute in.
+        """
         halved = [layer for layer in self.text.modules() if isinstance(layer, HalfLinear)]
         return {
             "text": sum(layer.weight.nbytes // 2 for layer in halved),
-            "decode": laid_out_bytes(self.autoencoder),
+            "decode": laid_out_bytes(self.autoencoder) if self.dtype == torch.float32 else 0,
         }
 
     def modules(self) -> dict[str, torch.nn.Module]:
