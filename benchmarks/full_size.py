@@ -6,7 +6,8 @@ right shape: reading a prompt is measured at tiny size, and is not what a pictur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -23,15 +24,23 @@ TOKENS = 64
 
 
 def full_size_pairs(
-    model: Literal["sdxl", "qwen"], device: torch.device, dtype: torch.dtype, side: int, *, compiled: bool
-) -> list[Named]:
-    """Return one step without and with guidance, four steps to a picture, and the decoder, at side x side pixels."""
-    make = _qwen if model == "qwen" else _sdxl
-    with torch.device(device):
-        return list(make(dtype, side, compiled=compiled))
+    model: Literal["sdxl", "qwen"],
+    device: torch.device,
+    dtype: torch.dtype,
+    sides: Sequence[int],
+    *,
+    compiled: bool,
+) -> Iterator[Named]:
+    """Yield one step without and with guidance, four steps to a picture, and the decoder, for each of `sides`.
+
+    A side is the width and height in pixels.
+    """
+    return (_qwen if model == "qwen" else _sdxl)(device, dtype, sides, compiled=compiled)
 
 
-def _qwen(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
+def _qwen(
+    device: torch.device, dtype: torch.dtype, sides: Sequence[int], *, compiled: bool
+) -> Iterator[Named]:
     from diffusers import (
         AutoencoderKLQwenImage,
         FlowMatchEulerDiscreteScheduler,
@@ -46,8 +55,8 @@ def _qwen(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
     from allaprima.paint.bases.qwen_image.text import PromptReader
     from allaprima.paint.sampling.flow import FlowSettings
 
-    transformer = _random(QwenImageTransformer2DModel, dtype)
-    video = _random(AutoencoderKLQwenImage, dtype)
+    transformer = _random(QwenImageTransformer2DModel, device, dtype)
+    video = _random(AutoencoderKLQwenImage, device, dtype)
     stock = QwenImagePipeline(
         transformer=transformer,
         vae=video,
@@ -55,21 +64,22 @@ def _qwen(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
         tokenizer=None,
         scheduler=FlowMatchEulerDiscreteScheduler(**PUBLISHED),
     )
-    frames = FrameAutoencoder.from_config(video.config).to(dtype)
+    frames = _random(lambda: FrameAutoencoder.from_config(video.config), device, dtype)
     frames.load_state_dict(video.state_dict())
     settings = {key: value for key, value in PUBLISHED.items() if key != "num_train_timesteps"}
     base = QwenImageBase(
         transformer=transformer,
-        autoencoder=frames.eval().requires_grad_(False).flatten(),
+        autoencoder=frames.flatten(),
         text=PromptReader(encoder=None, tokenizer=None),  # type: ignore[arg-type]  # no prompt is read
         name="qwen",
         flow=FlowSettings(**settings),
     )
     swap = _Swap(transformer, join_rotary, compiled=compiled)
-    states = torch.randn(2, TOKENS, transformer.config.joint_attention_dim, dtype=dtype)
-    short, every = 16, torch.ones(1, TOKENS, dtype=torch.long)
+    width = transformer.config.joint_attention_dim
+    states = torch.randn(2, TOKENS, width, device=device, dtype=dtype)
+    short, every = 16, torch.ones(1, TOKENS, device=device, dtype=torch.long)
 
-    def by_stock(steps: int, guidance: float, output: str) -> Callable[[int], object]:
+    def by_stock(side: int, steps: int, guidance: float, output: str) -> Callable[[int], object]:
         against = {
             "negative_prompt_embeds": states[1:, :short],
             "negative_prompt_embeds_mask": every[:, :short],
@@ -85,8 +95,8 @@ def _qwen(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
 
         return run
 
-    def by_us(steps: int, guidance: float, output: str) -> Callable[[int], object]:
-        mask = torch.ones(1 if guidance == 1.0 else 2, TOKENS, dtype=torch.bool)
+    def by_us(side: int, steps: int, guidance: float, output: str) -> Callable[[int], object]:
+        mask = torch.ones(1 if guidance == 1.0 else 2, TOKENS, device=device, dtype=torch.bool)
         mask[1:, short:] = False
         text = TextStates(states=states[: len(mask)], mask=mask)
 
@@ -97,13 +107,17 @@ def _qwen(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
         return run
 
     stock.set_progress_bar_config(disable=True)
-    yield from _stages(f"qwen at {side}", by_stock, by_us)
-    latents = torch.randn(1, transformer.config.in_channels, side // base.stride, side // base.stride)
-    cells = unpack(latents).to(dtype)[:, :, None]
-    yield f"qwen at {side}, decode", lambda _: video.decode(cells), lambda _: base.decode(latents)
+    for side in sides:
+        yield from _stages("qwen", side, by_stock, by_us)
+        cells = side // base.stride
+        latents = torch.randn(1, transformer.config.in_channels, cells, cells, device=device)
+        unpacked = unpack(latents).to(dtype)[:, :, None]
+        yield f"qwen at {side}, decode", partial(_decode, video, unpacked), partial(_ours, base, latents)
 
 
-def _sdxl(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
+def _sdxl(
+    device: torch.device, dtype: torch.dtype, sides: Sequence[int], *, compiled: bool
+) -> Iterator[Named]:
     from diffusers import (
         AutoencoderKL,
         EulerDiscreteScheduler,
@@ -115,8 +129,8 @@ def _sdxl(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
     from allaprima.paint.bases.sdxl.published import AUTOENCODER, SCHEDULER, UNET
     from allaprima.paint.bases.sdxl.scheduling import read_scheduler
 
-    unet = _random(lambda: UNet2DConditionModel(**UNET), dtype)
-    vae = _random(lambda: AutoencoderKL(**{**AUTOENCODER, "force_upcast": False}), dtype)
+    unet = _random(lambda: UNet2DConditionModel(**UNET), device, dtype)
+    vae = _random(lambda: AutoencoderKL(**{**AUTOENCODER, "force_upcast": False}), device, dtype)
     settings = {key: value for key, value in SCHEDULER.items() if key != "_class_name"}
     stock = StableDiffusionXLPipeline(
         unet=unet, vae=vae, text_encoder=None, text_encoder_2=None, tokenizer=None, tokenizer_2=None,
@@ -131,10 +145,10 @@ def _sdxl(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
     )
     if compiled:
         unet.compile_repeated_blocks(fullgraph=True)
-    states = torch.randn(2, 77, unet.config.cross_attention_dim, dtype=dtype)
-    pooled = torch.randn(2, 1280, dtype=dtype)
+    states = torch.randn(2, 77, unet.config.cross_attention_dim, device=device, dtype=dtype)
+    pooled = torch.randn(2, 1280, device=device, dtype=dtype)
 
-    def by_stock(steps: int, guidance: float, output: str) -> Callable[[int], object]:
+    def by_stock(side: int, steps: int, guidance: float, output: str) -> Callable[[int], object]:
         negative = (
             {"negative_prompt_embeds": states[1:], "negative_pooled_prompt_embeds": pooled[1:]}
             if guidance != 1.0
@@ -145,30 +159,45 @@ def _sdxl(dtype: torch.dtype, side: int, *, compiled: bool) -> Iterator[Named]:
             height=side, num_inference_steps=steps, output_type=output, generator=_generator(number), **negative,
         )  # fmt: skip
 
-    def by_us(steps: int, guidance: float, output: str) -> Callable[[int], object]:
+    def by_us(side: int, steps: int, guidance: float, output: str) -> Callable[[int], object]:
         rows = 1 if guidance == 1.0 else 2
-        mask = torch.ones(rows, 77, dtype=torch.bool)
+        mask = torch.ones(rows, 77, device=device, dtype=torch.bool)
         text = TextStates(states=states[:rows], mask=mask, pooled=pooled[:rows])
         return lambda number: _paint(base, text, steps, guidance, side, number, decode=output != "latent")
 
     stock.set_progress_bar_config(disable=True)
-    yield from _stages(f"sdxl at {side}", by_stock, by_us)
-    latents = torch.randn(1, unet.config.in_channels, side // base.stride, side // base.stride)
-    cells = latents.to(dtype)
-    yield f"sdxl at {side}, decode", lambda _: vae.decode(cells), lambda _: base.decode(latents)
+    for side in sides:
+        yield from _stages("sdxl", side, by_stock, by_us)
+        cells = side // base.stride
+        latents = torch.randn(1, unet.config.in_channels, cells, cells, device=device)
+        yield (
+            f"sdxl at {side}, decode",
+            partial(_decode, vae, latents.to(dtype)),
+            partial(_ours, base, latents),
+        )
 
 
-Make = Callable[[int, float, str], Callable[[int], object]]
+Make = Callable[[int, int, float, str], Callable[[int], object]]
 
 
 # At a single step Qwen's scheduler divides by zero in diffusers; what comes of it takes the same time.
-def _stages(name: str, by_stock: Make, by_us: Make) -> Iterator[Named]:
+def _stages(name: str, side: int, by_stock: Make, by_us: Make) -> Iterator[Named]:
     for label, arguments in (
         ("one step", (1, 1.0, "latent")),
         ("one step with guidance", (1, 4.0, "latent")),
         ("picture of 4 steps", (4, 1.0, "pt")),
     ):
-        yield f"{name}, {label}", by_stock(*arguments), by_us(*arguments)
+        yield f"{name} at {side}, {label}", by_stock(side, *arguments), by_us(side, *arguments)
+
+
+def _decode(autoencoder: Any, cells: torch.Tensor, number: int) -> object:
+    del number
+    return autoencoder.decode(cells)
+
+
+def _ours(base: Base, latents: torch.Tensor, number: int) -> object:
+    del number
+    return base.decode(latents)
 
 
 class _Swap:
@@ -199,11 +228,13 @@ class _Swap:
             block._compiled_call_impl = block.quick if compiled else None
 
 
-def _random(make: Callable[[], Any], dtype: torch.dtype) -> Any:
+def _random(make: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> Any:
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        return make().eval().requires_grad_(False)
+        # Around networks alone: schedulers keep numbers for numpy, which reads no GPU's memory.
+        with torch.device(device):
+            return make().eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from allaprima.lab.progress import progress_bar
 
 RESULTS = Path(__file__).parent / "results"
+COMMIT = "ALLAPRIMA_COMMIT"
+"""The variable that names the commit to a machine that has the files and no repository."""
 _VERSIONS = ("torch", "diffusers", "pillow", "numpy")
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
@@ -120,6 +125,29 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def run_stages(stages: Iterable[Callable[[], Iterable[Row]]]) -> tuple[list[Row], bool]:
+    """Return the rows of all stages, and whether all came to their end.
+
+    Rows are told of as they come. A stage that fails is told of too, and the others go on; an interrupt ends the
+    whole with what there is by then.
+    """
+    rows: list[Row] = []
+    whole = True
+    try:
+        for stage in stages:
+            try:
+                for row in stage():
+                    print(f"{row.name}: {row.value:,.3f} {row.unit}", file=sys.stderr, flush=True)
+                    rows.append(row)
+            except Exception:  # noqa: BLE001 (here is the edge: what else was measured still counts)
+                traceback.print_exc()
+                whole = False
+    except KeyboardInterrupt:
+        print("interrupted: what was measured so far is kept", file=sys.stderr)
+        whole = False
+    return rows, whole
+
+
 def report(
     question: str, rows: Sequence[Row], details: dict[str, Any], *, as_json: bool, folder: Path
 ) -> Path:
@@ -164,12 +192,15 @@ def drawn_between(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def _commit() -> str:
+    if shutil.which("git") is None:
+        return os.environ.get(COMMIT, "unknown")
+
     def git(*arguments: str) -> str:
         ran = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
         return ran.stdout.strip()
 
     changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
-    return (git("rev-parse", "HEAD") or "unknown") + changed
+    return (git("rev-parse", "HEAD") or os.environ.get(COMMIT, "unknown")) + changed
 
 
 def _synchronize() -> None:

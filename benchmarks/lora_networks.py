@@ -124,6 +124,7 @@ def _randomise(module: nn.Module) -> None:
     # Drawing two billion numbers takes a minute; one drawn million, repeated, is as good here.
     pattern = torch.randn(2**20, generator=torch.Generator().manual_seed(0)) * 0.02
     for tensor in [*module.parameters(), *module.buffers()]:
+        pattern = pattern.to(tensor.device)
         flat = tensor.data.view(-1)
         for begin in range(0, len(flat), len(pattern)):
             piece = flat[begin : begin + len(pattern)]

@@ -16,13 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 import typer
 from benchmarks.full_size import full_size_pairs
-from benchmarks.harness import RESULTS, Row, report
+from benchmarks.harness import RESULTS, Row, report, run_stages
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 
@@ -32,6 +33,8 @@ from allaprima.paint.painter import Painter
 from allaprima.paint.precision import pick_device, pick_dtype
 
 AIMS = {"cpu": 1.3, "cuda": 1.5}
+FEWEST = 3
+"""Runs of each that are done even when time is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,42 +69,58 @@ def main(
     full_size: Annotated[
         Literal["sdxl", "qwen"] | None, typer.Option(help="A published model's size, with random weights.")
     ] = None,
-    side: Annotated[int, typer.Option(help="Width and height of full-size pictures, in pixels.")] = 512,
+    side: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Width and height of full-size pictures, in pixels; may be given again. Default: 512."
+        ),
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Ours with its blocks compiled, full size.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="Default: the first GPU, or else the CPU.")] = None,
     runs: Annotated[int, typer.Option(help="Runs of each, after two that do not count.")] = 15,
+    seconds: Annotated[float | None, typer.Option(help="After so long, three runs of each must do.")] = None,
     results: Annotated[Path, typer.Option(help="Folder for the dated result.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
     where = pick_device(device)
     details: dict[str, Any] = {"device": str(where), "dtype": str(pick_dtype(where)), "comparisons": []}
-    rows: list[Row] = []
+    until = None if seconds is None else time.monotonic() + seconds
+
+    def measured(pair: Pair) -> list[Row]:
+        compared = compare(pair, runs, until=until)
+        details["comparisons"].append(asdict(compared))
+        return list(_rows(compared, AIMS[where.type]))
+
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         if full_size is None:
             pairs = tiny_pairs(Path(folder), where)
         else:
-            named = full_size_pairs(full_size, where, pick_dtype(where), side, compiled=compiled)
+            sides = side or [512]
+            named = full_size_pairs(full_size, where, pick_dtype(where), sides, compiled=compiled)
             pairs = (Pair(name=name, stock=stock, ours=ours) for name, stock, ours in named)
-        for pair in pairs:
-            compared = compare(pair, runs)
-            details["comparisons"].append(asdict(compared))
-            rows += _rows(compared, AIMS[where.type])
+        rows, whole = run_stages(partial(measured, pair) for pair in pairs)
     report("versus_diffusers", rows, details, as_json=as_json, folder=results)
+    if not whole:
+        raise typer.Exit(1)
 
 
-def compare(pair: Pair, runs: int, warm_up: int = 2) -> Comparison:
-    """Time both sides of `pair` in turns."""
+def compare(pair: Pair, runs: int, warm_up: int = 2, until: float | None = None) -> Comparison:
+    """Time both sides of `pair` in turns; from `until` on, of `time.monotonic`, three runs must do."""
     times: list[tuple[float, float]] = []
     for run in range(-warm_up, runs):
+        if len(times) >= FEWEST and until is not None and time.monotonic() > until:
+            break
         # Now the one, now the other goes first: being second may mean finding warm caches.
         order = (pair.stock, pair.ours) if run % 2 else (pair.ours, pair.stock)
         took = {action: _time_ms(action, run) for action in order}
         if run >= 0:
             times.append((took[pair.stock], took[pair.ours]))
     ratios = sorted(stock / ours for stock, ours in times)
-    low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive") if runs > 1 else ratios * 3
+    low, ratio, high = (
+        statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    )
     return Comparison(
         name=pair.name,
         stock_ms=statistics.median(stock for stock, _ in times),
@@ -109,7 +128,7 @@ def compare(pair: Pair, runs: int, warm_up: int = 2) -> Comparison:
         ratio=ratio,
         low=low,
         high=high,
-        runs=runs,
+        runs=len(times),
     )
 
 
