@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import torch
 import typer
@@ -54,7 +54,7 @@ PARTS = (
         name="memory",
         module="benchmarks.memory_cap",
         given=("--memory", "24", "--memory", "72"),
-        tiny=("--size", "tiny", "--side", "1024", "--memory", "8"),
+        tiny=("--size", "tiny", "--side", "640", "--memory", "8"),
         limit_s=75.0,
     ),
     Part(
@@ -93,7 +93,7 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(help="For all parts together, from when they are ready.")] = 120.0,
     tiny: Annotated[bool, typer.Option("--tiny", help="Tiny models, on any machine.")] = False,
-    results: Annotated[Path, typer.Option(help="Folder for the dated results and the logs.")] = RESULTS,
+    results: Annotated[Path, typer.Option(help="Folder for the dated results and the log.")] = RESULTS,
 ) -> None:
     names = [part.name for part in PARTS]
     if unknown := set(only or ()) - set(names):
@@ -105,12 +105,14 @@ def main(
         )
         raise typer.Exit(2)
     results.mkdir(parents=True, exist_ok=True)
-    running = [_Running(part, results, tiny=tiny) for part in PARTS if not only or part.name in only]
-    for one in running:
-        one.wait_until_ready()
-    until = time.monotonic() + seconds
-    for one in running:
-        one.take_turn(until - time.monotonic())
+    with (results / "accelerator.log").open("w", encoding="utf-8") as log:
+        wanted = [part for part in PARTS if not only or part.name in only]
+        running = [_Running(part, results, log, tiny=tiny) for part in wanted]
+        for one in running:
+            one.wait_until_ready()
+        until = time.monotonic() + seconds
+        for one in running:
+            one.take_turn(until - time.monotonic())
     _tell(running)
     if any(one.outcome != "done" for one in running):
         raise typer.Exit(1)
@@ -122,6 +124,7 @@ class _Running:
 
     part: Part
     results: Path
+    log: TextIO
     tiny: bool = field(kw_only=True)
     outcome: str = "not begun"
     took_s: float = 0.0
@@ -138,7 +141,6 @@ class _Running:
             "--results",
             str(self.results.resolve()),
         )
-        self.log = self.results / f"accelerator-{self.part.name}.log"
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "benchmarks.accelerator", "--turn", self.part.module, *given],
             cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -185,16 +187,14 @@ class _Running:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self.log.open("w", encoding="utf-8") as log:
-            for line in self._process.stdout:
-                if line.strip() == READY:
-                    self._ready.set()
-                    continue
-                log.write(line)
-                log.flush()
-                # Each row was told of when it came; what a part says at its end is in its log and in the table.
-                if not line.startswith("{"):
-                    print(f"[{self.part.name}] {line}", end="", flush=True)
+        for line in self._process.stdout:
+            if line.strip() == READY:
+                self._ready.set()
+                continue
+            told = f"[{self.part.name}] {line}"
+            self.log.write(told)
+            self.log.flush()
+            print(told, end="", flush=True)
         self._ready.set()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,10 +33,12 @@ def test_a_number_is_held_against_its_bounds() -> None:
 
 
 @pytest.mark.slow
-def test_a_part_whose_time_is_over_keeps_what_it_has_and_the_next_begins(tmp_path: Path) -> None:
-    given = ("--tiny", "--only", "memory", "--only", "qwen", "--seconds", "30", "--results", str(tmp_path))
-    ran = _run(*given)
-    assert "memory: done" in ran.stdout
-    assert list(tmp_path.glob("*-memory-cap.json"))
-    assert (tmp_path / "accelerator-qwen.log").exists()
-    assert ran.stdout.splitlines()[-1].startswith('{"parts": [{"name": "memory", "outcome": "done"')
+def test_a_part_is_run_and_one_for_which_no_time_is_left_is_not(tmp_path: Path) -> None:
+    ran = _run("--tiny", "--only", "memory", "--results", str(tmp_path))
+    (part,) = json.loads(ran.stdout.splitlines()[-1])["parts"]
+    assert (part["name"], part["outcome"]) == ("memory", "done")
+    assert [tmp_path / name for name in part["results"]] == list(tmp_path.glob("*-memory-cap.json"))
+    assert "[memory] " in (tmp_path / "accelerator.log").read_text(encoding="utf-8")
+    late = _run("--tiny", "--only", "qwen", "--seconds", "1", "--results", str(tmp_path))
+    assert late.returncode == 1
+    assert "qwen: no time was left, 0 s, no result" in late.stdout
