@@ -12,17 +12,18 @@ cd "$(dirname "$0")/.."
 runs=${RUNS:-runs}
 weights=${WEIGHTS:-$runs/weights}
 read -ra prima <<<"${PRIMA:-prima}"
-processes=${PROCESSES:-14}
+processes=${PROCESSES:-13}
 scenes_a=${SCENES_A:-12288}                    # the autoencoder learns from these
-scenes_b=${SCENES_B:-110000}                   # and the denoiser from these
-autoencoder=${AUTOENCODER:-90s}
-denoiser=${DENOISER:-210s}
+scenes_b=${SCENES_B:-80000}                    # and the denoiser from these
+autoencoder=${AUTOENCODER:-85s}
+denoiser=${DENOISER:-230s}
 batch=${BATCH:-512}
 paths=${PATHS:-16384}
 student=${STUDENT:-128}                       # pictures in an update of those that learn alone
 opponent=${OPPONENT:-64}                       # and of those that learn against another
 first=${FIRST:-55s}                            # students that learn from paths, pictures or a critic
 second=${SECOND:-60s}                          # those that begin where others ended
+compiled=(--compile --text-tokens 32)
 never=1000000
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
@@ -33,34 +34,40 @@ train() {
   "${prima[@]}" train scenes "$runs/scenes-a" --count "$scenes_a" --first-seed 0 --processes "$processes"
   say "scenes for the autoencoder"
   {
-    captions a 4 && compile_ahead
+    captions a 4 && compile_ahead && touch "$runs/compiled"
   } >"$runs/ahead.log" 2>&1 &
+  ahead=$!
   {
-    "${prima[@]}" train scenes "$runs/scenes-b" --count "$scenes_b" --first-seed 100000000 --processes "$processes"
+    nice -n 19 "${prima[@]}" train scenes "$runs/scenes-b" --count "$scenes_b" --first-seed 100000000 --processes "$processes"
     captions b "$processes"
   } >"$runs/scenes-b.log" 2>&1 &
+  rendered=$!
   "${prima[@]}" train autoencoder "$runs/autoencoder" --store "$runs/scenes-a" --steps "$never" --budget "$autoencoder" \
-    --batch 32 --crop 256 --rate 1e-3 --decay "${AUTOENCODER_DECAY:-1200}" --shrunk-share 0.3 --likeness-weight 0.15 \
+    --batch 32 --crop 256 --rate 8e-4 --decay "${AUTOENCODER_DECAY:-2500}" --shrunk-share 0.3 --likeness-weight 0.1 \
     --save-every "$never" --sample-every "$never"
   "${prima[@]}" train release "$runs/autoencoder" autoencoder -o "$weights/autoencoder.safetensors" --store "$runs/scenes-a"
   say "autoencoder"
-  wait
+  wait "$rendered"
   say "scenes for the denoiser"
   "${prima[@]}" train latents "$runs/latents-b" --store "$runs/scenes-b" --part pictures --batch 256 --weights "$weights"
   say "latents"
+  if ! kill -0 "$ahead" 2>/dev/null && [ ! -e "$runs/compiled" ]; then
+    say "compiling failed, see $runs/ahead.log; training without"
+    compiled=()
+  fi
   learn denoiser b --steps "$never" --budget "$denoiser" --decay "${DENOISER_DECAY:-4000}" --sample-every "$never"
   "${prima[@]}" train release "$runs/denoiser" denoiser -o "$weights/denoiser.safetensors"
   say "denoiser"
 }
 
 captions() {  # of the scenes $1, worded by $2 processes
-  "${prima[@]}" train latents "$runs/latents-$1" --store "$runs/scenes-$1" --part captions --batch 1024 \
+  "${prima[@]}" train latents "$runs/latents-$1" --store "$runs/scenes-$1" --threads 2 --part captions --batch 1024 \
     --processes "$2" --weights "$weights"
 }
 
 learn() {  # a denoiser in the folder $1 on the scenes $2, with further options
-  "${prima[@]}" train denoiser "$runs/$1" --cache "$runs/latents-$2" --batch "$batch" --rate "${RATE:-2e-3}" \
-    --compile --text-tokens 32 --save-every "$never" --weights "$weights" "${@:3}"
+  "${prima[@]}" train denoiser "$runs/$1" --cache "$runs/latents-$2" --batch "$batch" --rate "${RATE:-1.5e-3}" \
+    "${compiled[@]}" --save-every "$never" --weights "$weights" "${@:3}"
 }
 
 compile_ahead() {

@@ -185,6 +185,7 @@ def _bench(
 
     if threads:
         torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # each of several processes has its own
     device = pick_device()

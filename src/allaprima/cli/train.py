@@ -69,7 +69,13 @@ def autoencoder(
     shrunk_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of batches that decode halved latents (EQ-VAE).")
     ] = 0.0,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with this weight file, its latents' size and scale among it.")
+    ] = None,
     decoder_only: Annotated[bool, typer.Option(help="Keep the latents: train the decoder alone.")] = False,
+    noise: Annotated[
+        float | None, typer.Option(min=0.0, help="Strength of the noise on the latents, from 0 to this.")
+    ] = None,
     budget: Budget = None,
     save_every: SaveEvery = 100,
     sample_every: SampleEvery = 300,
@@ -83,17 +89,23 @@ def autoencoder(
     from allaprima.lab.training.autoencoder import ReconstructionTask
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+    from allaprima.paint.bases.vignette.weights import load_autoencoder
 
     if crop % 32:
         raise UserError(f"got --crop {crop}; expected a multiple of 32")
     _prepare(seed, threads)
-    model = Autoencoder(AutoencoderConfig(latent_channels=channels)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = (
+        load_autoencoder(start, torch.device("cpu"), torch.float32).requires_grad_(True)
+        if start
+        else Autoencoder(AutoencoderConfig(latent_channels=channels))
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(not decoder_only)
     task = ReconstructionTask(
         stores=tuple(SceneStore.open(one) for one in store),
         crop=crop,
         shrunk_share=shrunk_share,
         likeness_weight=likeness_weight,
+        noise=noise,
     )
     _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998,
@@ -267,6 +279,7 @@ def release(
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+    from allaprima.paint.precision import pick_device
 
     if kind not in {"autoencoder", "denoiser"}:
         raise UserError(f"got {kind!r}; expected autoencoder or denoiser")
@@ -276,6 +289,7 @@ def release(
     else:
         model = Denoiser(DenoiserConfig(latent_channels=channels))
     step = averaged(run, model)
+    model.to(pick_device())
     if isinstance(model, Autoencoder) and store is not None:
         measure_latents(model, SceneStore.open(store))
     write(model, output, run, step)
@@ -286,6 +300,8 @@ def _prepare(seed: int, threads: int) -> None:
     import torch
 
     torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    torch.set_float32_matmul_precision("high")
     if threads:
         torch.set_num_threads(threads)
 

@@ -10,7 +10,7 @@ import torch
 
 from allaprima.core.errors import AssetError
 from allaprima.lab.training.alignment import GROUPS, AlignedDenoiser
-from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview
+from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview, compile_for_training
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 from allaprima.lab.training.release import averaged
@@ -127,6 +127,23 @@ def test_rows_are_those_of_the_caches(cache: LatentCache) -> None:
     cut = scenes.rows(*picked, 2)
     assert torch.equal(cut.states, rows.states[:, :2])
     assert len(scenes) == 20
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # which the compiler itself looks at
+def test_a_compiled_training_averages_and_samples_the_average(cache: LatentCache, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Denoiser(DENOISER)
+    compile_for_training(model, backend="eager")
+    plan = LoopConfig(
+        folder=tmp_path, steps=3, batch_size=4, learning_rate=0.1, warmup_steps=1, ema_decay=0.9
+    )
+    average = train(model, task_on(cache, text_tokens=8), plan)
+    plain = Denoiser(DENOISER)
+    averaged(tmp_path, plain)
+    x, t, states = torch.randn(1, 4, 16, 16), torch.ones(1), torch.randn(1, 8, 8)
+    with torch.inference_mode():
+        assert torch.allclose(average(x, t, states), plain(x, t, states), atol=1e-5)
+        assert not torch.allclose(average(x, t, states), model(x, t, states), atol=1e-2)
 
 
 def test_a_fixed_length_changes_nothing_but_the_padding(cache: LatentCache) -> None:

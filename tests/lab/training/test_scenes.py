@@ -11,10 +11,11 @@ import torch
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import AssetError, WeightsError
+from allaprima.lab.evaluation.metrics import ssim
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.render import render_scene
 from allaprima.lab.scenes.sprites import SpriteCache
-from allaprima.lab.training.autoencoder import ReconstructionTask, from_pixels, to_pixels
+from allaprima.lab.training.autoencoder import ReconstructionTask, from_pixels, likeness, to_pixels
 from allaprima.lab.training.latents import CAPTIONS, LatentCache, build_latents, build_text, captions_of
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.lab.training.release import averaged, measure_latents, release
@@ -133,6 +134,46 @@ def test_an_autoencoder_is_trained_released_and_loaded(tmp_path: Path, store: Sc
         assert torch.allclose(latents, model.encode(pixels), atol=5e-2)
     assert latents.mean((0, 2, 3)).abs().max() < 0.05
     assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.05
+
+
+def test_likeness_is_near_the_measure_and_survives_a_narrow_format(store: SceneStore) -> None:
+    pixels = torch.nn.functional.avg_pool2d(to_pixels(store.images[:4]), 9, 1, 4)
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
+    for strength in (0.0, 0.02, 0.1):
+        other = pixels + strength * noise
+        measured = float(ssim(other / 2 + 0.5, pixels / 2 + 0.5).mean())
+        assert float(likeness(other, pixels)) == pytest.approx(measured, abs=0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(likeness(other, pixels)) == pytest.approx(measured, abs=0.05)
+
+
+def test_a_decoder_trained_alone_forgives_noise_and_moves_no_latent(
+    tmp_path: Path, store: SceneStore
+) -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(TINY)
+    model.encoder.requires_grad_(requires_grad=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    task = ReconstructionTask(stores=(store,), crop=64, noise=1.0)
+    plan = LoopConfig(
+        folder=tmp_path, steps=30, batch_size=4, learning_rate=3e-3, warmup_steps=1, ema_decay=0.5
+    )
+    after = train(model, task, plan)
+    assert isinstance(after, Autoencoder)
+    for name, value in after.state_dict().items():
+        assert torch.equal(value, before[name]) == (not name.startswith("decoder")), name
+    pixels = to_pixels(np.asarray(store.images))
+    with torch.inference_mode():
+        latents = model.encode(pixels)
+        noisy = latents + torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+        errors = [(one.decode(noisy) - pixels).square().mean() for one in (after, _with(TINY, before))]
+    assert errors[0] < errors[1]
+
+
+def _with(config: AutoencoderConfig, state: dict[str, torch.Tensor]) -> Autoencoder:
+    model = Autoencoder(config)
+    model.load_state_dict(state)
+    return model
 
 
 def test_a_training_without_checkpoint_cannot_be_released(tmp_path: Path) -> None:

@@ -16,10 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.lab.evaluation.metrics import ssim
 from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.scenes import SIDE, SceneStore
-from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
+from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder, AutoencoderConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,9 @@ class ReconstructionTask:
     shrunk_share: float = 0.0
     """How often a batch's latents are halved in size and must decode to the halved picture (EQ-VAE, arXiv
     2502.09509). It makes latents smooth, which is what a denoiser learns quickly."""
+    noise: float | None = None
+    """Latents get noise of a strength between 0 and this, another for every picture, in place of the configuration's
+    own. A decoder that has seen much of it forgives what a denoiser leaves undone."""
     size_weight: float = 0.003
     """On the mean square of the latents; without it they would grow until the noise means nothing."""
 
@@ -54,7 +56,10 @@ class ReconstructionTask:
         pixels = to_pixels(self.crops(draw), draw.device)
         shrink = 2 if float(torch.rand((), generator=draw.generator)) < self.shrunk_share else 1
         cells = self.crop // STRIDE // shrink
-        noise = draw.noise(model_channels(model), cells, cells)
+        noise = draw.noise(model_config(model).latent_channels, cells, cells)
+        if self.noise is not None:
+            strength = draw.uniform(1, 1, 1).to(draw.device) * self.noise / model_config(model).latent_noise
+            noise = noise * strength
         output, latents = (tensor.float() for tensor in model(pixels, noise, shrink))
         pixels = functional.avg_pool2d(pixels, shrink)
         squared = functional.mse_loss(output, pixels)
@@ -63,7 +68,7 @@ class ReconstructionTask:
         loss = values["absolute"] + self.squared_weight * squared + self.gradient_weight * values["gradient"]
         loss = loss + self.size_weight * values["size"]
         if self.likeness_weight:
-            values["unlike"] = 1 - ssim(output / 2, pixels / 2).mean()
+            values["unlike"] = 1 - likeness(output, pixels)
             loss = loss + self.likeness_weight * values["unlike"]
         return {"loss": loss, "psnr": 10 * torch.log10(4.0 / squared.detach()), **values}
 
@@ -102,17 +107,34 @@ def _corner_on_subject(mask: NDArray[np.uint8], x: float, span: int, cells: int)
     return tuple(int(np.clip(cell - cells // 2, 0, span - 1)) for cell in (column, row))  # type: ignore[return-value]
 
 
-def model_channels(model: nn.Module) -> int:
-    """Latent channels of an autoencoder, wrapped for several devices or not."""
+def model_config(model: nn.Module) -> AutoencoderConfig:
+    """An autoencoder's configuration, wrapped for several devices or not."""
     inner = getattr(model, "module", model)
     assert isinstance(inner, Autoencoder)
-    return inner.config.latent_channels
+    return inner.config
 
 
 def gradient_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of horizontal and vertical pixel differences of two (B, 3, H, W) pictures."""
     across = functional.l1_loss(output.diff(dim=3), target.diff(dim=3))
     return across + functional.l1_loss(output.diff(dim=2), target.diff(dim=2))
+
+
+def likeness(output: Tensor, target: Tensor, window: int = 8, stride: int = 4) -> Tensor:
+    """Mean structural similarity (Wang et al. 2004) of two (B, 3, H, W) pictures in [-1, 1], in square windows.
+
+    The measure's round windows cost more than the autoencoder does; these see the same.
+    """
+    both = torch.cat([output, target]).float()
+    products = torch.cat([both.square(), (output * target).float()])
+    # Differences of large numbers: in a narrow format nothing would be left of them.
+    with torch.autocast(both.device.type, enabled=False):
+        mean, other = functional.avg_pool2d(both, window, stride).chunk(2)
+        square, other_square, product = functional.avg_pool2d(products, window, stride).chunk(3)
+    spread, shared = square - mean.square() + other_square - other.square(), product - mean * other
+    first, second = (0.01 * 2.0) ** 2, (0.03 * 2.0) ** 2
+    alike = (2 * mean * other + first) / (mean.square() + other.square() + first)
+    return (alike * (2 * shared + second) / (spread + second)).mean()
 
 
 def to_pixels(images: NDArray[np.uint8], device: torch.device | None = None) -> Tensor:

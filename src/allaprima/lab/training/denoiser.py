@@ -97,13 +97,13 @@ class FlowTask:
         return scenes[mine], captions[mine]
 
 
-def compile_for_training(model: Denoiser) -> None:
+def compile_for_training(model: Denoiser, backend: str = "inductor") -> None:
     """Compile the blocks, all of which share one graph; batches must then be of one size.
 
     Their forward methods, not the modules: what hooks do to a block's output stays outside of the graph.
     """
     for block in model.transformer.transformer_blocks:
-        block.forward = torch.compile(block.forward, dynamic=False)
+        block.forward = torch.compile(block.forward, dynamic=False, backend=backend)
 
 
 @dataclass(frozen=True, kw_only=True)

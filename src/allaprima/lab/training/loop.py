@@ -312,7 +312,12 @@ def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[di
 def _copy(model: nn.Module) -> nn.Module:
     """A copy to average in, which shares what is frozen."""
     frozen: dict[int, object] = {id(one): one for one in model.parameters() if not one.requires_grad}
-    return deepcopy(model, frozen).requires_grad_(False).eval()
+    copied = deepcopy(model, frozen).requires_grad_(False).eval()
+    for module in copied.modules():
+        vars(module).pop(
+            "forward", None
+        )  # one that was compiled would go on computing with the model's weights
+    return copied
 
 
 @torch.no_grad()
