@@ -268,17 +268,23 @@ def release(
     kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
     channels: Channels = 16,
+    start: Annotated[
+        Path | None, typer.Option(help="The weight file that an autoencoder's training began with.")
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Scene store that measures an autoencoder's latents.")
     ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Write a training's averaged weights as the file that ships."""
+    import torch
+
     from allaprima.lab.training.release import averaged, measure_latents
     from allaprima.lab.training.release import release as write
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+    from allaprima.paint.bases.vignette.weights import load_autoencoder
     from allaprima.paint.precision import pick_device
 
     if kind not in {"autoencoder", "denoiser"}:
@@ -286,9 +292,11 @@ def release(
     model: Autoencoder | Denoiser
     if kind == "autoencoder":
         model = Autoencoder(AutoencoderConfig(latent_channels=channels))
+        if start is not None:
+            model = load_autoencoder(start, torch.device("cpu"), torch.float32)
     else:
         model = Denoiser(DenoiserConfig(latent_channels=channels))
-    step = averaged(run, model)
+    step = averaged(run, model, kept=start is not None)
     model.to(pick_device())
     if isinstance(model, Autoencoder) and store is not None:
         measure_latents(model, SceneStore.open(store))

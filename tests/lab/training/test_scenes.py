@@ -162,6 +162,11 @@ def test_a_decoder_trained_alone_forgives_noise_and_moves_no_latent(
     assert isinstance(after, Autoencoder)
     for name, value in after.state_dict().items():
         assert torch.equal(value, before[name]) == (not name.startswith("decoder")), name
+    with pytest.raises(WeightsError, match="a training of another model"):
+        averaged(tmp_path, Autoencoder(TINY))
+    released = _with(TINY, before)
+    assert averaged(tmp_path, released, kept=True) == 30
+    assert all(torch.equal(value, released.state_dict()[name]) for name, value in after.state_dict().items())
     pixels = to_pixels(np.asarray(store.images))
     with torch.inference_mode():
         latents = model.encode(pixels)

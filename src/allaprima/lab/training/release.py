@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from allaprima.core.errors import WeightsError
 from allaprima.lab.training.autoencoder import to_pixels
 from allaprima.lab.training.checkpoint import of_prefix, read_tensors, write_tensors
 from allaprima.lab.training.scenes import SceneStore
@@ -16,16 +17,28 @@ from allaprima.paint.bases.vignette.denoiser import Denoiser
 from allaprima.paint.bases.vignette.weights import stored
 
 
-def averaged(run: Path, model: nn.Module) -> int:
+def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
     """Load the averaged weights of a training's folder into `model`; return the updates behind them.
 
+    Args:
+        run: the training's folder.
+        model: of the training's shape.
+        kept: the model holds the weights that the training began with; what it kept as it was is not in the folder.
+
     Raises:
-        WeightsError: the folder has no whole checkpoint.
+        WeightsError: the folder has no whole checkpoint, or one of another model.
     """
     tensors, metadata = read_tensors(run / "checkpoint.safetensors")
     average = of_prefix("average", tensors)
     # A denoiser may have trained with a head beside it, which is not released.
-    model.load_state_dict(of_prefix("denoiser", average) or average)
+    learned = of_prefix("denoiser", average) or average
+    found = (
+        {**model.state_dict(), **learned} if kept and learned.keys() <= model.state_dict().keys() else learned
+    )
+    try:
+        model.load_state_dict(found)
+    except RuntimeError as error:
+        raise WeightsError(f"{run} is a training of another model: {error}") from error
     model.eval().requires_grad_(False)
     return int(metadata["step"])
 
