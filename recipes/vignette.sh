@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Trains Vignette from nothing. The weights that ship now are a shorter run of it (8,000 updates of the autoencoder,
-# 11,080 of 24 samples of the denoiser at --rate 1e-3 --time-mean 0.7): see lab-notes/LOG.md and `trained` in their metadata.
+# Trains Vignette from nothing on processor cores; recipes/vignette_accelerator.sh is the same for an accelerator, and what
+# the shipped autoencoder and denoiser came from: see lab-notes/LOG.md and `trained` in their metadata.
 # Every line resumes where it was stopped.
 #
 # Cost on two AVX2 cores without bf16, in core-hours:
-#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, judge 0.7
+#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, decoder 1, judge 1.3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,5 +27,10 @@ prima train denoiser "$runs/denoiser" --cache "$runs/latents-a" --steps "${STEPS
   --decay 6000 --threads "$threads"
 prima train release "$runs/denoiser" denoiser -o "$weights/denoiser.safetensors"
 
-prima train judge "$runs/judge" --compile --threads "$threads"
+prima train autoencoder "$runs/decoder" --start "$weights/autoencoder.safetensors" --decoder-only --noise 0.4 \
+  --store "$runs/scenes-a" --steps 4000 --batch 8 --rate 4e-4 --decay 1200 --likeness-weight 0.1 --threads "$threads"
+prima train release "$runs/decoder" autoencoder --start "$weights/autoencoder.safetensors" -o "$runs/autoencoder.safetensors"
+mv "$runs/autoencoder.safetensors" "$weights/autoencoder.safetensors"
+
+prima train judge "$runs/judge" --steps 5600 --compile --threads "$threads"
 prima evaluate vignette
