@@ -113,13 +113,17 @@ def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
         (["--certificate", "cert.pem"], "half of"),
         (["--base", "no-such-base"], "no-such-base"),
         (["--host", "256.1.1.1"], "cannot listen"),
+        (["--weights", "no-such-folder"], "no-such-folder"),
+        (["--device", "abacus"], "abacus"),
     ],
 )
-def test_settings_that_are_not_safe_or_not_there_are_refused(
+def test_settings_that_are_not_safe_or_not_there_are_refused_in_one_sentence(
     options: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["serve", "--port", "0", "--gallery", str(tmp_path / "gallery"), *options]) == 2
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(

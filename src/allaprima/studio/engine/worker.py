@@ -160,7 +160,8 @@ class Worker:
             painted = attempt(lambda: self._paint_until_closed(base))
             if isinstance(painted, Trouble):
                 self._error = painted.error
-                _LOG.critical("the engine has stopped", exc_info=painted.error)
+                if self._loaded.is_set():  # else whoever waits for the base raises it
+                    _LOG.critical("the engine has stopped", exc_info=painted.error)
         finally:
             self.finish()
             self._loaded.set()
