@@ -29,7 +29,12 @@ def test_the_plans_are_told_before_anything_is_loaded(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(
     ("memory", "told"),
-    [("0.01", "expected at least"), ("0", "more than 0 GiB"), ("nan", "more than 0 GiB")],
+    [
+        ("0.01", "expected at least"),
+        ("0", "more than 0 GiB"),
+        ("nan", "more than 0 GiB"),
+        ("inf", "fewer than infinity"),
+    ],
 )
 @pytest.mark.parametrize("command", [["plan"], ["paint", "a cat"]], ids=["plan", "paint"])
 def test_too_little_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
 import time
@@ -61,8 +62,8 @@ def paint(
         size, lora, prompt=prompt, steps=steps, guidance=guidance, negative_prompt=negative, quality=quality,
         base=base, schedule=schedule,
     )  # fmt: skip
-    if memory is not None and not memory > 0:
-        raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB")
+    if memory is not None and not 0 < memory < math.inf:
+        raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB and fewer than infinity")
     requests = make_requests(given, source, seed, count)
     targets = plan_targets(requests, output, file_format)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import socket
 import sys
@@ -80,8 +81,8 @@ def serve(
         raise UserError("got --host and --listen; expected one of them, for --listen is --host 0.0.0.0")
     if (certificate is None) != (key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
-    if memory is not None and not memory > 0:
-        raise UserError(f"got --memory {memory:g}; expected more than 0 GiB")
+    if memory is not None and not 0 < memory < math.inf:
+        raise UserError(f"got --memory {memory:g}; expected more than 0 GiB and fewer than infinity")
     from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
     address = host or ("0.0.0.0" if listen else "127.0.0.1")  # noqa: S104 (asked for, and guarded by a token)
