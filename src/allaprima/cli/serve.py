@@ -6,6 +6,7 @@ import logging
 import math
 import secrets
 import socket
+import ssl
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -104,7 +105,7 @@ def serve(
         device=device,
         memory=memory,
     )
-    tls = {} if key is None else {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    tls = {} if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
         run_server(studio, bound, tls, as_json=as_json)
 
@@ -152,6 +153,22 @@ class Makers:
             name: BaseCard(name=name, family=family, **asdict(usual[family]))
             for name, family in families.items()
         }
+
+
+def read_tls(certificate: Path, key: Path) -> dict[str, str]:
+    """Return what uvicorn is to be told of a certificate and its key.
+
+    Raises:
+        UserError: they cannot be read, or do not belong together.
+    """
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror or "it is damaged, or another's"
+        raise UserError(
+            f"cannot use the certificate {certificate} with the key {key}: {reason}; expected two PEM files"
+        ) from error
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 @contextmanager
