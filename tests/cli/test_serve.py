@@ -113,6 +113,7 @@ def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
         (["--certificate", "cert.pem"], "half of"),
         (["--base", "no-such-base"], "no-such-base"),
         (["--host", "256.1.1.1"], "cannot listen"),
+        (["--allow-host", "https://studio.example"], "https://studio.example"),
         (["--certificate", "no-such.pem", "--key", "no-such.pem"], "no-such.pem"),
         (["--memory", "inf"], "--memory inf"),
         (["--weights", "no-such-folder"], "no-such-folder"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from allaprima.core.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
+_TOKEN = re.compile(rf"[!-~]{{{MIN_TOKEN_CHARS},}}")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*|[0-9a-f]*(:[0-9a-f.]*){2,}", re.ASCII | re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +73,19 @@ class ServerSettings:
             raise UserError(
                 f"got the address {self.host} without a token; expected one, for everyone on the network could paint"
             )
-        if self.token is not None and (len(self.token) < MIN_TOKEN_CHARS or not self.token.isascii()):
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise UserError(
                 f"got a token of {len(self.token)} characters; "
-                f"expected {MIN_TOKEN_CHARS} or more ASCII letters and digits"
+                f"expected {MIN_TOKEN_CHARS} or more ASCII letters, digits and signs, without spaces"
             )
+        for name in self.allowed_hosts:
+            if not _HOST.fullmatch(name):
+                raise UserError(
+                    f"got the host name {name[:80]!r}; expected one such as studio.example, without scheme and port"
+                )
+        # What browsers send in Origin is compared letter by letter.
         for origin in self.cors_origins:
-            if not origin.startswith(("http://", "https://")) or origin.count("/") != 2 or "*" in origin:
+            if not _ORIGIN.fullmatch(origin):
                 raise UserError(f"got the origin {origin[:80]!r}; expected one such as https://example.com")
 
     @property
