@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from PIL import Image
@@ -60,6 +61,22 @@ def test_waiting_jobs_have_positions_and_can_be_cancelled(serve: Serve) -> None:
         assert client.delete("/api/jobs/none").status_code == 404
         assert events_of(waiting.read().decode())[-1][0] == "cancelled"
         assert events_of(running.read().decode())[-1][0] == "done"
+
+
+def test_a_job_has_its_position_before_the_engine_looks_up(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=1.0))
+    with served.client() as client, ThreadPoolExecutor(3) as pool:
+        tickets = served.studio.jobs.tickets
+        answers = []
+        for _ in range(3):
+            answers.append(pool.submit(client.post, "/api/jobs", json={"request": REQUEST}))
+            served.wait_for(lambda: len(tickets) == len(answers))
+        served.wait_for(lambda: next(iter(tickets.values())).position is None)
+        jobs = client.get("/api/jobs").json()["jobs"]
+        for job in jobs:
+            client.delete(f"/api/jobs/{job['id']}")
+    assert [job["position"] for job in jobs] == [None, 0, 1]
+    assert {answer.result().status_code for answer in answers} == {200}
 
 
 def test_the_gallery_finds_opens_and_deletes(served: Served) -> None:

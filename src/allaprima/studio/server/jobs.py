@@ -161,6 +161,8 @@ class Jobs:
                 requests=tuple(requests),
                 submitted_s=time.time(),
                 cancel=job.cancel,
+                # The engine says it better between two steps; on a slow base those are far apart.
+                position=sum(one.position is not None for one in self.tickets.values()),
             )
             self.tickets[ticket.id] = ticket
             watch = asyncio.create_task(_watch(http, updates))
