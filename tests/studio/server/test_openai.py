@@ -51,6 +51,14 @@ def test_the_picture_is_the_painters_own(served: Served) -> None:
         assert image.convert("RGB").tobytes() == expected.rgb
 
 
+def test_words_on_several_lines_are_one_prompt(served: Served) -> None:
+    with client_of(served) as client:
+        extra = {"steps": 1, "negative_prompt": "rain\r\nsnow"}
+        client.images.generate(prompt="a cat\r\non a roof\nat night", extra_body=extra)
+    (entry,) = served.studio.gallery.find()
+    assert (entry.request.prompt, entry.request.negative_prompt) == ("a cat on a roof at night", "rain snow")
+
+
 @pytest.mark.parametrize(("output_format", "kind"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
 def test_every_format(served: Served, output_format: str, kind: str) -> None:
     with client_of(served) as client:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allaprima.core.infotext import split_loras
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, painting_defaults, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, one_line, painting_defaults, pick_seed
 
 SAMPLER = "Euler"
 _NOT_HERE = frozenset({
@@ -81,7 +81,7 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
     """
     _refuse_what_is_not_here(body)
     base = _find_base(body, studio)
-    prompt, loras = split_loras(_one_line(body.prompt))
+    prompt, loras = split_loras(one_line(body.prompt))
     count = body.batch_size * body.n_iter
     if count > studio.settings.caps.count:
         raise ProblemError(
@@ -96,7 +96,7 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
     return [
         GenerationRequest(
             prompt=prompt,
-            negative_prompt=_one_line(body.negative_prompt or ""),
+            negative_prompt=one_line(body.negative_prompt or ""),
             width=body.width or base.width,
             height=body.height or base.height,
             steps=body.steps or usual["steps"],
@@ -138,7 +138,3 @@ def _find_base(body: TextToImage, studio: Studio) -> BaseCard:
             404, "there is no such checkpoint; GET /sdapi/v1/sd-models lists them", code="model_not_found"
         )
     return studio.bases[chosen]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())

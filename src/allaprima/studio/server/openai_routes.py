@@ -28,7 +28,7 @@ from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
 from allaprima.studio.server.jobs import Kept
 from allaprima.studio.server.security import sign_path
-from allaprima.studio.server.studio import BaseCard, Studio, StudioDep, painting_defaults, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, StudioDep, one_line, painting_defaults, pick_seed
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
@@ -139,8 +139,8 @@ def _to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
     size = (base.width, base.height) if body.size in (None, "auto", "") else parse_size(str(body.size))
     usual = painting_defaults(base, studio.loras, turbo=not _says_how(body))
     first: dict[str, Any] = {
-        "prompt": " ".join(body.prompt.split("\n")),
-        "negative_prompt": body.negative_prompt or "",
+        "prompt": one_line(body.prompt),
+        "negative_prompt": one_line(body.negative_prompt or ""),
         "width": size[0],
         "height": size[1],
         "steps": usual["steps"] if body.steps is None else body.steps,

@@ -176,3 +176,8 @@ def pick_seed(seed: int | None, count: int) -> int:
     if seed is not None and seed >= 0:
         return seed
     return secrets.randbelow(min(2**32, MAX_SEED - count))
+
+
+def one_line(text: str) -> str:
+    """Return `text` as a prompt: programs send their users' line breaks along."""
+    return " ".join(text.splitlines())
