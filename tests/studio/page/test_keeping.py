@@ -140,3 +140,20 @@ def test_a_guarded_studio_asks_for_its_token_once(browser: Browser, studio: Runn
         paint(page, "a cat")
         page.reload()
         expect(page.locator("#prompt")).to_have_value("a cat")
+
+
+def test_a_studio_that_came_back_with_another_token_asks_for_it(
+    browser: Browser, studio: RunningStudio
+) -> None:
+    with browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        with studio.open():
+            page.goto(studio.url)
+            paint(page, "a cat")
+        studio.token = "a-token-of-enough-letters"
+        with studio.open():
+            page.get_by_label("The token").fill(studio.token)
+            page.get_by_role("button").click()
+            expect(page.locator("#prompt")).to_have_value("a cat")
+            wait_until_painted(page)

@@ -44,6 +44,8 @@ async function begin() {
   showSettings(config.caps.pixels);
   showStarters(() => prompt.focus());
   const acts = actions({ easel, history, flipbook, jobs, compare, prompt });
+  // A socket that is refused does not say why; a route does, and `send` leads to the login where the token is missing.
+  live.addEventListener("status", ({ detail }) => detail.wait_s && getJson("/api/config").catch(() => {}));
   listen(shortcuts({ ...acts, history, gallery, numbers, compare, palette, prompt }));
   live.connect();
   await showShelf((message) => prompt.say(message, "trouble"));
