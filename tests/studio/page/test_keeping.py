@@ -12,6 +12,7 @@ from tests.studio.page.running import RunningStudio
 from tests.studio.page.seen import keep, paint, settings, wait_for_state, wait_until_painted
 
 from allaprima.core.picture_files import read_request
+from allaprima.studio.server.flipbook_routes import MAX_PIXELS
 
 
 def test_a_reload_finds_what_was_kept(own_page: Page) -> None:
@@ -157,3 +158,15 @@ def test_a_studio_that_came_back_with_another_token_asks_for_it(
             page.get_by_role("button").click()
             expect(page.locator("#prompt")).to_have_value("a cat")
             wait_until_painted(page)
+
+
+def test_a_long_session_of_large_pictures_still_makes_a_flipbook(page: Page) -> None:
+    pages = page.evaluate("""async () => {
+      const { Flipbook } = await import("/static/flipbook.js");
+      const book = new Flipbook();
+      for (let sequence = 0; sequence < 200; sequence += 1) {
+        book.note({ sequence, width: 1024, height: 1024 }, new Uint8Array(9));
+      }
+      return book.pages;
+    }""")
+    assert 32 < pages <= MAX_PIXELS // 1024**2

@@ -4,6 +4,7 @@ import { postJson } from "./api.js";
 
 const MOST_PAGES = 240;
 const MOST_BYTES = 20 * 2 ** 20;
+const MOST_PIXELS = 2 ** 27; // of all pages together, as the server counts them: each as large as the last
 const SHORTEST_MS = 60;
 const LONGEST_MS = 700;
 const LAST_MS = 1600;
@@ -26,7 +27,8 @@ export class Flipbook {
       this.#pages.push({ sequence: header.sequence, at: performance.now(), jpeg });
       this.#bytes += jpeg.byteLength;
     }
-    while (this.#pages.length > MOST_PAGES || this.#bytes > MOST_BYTES) this.#thin();
+    const most = Math.min(MOST_PAGES, MOST_PIXELS / (header.width * header.height));
+    while (this.#pages.length > most || this.#bytes > MOST_BYTES) this.#thin();
   }
 
   clear() {
