@@ -12,6 +12,7 @@ from tests.studio.page.running import RunningStudio
 from tests.studio.page.seen import keep, paint, settings, wait_for_state, wait_until_painted
 
 from allaprima.core.picture_files import read_request
+from allaprima.core.request import MAX_SEED
 from allaprima.studio.server.flipbook_routes import MAX_PIXELS
 
 
@@ -30,6 +31,28 @@ def test_a_reload_finds_what_was_kept(own_page: Page) -> None:
     expect(own_page.locator("#prompt")).to_have_value("a cat on a roof")
     assert wait_until_painted(own_page) == cat
     assert settings(own_page)["seed"] == seed
+
+
+def test_a_seed_that_javascript_cannot_count_is_kept_whole(own_page: Page, studio: RunningStudio) -> None:
+    request = {"prompt": "a cat", "seed": MAX_SEED, "steps": 2, "guidance": 1.0}
+    own_page.request.post(f"{studio.url}/api/jobs", data={"request": request})
+    own_page.click("#open-gallery")
+    expect(own_page.locator(".caption-facts")).to_contain_text(f"seed {MAX_SEED}")
+    own_page.locator(".kept .picture").click()
+    expect(own_page.locator("#seed")).to_have_value(str(MAX_SEED))
+    wait_until_painted(own_page)
+    own_page.reload()
+    own_page.fill("#seed", str(MAX_SEED - 1))
+    own_page.press("#seed", "Tab")
+    wait_until_painted(own_page)
+    own_page.click("#keep")
+    own_page.wait_for_selector(".job a.button")
+    own_page.fill("#seed", str(MAX_SEED + 1))
+    own_page.press("#seed", "Tab")
+    expect(own_page.locator("#seed")).to_have_value(str(MAX_SEED - 1))
+    with own_page.expect_response("**/api/gallery?*") as waiting:
+        own_page.click("#open-gallery")
+    assert [one["request"]["seed"] for one in waiting.value.json()["pictures"]] == [MAX_SEED - 1, MAX_SEED]
 
 
 def test_a_kept_picture_is_deleted_only_when_asked_twice(own_page: Page) -> None:

@@ -1,5 +1,7 @@
 // The server's routes, with its own sentences as errors.
 
+import { fromJson, toJson } from "./seeds.js";
+
 export class ApiError extends Error {
   constructor(message, status) {
     super(message);
@@ -32,12 +34,12 @@ async function readProblem(response) {
 }
 
 export async function getJson(path) {
-  return (await send(path)).json();
+  return fromJson(await (await send(path)).text());
 }
 
 export function postJson(path, body, signal) {
   const headers = { "content-type": "application/json" };
-  return send(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+  return send(path, { method: "POST", headers, body: toJson(body), signal });
 }
 
 export function remove(path) {

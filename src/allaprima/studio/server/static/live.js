@@ -1,5 +1,7 @@
 // The live socket: every change out at once, the newest frame in. Connects again by itself.
 
+import { toJson } from "./seeds.js";
+
 const LEAST_MS = 12; // the server closes a socket that sends more than 120 messages a second
 const WAITS_S = [0.5, 1, 2, 4, 8];
 const BUSY = 1013;
@@ -73,7 +75,7 @@ export class LiveSocket extends EventTarget {
     if (!this.#waiting || this.#socket?.readyState !== WebSocket.OPEN) return;
     this.#sentAt = performance.now();
     this.#sequence += 1;
-    this.#socket.send(JSON.stringify({ sequence: this.#sequence, ...this.#waiting }));
+    this.#socket.send(toJson({ sequence: this.#sequence, ...this.#waiting }));
     this.#tell("asked", { sequence: this.#sequence, at: this.#sentAt });
   }
 

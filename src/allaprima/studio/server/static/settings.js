@@ -1,6 +1,7 @@
 // The palette: controls that follow the state and change it.
 
 import { byId, el } from "./dom.js";
+import { readSeed } from "./seeds.js";
 import { MAX_PROMPT, cleanText, state } from "./state.js";
 
 const SCHEDULES = { sdxl: ["lcm", "turbo"], "qwen-image": ["lightning"] };
@@ -56,8 +57,8 @@ export function showSettings(pixels) {
     if (!event.isComposing) state.setSettings({ negative_prompt: cleanText(negative.value) });
   });
   seed.addEventListener("change", () => {
-    const value = Math.floor(Number(seed.value));
-    if (seed.value !== "" && value >= 0 && value <= Number.MAX_SAFE_INTEGER) state.setSettings({ seed: value });
+    const value = readSeed(seed.value.trim());
+    if (value !== null) state.setSettings({ seed: value });
     else seed.value = state.settings.seed;
   });
   lock.addEventListener("click", () => state.setLocked(!state.locked));
