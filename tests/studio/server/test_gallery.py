@@ -69,6 +69,7 @@ def test_words_are_found_by_their_beginnings_in_any_order(tmp_path: Path) -> Non
     assert gallery.find("顶屋") == []
     assert gallery.find("!!!") == []
     assert len(gallery.find("  ")) == 4
+    assert [gallery.count(text) for text in ("a ", "猫", "顶屋", "!!!", "  ", "")] == [2, 1, 0, 0, 4, 4]
 
 
 @given(st.text(max_size=60))

@@ -84,8 +84,10 @@ def test_the_gallery_finds_opens_and_deletes(served: Served) -> None:
     with served.client() as client:
         found = client.get("/api/gallery", params={"query": "roof"}).json()
         assert [one["id"] for one in found["pictures"]] == [cat["id"]]
+        assert found["total"] == 1
         page = client.get("/api/gallery", params={"limit": 1}).json()
         assert [one["id"] for one in page["pictures"]] == [lion["id"]]
+        assert page["total"] == 2
         rest = client.get("/api/gallery", params={"limit": 1, "before": page["next"]}).json()
         assert [one["id"] for one in rest["pictures"]] == [cat["id"]]
         entry = client.get(f"/api/gallery/{cat['id']}").json()

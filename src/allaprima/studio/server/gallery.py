@@ -152,19 +152,19 @@ class Gallery:
         """
         if not 1 <= limit <= MAX_PAGE:
             raise RequestError(f"got a page of {limit} pictures; expected 1 to {MAX_PAGE}")
-        where, values = ["1"], []
-        if expression := match_expression(text):
-            where.append("number IN (SELECT rowid FROM search WHERE search MATCH ?)")
-            values.append(expression)
-        elif text.strip():
-            return []  # signs alone, which no prompt is searched by
+        where, values = _matching(text)
         if before is not None:
-            where.append("id < ?")
-            values.append(before)
-        query = f"SELECT {_COLUMNS} FROM pictures WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+            where, values = f"{where} AND id < ?", [*values, before]
+        query = f"SELECT {_COLUMNS} FROM pictures WHERE {where} ORDER BY id DESC LIMIT ?"
         with self._transaction() as cursor:
             rows = cursor.execute(query, (*values, limit)).fetchall()
         return [_to_entry(row) for row in rows]
+
+    def count(self, text: str = "") -> int:
+        """Return how many entries `find` has for `text` in all."""
+        where, values = _matching(text)
+        with self._transaction() as cursor:
+            return int(cursor.execute(f"SELECT count(*) FROM pictures WHERE {where}", values).fetchone()[0])
 
     def delete(self, name: str) -> bool:
         """Delete the picture `name` for good and return whether there was one."""
@@ -177,8 +177,7 @@ class Gallery:
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        with self._transaction() as cursor:
-            return int(cursor.execute("SELECT count(*) FROM pictures").fetchone()[0])
+        return self.count()
 
     def _file(self, name: str) -> Path:
         assert _ID.fullmatch(name), "only ids that we made become paths"
@@ -280,6 +279,14 @@ def _remove(cursor: sqlite3.Cursor, name: str) -> bool:
     cursor.execute("DELETE FROM search WHERE rowid = ?", row)
     cursor.execute("DELETE FROM pictures WHERE number = ?", row)
     return True
+
+
+def _matching(text: str) -> tuple[str, list[str]]:
+    """Return a condition and its values, for pictures that hold the words of `text`; all if it has none."""
+    if expression := match_expression(text):
+        return "number IN (SELECT rowid FROM search WHERE search MATCH ?)", [expression]
+    # Signs alone are searched by in no prompt.
+    return ("0" if text.strip() else "1"), []
 
 
 def _to_entry(row: tuple[str, int, int, int, str]) -> Entry:

@@ -100,10 +100,14 @@ def find(
     before: Annotated[str | None, Query(max_length=40)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> dict[str, Any]:
-    """Kept pictures, the newest first; `next` is the `before` of the following page."""
+    """Kept pictures, the newest first; `next` is the `before` of the following page, `total` counts all pages."""
     entries = studio.gallery.find(query, before=before, limit=limit)
     more = entries[-1].id if len(entries) == limit else None
-    return {"pictures": [to_json(entry) for entry in entries], "next": more, "total": len(studio.gallery)}
+    return {
+        "pictures": [to_json(entry) for entry in entries],
+        "next": more,
+        "total": studio.gallery.count(query),
+    }
 
 
 @router.get("/api/gallery/{name}")

@@ -56,8 +56,9 @@ export class Gallery {
     this.#next = page.next;
     this.#more.hidden = !page.next;
     const found = this.#grid.childElementCount;
-    const none = this.#search.value.trim() ? "No picture has these words." : "Nothing is kept yet. Keep a picture and it hangs here.";
-    this.#say(found ? `${page.total} kept` : none);
+    const searched = this.#search.value.trim();
+    const none = searched ? "No picture has these words." : "Nothing is kept yet. Keep a picture and it hangs here.";
+    this.#say(found ? `${page.total} ${searched ? "found" : "kept"}` : none);
     this.#grid.hidden = !found;
   }
 

@@ -2,7 +2,7 @@
 
 import { toJson } from "./seeds.js";
 
-const LEAST_MS = 12; // the server closes a socket that sends more than 120 messages a second
+const LEAST_MS = 12; // the server closes a socket that sends more than 500 messages a second
 const WAITS_S = [0.5, 1, 2, 4, 8];
 const BUSY = 1013;
 
