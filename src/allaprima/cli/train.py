@@ -220,6 +220,7 @@ def denoiser(
     naming_weight: Annotated[
         float, typer.Option(min=0.0, help="Weight of naming what each token shows; 0 leaves it out.")
     ] = 0.5,
+    start: Annotated[Path | None, typer.Option(help="Begin with this weight file, and its size.")] = None,
     text_tokens: Annotated[
         int | None, typer.Option(min=2, help="Cut or pad captions to so many tokens, as --compile wants it.")
     ] = None,
@@ -233,18 +234,24 @@ def denoiser(
     json_: JsonFlag = False,
 ) -> None:
     """Train the denoiser by flow matching on cached latents."""
+    import torch
+
     from allaprima.lab.training.alignment import AlignedDenoiser
     from allaprima.lab.training.denoiser import FlowTask, compile_for_training, preview_of
     from allaprima.lab.training.latents import LatentCache
     from allaprima.lab.training.resident import Resident
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+    from allaprima.paint.bases.vignette.weights import load_denoiser
     from allaprima.paint.precision import pick_device
 
     _prepare(seed, threads)
     caches = tuple(LatentCache.open(one) for one in cache)
-    model = Denoiser(DenoiserConfig(latent_channels=caches[0].latents.shape[1]))
-    model.begin()
+    if start:
+        model = load_denoiser(start, torch.device("cpu"), torch.float32).requires_grad_(True)
+    else:
+        model = Denoiser(DenoiserConfig(latent_channels=caches[0].latents.shape[1]))
+        model.begin()
     if compile_blocks:
         compile_for_training(model)
     task = FlowTask(
