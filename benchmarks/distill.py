@@ -158,7 +158,10 @@ def _cache(folder: Path, scenes: int = 64) -> LatentCache:
     rng = np.random.default_rng(0)
     lengths = rng.integers(8, 24, (scenes, CAPTIONS))
     starts = np.concatenate([[0], lengths.ravel().cumsum()[:-1]]).reshape(scenes, CAPTIONS)
-    np.save(folder / "latents.npy", rng.standard_normal((scenes, 12, 16, 16)).astype(np.float16))
+    np.save(
+        folder / "latents.npy",
+        rng.standard_normal((scenes, DenoiserConfig().latent_channels, 16, 16)).astype(np.float16),
+    )
     np.save(folder / "masks.npy", np.zeros((scenes, 16, 16), np.uint8))
     np.save(folder / "names.npy", np.zeros((scenes, 4, 8, 8), np.int16))
     np.save(folder / "states.npy", rng.standard_normal((int(lengths.sum()), 384)).astype(np.float16))
