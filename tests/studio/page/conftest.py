@@ -33,6 +33,15 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+@pytest.fixture
+def lone_page(browser: Browser) -> Iterator[Page]:
+    """A window for a studio that the test opens and closes itself."""
+    with browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vignette(tmp_path_factory.mktemp("tiny") / "vignette")

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests.studio.page.conftest import PATIENCE_MS, WIDE, window
+from tests.studio.page.conftest import PATIENCE_MS, window
 from tests.studio.page.running import RunningStudio
 from tests.studio.page.seen import keep, paint, settings, wait_for_state, wait_until_painted
 
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import MAX_SEED
 from allaprima.studio.server.flipbook_routes import MAX_PIXELS
+
+TOKEN = "a-token-of-enough-letters"
 
 
 def test_a_reload_finds_what_was_kept(own_page: Page) -> None:
@@ -134,55 +136,40 @@ def test_two_states_under_one_divider(own_page: Page) -> None:
 
 
 def test_the_page_says_when_the_studio_is_gone_and_comes_back_by_itself(
-    browser: Browser, studio: RunningStudio
+    lone_page: Page, studio: RunningStudio
 ) -> None:
-    with browser.new_context(viewport=WIDE) as context:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        with studio.open():
-            page.goto(studio.url)
-            paint(page, "a cat")
-        expect(page.locator("#connection")).to_contain_text("The studio is not answering")
-        page.fill("#prompt", "a lion")
-        page.click("#keep")
-        expect(page.locator(".job.failed")).to_contain_text("not answering")
-        with studio.open():
-            expect(page.locator("#connection")).to_have_attribute("data-status", "open", timeout=PATIENCE_MS)
-            wait_until_painted(page)
-            expect(page.locator("#picture")).to_have_attribute("aria-label", "Picture of: a lion")
+    _paint_and_leave(lone_page, studio)
+    expect(lone_page.locator("#connection")).to_contain_text("The studio is not answering")
+    lone_page.fill("#prompt", "a lion")
+    lone_page.click("#keep")
+    expect(lone_page.locator(".job.failed")).to_contain_text("not answering")
+    with studio.open():
+        expect(lone_page.locator("#connection")).to_have_attribute("data-status", "open", timeout=PATIENCE_MS)
+        wait_until_painted(lone_page)
+        expect(lone_page.locator("#picture")).to_have_attribute("aria-label", "Picture of: a lion")
 
 
-def test_a_guarded_studio_asks_for_its_token_once(browser: Browser, studio: RunningStudio) -> None:
-    studio.token = "a-token-of-enough-letters"
-    with studio.open(), browser.new_context(viewport=WIDE) as context:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(studio.url)
-        page.get_by_label("The token").fill("not this one")
-        page.get_by_role("button").click()
-        expect(page.locator("#answer")).to_contain_text("not the token")
-        page.get_by_label("The token").fill(studio.token)
-        page.get_by_role("button").click()
-        paint(page, "a cat")
-        page.reload()
-        expect(page.locator("#prompt")).to_have_value("a cat")
+def test_a_guarded_studio_asks_for_its_token_once(lone_page: Page, studio: RunningStudio) -> None:
+    studio.token = TOKEN
+    with studio.open():
+        lone_page.goto(studio.url)
+        _show(lone_page, "not this one")
+        expect(lone_page.locator("#answer")).to_contain_text("not the token")
+        _show(lone_page, TOKEN)
+        paint(lone_page, "a cat")
+        lone_page.reload()
+        expect(lone_page.locator("#prompt")).to_have_value("a cat")
 
 
 def test_a_studio_that_came_back_with_another_token_asks_for_it(
-    browser: Browser, studio: RunningStudio
+    lone_page: Page, studio: RunningStudio
 ) -> None:
-    with browser.new_context(viewport=WIDE) as context:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        with studio.open():
-            page.goto(studio.url)
-            paint(page, "a cat")
-        studio.token = "a-token-of-enough-letters"
-        with studio.open():
-            page.get_by_label("The token").fill(studio.token)
-            page.get_by_role("button").click()
-            expect(page.locator("#prompt")).to_have_value("a cat")
-            wait_until_painted(page)
+    _paint_and_leave(lone_page, studio)
+    studio.token = TOKEN
+    with studio.open():
+        _show(lone_page, TOKEN)
+        expect(lone_page.locator("#prompt")).to_have_value("a cat")
+        wait_until_painted(lone_page)
 
 
 def test_a_long_session_of_large_pictures_still_makes_a_flipbook(page: Page) -> None:
@@ -195,3 +182,16 @@ def test_a_long_session_of_large_pictures_still_makes_a_flipbook(page: Page) -> 
       return book.pages;
     }""")
     assert 32 < pages <= MAX_PIXELS // 1024**2
+
+
+def _paint_and_leave(page: Page, studio: RunningStudio) -> None:
+    """Paint in a studio that closes then."""
+    with studio.open():
+        page.goto(studio.url)
+        paint(page, "a cat")
+
+
+def _show(page: Page, token: str) -> None:
+    """Answer the door."""
+    page.get_by_label("The token").fill(token)
+    page.get_by_role("button").click()
