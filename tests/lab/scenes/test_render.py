@@ -13,7 +13,7 @@ from allaprima.lab.scenes.layout import lay_out
 from allaprima.lab.scenes.light import apply, chain, grade, light_of
 from allaprima.lab.scenes.people import draw_person
 from allaprima.lab.scenes.places import PLACES
-from allaprima.lab.scenes.render import render_many, render_scene
+from allaprima.lab.scenes.render import render_scene
 from allaprima.lab.scenes.sheet import contact_sheet
 from allaprima.lab.scenes.spec import Accessory, Hour, Place, Scene, Size, Style, Subject, Weather
 from allaprima.lab.scenes.sprites import SpriteCache
@@ -201,16 +201,6 @@ def test_an_accessory_is_part_of_its_wearer(sprites: SpriteCache, accessory: Acc
 
 def test_every_kind_that_wears_something_has_a_head() -> None:
     assert set(HEADS) == {kind for kind, info in SUBJECTS.items() if info.wears}
-
-
-def test_many_scenes_come_in_order_from_several_processes(sprites: SpriteCache) -> None:
-    scenes = [scene(seed=seed) for seed in range(5)]
-    for one, several in zip(
-        render_many(scenes, sprites, processes=1, size=64),
-        render_many(scenes, sprites, processes=2, size=64),
-        strict=True,
-    ):
-        assert np.array_equal(one.image, several.image)
 
 
 def test_a_sheet_holds_all_its_scenes(sprites: SpriteCache) -> None:

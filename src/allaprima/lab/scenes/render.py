@@ -9,12 +9,9 @@ own, so changing only a subject leaves the place around it as it was.
 
 from __future__ import annotations
 
-import multiprocessing
 import random
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,28 +131,3 @@ def _scaled(share: float) -> list[int]:
 _FLAT: frozenset[Style] = frozenset({"flat", "line"})
 """Styles without gradients: no soft shadow, no rim of light."""
 _SOLID = [0] * 128 + [255] * 128
-
-
-def render_many(
-    scenes: Iterable[Scene], sprites: SpriteCache, *, processes: int, size: int = 256
-) -> Iterator[Rendered]:
-    """Paint many scenes in order, in `processes` processes that each map the same sprite cache."""
-    if processes <= 1:
-        for scene in scenes:
-            yield render_scene(scene, sprites, size)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, initializer=_start, initargs=(sprites.cache_dir, size)) as pool:
-        yield from pool.imap(_work, scenes, chunksize=16)
-
-
-_worker: dict[str, tuple[SpriteCache, int]] = {}
-
-
-def _start(cache_dir: Path, size: int) -> None:
-    _worker["tools"] = (SpriteCache(cache_dir), size)
-
-
-def _work(scene: Scene) -> Rendered:
-    sprites, size = _worker["tools"]
-    return render_scene(scene, sprites, size)
