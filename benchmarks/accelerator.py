@@ -1,6 +1,6 @@
 """All that wants an accelerator, in one short run: memory under a cap, Qwen-Image, SDXL and LoRAs at full size.
 
-    python -m benchmarks.accelerator --seconds 120                 # dated results in benchmarks/results
+    python -m benchmarks.accelerator --seconds 120 --json          # dated results in benchmarks/results
     python -m benchmarks.accelerator --only qwen --only sdxl
     python -m benchmarks.accelerator --tiny                        # on any machine, to see that it works
 
@@ -94,6 +94,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="For all parts together, from when they are ready.")] = 120.0,
     tiny: Annotated[bool, typer.Option("--tiny", help="Tiny models, on any machine.")] = False,
     results: Annotated[Path, typer.Option(help="Folder for the dated results and the log.")] = RESULTS,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
     names = [part.name for part in PARTS]
     if unknown := set(only or ()) - set(names):
@@ -113,7 +114,7 @@ def main(
         until = time.monotonic() + seconds
         for one in running:
             one.take_turn(until - time.monotonic())
-    _tell(running)
+    _tell(running, as_json=as_json)
     if any(one.outcome != "done" for one in running):
         raise typer.Exit(1)
 
@@ -198,16 +199,22 @@ class _Running:
         self._ready.set()
 
 
-def _tell(running: Sequence[_Running]) -> None:
+def _tell(running: Sequence[_Running], *, as_json: bool) -> None:
     for one in running:
         print(f"\n{one.part.name}: {one.outcome}, {one.took_s:.0f} s, {', '.join(one.files) or 'no result'}")
         for row in one.rows:
             print(f"  {row['name']:<66}{row['value']:>12,.3f} {row['unit']:<8}{_verdict(row)}")
-    parts = [
-        {"name": one.part.name, "outcome": one.outcome, "seconds": round(one.took_s, 1), "results": one.files}
-        for one in running
-    ]
-    print(json.dumps({"parts": parts, "rows": [row for one in running for row in one.rows]}))
+    if as_json:
+        parts = [
+            {
+                "name": one.part.name,
+                "outcome": one.outcome,
+                "seconds": round(one.took_s, 1),
+                "results": one.files,
+            }
+            for one in running
+        ]
+        print(json.dumps({"parts": parts, "rows": [row for one in running for row in one.rows]}))
 
 
 def _verdict(row: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def test_a_number_is_held_against_its_bounds() -> None:
 
 @pytest.mark.slow
 def test_a_part_is_run_and_one_for_which_no_time_is_left_is_not(tmp_path: Path) -> None:
-    ran = _run("--tiny", "--only", "memory", "--results", str(tmp_path))
+    ran = _run("--tiny", "--json", "--only", "memory", "--results", str(tmp_path))
     (part,) = json.loads(ran.stdout.splitlines()[-1])["parts"]
     assert (part["name"], part["outcome"]) == ("memory", "done")
     assert [tmp_path / name for name in part["results"]] == list(tmp_path.glob("*-memory-cap.json"))
