@@ -21,10 +21,10 @@ scenes_a=${SCENES_A:-12288}                    # the autoencoder learns from the
 scenes_b=${SCENES_B:-80000}                    # and the denoiser from these
 autoencoder=${AUTOENCODER:-180s}
 denoiser=${DENOISER:-240s}
-decoder=${DECODER:-100s} 
+decoder=${DECODER:-100s}
 batch=${BATCH:-512}
 paths=${PATHS:-16384}
-student=${STUDENT:-128}                       # pictures in an update of those that learn alone
+student=${STUDENT:-128}                        # pictures in an update of those that learn alone
 opponent=${OPPONENT:-64}                       # and of those that learn against another
 first=${FIRST:-55s}                            # students that learn from paths, pictures or a critic
 second=${SECOND:-60s}                          # those that begin where others ended
@@ -92,6 +92,7 @@ compile_ahead() {
 }
 
 distill() {
+  rm -f "$runs/failed"
   teach paths paths --count "$paths" --batch 1024
   say "the teacher's paths"
   on_paths=(--paths "$runs/paths" --budget "$first" --batch "$student" --decay "${STUDENT_DECAY:-500}")
@@ -116,12 +117,13 @@ distill() {
   teach add-one add --budget "$second" --batch "$opponent" --start "$runs/one/best.safetensors" --steps 1 --sample-every "$never" &
   wait
   say "students that began with others"
+  [ ! -e "$runs/failed" ]
 }
 
 teach() {  # the run $1 by the method $2, with further options; what it says goes into its own log
   "${prima[@]}" distill "$2" --run "$runs/$1" --cache "$runs/latents-b" --weights "$weights" --steps 4 \
     --sample-every "${EXAMS:-200}" --save-every "$never" "${@:3}" >"$runs/$1.log" 2>&1 \
-    || { say "$1 failed"; tail -5 "$runs/$1.log"; return 1; }
+    || { say "$1 failed"; tail -5 "$runs/$1.log"; touch "$runs/failed"; return 1; }
 }
 
 cost() {  # parameters of a LoRA of rank $1 everywhere
