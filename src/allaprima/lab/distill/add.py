@@ -140,14 +140,14 @@ class AddTask:
 
     def _look_through(self, model: Student, painted: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         share = torch.sigmoid(self.look_mean + self.look_deviation * draw.normal())
-        noise = draw.noise(*painted.shape[1:]).to(painted.device)
+        noise = draw.noise(*painted.shape[1:])
         return noise, model.process.times(share).to(painted.device)
 
     def _distance(self, model: Student, painted: Tensor, batch: Batch, draw: Draw) -> Tensor:
         """How far the guided teacher would move the painted picture, weighted by alpha as in the paper."""
         process = model.process
         t = process.times(draw.uniform().clamp(0.02, 0.98)).to(painted.device)
-        noise = draw.noise(*painted.shape[1:]).to(painted.device)
+        noise = draw.noise(*painted.shape[1:])
         x = process.mix(painted.detach(), noise, t)
         taught = process.clean(x, t, model.guided(x, t, batch.text, batch.empty, self.guidance))
         weight = process.alpha_sigma(t)[0]

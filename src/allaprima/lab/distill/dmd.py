@@ -153,4 +153,4 @@ def matching_gradient(picture: Tensor, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _fresh(draw: Draw, like: Tensor) -> Tensor:
-    return draw.noise(*like.shape[1:]).to(like.device)
+    return draw.noise(*like.shape[1:])

@@ -130,7 +130,7 @@ class CacheMaterial:
         texts = CacheTexts(cache=cache)
         text = texts.take([scene * CAPTIONS + word for scene, word in zip(scenes, words, strict=True)])
         return Batch(
-            noise=draw.noise(*clean.shape[1:]).to(draw.device),
+            noise=draw.noise(*clean.shape[1:]),
             text=to_device(text, draw.device),
             empty=to_device(texts.empty(len(scenes)), draw.device),
             clean=clean.to(draw.device),
@@ -149,7 +149,7 @@ class PromptMaterial:
         """Prompts at random."""
         index = (draw.uniform() * len(self.texts)).long().clamp(max=len(self.texts) - 1).tolist()
         return Batch(
-            noise=draw.noise(*self.shape).to(draw.device),
+            noise=draw.noise(*self.shape),
             text=to_device(self.texts.take(index), draw.device),
             empty=to_device(self.texts.empty(len(index)), draw.device),
         )

@@ -125,12 +125,11 @@ def likeness(output: Tensor, target: Tensor, window: int = 8, stride: int = 4) -
 
     The measure's round windows cost more than the autoencoder does; these see the same.
     """
-    both = torch.cat([output, target]).float()
-    products = torch.cat([both.square(), (output * target).float()])
-    # Differences of large numbers: in a narrow format nothing would be left of them.
-    with torch.autocast(both.device.type, enabled=False):
-        mean, other = functional.avg_pool2d(both, window, stride).chunk(2)
-        square, other_square, product = functional.avg_pool2d(products, window, stride).chunk(3)
+    output, target = output.float(), target.float()  # differences of large numbers: nothing is left in bf16
+    mean, other, square, other_square, product = (
+        functional.avg_pool2d(one, window, stride)
+        for one in (output, target, output.square(), target.square(), output * target)
+    )
     spread, shared = square - mean.square() + other_square - other.square(), product - mean * other
     first, second = (0.01 * 2.0) ** 2, (0.03 * 2.0) ** 2
     alike = (2 * mean * other + first) / (mean.square() + other.square() + first)
@@ -141,8 +140,8 @@ def to_pixels(images: NDArray[np.uint8], device: torch.device | None = None) -> 
     """Uint8 (B, H, W, 3) to floats (B, 3, H, W) in [-1, 1] on `device` (None: CPU), channels last in memory."""
     pixels = torch.from_numpy(np.array(images))
     if device is not None and device.type == "cuda":
-        pixels = pixels.pin_memory().to(device, non_blocking=True)  # bytes travel, and nobody waits for them
-    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+        pixels = pixels.pin_memory()  # bytes travel, and nobody waits for them
+    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def from_pixels(pixels: Tensor) -> NDArray[np.uint8]:

@@ -63,7 +63,7 @@ class LoopConfig:
         """Warm-up, constant, linear decay: the learning rate of update `step` (from 0) of `steps` (None: all)."""
         left = (self.steps if steps is None else steps) - step
         warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        cold = min(1.0, max(left, 1) / self.decay_steps) if self.decay_steps else 1.0
+        cold = min(1.0, max(1, left) / self.decay_steps) if self.decay_steps else 1.0
         return self.learning_rate * warm * cold
 
 
@@ -313,10 +313,9 @@ def _copy(model: nn.Module) -> nn.Module:
     """A copy to average in, which shares what is frozen."""
     frozen: dict[int, object] = {id(one): one for one in model.parameters() if not one.requires_grad}
     copied = deepcopy(model, frozen).requires_grad_(False).eval()
+    # A method that was compiled belongs to the model and would go on computing with its weights.
     for module in copied.modules():
-        vars(module).pop(
-            "forward", None
-        )  # one that was compiled would go on computing with the model's weights
+        vars(module).pop("forward", None)
     return copied
 
 

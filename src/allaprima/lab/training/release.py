@@ -32,11 +32,8 @@ def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
     average = of_prefix("average", tensors)
     # A denoiser may have trained with a head beside it, which is not released.
     learned = of_prefix("denoiser", average) or average
-    found = (
-        {**model.state_dict(), **learned} if kept and learned.keys() <= model.state_dict().keys() else learned
-    )
     try:
-        model.load_state_dict(found)
+        model.load_state_dict({**model.state_dict(), **learned} if kept else learned)
     except RuntimeError as error:
         raise WeightsError(f"{run} is a training of another model: {error}") from error
     model.eval().requires_grad_(False)

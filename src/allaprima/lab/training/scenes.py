@@ -59,7 +59,7 @@ class SceneStore:
         described = folder / "store.json"
         if not described.is_file():
             raise AssetError(
-                f"no finished scene store in {folder}; build one with `prima scenes store {folder}`"
+                f"no finished scene store in {folder}; build one with `prima train scenes {folder}`"
             )
         config = StoreConfig(**json.loads(described.read_text()))
         return cls(
