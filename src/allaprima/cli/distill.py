@@ -58,7 +58,12 @@ def distill(
         float, typer.Option(min=1, max=30, help="The teacher's, which the student learns.")
     ] = 4.0,
     budget: Annotated[
-        str | None, typer.Option(help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in.")
+        float | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in.",
+        ),
     ] = None,
     updates: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many updates, earlier runs counted in.")
@@ -122,8 +127,7 @@ def distill(
     json_: JsonFlag = False,
 ) -> None:
     """Distil a base: progress, held-out exams with sample grids, the best LoRA kept, resumable bit for bit."""
-    limit = None if budget is None else parse_duration(budget)
-    if limit is None and updates is None and method != "paths":
+    if budget is None and updates is None and method != "paths":
         raise UserError("got neither --budget nor --updates; expected one, such as --budget 30m")
     settings: dict[str, Any] = {
         "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
@@ -152,7 +156,7 @@ def distill(
         log_every=10,
         save_every=save_every,
         sample_every=sample_every,
-        budget_seconds=limit,
+        budget_seconds=budget,
     )
     features = ImageFeatures.load().to(device) if eyes == "pixel" and method == "add" else None
     outcome = train(bench, chosen, config, resume=resume, features=features)

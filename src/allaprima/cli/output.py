@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help="End stdout with one line of JSON.")]
 """The option `--json` as every command spells it."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def check_memory(gib: float | None) -> None:
+    """Refuse a limit of memory that is none.
+
+    Raises:
+        UserError: it is not a number of GiB above 0.
+    """
+    if gib is not None and not 0 < gib < math.inf:
+        raise UserError(f"got --memory {gib:g}; expected more than 0 GiB and fewer than infinity")
 
 
 def parse_duration(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from allaprima.cli import paint_options as options
-from allaprima.cli.output import JsonFlag, print_json, progress_bar
+from allaprima.cli.output import JsonFlag, check_memory, print_json, progress_bar
 from allaprima.cli.targets import Target, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -62,8 +61,7 @@ def paint(
         size, lora, prompt=prompt, steps=steps, guidance=guidance, negative_prompt=negative, quality=quality,
         base=base, schedule=schedule,
     )  # fmt: skip
-    if memory is not None and not 0 < memory < math.inf:
-        raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB and fewer than infinity")
+    check_memory(memory)
     requests = make_requests(given, source, seed, count)
     targets = plan_targets(requests, output, file_format)
 

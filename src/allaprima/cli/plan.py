@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, check_memory, print_json
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
 
@@ -46,8 +45,7 @@ def plan(
 
     Plans are listed from the quickest to the thriftiest; the first that fits is the one prima paint takes.
     """
-    if memory is not None and not 0 < memory < math.inf:
-        raise RequestError(f"got --memory {memory:g}; expected more than 0 GiB and fewer than infinity")
+    check_memory(memory)
     if not 1 <= count <= 64:
         raise RequestError(f"got count {count}; expected 1 to 64")
     width, height = (None, None) if size is None else parse_size(size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import socket
 import ssl
@@ -16,7 +15,7 @@ from urllib.parse import quote
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, check_memory, print_json
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ def serve(
         raise UserError("got --host and --listen; expected one of them, for --listen is --host 0.0.0.0")
     if (certificate is None) != (key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
-    if memory is not None and not 0 < memory < math.inf:
-        raise UserError(f"got --memory {memory:g}; expected more than 0 GiB and fewer than infinity")
+    check_memory(memory)
     from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
     address = host or ("0.0.0.0" if listen else "127.0.0.1")  # noqa: S104 (asked for, and guarded by a token)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from allaprima.lab.training.loop import Task
+    from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 
 app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's parts.")
 
@@ -25,9 +26,11 @@ Batch = Annotated[int, typer.Option(min=1, help="Samples per update.")]
 Rate = Annotated[float, typer.Option(min=0.0, help="Learning rate after warm-up.")]
 Decay = Annotated[int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")]
 Budget = Annotated[
-    str | None,
+    float | None,
     typer.Option(
-        help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in; the decay ends there."
+        parser=parse_duration,
+        metavar="TIME",
+        help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in; the decay ends there.",
     ),
 ]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
@@ -88,17 +91,11 @@ def autoencoder(
 
     from allaprima.lab.training.autoencoder import ReconstructionTask
     from allaprima.lab.training.scenes import SceneStore
-    from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
-    from allaprima.paint.bases.vignette.weights import load_autoencoder
 
     if crop % 32:
         raise UserError(f"got --crop {crop}; expected a multiple of 32")
     _prepare(seed, threads)
-    model = (
-        load_autoencoder(start, torch.device("cpu"), torch.float32).requires_grad_(True)
-        if start
-        else Autoencoder(AutoencoderConfig(latent_channels=channels))
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = _autoencoder(start, channels).requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(not decoder_only)
     task = ReconstructionTask(
         stores=tuple(SceneStore.open(one) for one in store),
@@ -109,7 +106,7 @@ def autoencoder(
     )
     _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998,
-           budget_seconds=budget and parse_duration(budget))  # fmt: skip
+           budget_seconds=budget)  # fmt: skip
 
 
 @app.command()
@@ -245,6 +242,10 @@ def denoiser(
     from allaprima.paint.bases.vignette.weights import load_denoiser
     from allaprima.paint.precision import pick_device
 
+    if compile_blocks and text_tokens is None:
+        raise UserError(
+            "got --compile without --text-tokens; expected both, for every length is compiled anew"
+        )
     _prepare(seed, threads)
     caches = tuple(LatentCache.open(one) for one in cache)
     if start:
@@ -266,7 +267,7 @@ def denoiser(
     trained = AlignedDenoiser(model) if naming_weight else model
     _train(trained, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01,
-           budget_seconds=budget and parse_duration(budget))  # fmt: skip
+           budget_seconds=budget)  # fmt: skip
 
 
 @app.command()
@@ -284,23 +285,20 @@ def release(
     json_: JsonFlag = False,
 ) -> None:
     """Write a training's averaged weights as the file that ships."""
-    import torch
-
     from allaprima.lab.training.release import averaged, measure_latents
     from allaprima.lab.training.release import release as write
     from allaprima.lab.training.scenes import SceneStore
-    from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+    from allaprima.paint.bases.vignette.autoencoder import Autoencoder
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
-    from allaprima.paint.bases.vignette.weights import load_autoencoder
     from allaprima.paint.precision import pick_device
 
     if kind not in {"autoencoder", "denoiser"}:
         raise UserError(f"got {kind!r}; expected autoencoder or denoiser")
+    if kind == "denoiser" and start is not None:
+        raise UserError("got --start for a denoiser; expected it for an autoencoder, which may learn in part")
     model: Autoencoder | Denoiser
     if kind == "autoencoder":
-        model = Autoencoder(AutoencoderConfig(latent_channels=channels))
-        if start is not None:
-            model = load_autoencoder(start, torch.device("cpu"), torch.float32)
+        model = _autoencoder(start, channels)
     else:
         model = Denoiser(DenoiserConfig(latent_channels=channels))
     step = averaged(run, model, kept=start is not None)
@@ -309,6 +307,18 @@ def release(
         measure_latents(model, SceneStore.open(store))
     write(model, output, run, step)
     _report({"path": str(output), "steps": step}, json_)
+
+
+def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
+    """The autoencoder of a weight file, or a new one."""
+    import torch
+
+    from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+    from allaprima.paint.bases.vignette.weights import load_autoencoder
+
+    if start is None:
+        return Autoencoder(AutoencoderConfig(latent_channels=channels))
+    return load_autoencoder(start, torch.device("cpu"), torch.float32)
 
 
 def _prepare(seed: int, threads: int) -> None:
