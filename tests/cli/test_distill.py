@@ -26,7 +26,11 @@ def test_paths_then_turbo_on_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     cache = write_cache(tmp_path / "cache")
     common = ["--weights", str(weights), "--cache", str(cache), "--batch", "2", "--json"]
     paths = tmp_path / "paths"
-    assert run(["distill", "paths", "--run", str(paths), "--count", "4", "--steps", "2", *common]) == 0
+    walk = ["distill", "paths", "--run", str(paths), "--count", "4", "--steps", "2", *common]
+    assert run([*walk, "--teacher-steps", "7"]) == 2
+    assert "expected a multiple of it" in capsys.readouterr().err
+    assert run([*walk, "--teacher-steps", "8"]) == 0
+    assert json.loads((paths / "paths.json").read_text(encoding="utf-8"))["steps"] == 8
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["stops"] == 2
     training = ["distill", "turbo", "--run", str(tmp_path / "run"), "--paths", str(paths), "--steps", "2"]
     assert run([*training, "--updates", "2", "--sample-every", "1", *common]) == 0

@@ -113,6 +113,9 @@ def distill(
         int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")
     ] = 0,
     count: Annotated[int, typer.Option(min=1, help="paths: how many.")] = 2000,
+    teacher_steps: Annotated[
+        int, typer.Option(min=1, help="paths: the teacher's steps; a multiple of --steps.")
+    ] = 48,
     batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16,
     rate: Annotated[
         float | None, typer.Option(min=0, help="Learning rate. Default: the method's own for Vignette.")
@@ -129,6 +132,8 @@ def distill(
     """Distil a base: progress, held-out exams with sample grids, the best LoRA kept, resumable bit for bit."""
     if budget is None and updates is None and method != "paths":
         raise UserError("got neither --budget nor --updates; expected one, such as --budget 30m")
+    if teacher_steps % steps:
+        raise UserError(f"got --teacher-steps {teacher_steps} and --steps {steps}; expected a multiple of it")
     settings: dict[str, Any] = {
         "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
         "whole": whole, "rule": rule or ("renoise" if method == "lcm" else "straight"), "embedded": embedded,
@@ -138,7 +143,7 @@ def distill(
     chosen = _settings(method, settings)
     bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
     if chosen is None:
-        _build_paths(bench, run, count, steps, guidance, batch, seed, json_)
+        _build_paths(bench, run, (count, teacher_steps, steps, guidance, seed), batch, json_)
         return
     from allaprima.lab.distill.run import RATES
     from allaprima.lab.distill.run import distill as train
@@ -206,18 +211,19 @@ def _bench(
 
 
 def _build_paths(
-    bench: Bench, folder: Path, count: int, steps: int, guidance: float, batch: int, seed: int, json_: bool
+    bench: Bench, folder: Path, asked: tuple[int, int, int, float, int], batch: int, json_: bool
 ) -> None:
     from allaprima.lab.distill.paths import PathSettings, build_paths
     from allaprima.lab.distill.students import Student
 
-    settings = PathSettings(count=count, steps=12 * steps, stops=steps, guidance=guidance, seed=seed)
+    count, teacher_steps, stops, guidance, seed = asked
+    settings = PathSettings(count=count, steps=teacher_steps, stops=stops, guidance=guidance, seed=seed)
     build_paths(
         folder, Student(bench.network, {}), bench.texts, bench.shape, settings, last=bench.last, batch=batch
     )
-    print(f"{count} paths in {folder}")
+    print(f"{settings.count} paths in {folder}")
     if json_:
-        print_json({"paths": str(folder), "count": count, "stops": steps})
+        print_json({"paths": str(folder), "count": settings.count, "stops": settings.stops})
 
 
 def _report(outcome: Outcome, json_: bool) -> None:

@@ -128,12 +128,16 @@ class Makers:
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
         from allaprima.paint.painter import Painter
+        from allaprima.studio.engine.warmup import warm_up
 
-        folder = self.weights if name == "vignette" else None
-        return Painter.load(
-            name, folder=folder, models_dirs=self.models_dirs, lora_dir=self.lora_dir, device=self.device,
-            memory=self.memory,
+        own = name == "vignette"
+        painter = Painter.load(
+            name, folder=self.weights if own else None, models_dirs=self.models_dirs, lora_dir=self.lora_dir,
+            device=self.device, memory=self.memory,
         )  # fmt: skip
+        if own:  # others take seconds for a picture
+            warm_up(painter)
+        return painter
 
     def cards(self) -> dict[str, BaseCard]:
         """Return what clients see of the bases before they are loaded: what is usual in their families.

@@ -26,6 +26,7 @@ from allaprima.lab.distill.students import Student
 from allaprima.lab.progress import track
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.bases.base import TextStates
+from allaprima.paint.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
 
 FIRST_SEED = 6_000_000_000
@@ -145,6 +146,7 @@ def build_paths(
             f"{folder} holds paths of {begun.read_text(encoding='utf-8')}; expected an empty folder"
         )
     begun.write_text(told, encoding="utf-8")
+    narrow = pick_dtype(student.device) == torch.bfloat16  # as the trainings' teachers are asked
     starts = range(0, settings.count, batch)
     for start in track(starts, total=len(starts), label="walking the teacher's paths"):
         part = folder / f"part-{start:07d}.npy"
@@ -155,7 +157,8 @@ def build_paths(
         noise = seeded_noise(seeds, shape, student.device)
         text = to_device(texts.take(index), student.device)
         empty = to_device(texts.empty(len(index)), student.device)
-        stops = teach(student, noise, text, empty, settings).cpu().numpy().astype(np.float16)
+        with torch.autocast(student.device.type, torch.bfloat16, enabled=narrow):
+            stops = teach(student, noise, text, empty, settings).cpu().numpy().astype(np.float16)
         with (beside := folder / f".{part.name}").open("wb") as file:
             np.save(file, stops)
         beside.rename(part)
