@@ -24,7 +24,7 @@ from allaprima.lab.distill.networks import to_device
 from allaprima.lab.distill.rollout import walk
 from allaprima.lab.distill.students import Student
 from allaprima.lab.progress import track
-from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.loop import Draw, mixed_norms
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
@@ -157,7 +157,7 @@ def build_paths(
         noise = seeded_noise(seeds, shape, student.device)
         text = to_device(texts.take(index), student.device)
         empty = to_device(texts.empty(len(index)), student.device)
-        with torch.autocast(student.device.type, torch.bfloat16, enabled=narrow):
+        with torch.autocast(student.device.type, torch.bfloat16, enabled=narrow), mixed_norms():
             stops = teach(student, noise, text, empty, settings).cpu().numpy().astype(np.float16)
         with (beside := folder / f".{part.name}").open("wb") as file:
             np.save(file, stops)

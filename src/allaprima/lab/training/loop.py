@@ -16,7 +16,10 @@ A folder holds `checkpoint.safetensors`, `log.jsonl` (one line per `log_every` s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,7 +273,7 @@ def _move(
     optimizer, parameters = player.optimizer, player.turn.parameters
     for group in optimizer.param_groups:
         group["lr"] = rate * player.turn.rate
-    with accelerator.autocast():
+    with accelerator.autocast(), mixed_norms():
         values = player.turn.loss(model, draw)
     if player.in_step:
         accelerator.backward(values["loss"])
@@ -281,6 +284,17 @@ def _move(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {**values, "gradient_norm": torch.as_tensor(norm)}
+
+
+@contextmanager
+def mixed_norms() -> Iterator[None]:
+    """Within, torch does not warn that norms of narrow numbers by wide weights have no kernel of their own.
+
+    They are meant: what learns is kept wide.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
+        yield
 
 
 def _share_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
@@ -298,6 +312,8 @@ def _share_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter
 
 
 def _mixed_precision() -> str:
+    if asked := os.environ.get("ACCELERATE_MIXED_PRECISION"):
+        return asked
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return "bf16" if pick_dtype(device) == torch.bfloat16 else "no"
 
