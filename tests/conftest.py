@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from allaprima.paint import precision
 from allaprima.paint.blas import prefer_quick_products
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # The same examples on every machine and every run, so that a failure can be repeated.
@@ -36,3 +38,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     folder: Path = tmp_path_factory.getbasetemp() / "cache"
     folder.mkdir(exist_ok=True)
     monkeypatch.setenv("ALLAPRIMA_CACHE", str(folder))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fp32() -> Iterator[None]:
+    """Compute in fp32 where a test does not say otherwise: pictures are compared more finely than bf16 counts."""
+    read = precision._read_cpu_flags
+
+    def flags(cpuinfo: Path) -> frozenset[str]:
+        return frozenset() if cpuinfo == precision._CPUINFO else frozenset(read(cpuinfo))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "_read_cpu_flags", flags)
+        yield
