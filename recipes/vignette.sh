@@ -4,7 +4,7 @@
 # Every line resumes where it was stopped.
 #
 # Cost on two AVX2 cores without bf16, in core-hours:
-#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, decoder 1, judge 1.3
+#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, decoder 1, paths 1, turbo 0.4, judge 1.3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,6 +31,12 @@ prima train autoencoder "$runs/decoder" --start "$weights/autoencoder.safetensor
   --store "$runs/scenes-a" --steps 4000 --batch 8 --rate 4e-4 --decay 1200 --likeness-weight 0.1 --threads "$threads"
 prima train release "$runs/decoder" autoencoder --start "$weights/autoencoder.safetensors" -o "$runs/autoencoder.safetensors"
 mv "$runs/autoencoder.safetensors" "$weights/autoencoder.safetensors"
+
+# 421,888 parameters are those of rank 4 everywhere, a quarter of rank 16.
+prima distill paths --run "$runs/paths" --cache "$runs/latents-a" --count 4096 --teacher-steps 24 --batch 64 --threads "$threads"
+prima distill turbo --run "$runs/turbo" --cache "$runs/latents-a" --paths "$runs/paths" --updates 500 --sites all \
+  --ranks sensitivity --parameters 421888 --exam 32 --sample-every 250 --threads "$threads"
+cp "$runs/turbo/best.safetensors" "$weights/loras/turbo.safetensors"
 
 prima train judge "$runs/judge" --steps 5600 --compile --threads "$threads"
 prima evaluate vignette

@@ -21,6 +21,14 @@ def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
     assert run(["distill", "magic", "--run", str(tmp_path), "--budget", "1m"]) == 2
 
 
+def test_paths_of_any_number_of_stops(tmp_path: Path) -> None:
+    weights = write_tiny_vignette(tmp_path / "weights")
+    cache, paths = write_cache(tmp_path / "cache"), tmp_path / "paths"
+    walk = ["distill", "paths", "--run", str(paths), "--count", "2", "--batch", "2", "--steps", "5"]
+    assert run([*walk, "--weights", str(weights), "--cache", str(cache)]) == 0
+    assert json.loads((paths / "paths.json").read_text(encoding="utf-8"))["steps"] == 60
+
+
 def test_paths_then_turbo_on_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = write_tiny_vignette(tmp_path / "weights")
     cache = write_cache(tmp_path / "cache")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from allaprima.lab.distill.bench import Bench
+    from allaprima.lab.distill.paths import PathSettings
     from allaprima.lab.distill.run import Outcome
     from allaprima.paint.bases.base import Base
 
@@ -114,8 +115,11 @@ def distill(
     ] = 0,
     count: Annotated[int, typer.Option(min=1, help="paths: how many.")] = 2000,
     teacher_steps: Annotated[
-        int, typer.Option(min=1, help="paths: the teacher's steps; a multiple of --steps.")
-    ] = 48,
+        int | None,
+        typer.Option(
+            min=1, help="paths: the teacher's steps, a multiple of --steps. Default: 12 times those."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16,
     rate: Annotated[
         float | None, typer.Option(min=0, help="Learning rate. Default: the method's own for Vignette.")
@@ -132,7 +136,7 @@ def distill(
     """Distil a base: progress, held-out exams with sample grids, the best LoRA kept, resumable bit for bit."""
     if budget is None and updates is None and method != "paths":
         raise UserError("got neither --budget nor --updates; expected one, such as --budget 30m")
-    if teacher_steps % steps:
+    if teacher_steps is not None and teacher_steps % steps:
         raise UserError(f"got --teacher-steps {teacher_steps} and --steps {steps}; expected a multiple of it")
     settings: dict[str, Any] = {
         "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
@@ -143,7 +147,12 @@ def distill(
     chosen = _settings(method, settings)
     bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
     if chosen is None:
-        _build_paths(bench, run, (count, teacher_steps, steps, guidance, seed), batch, json_)
+        from allaprima.lab.distill.paths import PathSettings
+
+        way = PathSettings(
+            count=count, steps=teacher_steps or 12 * steps, stops=steps, guidance=guidance, seed=seed
+        )
+        _build_paths(bench, run, way, batch, json_)
         return
     from allaprima.lab.distill.run import RATES
     from allaprima.lab.distill.run import distill as train
@@ -210,14 +219,10 @@ def _bench(
     return found, device
 
 
-def _build_paths(
-    bench: Bench, folder: Path, asked: tuple[int, int, int, float, int], batch: int, json_: bool
-) -> None:
-    from allaprima.lab.distill.paths import PathSettings, build_paths
+def _build_paths(bench: Bench, folder: Path, settings: PathSettings, batch: int, json_: bool) -> None:
+    from allaprima.lab.distill.paths import build_paths
     from allaprima.lab.distill.students import Student
 
-    count, teacher_steps, stops, guidance, seed = asked
-    settings = PathSettings(count=count, steps=teacher_steps, stops=stops, guidance=guidance, seed=seed)
     build_paths(
         folder, Student(bench.network, {}), bench.texts, bench.shape, settings, last=bench.last, batch=batch
     )
