@@ -172,8 +172,7 @@ def distill(
         sample_every=sample_every,
         budget_seconds=budget,
     )
-    features = ImageFeatures.load().to(device) if eyes == "pixel" and method == "add" else None
-    outcome = train(bench, chosen, config, resume=resume, features=features)
+    outcome = train(bench, chosen, config, resume=resume, features=ImageFeatures.load().to(device))
     _report(outcome, json_)
 
 

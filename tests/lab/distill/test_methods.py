@@ -11,6 +11,7 @@ import torch
 from tests.lab.distill.tiny import FAMILIES, SHAPES, TEXT_WIDTH, Pictures, draw, teacher, texts
 from torch import nn
 
+from allaprima.core.errors import UserError
 from allaprima.lab.distill.add import HEADS, AddTask, Duel
 from allaprima.lab.distill.dmd import DmdTask, matching_gradient
 from allaprima.lab.distill.exam import ExamSettings, prepare_exam
@@ -315,6 +316,12 @@ def test_paths_are_the_teachers_and_a_stopped_build_goes_on(tmp_path: Path) -> N
     levels = model.process.levels(4)
     after = torch.full((4,), levels[1])
     assert torch.allclose(model.process.solve(batch.noise, t, walked[:, 1], after), wanted, atol=0.3)
+    # and so is the first step's in distribution matching, of one step or more
+    for steps in (1, 2):
+        _, matching = make("dmd", "vignette", steps=steps, diversity=1.0)
+        assert torch.equal(matching._anchor(model, batch), batch.path[:, 4 // steps])
+    with pytest.raises(UserError, match="4 stops for 3 steps"):
+        batch.stops_per_step(3)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -339,8 +346,7 @@ def test_the_exam_scores_keeps_the_best_and_reads_the_teachers_answers_again(tmp
     kept: list[tuple[int, float]] = []
     settings = ExamSettings(steps=4, teacher_steps=12, guidance=2.0, batch=3, shown=2)
 
-    def exam(steps: int = 4, keep: Callable[..., None] | None = None) -> Any:
-        del steps
+    def exam(keep: Callable[..., None] | None = None, look: Callable[..., torch.Tensor] | None = None) -> Any:
         return prepare_exam(
             tmp_path,
             model,
@@ -350,6 +356,7 @@ def test_the_exam_scores_keeps_the_best_and_reads_the_teachers_answers_again(tmp
             settings,
             decode=lambda latents: latents[:, :3].sigmoid(),
             keep=keep,
+            look=look,
         )
 
     first = exam(keep=lambda _student, _folder, step, score: kept.append((step, score)))
@@ -357,7 +364,14 @@ def test_the_exam_scores_keeps_the_best_and_reads_the_teachers_answers_again(tmp
     assert torch.equal(first.taught, again.taught)
     score = first.sit(model, tmp_path, 10)
     assert score > 0
-    assert first.score(first.taught) == 0
+    assert first.score(first.taught)["score"] == 0
+    # What an image network sees decides where there is one: here one that sees edges, and blur has none.
+    seeing = exam(look=lambda latents: latents.diff(dim=-1).abs().mean((1, 2, 3))[:, None])
+    blurred = seeing.taught.mean((2, 3), keepdim=True).expand_as(seeing.taught)
+    strange = seeing.taught.roll(1, dims=-2)
+    blind, sharp = (seeing.score(one) for one in (blurred, strange))
+    assert blind["latents"] < sharp["latents"]
+    assert sharp["score"] == sharp["features"] < blind["score"]
     with torch.no_grad():
         for parameter in model.learned():
             parameter.add_(0.3)

@@ -148,8 +148,9 @@ def test_kill_at_any_time_leaves_a_checkpoint_that_goes_on(tmp_path: Path) -> No
     )
     checkpoint = tmp_path / "checkpoint.safetensors"
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
+        [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL,
+        env={**os.environ, "ACCELERATE_MIXED_PRECISION": "no"},  # as this process, which goes on from it
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -201,7 +201,8 @@ def paint(side):
 
 painter = Painter.load(sys.argv[1])
 small = paint(64)
-resource.setrlimit(resource.RLIMIT_AS, (address_bytes() + 2**21, resource.RLIM_INFINITY))
+# Room for what the interpreter asks for beside the picture, which nothing could tell of; not for a tensor of 1024.
+resource.setrlimit(resource.RLIMIT_AS, (address_bytes() + 2**25, resource.RLIM_INFINITY))
 try:
     paint(1024)
 except OutOfMemoryError as error:

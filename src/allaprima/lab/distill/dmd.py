@@ -9,7 +9,8 @@ pushed from the fake one's opinion to the teacher's:
 
 With `diversity` (DP-DMD, arXiv:2602.03139) the first step instead learns where the guided teacher is after its
 own first steps from the same noise, and passes no gradient on: matching distributions alone lets prompts collapse
-to one picture.
+to one picture. With one step that is the whole way, and the regression of the first DMD (arXiv:2311.18828). Where
+the material has the teacher's paths, the lesson is read from them.
 """
 
 from __future__ import annotations
@@ -131,15 +132,21 @@ class DmdTask:
     def _anchor_loss(self, model: Student, batch: Batch) -> Tensor:
         """The first step goes where the guided teacher goes from the same noise in many."""
         process, levels = model.process, model.process.levels(self.steps)
-        fine = process.levels(self.anchor_steps)
-        every = self.anchor_steps // self.steps
-        x = batch.noise
-        for step in range(every):
-            answer = model.guided(x, at(fine[step], x), batch.text, batch.empty, self.guidance)
-            x = stride(process, answer, x, fine[step], fine[step + 1])
+        x = self._anchor(model, batch)
         t, after = at(levels[0], x), at(levels[1], x)
         wanted = process.answer(batch.noise, t, process.solve(batch.noise, t, x, after))
         return (model.predict(batch.noise, t, batch.text) - wanted).square().mean()
+
+    def _anchor(self, model: Student, batch: Batch) -> Tensor:
+        """Where the guided teacher is after the first step's share of its way."""
+        if batch.path is not None:
+            return batch.path[:, batch.stops_per_step(self.steps)]
+        process, fine = model.process, model.process.levels(self.anchor_steps)
+        x = batch.noise
+        for step in range(self.anchor_steps // self.steps):
+            answer = model.guided(x, at(fine[step], x), batch.text, batch.empty, self.guidance)
+            x = stride(process, answer, x, fine[step], fine[step + 1])
+        return x
 
 
 def matching_gradient(picture: Tensor, real: Tensor, fake: Tensor) -> Tensor:

@@ -2,6 +2,10 @@
 
 The teacher's 50-step latents are painted once and kept beside the training; every sitting paints the student's,
 writes a grid of both, notes the score, and keeps the student with the best.
+
+The score is a distance to the teacher's pictures as an image network sees them. Distance of the latents themselves is
+noted too, but does not decide: the closest to many possible pictures is their blurred mean, and methods that
+match distributions would be kept as they were before they learned anything.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +59,8 @@ class Exam:
     """(N, C, h, w) the teacher's latents."""
     decode: Callable[[Tensor], Tensor] | None = None
     """Latents to pixels (B, 3, H, W) in [0, 1], for the grids; None draws none."""
+    look: Callable[[Tensor], Tensor] | None = None
+    """Latents to what an image network makes of their pictures (B, D); None lets the latents themselves decide."""
     keep: Callable[[Student, Path, int, float], None] | None = None
     """Writes the student that did best so far: (student, folder, updates, score)."""
 
@@ -77,21 +84,38 @@ class Exam:
             parts.append(arrive(process, answer, noise, levels, settings.rule, fresh))
         return torch.cat(parts)
 
-    def score(self, painted: Tensor) -> float:
-        """Squared distance to the teacher's latents, as a share of their variance: 0 is the teacher itself."""
-        return float((painted - self.taught).square().mean() / self.taught.var())
+    def score(self, painted: Tensor) -> dict[str, float]:
+        """Squared distances to the teacher, as shares of the variance between its pictures: 0 is the teacher itself.
+
+        `latents` is that of the latents, `features` that of what the image network sees, if there is one, and
+        `score` the one that decides.
+        """
+        found = {"latents": float((painted - self.taught).square().mean() / self.taught.var())}
+        if self.look is not None:
+            mine, taught = (self._see(latents) for latents in (painted, self.taught))
+            found["features"] = float((mine - taught).square().mean() / taught.var(0).mean())
+        return {"score": found.get("features", found["latents"]), **found}
+
+    def _see(self, latents: Tensor) -> Tensor:
+        assert self.look is not None
+        return torch.cat([self.look(part) for part in torch.split(latents, self.settings.batch)])
 
     def sit(self, student: Student, folder: Path, step: int) -> float:
         """Paint, note the score in `exam.jsonl`, draw the grid, keep the best; return the score."""
         painted = self.paint(student)
-        score = self.score(painted)
+        scores = self.score(painted)
+        score = scores["score"]
         contrast = float(painted.std() / self.taught.std())
         folder.mkdir(parents=True, exist_ok=True)
         noted = folder / "exam.jsonl"
         lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
         # A training that was killed and goes on sits some exams again, with the same result.
         before = [line for line in map(json.loads, lines) if line["step"] < step]
-        line = {"step": step, "score": round(score, 6), "contrast": round(contrast, 4)}
+        line = {
+            "step": step,
+            **{name: round(one, 6) for name, one in scores.items()},
+            "contrast": round(contrast, 4),
+        }
         noted.write_text("".join(json.dumps(one) + "\n" for one in [*before, line]), encoding="utf-8")
         if self.decode is not None:
             shown = slice(0, self.settings.shown)
@@ -124,6 +148,7 @@ def prepare_exam(
     settings: ExamSettings,
     *,
     decode: Callable[[Tensor], Tensor] | None = None,
+    look: Callable[[Tensor], Tensor] | None = None,
     keep: Callable[[Student, Path, int, float], None] | None = None,
 ) -> Exam:
     """Let the teacher answer, or read its answers from `exam.safetensors` in `folder`.
@@ -136,11 +161,15 @@ def prepare_exam(
         shape: channels, rows and columns of the latents.
         settings: what is asked.
         decode: for grids.
+        look: for the score.
         keep: for the best.
     """
     seeds = [FIRST_SEED + index for index in range(len(prompts))]
     noise = seeded_noise(seeds, shape, student.device)
     text = to_device(texts.take(prompts), student.device)
+    told: dict[str, Any] = {
+        "settings": settings, "text": text, "noise": noise, "decode": decode, "look": look, "keep": keep,
+    }  # fmt: skip
     path = folder / "exam.safetensors"
     about = json.dumps(
         {
@@ -154,7 +183,7 @@ def prepare_exam(
         tensors, metadata = read_tensors(path)
         if metadata.get("about") == about:
             taught = tensors["taught"].to(student.device)
-            return Exam(settings=settings, text=text, noise=noise, taught=taught, decode=decode, keep=keep)
+            return Exam(taught=taught, **told)
     process = student.process
     levels = process.levels(settings.teacher_steps)
     parts = []
@@ -169,4 +198,4 @@ def prepare_exam(
         parts.append(arrive(process, answer, mine, levels))
     taught = torch.cat(parts)
     write_tensors(path, {"taught": taught}, {"about": about})
-    return Exam(settings=settings, text=text, noise=noise, taught=taught, decode=decode, keep=keep)
+    return Exam(taught=taught, **told)

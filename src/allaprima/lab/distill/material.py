@@ -47,6 +47,20 @@ class Batch:
             )
         return self.clean
 
+    def stops_per_step(self, steps: int) -> int:
+        """How many of the path's stops lie in one step of a student that paints in `steps`.
+
+        Raises:
+            UserError: its steps would end between stops.
+        """
+        assert self.path is not None
+        stops = self.path.shape[1] - 1
+        if stops % steps:
+            raise UserError(
+                f"got paths with {stops} stops for {steps} steps; expected a multiple of the steps"
+            )
+        return stops // steps
+
 
 class Material(Protocol):
     """Where batches come from."""

@@ -136,7 +136,8 @@ def distill(
         settings: what to train.
         config: how long and where to.
         resume: go on from a checkpoint in the folder; without, one there is an error.
-        features: the image network that ADD's pixel variant sees with.
+        features: the image network whose view of pictures scores the exams, and that ADD's pixel variant sees
+            with; without one the latents' distance scores them.
 
     Raises:
         UserError: a checkpoint is there without `resume`, or the method lacks what it learns from.
@@ -163,6 +164,9 @@ def distill(
                 student_guidance=settings.guidance if settings.embedded else None,
             ),
             decode=bench.decode,
+            look=None
+            if features is None
+            else lambda latents: features.vectors(bench.decode(latents).float()),
             keep=keep,
         )
     model, task = _task(bench, settings, student, exam, features)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from allaprima.core.errors import UserError
 from allaprima.lab.distill.exam import Exam
 from allaprima.lab.distill.material import Batch, Material
 from allaprima.lab.distill.students import STUDENT, Student
@@ -51,7 +52,7 @@ class TurboTask:
     def __post_init__(self) -> None:
         """Refuse steps that are no stops of the teacher's."""
         if self.teacher_steps % self.steps:
-            raise ValueError(
+            raise UserError(
                 f"got {self.steps} steps of a teacher with {self.teacher_steps}; expected a divisor of them"
             )
 
@@ -86,7 +87,7 @@ class TurboTask:
         levels = torch.tensor(process.levels(self.steps))
         t, after = (levels[which + ahead].to(batch.noise.device) for ahead in (0, 1))
         if batch.path is not None and self.coupling == "teacher":
-            rows, every = torch.arange(len(which)), self._every(batch.path)
+            rows, every = torch.arange(len(which)), batch.stops_per_step(self.steps)
             x, x_after = batch.path[rows, which * every], batch.path[rows, (which + 1) * every]
             return x, t, process.solve(x, t, x_after, after), batch.path[:, -1]
         clean = batch.pictures()
@@ -95,12 +96,6 @@ class TurboTask:
             return x, t, clean, clean
         wanted = process.solve(x, t, self._teach(model, batch, x, which), after)
         return x, t, wanted, wanted
-
-    def _every(self, path: Tensor) -> int:
-        stops = path.shape[1] - 1
-        if stops % self.steps:
-            raise ValueError(f"got paths with {stops} stops for {self.steps} steps; expected a multiple")
-        return stops // self.steps
 
     def _teach(self, model: Student, batch: Batch, x: Tensor, which: Tensor) -> Tensor:
         """Follow the guided teacher from each row's level to its next."""
