@@ -93,7 +93,7 @@ def test_pictures_cannot_be_drawn_into_foreign_pages(served: Served) -> None:
 
 
 def test_nothing_is_told_without_the_token(serve: Serve) -> None:
-    served = serve(ServerSettings(token=TOKEN, caps=Caps(logins_per_minute=1000)))
+    served = serve(ServerSettings(token=TOKEN))
     with served.client() as client:
         for path in SECRETS:
             assert client.get(path).status_code == 401
@@ -120,16 +120,28 @@ def test_the_page_logs_in_and_out_by_cookie(serve: Serve) -> None:
         assert client.get("/").status_code == 303
 
 
-def test_guessing_tokens_is_slowed(serve: Serve) -> None:
-    served = serve(ServerSettings(token=TOKEN, caps=Caps(logins_per_minute=3)))
+def test_guesses_are_bounded_by_the_rate_and_lock_nobody_out(serve: Serve) -> None:
+    served = serve(ServerSettings(token=TOKEN, caps=Caps(reads_per_s=0.5)))
     with served.client() as client:
         by_header = [
-            client.get("/v1/models", headers={"authorization": f"Bearer {n}"}).status_code for n in range(6)
+            client.get("/v1/models", headers={"authorization": f"Bearer {n}"}).status_code for n in range(40)
         ]
-        by_form = [client.post("/login", json={"token": str(n)}).status_code for n in range(6)]
-    assert by_header[:3] == [401] * 3
-    assert set(by_header[3:]) == {429}
-    assert 429 in by_form
+        by_form = [client.post("/login", json={"token": str(n)}).status_code for n in range(20)]
+        assert client.post("/login", json={"token": TOKEN}).status_code == 200
+    assert by_header[:5] == [401] * 5
+    assert by_header[-1] == 429
+    assert by_form == [401] * 20
+
+
+def test_bodies_of_very_many_values_are_refused_before_they_are_parsed(served: Served) -> None:
+    for hostile in (b"[]," * 200_000, b'{"a":1},' * 60_000, b"[" * 200_000):
+        body = b'{"prompt": "a", "init_images": ["x"], "z": [' + hostile + b"0]}"
+        with served.client() as client:
+            headers = {"content-type": "application/json"}
+            answer = client.post("/sdapi/v1/img2img", content=body, headers=headers)
+            assert answer.status_code == 413, answer.text
+            assert "too many values" in answer.text
+            assert client.get("/healthz").status_code == 200
 
 
 def test_no_cors_unless_configured(serve: Serve) -> None:

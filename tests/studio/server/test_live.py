@@ -116,6 +116,15 @@ def test_too_many_mistakes_or_messages_close_the_socket(serve: Serve) -> None:
         assert caught.value.rcvd.code == 1008
 
 
+def test_prompts_that_are_refused_do_not_close_the_socket(served: Served) -> None:
+    with dial(served) as socket:
+        for number in range(1, 31):
+            say(socket, number, "a cat <lora:ink:0.8>", steps=1)
+            assert hear(socket)["type"] == "failed"
+        say(socket, 31, "a cat", steps=1)
+        assert hear(socket)["sequence"] == 31
+
+
 def test_messages_have_a_largest_size(served: Served) -> None:
     with dial(served) as socket, pytest.raises(ConnectionClosed):
         send_all_and_listen(socket, ["x" * 70_000])

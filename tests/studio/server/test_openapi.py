@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     from schemathesis.checks import not_a_server_error
     from schemathesis.core.result import Ok
 
-FREE = ServerSettings(caps=Caps(writes_per_s=1e6, reads_per_s=1e6, logins_per_minute=1e6, steps=3))
+FREE = ServerSettings(caps=Caps(writes_per_s=1e6, reads_per_s=1e6, steps=3))
 
 
 @pytest.mark.parametrize("examples", [6, pytest.param(150, marks=pytest.mark.slow)])

@@ -36,13 +36,17 @@ from allaprima.studio.server.studio import Studio
 router = APIRouter()
 
 MAX_MISTAKES = 20
-"""Messages that are not what was expected, after which a socket is closed."""
+"""Messages that are none of ours, after which a socket is closed: a program speaks something else."""
 CLOSE_POLICY = 1008
 CLOSE_BUSY = 1013
 _BURST_S = 2.0
 _KEYS = frozenset({"sequence", "prompt", "settings"})
 _SETTINGS = frozenset(one.name for one in fields(LiveSettings))
 _LOG = logging.getLogger(__name__)
+
+
+class UnreadableError(RequestError):
+    """A message is none that the socket knows; a person's prompt that cannot be painted is."""
 
 
 @dataclass
@@ -113,21 +117,22 @@ def parse_message(text: str, caps: Caps) -> LivePrompt:
     """Return the prompt in a client's message.
 
     Raises:
-        RequestError: it is no such message, or a value is out of range.
+        UnreadableError: it is no such message.
+        RequestError: a value is out of range.
     """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise RequestError(
+        raise UnreadableError(
             "got a message that is no JSON; expected an object with sequence and prompt"
         ) from None
     if not isinstance(data, dict) or not {"sequence", "prompt"} <= set(data) <= _KEYS:
-        raise RequestError(
+        raise UnreadableError(
             "got another message; expected an object with sequence, prompt and perhaps settings"
         )
     prompt = data["prompt"]
     if not isinstance(prompt, str):
-        raise RequestError("got a prompt that is no text; expected words")
+        raise UnreadableError("got a prompt that is no text; expected words")
     live = LivePrompt(
         sequence=data["sequence"], prompt=prompt, settings=_parse_settings(data.get("settings", {}))
     )
@@ -140,7 +145,7 @@ def parse_message(text: str, caps: Caps) -> LivePrompt:
 
 def _parse_settings(data: object) -> LiveSettings:
     if not isinstance(data, Mapping) or not set(data) <= _SETTINGS:
-        raise RequestError(
+        raise UnreadableError(
             f"got other settings; expected an object with some of {', '.join(sorted(_SETTINGS))}"
         )
     values = dict(data)
@@ -203,12 +208,12 @@ async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, c
         sequence = 0
         try:
             if text is None:
-                raise RequestError("got a binary message; expected JSON text")
+                raise UnreadableError("got a binary message; expected JSON text")
             prompt = parse_message(text, caps)
             sequence = prompt.sequence
             session.ask(prompt)
         except AllaPrimaError as error:
-            mistakes += 1
+            mistakes += isinstance(error, UnreadableError)
             problem_id = new_id()
             _LOG.info("%s: on a live socket: %s", problem_id, error)
             mailbox.put(

@@ -44,8 +44,6 @@ class Caps:
     """Requests that start work or change something, from one address; bursts of ten times as many pass."""
     reads_per_s: float = 100.0
     """All others, from one address; bursts of ten times as many pass."""
-    logins_per_minute: float = 10.0
-    """Wrong tokens from one address."""
     body_seconds: float = 60.0
     """Within which a request's body must have come."""
 
