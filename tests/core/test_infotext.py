@@ -113,6 +113,13 @@ def test_hostile_text_costs_no_time(piece: str) -> None:
     assert time.perf_counter() - started < 5
 
 
+def test_half_a_character_stays_as_it_is_written() -> None:
+    """JSON can say one, but no file and no answer can hold it."""
+    text = 'a cat\nSteps: 5, Half: "a \\ud800, b", Whole: "\\ud83d\\ude00, \\u00e9"'
+    settings = split_infotext(text)[2]
+    assert settings == {"Steps": "5", "Half": r'"a \ud800, b"', "Whole": "😀, é"}
+
+
 def test_sizes() -> None:
     assert parse_size("256x128") == parse_size("256X128") == parse_size(" 256×128 ") == (256, 128)
     for text in ("", "256", "x", "256x", "-1x5", "1.5x2", "9999999x1", "١x٢"):

@@ -134,9 +134,11 @@ def _unquote(value: str) -> str:
     if not value.startswith('"'):
         return value.strip()
     try:
-        return str(json.loads(value))
+        text = str(json.loads(value))
+        text.encode()  # JSON may hold half a character, which nothing can be written into
     except (ValueError, RecursionError):
         return value
+    return text
 
 
 def _convert(name: str, value: str, kind: type[int] | type[float] | type[str]) -> int | float | str:
