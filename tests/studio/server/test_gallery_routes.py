@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
+from starlette.types import Message
 from tests.studio.server.conftest import PacedBase, Serve, Served
 from websockets.sync.client import connect
 
 from allaprima.core.request import GenerationRequest
+from allaprima.studio.server.jobs import Jobs, Kept
+from allaprima.studio.server.settings import Caps
 
 REQUEST = {"prompt": "a cat on a roof", "width": 128, "height": 64, "steps": 2, "guidance": 1.0}
 
@@ -161,3 +167,28 @@ def test_each_picture_is_kept_as_it_is_finished(serve: Serve) -> None:
     kept = len(served.studio.gallery)
     assert 1 <= kept < 3
     assert len(list(served.gallery_folder.glob("*.png"))) == kept
+
+
+def test_pictures_are_kept_whether_or_not_their_client_reads(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.002))
+    jobs = Jobs(engine=served.studio.engine, gallery=served.studio.gallery, caps=Caps())
+    requests = [GenerationRequest.from_json(REQUEST | {"seed": seed, "steps": 60}) for seed in range(3)]
+
+    async def read_once() -> None:
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        http = Request({"type": "http", "client": ("127.0.0.1", 1), "headers": []}, receive)
+        async with aclosing(jobs.run(requests, http, family="page", previews=True)) as steps:
+            first = await anext(steps)  # and no more, as where sending it blocks
+            assert not isinstance(first, Kept)
+            await asyncio.to_thread(served.wait_for, lambda: len(served.studio.gallery) == 3)
+            (ticket,) = jobs.tickets.values()
+            assert ticket.share > 0.9
+            heard = [step async for step in steps]
+        assert isinstance(heard[-1], Kept)
+        assert len(heard) < 3 * 60  # progress that nobody read has made way for newer
+
+    asyncio.run(read_once())
+    assert not jobs.tickets

@@ -1,7 +1,8 @@
 """Whole pictures on their way: from a route to the engine's thread and back, seen by whoever asks how far it is.
 
 A job belongs to the connection that asked for it. When the client leaves, the job is cancelled. Each picture enters
-the gallery as it is finished, whatever becomes of those after it, and is there before the client hears of it.
+the gallery as it is finished, whatever becomes of those after it and however slowly the client reads, and is there
+before the client hears of it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ from allaprima.studio.server.limits import OpenCount
 from allaprima.studio.server.security import client_key
 from allaprima.studio.server.settings import Caps
 
+_MOST_NEWS = 32
+"""Of one job, previews with them, that wait for a client to read."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -93,6 +97,36 @@ class Ticket:
         elif isinstance(update, Progress):
             self.position, self.progress = None, update
             self.begun_s = self.begun_s or time.time()
+
+
+@dataclass(kw_only=True)
+class _News:
+    """What a client is to hear next. One that reads slowly misses progress, nothing else."""
+
+    _waiting: deque[Step | Exception] = field(default_factory=deque)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, step: Step | Exception) -> None:
+        """Let `step` wait; where much waits already, in the place of the progress before it."""
+        full = len(self._waiting) >= _MOST_NEWS
+        if full and isinstance(self._waiting[-1], Progress) and isinstance(step, Progress):
+            self._waiting.pop()
+        self._waiting.append(step)
+        self._ready.set()
+
+    async def take(self) -> Step:
+        """Wait for the next step.
+
+        Raises:
+            Exception: the job has come to nothing, for this reason.
+        """
+        while not self._waiting:
+            self._ready.clear()
+            await self._ready.wait()
+        step = self._waiting.popleft()
+        if isinstance(step, Exception):
+            raise step
+        return step
 
 
 @dataclass(kw_only=True)
@@ -165,42 +199,47 @@ class Jobs:
                 position=sum(one.position is not None for one in self.tickets.values()),
             )
             self.tickets[ticket.id] = ticket
+            news = _News()
             watch = asyncio.create_task(_watch(http, updates))
-            entries: list[Entry] = []
+            follow = asyncio.create_task(self._follow(ticket, updates, news, under))
             try:
                 while True:
-                    update = await updates.get()
-                    if isinstance(update, Painted):
-                        entries += await self._keep(update.pictures, under)
-                        continue
-                    step = self._take(ticket, update, entries)
+                    step = await news.take()
                     yield step
                     if isinstance(step, Kept | Cancelled):
                         return
             finally:
                 watch.cancel()
                 job.cancel()
+                follow.cancel()
                 del self.tickets[ticket.id]
                 # Finished while the client was busy leaving.
                 late = [one for one in _drain(updates) if isinstance(one, Painted)]
                 if late:
                     await self._keep([picture for one in late for picture in one.pictures], under)
 
-    def _take(self, ticket: Ticket, update: JobUpdate | Left, entries: Sequence[Entry]) -> Step:
-        if isinstance(update, Left):
-            raise ProblemError(499, "the client left, and its job was cancelled", code="left")
-        ticket.note(update)
-        if isinstance(update, Failed):
-            raise ProblemError(
-                400 if update.at_fault else 500,
-                hide_paths(update.message),
-                code="failed",
-                problem_id=update.id,
-            )
-        if isinstance(update, Done):
-            return Kept(pictures=update.pictures, entries=tuple(entries))
-        assert not isinstance(update, Painted)
-        return update
+    async def _follow(
+        self,
+        ticket: Ticket,
+        updates: asyncio.Queue[JobUpdate | Left],
+        news: _News,
+        under: Underpainting | None,
+    ) -> None:
+        """Take in what the engine says as it says it, for others to see and for the client to hear when it reads."""
+        entries: list[Entry] = []
+        try:
+            while True:
+                update = await updates.get()
+                if isinstance(update, Painted):
+                    entries += await self._keep(update.pictures, under)
+                elif isinstance(update, Left):
+                    ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
+                    news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
+                else:
+                    ticket.note(update)
+                    news.put(_step(update, entries))
+        except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
+            news.put(error)
 
     async def _keep(self, pictures: Sequence[Picture], under: Underpainting | None) -> list[Entry]:
         extra = {} if under is None else {"Denoising strength": repr(under.strength)}
@@ -224,6 +263,19 @@ class Jobs:
                 if isinstance(step, Kept):
                     return step
         return None
+
+
+def _step(
+    update: Queued | Progress | Done | Failed | Cancelled, entries: Sequence[Entry]
+) -> Step | Exception:
+    """What the client hears of `update`, with the pictures that are in the gallery."""
+    if isinstance(update, Failed):
+        return ProblemError(
+            400 if update.at_fault else 500, hide_paths(update.message), code="failed", problem_id=update.id
+        )
+    if isinstance(update, Done):
+        return Kept(pictures=update.pictures, entries=tuple(entries))
+    return update
 
 
 def _hand_over(
