@@ -1,7 +1,7 @@
 """What A1111's clients send, under the names of its own API (`modules/api/models.py` of stable-diffusion-webui).
 
-Its clients send many fields at values that ask for nothing. Those are fine. One that asks for something that is not
-here is refused by name; one that nobody knows is listed in the answer's `info` as ignored.
+Its clients send many fields at values that ask for nothing. Those are fine. One that asks for another kind of picture
+is refused by name; one that asks for less, or that nobody knows, is listed in the answer's `info` as ignored.
 """
 
 from __future__ import annotations
@@ -21,16 +21,21 @@ _NOT_HERE = frozenset({
     "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
 })  # fmt: skip
 _NEUTRAL = frozenset({
-    "comments", "denoising_strength", "disable_extra_networks", "do_not_save_grid", "do_not_save_samples", "eta",
-    "firstphase_height", "firstphase_width", "force_task_id", "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt",
-    "hr_prompt", "hr_resize_x", "hr_resize_y", "hr_sampler_name", "hr_scale", "hr_scheduler", "hr_second_pass_steps",
-    "hr_upscaler", "image_cfg_scale", "include_init_images", "infotext", "initial_noise_multiplier",
-    "inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill", "inpainting_mask_invert", "latent_mask",
-    "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "override_settings_restore_afterwards",
-    "refiner_switch_at", "s_churn", "s_min_uncond", "s_noise", "s_tmax", "s_tmin", "save_images", "script_args",
-    "seed_resize_from_h", "seed_resize_from_w", "subseed", "subseed_strength",
+    "comments", "denoising_strength", "do_not_save_grid", "firstphase_height", "firstphase_width", "force_task_id",
+    "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt", "hr_prompt", "hr_resize_x", "hr_resize_y",
+    "hr_sampler_name", "hr_scale", "hr_scheduler", "hr_second_pass_steps", "hr_upscaler", "image_cfg_scale",
+    "include_init_images", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill",
+    "inpainting_mask_invert", "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "refiner_switch_at", "save_images",
+    "script_args",
 })  # fmt: skip
 """What means nothing as long as nothing of `_NOT_HERE` is asked for."""
+_USUAL: dict[str, tuple[object, ...]] = {
+    "disable_extra_networks": (False,), "do_not_save_samples": (False,), "eta": (0,), "infotext": ("",),
+    "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
+    "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
+    "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
+}  # fmt: skip
+"""What is not done here, with the values, besides null, at which it asks for nothing."""
 
 
 class TextToImage(BaseModel):
@@ -53,12 +58,22 @@ class TextToImage(BaseModel):
     override_settings: dict[str, Any] | None = None
     send_images: bool = True
 
+    def echo(self) -> dict[str, Any]:
+        """Return what the answer repeats: neither pictures, nor what nobody here knows, nor what is nested."""
+        told = self.model_dump(include={*type(self).model_fields} - {"init_images", "override_settings"})
+        if self.override_settings is not None:
+            told["override_settings"] = {
+                key: value
+                for key, value in self.override_settings.items()
+                if not isinstance(value, dict | list)
+            }
+        return told
+
     @model_validator(mode="after")
     def _can_be_echoed(self) -> Self:
         """Refuse text that no answer can repeat: JSON may hold half a character, UTF-8 may not."""
-        echo = self.model_dump(exclude={"init_images", "mask"})
         try:
-            json.dumps(echo, ensure_ascii=False, default=str).encode("utf-8")
+            json.dumps(self.echo(), ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("got text with a lone surrogate; expected whole characters") from None
         return self
@@ -111,12 +126,17 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
 
 
 def ignored_fields(body: TextToImage) -> list[str]:
-    """Return the fields of `body` that nobody here knows, so that the answer can say so."""
-    known = {*type(body).model_fields, *_NOT_HERE, *_NEUTRAL}
+    """Return the fields of `body` that ask in vain, so that the answer can say so."""
+    extra = body.model_extra or {}
+    unheard = {
+        name
+        for name, value in extra.items()
+        if name not in _USUAL or (value is not None and value not in _USUAL[name])
+    }
     overridden = {
         f"override_settings.{key}" for key in body.override_settings or {} if key != "sd_model_checkpoint"
     }
-    return sorted({*(body.model_extra or {})} - known | overridden)[:20]
+    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden)[:20]
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:
@@ -124,8 +144,10 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
     for name in sorted(_NOT_HERE):
         if extra.get(name):
             raise ProblemError(422, f"{name} is not something this studio does; leave it out", param=name)
-    if body.sampler_name not in (None, "", SAMPLER, "euler", "Automatic"):
-        raise ProblemError(404, "Sampler not found", code="sampler", param="sampler_name")
+    # As A1111 reads them: the older name counts where the newer one is left out.
+    name = "sampler_name" if body.sampler_name else "sampler_index"
+    if getattr(body, name) not in (None, "", SAMPLER, "euler", "Automatic"):
+        raise ProblemError(404, "Sampler not found", code="sampler", param=name)
 
 
 def _find_base(body: TextToImage, studio: Studio) -> BaseCard:

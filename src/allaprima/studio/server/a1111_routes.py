@@ -214,10 +214,9 @@ async def _paint(
         else []
     )
     strength = None if under is None else under.strength
-    echo = body.model_dump(exclude={"init_images", "mask"})
     return {
         "images": [base64.b64encode(file).decode() for file in files],
-        "parameters": {key: value for key, value in echo.items() if key in type(body).model_fields},
+        "parameters": body.echo(),
         "info": json.dumps(_info(body, requests, strength, interrupted=kept is None), allow_nan=False),
     }
 
