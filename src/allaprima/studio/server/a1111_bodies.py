@@ -25,8 +25,8 @@ _NEUTRAL = frozenset({
     "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt", "hr_prompt", "hr_resize_x", "hr_resize_y",
     "hr_sampler_name", "hr_scale", "hr_scheduler", "hr_second_pass_steps", "hr_upscaler", "image_cfg_scale",
     "include_init_images", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill",
-    "inpainting_mask_invert", "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "refiner_switch_at", "save_images",
-    "script_args",
+    "inpainting_mask_invert", "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "refiner_switch_at",
+    "save_images", "script_args",
 })  # fmt: skip
 """What means nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {

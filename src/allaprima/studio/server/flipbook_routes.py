@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from allaprima.core.errors import RequestError
+from allaprima.studio.server.errors import ProblemError
+from allaprima.studio.server.security import client_key
 from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.studio import StudioDep
-from allaprima.studio.server.uploads import decode_base64, fit, open_upload
+from allaprima.studio.server.uploads import decode_base64, fit, open_upload, upload_size
 
 router = APIRouter(tags=["studio"])
 
 MAX_PAGES = 240
 MAX_PIXELS = 2**27
-"""Of all pages together: 240 of 740 x 740, or 128 of 1024 x 1024."""
+"""Of all pages together, each as large as the last: 240 of 740 x 740, or 128 of 1024 x 1024."""
+_MAX_OPENED = 2
+"""How many times as many they may have as they come, for sessions whose pictures became smaller on the way."""
 QUALITY = 85
 _WITH_MARGIN = 2
 # One book at a time: binding takes a core, and people are typing.
@@ -47,26 +53,45 @@ class FlipbookBody(BaseModel):
 
 
 @router.post("/api/flipbooks", response_class=Response)
-async def bind(body: FlipbookBody, studio: StudioDep) -> Response:
-    """Return an animated WebP, as large as the last page; nothing is kept here."""
-    loop = asyncio.get_running_loop()
-    book = await loop.run_in_executor(_BINDER, bind_pages, body.frames, studio.settings.caps)
+async def bind(body: FlipbookBody, http: Request, studio: StudioDep) -> Response:
+    """Return an animated WebP, as large as the last page; nothing is kept, and work ends when the client leaves."""
+    client = client_key(http.client.host if http.client else None)
+    left = threading.Event()
+    with studio.books.hold(client) as free:
+        if not free:
+            raise ProblemError(
+                429,
+                "too many of your flipbooks are being bound; expected fewer",
+                code="busy",
+                headers={"retry-after": "2"},
+            )
+        watch = asyncio.create_task(_watch(http, left))
+        try:
+            book = await asyncio.get_running_loop().run_in_executor(
+                _BINDER, bind_pages, body.frames, studio.settings.caps, left
+            )
+        finally:
+            left.set()
+            watch.cancel()
     return Response(book, media_type="image/webp")
 
 
-def bind_pages(frames: list[Page], caps: Caps) -> bytes:
-    """Return the animated WebP of `frames`.
+def bind_pages(frames: list[Page], caps: Caps, left: threading.Event) -> bytes:
+    """Return the animated WebP of `frames`; stops at the next page once the client has `left`.
 
     Raises:
-        RequestError: a page is no picture, or there are too many pixels in all.
+        RequestError: a page is no picture, or there are too many pixels in one or in all.
+        ProblemError: the client has left.
     """
-    last = open_upload(decode_base64(frames[-1].jpeg), caps)
-    width, height = last.size
-    if width * height * len(frames) > MAX_PIXELS:
-        raise RequestError(
-            f"got {len(frames)} pages of {width}x{height} pixels; expected at most {MAX_PIXELS:,} pixels in all"
-        )
-    pages = _open(frames, width, height, caps)
+    _check_waits(left)
+    files = [decode_base64(page.jpeg) for page in frames]
+    # A page is a picture that was painted here, so it is no larger than those.
+    caps = replace(caps, upload_pixels=min(caps.pixels, caps.upload_pixels))
+    sizes = [upload_size(file, caps) for file in files]
+    width, height = sizes[-1]
+    _check_pixels(len(files), width * height * len(files), MAX_PIXELS)
+    _check_pixels(len(files), sum(one * other for one, other in sizes), _MAX_OPENED * MAX_PIXELS)
+    pages = _open(files, width, height, caps, left)
     out = io.BytesIO()
     next(pages).save(
         out,
@@ -81,8 +106,28 @@ def bind_pages(frames: list[Page], caps: Caps) -> bytes:
     return out.getvalue()
 
 
-def _open(frames: list[Page], width: int, height: int, caps: Caps) -> Iterator[Image.Image]:
+def _open(
+    files: list[bytes], width: int, height: int, caps: Caps, left: threading.Event
+) -> Iterator[Image.Image]:
     """Open each page when it is wanted, so that only one is in memory."""
-    for page in frames:
-        image = open_upload(decode_base64(page.jpeg), caps)
-        yield fit(image, width, height, _WITH_MARGIN)
+    for file in files:
+        _check_waits(left)
+        yield fit(open_upload(file, caps), width, height, _WITH_MARGIN)
+
+
+def _check_pixels(num_pages: int, pixels: int, most: int) -> None:
+    if pixels > most:
+        raise RequestError(
+            f"got {num_pages} pages of {pixels:,} pixels in all; expected at most {most:,}: send fewer pages"
+        )
+
+
+def _check_waits(left: threading.Event) -> None:
+    if left.is_set():
+        raise ProblemError(499, "the client left, and its flipbook was given up", code="left")
+
+
+async def _watch(http: Request, left: threading.Event) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+    left.set()

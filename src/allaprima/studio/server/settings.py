@@ -40,6 +40,8 @@ class Caps:
     """Live sockets open at once from one address."""
     jobs_per_client: int = 32
     """Jobs of whole pictures that one address has waiting or painted."""
+    books_per_client: int = 2
+    """Flipbooks that one address has bound at once."""
     writes_per_s: float = 50.0
     """Requests that start work or change something, from one address; bursts of ten times as many pass."""
     reads_per_s: float = 100.0

@@ -128,11 +128,13 @@ class Studio:
     """What A1111's clients set for all of them."""
     jobs: Jobs = field(init=False)
     sockets: OpenCount = field(init=False)
+    books: OpenCount = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what counts the clients' work."""
         self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
         self.sockets = OpenCount(most=self.settings.caps.sessions_per_client)
+        self.books = OpenCount(most=self.settings.caps.books_per_client)
 
     @property
     def first_base(self) -> BaseCard:

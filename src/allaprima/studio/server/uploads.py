@@ -7,6 +7,8 @@ import binascii
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import Image, ImageOps
 
@@ -41,23 +43,28 @@ def open_upload(data: bytes, caps: Caps) -> Image.Image:
     Raises:
         RequestError: it is no PNG, JPEG or WebP, damaged, or larger than the caps say.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-                # Pillow sets up a decoder for the whole canvas when it opens a WebP; so the header is read here.
-                _check_size(*webp_size(data), caps)
-                formats = ("WEBP",)
-            else:
-                formats = ("PNG",) if data.startswith(_PNG) else ("JPEG",)
-            with Image.open(io.BytesIO(data), formats=formats) as image:
-                _check_size(image.width, image.height, caps)
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
-    except RequestError:
-        raise
-    except _DAMAGED:
-        raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
+    with _refuse_damage():
+        upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
+        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+            _check_size(image.width, image.height, caps)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
+    """Return width and height of the picture in `data` as its header states them; nothing is decoded.
+
+    Raises:
+        RequestError: it is no PNG, JPEG or WebP, its header is damaged, or it is larger than the caps say.
+    """
+    with _refuse_damage():
+        if _is_webp(data):
+            width, height = webp_size(data)
+        else:
+            with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+                width, height = image.size
+        _check_size(width, height, caps)
+        return width, height
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
@@ -92,6 +99,26 @@ def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.
     canvas = image.resize((8, 8), Image.Resampling.BOX).resize((width, height), Image.Resampling.BICUBIC)
     canvas.paste(whole, ((width - whole.width) // 2, (height - whole.height) // 2))
     return canvas
+
+
+@contextmanager
+def _refuse_damage() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            yield
+    except RequestError:
+        raise
+    except _DAMAGED:
+        raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
+
+
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def _formats(data: bytes) -> tuple[str]:
+    return ("WEBP",) if _is_webp(data) else ("PNG",) if data.startswith(_PNG) else ("JPEG",)
 
 
 def _check_size(width: int, height: int, caps: Caps) -> None:
