@@ -25,6 +25,7 @@ from allaprima.studio.server import (
 )
 from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
+from allaprima.studio.server.head import HeadAsGet
 from allaprima.studio.server.metrics import metrics_page
 from allaprima.studio.server.page import Assets
 from allaprima.studio.server.settings import ServerSettings
@@ -57,6 +58,7 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
         app.include_router(module.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
+    app.add_middleware(HeadAsGet)  # inside the guard, which knows HEAD from GET
     app.add_middleware(Guard, settings=studio.settings, refused=studio.refused)
     return app
 
