@@ -93,6 +93,23 @@ def test_it_paints_with_the_turbo_that_lies_beside_the_weights(tmp_path: Path) -
     assert [(one.loras, one.steps) for one in painted] == [((LoraUse(name="turbo"),), 2)] * 2
 
 
+def test_answers_do_not_say_where_anything_lies(tmp_path: Path) -> None:
+    loras = tmp_path / "my secret dir; or, so" / "lo ras"
+    loras.mkdir(parents=True)
+    (loras / "bad.safetensors").write_bytes(b"cut short")
+    with (
+        serving(tmp_path, "--lora-dir", str(loras)) as (said, _),
+        httpx2.Client(base_url=said["url"], trust_env=False, timeout=30) as client,
+    ):
+        for name, says in (("bad", "bad.safetensors"), ("unknown", "which is not in lo ras")):
+            asked = {"prompt": "a cat", "loras": [{"name": name}]}
+            for path, body in (("/v1/images/generations", asked), ("/api/jobs", {"request": asked})):
+                told = client.post(path, json=body).text
+                assert says in told
+                assert "secret" not in told
+                assert "/" not in told
+
+
 def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
     with serving(tmp_path, "--listen") as (told, lines):
         token = told["token"]

@@ -151,7 +151,7 @@ def opened(path: Path) -> Iterator[tuple[FileIO, int]]:
         if isinstance(error, LoraError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
-        raise LoraError(f"cannot read {str(path)[:200]!r}: {reason}; expected a LoRA file") from error
+        raise LoraError(f"cannot read {str(path)!r}: {reason}; expected a LoRA file") from error
 
 
 def parse_header(path: Path, file: FileIO, file_bytes: int, known: KnownLayouts | None = None) -> Header:

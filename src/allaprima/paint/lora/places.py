@@ -33,7 +33,7 @@ def weights_at(path: Path) -> Path:
     except (OSError, ValueError) as error:
         if isinstance(error, LoraError):
             raise
-        raise LoraError(f"cannot look into {str(path)[:200]!r}: {error}; expected a LoRA") from error
+        raise LoraError(f"cannot look into {str(path)!r}: {error}; expected a LoRA") from error
     weights = [file for file in files if file.suffix == SUFFIX]
     known = [path / f"{stem}{SUFFIX}" for stem in STEMS if path / f"{stem}{SUFFIX}" in weights]
     if known or len(weights) == 1:

@@ -10,6 +10,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,7 +21,10 @@ from starlette.responses import JSONResponse, Response
 from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintError, UserError
 
 _LOG = logging.getLogger(__name__)
-_FOLDERS = re.compile(r"(?<![\w/:])/(?:[^\s/:;,]+/)+")
+_FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
+"""Of an absolute path. Names of folders may hold anything; rather a word too many is cut off than one too few."""
+_HIDDEN: set[str] = set()
+"""Folders of this process, as messages may write them, with the slash at the end."""
 _KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -52,8 +56,18 @@ class ProblemError(Exception):
         self.id = problem_id
 
 
+def hide_folder(folder: Path) -> None:
+    """Have `hide_paths` know a folder of this process, relative or of a name that no pattern can tell from words."""
+    for path in (folder, folder.absolute(), folder.resolve()):
+        for place in (path, path.parent):
+            if place.name:
+                _HIDDEN.update({f"{place}/", repr(f"{place}/")[1:-1]})
+
+
 def hide_paths(text: str) -> str:
-    """Return `text` with the folders of absolute paths cut off: names may be told, places are the log's."""
+    """Return `text` with the folders of paths cut off: names may be told, places are the log's."""
+    for place in sorted(_HIDDEN, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w/.-]){re.escape(place)}", "/-/", text)
     return _FOLDERS.sub("", text)
 
 

@@ -1,0 +1,64 @@
+"""What answers say of the machine's folders: nothing, whatever those are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from allaprima.studio.server import errors
+from allaprima.studio.server.errors import hide_folder, hide_paths
+
+
+@pytest.fixture(autouse=True)
+def _nothing_else_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "_HIDDEN", set())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "/srv/my secret dir/lo ras/bad.safetensors is cut short; fetch it again",
+            "bad.safetensors is cut short; fetch it again",
+        ),
+        ("cannot read '/srv/a, b/c: d/x y.json': no; expected", "cannot read 'x y.json': no; expected"),
+        (
+            "cannot read /a b/c.json: [Errno 2] No such file: '/a b/c.json'; expected",
+            "cannot read c.json: [Errno 2] No such file: 'c.json'; expected",
+        ),
+        (
+            "/a b/c.pt is a pickle; expected .safetensors: convert it with prima lora convert /a b/c.pt",
+            "c.pt is a pickle; expected .safetensors: convert it with prima lora convert c.pt",
+        ),
+        ("got size 1x2; expected 256x256 and/or https://a.example/b/c", None),
+        ("there is no such checkpoint; GET /sdapi lists them", None),
+    ],
+)
+def test_folders_that_nobody_named_are_cut_off(text: str, told: str | None) -> None:
+    assert hide_paths(text) == (text if told is None else told)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["my secret dir/lo ras", "/srv/a; b/my secret dir: x, y/lo ras", "../it's/lo ras", "secret/lo ras"],
+)
+def test_folders_that_are_named_are_cut_off_however_they_are_written(folder: str) -> None:
+    hide_folder(Path(folder))
+    for shown in (folder, str(Path(folder).absolute()), str(Path(folder).resolve())):
+        assert hide_paths(f"{shown}/bad.safetensors is cut short") == "bad.safetensors is cut short"
+        assert hide_paths(f"cannot read {f'{shown}/a/b.json'!r}: no") in (
+            "cannot read 'b.json': no",
+            'cannot read "b.json": no',
+        )
+        assert hide_paths(f"'x' is not in {shown}; expected one") == "'x' is not in lo ras; expected one"
+    other = f"{Path(folder).parent}/sdxl/unet/config.json has no model"
+    assert hide_paths(other) == "config.json has no model"
+
+
+def test_words_that_look_like_a_folder_stay() -> None:
+    hide_folder(Path("a"))
+    hide_folder(Path("/"))
+    hide_folder(Path())
+    text = "got a LoRA and/or 3/4 of https://x.example/a/b in "
+    assert hide_paths(f"{text}a/b") == f"{text}b"
