@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
@@ -33,7 +35,8 @@ def test_the_plans_are_told_before_anything_is_loaded(capsys: pytest.CaptureFixt
         ("0.01", "expected at least"),
         ("0", "more than 0 GiB"),
         ("nan", "more than 0 GiB"),
-        ("inf", "fewer than infinity"),
+        ("inf", "fewer than 1,048,576"),
+        ("1e300", "fewer than 1,048,576"),
     ],
 )
 @pytest.mark.parametrize("command", [["plan"], ["paint", "a cat"]], ids=["plan", "paint"])
@@ -42,6 +45,29 @@ def test_too_little_is_told(
 ) -> None:
     assert run([*command, "--memory", memory]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["0x0", "0x64", "64x0", "80000x80000", "256x4097"])
+def test_a_size_that_nothing_paints_is_told(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "--device", "cpu", "--size", size]) == 2
+    assert capsys.readouterr().err == f"prima: got size {size}; expected sides of 1 to 4096 pixels\n"
+
+
+def test_what_is_said_to_be_enough_on_a_gpu_is_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["plan", "--device", "cuda", "--base", str(write_tiny_sdxl(tmp_path / "sdxl")), "--memory"]
+    assert run([*command, "0.4"]) == 2
+    told = re.search(
+        r"got (\S+) GiB of memory for cuda; expected at least (\S+) GiB", capsys.readouterr().err
+    )
+    assert told is not None
+    assert told[1] == "0.40"
+    assert run([*command, told[2], "--json"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert "reserved:  0.50 GiB for the driver, counted in the list above" in lines
+    chosen = json.loads(last)["chosen"]
+    assert chosen["needed_bytes"] == chosen["peak_bytes"] + 2**29
 
 
 def test_the_studio_keeps_to_its_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

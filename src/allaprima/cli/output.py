@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="End stdout with one line of JSON.")]
 """The option `--json` as every command spells it."""
+_MAX_GIB = 2**20
+"""More than any machine has, and few enough to count in bytes."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -24,10 +25,10 @@ def check_memory(gib: float | None) -> None:
     """Refuse a limit of memory that is none.
 
     Raises:
-        UserError: it is not a number of GiB above 0.
+        UserError: it is not a number of GiB above 0 and below 2^20.
     """
-    if gib is not None and not 0 < gib < math.inf:
-        raise UserError(f"got --memory {gib:g}; expected more than 0 GiB and fewer than infinity")
+    if gib is not None and not 0 < gib < _MAX_GIB:
+        raise UserError(f"got --memory {gib:g}; expected more than 0 GiB and fewer than {_MAX_GIB:,}")
 
 
 def parse_duration(text: str) -> float:

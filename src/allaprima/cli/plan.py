@@ -10,6 +10,7 @@ import typer
 from allaprima.cli.output import JsonFlag, check_memory, print_json
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
+from allaprima.core.request import MAX_SIDE_PX
 
 if TYPE_CHECKING:
     from allaprima.paint.memory.plan import Forecast
@@ -48,10 +49,10 @@ def plan(
     check_memory(memory)
     if not 1 <= count <= 64:
         raise RequestError(f"got count {count}; expected 1 to 64")
-    width, height = (None, None) if size is None else parse_size(size)
+    width, height = (None, None) if size is None else _checked_size(size)
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.paint.memory.forecast import forecast
-    from allaprima.paint.memory.plan import RESERVE, choose
+    from allaprima.paint.memory.plan import choose, gib
     from allaprima.paint.precision import choose_dtype, pick_device
 
     on = pick_device(device, elsewhere=True)
@@ -59,12 +60,11 @@ def plan(
     forecasts = forecast(
         base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or ()
     )
-    reserve = RESERVE if on.type == "cuda" else 0
     chosen = forecasts[0]
     if memory is not None:
-        chosen = choose(forecasts, int(memory * GIB) - reserve, str(on))
+        chosen = choose(forecasts, int(memory * GIB), str(on))
     for one in forecasts:
-        print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{one.peak_bytes / GIB:8.2f} GiB")
+        print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{gib(one.needed_bytes):>12}")
     _explain(chosen)
     if as_json:
         print_json({
@@ -75,6 +75,14 @@ def plan(
             "chosen": chosen.to_json(),
             "plans": [one.to_json() for one in forecasts],
         })  # fmt: skip
+
+
+def _checked_size(text: str) -> tuple[int, int]:
+    """Return width and height, which must be those of a picture that can be asked for."""
+    width, height = parse_size(text)
+    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+        raise RequestError(f"got size {width}x{height}; expected sides of 1 to {MAX_SIDE_PX} pixels")
+    return width, height
 
 
 def _explain(chosen: Forecast) -> None:
@@ -88,6 +96,8 @@ def _explain(chosen: Forecast) -> None:
     if chosen.visiting:
         print(f"come, go:  {_parts(chosen.visiting)}; {coming}")
     print(f"tiled:     {'autoencoder, tiles of at most 512 pixels' if chosen.plan.tiled else 'nothing'}")
+    if chosen.reserve:
+        print(f"reserved:  {chosen.reserve / GIB:.2f} GiB for the driver, counted in the list above")
     moments = ", ".join(f"{name} {size / GIB:.2f}" for name, size in chosen.bytes_by_moment.items())
     print(f"GiB while: {moments}")
 

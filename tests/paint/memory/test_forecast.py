@@ -18,6 +18,7 @@ from allaprima.paint.bases.vignette.half_linear import HalfLinear
 from allaprima.paint.memory.forecast import forecast
 from allaprima.paint.memory.plan import (
     GIB,
+    RESERVE,
     RESIDENT,
     Forecast,
     Plan,
@@ -36,8 +37,9 @@ CPU = torch.device("cpu")
 TILED, TURNS = Plan(tiled=True), Plan(residency="turns", tiled=True)
 
 
-def told(plan: Plan, peak: int) -> Forecast:
-    return Forecast(plan=plan, bytes_by_moment={"load": peak // 2, "decode": peak}, resident={}, visiting={})
+def told(plan: Plan, peak: int, reserve: int = 0) -> Forecast:
+    moments = {"load": peak // 2, "decode": peak}
+    return Forecast(plan=plan, bytes_by_moment=moments, resident={}, visiting={}, reserve=reserve)
 
 
 THREE = [told(RESIDENT, 4 * GIB), told(TILED, 3 * GIB), told(TURNS, 2 * GIB)]
@@ -59,6 +61,17 @@ def test_the_quickest_that_fits_is_chosen() -> None:
         OutOfMemoryError, match=r"got 1\.00 GiB of memory for cpu; expected at least 2\.00 GiB"
     ):
         choose(THREE, GIB, "cpu")
+
+
+def test_what_a_gpu_keeps_for_itself_is_part_of_what_is_asked_for() -> None:
+    on_gpu = [told(RESIDENT, 4 * GIB, RESERVE), told(TILED, 3 * GIB, RESERVE)]
+    assert choose(on_gpu, 4 * GIB, "cuda").plan == TILED
+    with pytest.raises(
+        OutOfMemoryError, match=r"got 3\.00 GiB of memory for cuda; expected at least 3\.50 GiB"
+    ):
+        choose(on_gpu, 3 * GIB, "cuda")
+    assert "fit into 3.50 GiB, paint with --memory 3.50" in str(shortage(RESIDENT, on_gpu, 4 * GIB))
+    assert "at least 3.50 GiB free" in str(shortage(RESIDENT, on_gpu, 3 * GIB))
 
 
 def test_without_a_limit_room_is_looked_at_where_weights_could_fill_it() -> None:

@@ -23,7 +23,7 @@ from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.base import Base, Stage, TextStates
 from allaprima.paint.bases.loading import load_base, locate
 from allaprima.paint.bases.vignette.base import VignetteBase
-from allaprima.paint.memory.plan import Forecast, Plan, plans_for
+from allaprima.paint.memory.plan import RESERVE, Forecast, Plan, plans_for
 from allaprima.paint.memory.process import resident_bytes
 from allaprima.paint.memory.rehearsal import Rehearsal
 from allaprima.paint.memory.thrifty import decode_in, stride_of
@@ -93,7 +93,8 @@ def forecast(
     base = load_base(
         spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, weights=weights, absent=STAGES
     )
-    width, height = width or base.defaults.width, height or base.defaults.height
+    width = base.defaults.width if width is None else width
+    height = base.defaults.height if height is None else height
     base.check_size(width, height)
     path = locate(spec, models_dirs).path
     if device.type != "cpu":
@@ -102,10 +103,11 @@ def forecast(
         reading = _reading(path, base, dtype)
         floor, heap = max(0, resident_bytes() - held), HEAP
     needs = _needs(base, width, height, count, reading, heap)
-    return [_forecast(plan, needs, floor) for plan in plans_for(device.type, base.family)]
+    reserve = RESERVE if device.type == "cuda" else 0
+    return [_forecast(plan, needs, floor, reserve) for plan in plans_for(device.type, base.family)]
 
 
-def _forecast(plan: Plan, needs: _Needs, floor: int) -> Forecast:
+def _forecast(plan: Plan, needs: _Needs, floor: int, reserve: int) -> Forecast:
     text, predict, decode = (needs.weights[stage] for stage in STAGES)
     together = text + predict if plan.residency == "resident" else 0
     at_text = {"resident": together, "turns": text, "streamed": text, "sequential": needs.leaf}[
@@ -125,6 +127,7 @@ def _forecast(plan: Plan, needs: _Needs, floor: int) -> Forecast:
         },
         resident={**(visiting if together else {}), "autoencoder": decode},
         visiting={} if together else visiting,
+        reserve=reserve,
     )
 
 

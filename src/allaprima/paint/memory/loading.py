@@ -100,12 +100,11 @@ def _stored_bytes(spec: str, models_dirs: Sequence[Path], device: torch.device) 
 
 
 def allowed_bytes(memory: float, device: torch.device) -> int:
-    """Return what may be taken of `memory` GiB; on CUDA torch is held to it and the driver's share is taken off."""
-    if device.type != "cuda":
-        return int(memory * GIB)
-    allowed = int(memory * GIB) - RESERVE
-    total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, max(allowed, 1) / total), device)
+    """Return the bytes of `memory` GiB; on CUDA torch is held to what the driver leaves of them."""
+    allowed = int(memory * GIB)
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, max(allowed - RESERVE, 1) / total), device)
     return allowed
 
 

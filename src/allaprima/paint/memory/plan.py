@@ -70,11 +70,18 @@ class Forecast:
     """Weights that are there all the time, by part."""
     visiting: dict[str, int]
     """Weights that come and go, by part."""
+    reserve: int = 0
+    """What the device keeps beside all that: `RESERVE` on a GPU."""
 
     @property
     def peak_bytes(self) -> int:
         """The most at any moment."""
         return max(self.bytes_by_moment.values())
+
+    @property
+    def needed_bytes(self) -> int:
+        """What has to be allowed for it, the device's reserve included."""
+        return self.peak_bytes + self.reserve
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -83,6 +90,7 @@ class Forecast:
             "residency": self.plan.residency,
             "tiled": self.plan.tiled,
             "peak_bytes": self.peak_bytes,
+            "needed_bytes": self.needed_bytes,
             "bytes_by_moment": self.bytes_by_moment,
             "resident": self.resident,
             "visiting": self.visiting,
@@ -96,11 +104,11 @@ def choose(forecasts: list[Forecast], limit_bytes: int, where: str) -> Forecast:
         OutOfMemoryError: none does; says how much the thriftiest needs.
     """
     for forecast in forecasts:
-        if forecast.peak_bytes <= limit_bytes:
+        if forecast.needed_bytes <= limit_bytes:
             return forecast
-    least = min(forecasts, key=lambda forecast: forecast.peak_bytes)
+    least = min(forecasts, key=lambda forecast: forecast.needed_bytes)
     raise OutOfMemoryError(
-        f"got {limit_bytes / GIB:.2f} GiB of memory for {where}; expected at least {gib(least.peak_bytes)}, "
+        f"got {limit_bytes / GIB:.2f} GiB of memory for {where}; expected at least {gib(least.needed_bytes)}, "
         f'which the plan "{least.plan}" needs: allow more, or paint a smaller picture'
     )
 
@@ -119,7 +127,7 @@ def begin_with(stored: int, room: int | None, foresee: Callable[[], list[Forecas
     if room is None or 2 * stored < room:
         return RESIDENT
     foreseen = foresee()
-    return next((one.plan for one in foreseen if one.peak_bytes <= room), foreseen[-1].plan)
+    return next((one.plan for one in foreseen if one.needed_bytes <= room), foreseen[-1].plan)
 
 
 def gib(size: int) -> str:

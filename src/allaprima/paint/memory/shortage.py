@@ -59,20 +59,20 @@ def shortage(plan: Plan | None, forecasts: list[Forecast], available: int | None
     """Return the error for a picture that did not fit under `plan`, naming a plan that would."""
     names = [forecast.plan for forecast in forecasts]
     later = forecasts[names.index(plan) + 1 :] if plan in names else []
-    fitting = [one for one in later if available is None or one.peak_bytes <= available]
+    fitting = [one for one in later if available is None or one.needed_bytes <= available]
     got = "memory ran out" if plan is None else f'memory ran out under the plan "{plan}"'
     if fitting:
         one = fitting[0]
         return OutOfMemoryError(
-            f'{got}; expected room for it: the plan "{one.plan}" would fit into {gib(one.peak_bytes)}, paint with '
-            f"--memory {gib(one.peak_bytes).split()[0]}"
+            f'{got}; expected room for it: the plan "{one.plan}" would fit into {gib(one.needed_bytes)}, paint with '
+            f"--memory {gib(one.needed_bytes).split()[0]}"
         )
     if not forecasts:
         return OutOfMemoryError(
             f"{got}; expected room for it: end other programs, or paint a smaller picture"
         )
-    least = min(forecasts, key=lambda forecast: forecast.peak_bytes)
+    least = min(forecasts, key=lambda forecast: forecast.needed_bytes)
     return OutOfMemoryError(
-        f'{got}; expected at least {gib(least.peak_bytes)} free for the plan "{least.plan}", the thriftiest: end '
+        f'{got}; expected at least {gib(least.needed_bytes)} free for the plan "{least.plan}", the thriftiest: end '
         "other programs, or paint a smaller picture"
     )
