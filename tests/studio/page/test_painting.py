@@ -83,6 +83,25 @@ def test_a_lora_that_is_gone_is_told_of(page: Page, shared_studio: RunningStudio
     expect(page.locator("#said")).to_contain_text("torn")
 
 
+def test_a_lora_that_is_gone_can_be_taken_off(own_page: Page, studio: RunningStudio) -> None:
+    bare = paint(own_page, "a cat")
+    own_page.get_by_role("button", name="ink").click()
+    wait_until_painted(own_page)
+    (studio.loras / "ink.safetensors").unlink()
+    own_page.click("#refresh-loras")
+    lost = own_page.get_by_role("button", name="ink not here")
+    expect(lost).to_have_attribute("aria-pressed", "true")
+    own_page.reload()
+    own_page.fill("#prompt", "a lion")
+    expect(own_page.locator("#said")).to_contain_text("ink")
+    lost.click()
+    expect(lost).to_have_count(0)
+    expect(own_page.locator("#refresh-loras")).to_be_focused()
+    expect(own_page.locator("#said")).to_be_empty()
+    assert paint(own_page, "a cat") == bare
+    assert settings(own_page)["loras"] == []
+
+
 def test_the_negative_prompt_waits_for_guidance(page: Page) -> None:
     expect(page.locator("#negative")).to_be_disabled()
     paint(page, "a cat")

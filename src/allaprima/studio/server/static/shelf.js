@@ -17,11 +17,13 @@ export async function showShelf(onTrouble) {
     list.replaceChildren(...loras.map((lora) => makeRow(lora, rows)));
     byId("no-loras").hidden = loras.length > 0;
     byId("lora-search-row").hidden = loras.length < 9;
+    state.addEventListener("change", mark); // not before: what is worn seems lost until the shelf is known
     mark();
   };
 
   const mark = () => {
     const worn = new Map(state.settings.loras.map((one) => [one.name, one.weight]));
+    for (const name of worn.keys()) if (!rows.has(name)) list.append(makeLostRow(name, rows));
     for (const [name, row] of rows) row.show(worn.get(name));
   };
 
@@ -40,7 +42,6 @@ export async function showShelf(onTrouble) {
     const wanted = target.value.trim().toLowerCase();
     for (const [name, row] of rows) row.node.hidden = !`${name} ${row.title}`.toLowerCase().includes(wanted);
   });
-  state.addEventListener("change", mark);
   await load(() => getJson("/api/loras"));
 }
 
@@ -78,13 +79,35 @@ function makeRow(lora, rows) {
   return node;
 }
 
+/** A LoRA that is worn but not to be had, which fails every picture: it can be taken off, and then its row goes. */
+function makeLostRow(name, rows) {
+  const takeOff = () => {
+    state.setLora({ name, steps: null, guidance: null }, null);
+    byId("refresh-loras").focus();
+  };
+  const title = el("span", { class: "lora-title" }, name);
+  const said = el("span", { class: "lora-steps" }, "not here");
+  const toggle = el("button", { type: "button", class: "lora-switch", "aria-pressed": "true", onclick: takeOff }, blank(), title, said);
+  const node = el("li", { class: "lora worn" }, toggle);
+  const show = (value) => {
+    if (value !== undefined) return;
+    node.remove();
+    rows.delete(name);
+  };
+  rows.set(name, { node, show, title: name });
+  return node;
+}
+
 /** For how many steps it was trained, where its file says so. */
 function trainedFor({ steps }) {
   return steps === null ? [] : [el("span", { class: "lora-steps" }, steps === 1 ? "1 step" : `${steps} steps`)];
 }
 
+function blank() {
+  return el("span", { class: "thumbnail blank" }, icon("palette"));
+}
+
 function thumbnail(lora) {
-  const blank = () => el("span", { class: "thumbnail blank" }, icon("palette"));
   if (!lora.preview) return blank();
   const image = el("img", {
     class: "thumbnail", alt: "", loading: "lazy", width: 48, height: 48,
