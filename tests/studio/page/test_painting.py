@@ -42,6 +42,12 @@ def test_an_empty_prompt_takes_the_picture_down_and_begins_with_other_noise(page
     assert settings(page)["seed"] != seed
 
 
+def test_the_empty_easel_invites(page: Page) -> None:
+    expect(page.locator(".invitation")).to_be_visible()
+    paint(page, "a cat")
+    expect(page.locator(".invitation")).to_be_hidden()
+
+
 def test_a_locked_seed_stays(page: Page) -> None:
     paint(page, "a cat")
     before = settings(page)["seed"]
