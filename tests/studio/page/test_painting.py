@@ -117,6 +117,18 @@ def test_the_negative_prompt_waits_for_guidance(page: Page) -> None:
     assert wait_until_painted(page) != led
 
 
+def test_an_input_method_writes_what_is_not_in_the_picture(page: Page) -> None:
+    session = page.context.new_cdp_session(page)
+    page.locator("#guidance").fill("4")
+    page.focus("#negative")
+    session.send("Input.imeSetComposition", {"text": "gou", "selectionStart": 3, "selectionEnd": 3})
+    assert settings(page)["negative_prompt"] == ""
+    session.send("Input.insertText", {"text": "狗"})
+    assert settings(page)["negative_prompt"] == "狗"
+    page.keyboard.press("Alt+KeyR")
+    expect(page.locator("#negative")).to_have_value("狗")
+
+
 def test_every_setting_reaches_the_request(page: Page) -> None:
     page.locator("#steps").fill("2")
     page.get_by_role("radio", name="Medium").check()

@@ -53,9 +53,9 @@ export function showSettings(pixels) {
     radio.addEventListener("change", () => state.setSettings({ quality: radio.value }));
   }
   negative.maxLength = MAX_PROMPT;
-  negative.addEventListener("input", (event) => {
-    if (!event.isComposing) state.setSettings({ negative_prompt: cleanText(negative.value) });
-  });
+  const takeNegative = () => state.setSettings({ negative_prompt: cleanText(negative.value) });
+  negative.addEventListener("input", (event) => event.isComposing || takeNegative());
+  negative.addEventListener("compositionend", takeNegative);
   seed.addEventListener("change", () => {
     const value = readSeed(seed.value.trim());
     if (value !== null) state.setSettings({ seed: value });
