@@ -64,12 +64,33 @@ def test_a_kept_picture_is_deleted_only_when_asked_twice(own_page: Page) -> None
     keep(own_page)
     own_page.keyboard.press("Alt+KeyG")
     own_page.locator(".kept").hover()
-    button = own_page.get_by_role("button", name="Delete: a cat")
-    button.click()
+    own_page.get_by_role("button", name="Delete: a cat").click()
     expect(own_page.locator(".kept")).to_have_count(1)
-    button.click()
+    own_page.get_by_role("button", name="Delete for good? a cat").click()
     expect(own_page.locator(".kept")).to_have_count(0)
     expect(own_page.locator("#gallery-said")).to_contain_text("Nothing is kept yet")
+    expect(own_page.locator("#search")).to_be_focused()
+
+
+def test_deleting_is_told_inside_the_gallery_and_leads_to_a_neighbour(own_page: Page) -> None:
+    for words in ("a cat", "a lion", "a fox"):
+        paint(own_page, words)
+        keep(own_page)
+    own_page.keyboard.press("Alt+KeyG")
+    said = own_page.locator("#gallery-said")
+    expect(said).to_have_text("3 kept")
+    own_page.get_by_role("button", name="Delete: a lion").focus()
+    own_page.keyboard.press("Enter")
+    expect(said).to_have_text("Press again to delete for good.")
+    own_page.keyboard.press("Shift+Tab")
+    expect(said).to_have_text("3 kept")
+    for words, left, neighbour in (("a lion", 2, "a cat"), ("a cat", 1, "a fox")):
+        own_page.get_by_role("button", name=f"Delete: {words}").focus()
+        own_page.keyboard.press("Enter")
+        own_page.keyboard.press("Enter")
+        expect(said).to_have_text(f"Deleted. {left} kept")
+        beside = own_page.locator("#pictures").get_by_role("button", name=neighbour, exact=True)
+        expect(beside).to_be_focused()
 
 
 def test_a_downloaded_picture_carries_its_request(own_page: Page, tmp_path: Path) -> None:

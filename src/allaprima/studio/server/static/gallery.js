@@ -1,7 +1,7 @@
 // Kept pictures: found by their words, opened again with everything they were painted from.
 
 import { getJson, remove } from "./api.js";
-import { announce, byId, el, fileName, icon } from "./dom.js";
+import { byId, el, fileName, icon } from "./dom.js";
 import { state } from "./state.js";
 
 const PAGE = 48;
@@ -13,6 +13,7 @@ export class Gallery {
   #more = byId("more");
   #search = byId("search");
   #next = null;
+  #total = 0;
   #turn = 0;
   #timer = 0;
   #jobs;
@@ -55,11 +56,15 @@ export class Gallery {
     this.#grid.append(...page.pictures.map((entry) => this.#card(entry)));
     this.#next = page.next;
     this.#more.hidden = !page.next;
-    const found = this.#grid.childElementCount;
+    this.#total = page.total;
+    this.#grid.hidden = !this.#grid.childElementCount;
+    this.#say(this.#count());
+  }
+
+  #count() {
     const searched = this.#search.value.trim();
-    const none = searched ? "No picture has these words." : "Nothing is kept yet. Keep a picture and it hangs here.";
-    this.#say(found ? `${page.total} ${searched ? "found" : "kept"}` : none);
-    this.#grid.hidden = !found;
+    if (this.#total) return `${this.#total} ${searched ? "found" : "kept"}`;
+    return searched ? "No picture has these words." : "Nothing is kept yet. Keep a picture and it hangs here.";
   }
 
   #say(text) {
@@ -78,31 +83,44 @@ export class Gallery {
 
   /** A first press asks, a second deletes; looking elsewhere takes the question back. */
   #deleter(entry, figure) {
-    const button = el("button", { type: "button", class: "plain", title: "Delete", "aria-label": `Delete: ${entry.request.prompt}` }, icon("trash"));
+    const { prompt } = entry.request;
+    const button = el("button", { type: "button", class: "plain", title: "Delete", "aria-label": `Delete: ${prompt}` }, icon("trash"));
     const calm = () => {
+      if (!button.classList.contains("sure")) return;
       button.classList.remove("sure");
+      button.setAttribute("aria-label", `Delete: ${prompt}`);
       button.replaceChildren(icon("trash"));
+      this.#say(this.#count());
     };
     button.addEventListener("blur", calm);
     button.addEventListener("click", async () => {
       if (!button.classList.contains("sure")) {
         button.classList.add("sure");
+        button.setAttribute("aria-label", `Delete for good? ${prompt}`);
         button.replaceChildren("Delete for good?");
-        announce("Press again to delete for good.");
+        this.#say("Press again to delete for good.");
         return;
       }
       try {
         await remove(`/api/gallery/${entry.id}`);
         this.#jobs.forget(entry.id);
-        figure().remove();
-        announce("Deleted.");
-        if (!this.#grid.childElementCount) this.#load(true);
+        this.#takeDown(figure());
       } catch (error) {
         calm();
         this.#say(error.message);
       }
     });
     return button;
+  }
+
+  /** Take a deleted picture down; where one goes on from there is beside it. */
+  #takeDown(figure) {
+    const beside = figure.nextElementSibling ?? figure.previousElementSibling;
+    (beside?.querySelector(".picture") ?? this.#search).focus();
+    figure.remove();
+    this.#total -= 1;
+    this.#say(`Deleted. ${this.#count()}`);
+    if (!beside) this.#load(true);
   }
 
   #open(entry) {
