@@ -93,6 +93,31 @@ def test_deleting_is_told_inside_the_gallery_and_leads_to_a_neighbour(own_page: 
         expect(beside).to_be_focused()
 
 
+def test_a_picture_that_was_deleted_elsewhere_is_kept_again(lone_page: Page, studio: RunningStudio) -> None:
+    with studio.open() as opened:
+        lone_page.goto(studio.url)
+        paint(lone_page, "a cat")
+        keep(lone_page)
+        lone_page.click("#keep")
+        expect(lone_page.locator("#said")).to_have_text("Already kept.")
+        (first,) = opened.gallery.find()
+        opened.gallery.delete(first.id)
+        with lone_page.expect_download() as waiting:
+            lone_page.keyboard.press("Alt+KeyS")
+        assert waiting.value.failure() is None
+        (second,) = opened.gallery.find()
+        assert second.id != first.id
+
+
+def test_a_fast_second_press_keeps_one_picture(own_page: Page) -> None:
+    paint(own_page, "a cat")
+    own_page.dblclick("#keep")
+    own_page.wait_for_selector(".job a.button")
+    own_page.click("#open-gallery")
+    expect(own_page.locator("#gallery-said")).to_have_text("1 kept")
+    expect(own_page.locator(".job")).to_have_count(1)
+
+
 def test_a_downloaded_picture_carries_its_request(own_page: Page, tmp_path: Path) -> None:
     paint(own_page, "a cat on a roof")
     with own_page.expect_download() as waiting:

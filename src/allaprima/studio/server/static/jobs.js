@@ -1,25 +1,30 @@
 // Whole pictures: kept in the gallery as they are seen, or finished at the base's own number of steps.
 
-import { ApiError, postJson, readEvents } from "./api.js";
+import { ApiError, getJson, postJson, readEvents } from "./api.js";
 import { announce, byId, download, el, fileName, icon } from "./dom.js";
 import { likeness } from "./state.js";
 
 const REST_MS = 6000;
 
+/** Events: "kept" {entry}, "already" when nothing had to be painted. */
 export class Jobs extends EventTarget {
   #tray = byId("tray");
   #kept = new Map();
+  #coming = new Map();
 
   /**
    * Paint `moment` as a picture of the gallery and return its entry, or null if that failed or was cancelled.
-   * A state that was kept before is not painted again.
+   * A state that is kept already, or on its way, is not painted again.
    */
   async keep(moment, { steps, guidance, title = "Keeping", saves = false } = {}) {
     const settings = { ...moment.settings, steps: steps ?? moment.settings.steps, guidance: guidance ?? moment.settings.guidance };
     const key = likeness({ ...moment, settings }) + settings.quality;
-    const entry = this.#kept.get(key) ?? (await this.#paint({ prompt: moment.prompt.trim(), ...settings }, title));
+    const request = { prompt: moment.prompt.trim(), ...settings };
+    if (!this.#coming.has(key)) {
+      this.#coming.set(key, this.#find(key, request, title).finally(() => this.#coming.delete(key)));
+    }
+    const entry = await this.#coming.get(key);
     if (!entry) return null;
-    this.#kept.set(key, entry);
     if (saves) download(entry.url, fileName(moment.prompt, "png"));
     return entry;
   }
@@ -27,6 +32,27 @@ export class Jobs extends EventTarget {
   /** Forget a picture that was deleted. */
   forget(id) {
     for (const [key, entry] of this.#kept) if (entry.id === id) this.#kept.delete(key);
+  }
+
+  async #find(key, request, title) {
+    const kept = this.#kept.get(key);
+    if (kept && (await this.#isThere(kept))) {
+      this.dispatchEvent(new Event("already"));
+      return kept;
+    }
+    const entry = await this.#paint(request, title);
+    if (entry) this.#kept.set(key, entry);
+    return entry;
+  }
+
+  /** It may have been deleted in another window. */
+  async #isThere({ id }) {
+    try {
+      await getJson(`/api/gallery/${id}`);
+      return true;
+    } catch {
+      return false; // painting says what is wrong, if it is more than that
+    }
   }
 
   async #paint(request, title) {

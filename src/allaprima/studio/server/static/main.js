@@ -135,6 +135,7 @@ function actions({ flipbook, history, jobs, prompt, compare }) {
       }
     },
   };
+  jobs.addEventListener("already", () => prompt.say("Already kept.", "hint"));
   byId("keep").addEventListener("click", acts.keep);
   byId("save").addEventListener("click", acts.save);
   byId("finish").addEventListener("click", acts.finish);
