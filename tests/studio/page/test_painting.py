@@ -42,6 +42,13 @@ def test_an_empty_prompt_takes_the_picture_down_and_begins_with_other_noise(page
     assert settings(page)["seed"] != seed
 
 
+def test_an_empty_prompt_is_free_of_old_trouble(page: Page) -> None:
+    page.fill("#prompt", "a cat <lora:nothing:1>")
+    expect(page.locator("#said")).to_have_attribute("data-kind", "trouble")
+    page.keyboard.press("Alt+KeyX")
+    expect(page.locator("#said")).to_be_empty()
+
+
 def test_the_empty_easel_invites(page: Page) -> None:
     expect(page.locator(".invitation")).to_be_visible()
     paint(page, "a cat")

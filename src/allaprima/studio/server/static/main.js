@@ -81,6 +81,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     for (const id of ["save", "finish", "keep"]) byId(id).disabled = blank;
     if (blank) {
       easel.clear();
+      prompt.settle();
       byId("picture").setAttribute("aria-label", "Nothing is painted yet");
     }
   });
@@ -101,7 +102,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     flipbook.note(header, jpeg);
     if (header.sequence !== live.sequence) return;
     if (header.final) figure.setAttribute("aria-busy", "false");
-    prompt.painted();
+    prompt.settle();
     history.note(header, jpeg);
     clearTimeout(saying);
     saying = setTimeout(() => {

@@ -24,14 +24,14 @@ export class Prompt {
     this.#field.focus();
   }
 
-  /** Say a sentence of `kind` "trouble" or "hint" under the prompt; trouble stays until a picture comes. */
+  /** Say a sentence of `kind` "trouble" or "hint" under the prompt; it stays until a picture comes or the prompt is cleared. */
   say(text, kind) {
     this.#trouble = { text, kind };
     this.#write();
   }
 
-  /** A picture came: what was wrong is over. */
-  painted() {
+  /** What was said is over. */
+  settle() {
     if (!this.#trouble) return;
     this.#trouble = null;
     this.#write();
