@@ -165,6 +165,12 @@ def test_frames_are_taken_apart_and_damaged_ones_refused(page: Page) -> None:
     assert answers == {"refused": [True, True, True], "header": {}, "jpeg": [255, 216]}
 
 
+def test_a_prompt_is_cut_where_the_server_would(page: Page) -> None:
+    long = "q" + "😀" * 600
+    assert _call(page, "state.js", "cleanText", long) == long
+    assert _call(page, "state.js", "cleanText", long * 2) == (long * 2)[:1000]
+
+
 def test_sizes_fit_the_base_and_the_cap(page: Page) -> None:
     own = {"family": "vignette", "width": 256, "height": 256}
     assert _call(page, "settings.js", "sizesOf", own, 2**22) == [[256, 256]]

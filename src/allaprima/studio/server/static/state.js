@@ -24,9 +24,9 @@ export function randomSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
-/** One line without control characters, as the server takes it. */
+/** One line without control characters, as long as the server takes it, which counts code points and not their halves. */
 export function cleanText(text) {
-  return text.replace(/\p{Cc}+/gu, " ").slice(0, MAX_PROMPT);
+  return [...text.replace(/\p{Cc}+/gu, " ")].slice(0, MAX_PROMPT).join("");
 }
 
 class State extends EventTarget {
