@@ -39,6 +39,36 @@ def test_a_question_mark_can_be_typed(page: Page) -> None:
     expect(page.locator("#help")).to_be_hidden()
 
 
+@pytest.mark.parametrize(
+    ("platform", "key", "control", "locks"),
+    [
+        ("Linux x86_64", "l", False, True),
+        ("MacIntel", "ł", False, False),
+        ("MacIntel", "Dead", False, False),
+        ("MacIntel", "ł", True, True),
+    ],
+)
+def test_what_option_writes_on_a_mac_is_left_to_the_prompt(
+    page: Page, platform: str, key: str, control: bool, locks: bool
+) -> None:
+    _reload_on(page, platform)
+    pressed = {"key": key, "code": "KeyL", "altKey": True, "ctrlKey": control}
+    free = page.evaluate(
+        """(pressed) => document.getElementById("prompt").dispatchEvent(
+          new KeyboardEvent("keydown", { ...pressed, bubbles: true, cancelable: true }))""",
+        pressed,
+    )
+    assert free is not locks
+    expect(page.locator("#lock")).to_have_attribute("aria-pressed", str(locks).lower())
+
+
+def test_a_mac_is_told_of_its_own_keys(page: Page) -> None:
+    expect(page.locator("#save")).to_have_attribute("title", re.compile(r"\(Alt\+S\)"))
+    _reload_on(page, "MacIntel")
+    expect(page.locator("#save")).to_have_attribute("title", re.compile(r"\(Control\+Option\+S\)"))
+    assert "Alt" not in page.locator("#shortcuts").inner_text()
+
+
 def test_the_whole_page_can_be_reached_with_tab(page: Page) -> None:
     paint(page, "a cat")
     reached = set()
@@ -181,6 +211,12 @@ def test_sizes_fit_the_base_and_the_cap(page: Page) -> None:
     assert all(side % 64 == 0 for size in sizes for side in size)
     assert len({tuple(size) for size in sizes}) == len(sizes)
     assert _call(page, "settings.js", "sizesOf", large, 2**18) == [[512, 512]]
+
+
+def _reload_on(page: Page, platform: str) -> None:
+    page.add_init_script(f"Object.defineProperty(navigator, 'platform', {{ get: () => '{platform}' }})")
+    page.reload()
+    page.wait_for_selector("[data-status=open]", state="attached")
 
 
 def _call(page: Page, module: str, function: str, *given: object) -> Any:

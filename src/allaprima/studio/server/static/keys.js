@@ -3,19 +3,24 @@
 import { byId, el } from "./dom.js";
 
 const TEXT = "input:not([type=range], [type=radio]), textarea, select";
+const MAC = /^(Mac|iP)/.test(navigator.platform);
 
 /**
  * Listen for `shortcuts`: [{keys, code, does, run, ctrl}], and show them in the help.
- * `code` is a KeyboardEvent.code, held with Alt, or with Ctrl or Command where `ctrl` says so.
+ * `code` is a KeyboardEvent.code, held with Alt, or with Ctrl or Command where `ctrl` says so. On a Mac Option is Alt, and
+ * where one types it writes letters; Control and Option together do not.
  */
 export function listen(shortcuts) {
   const help = byId("help");
   byId("shortcuts").replaceChildren(
     ...shortcuts.flatMap(({ keys, does }) => [
-      el("dt", {}, ...keys.map((key) => el("kbd", {}, key))),
+      el("dt", {}, ...keys.flatMap(named).map((key) => el("kbd", {}, key))),
       el("dd", {}, does),
     ]),
   );
+  for (const node of document.querySelectorAll("[title*='Alt+']")) {
+    node.title = node.title.replace("Alt", named("Alt").join("+"));
+  }
   const toggleHelp = () => (help.open ? help.close() : help.showModal());
   byId("open-help").addEventListener("click", toggleHelp);
 
@@ -27,6 +32,7 @@ export function listen(shortcuts) {
       toggleHelp();
       return;
     }
+    if (typing && isWritten(event)) return;
     const chosen = shortcuts.find((one) => matches(one, event));
     if (chosen && (chosen.always || !document.querySelector("dialog[open]"))) {
       event.preventDefault();
@@ -37,10 +43,20 @@ export function listen(shortcuts) {
   });
 }
 
+function named(key) {
+  return MAC && key === "Alt" ? ["Control", "Option"] : [key];
+}
+
 function matches({ code, ctrl }, event) {
   if (event.code !== code) return false;
   if (ctrl) return (event.ctrlKey || event.metaKey) && !event.altKey;
-  return event.altKey && !event.ctrlKey && !event.metaKey;
+  return event.altKey && (MAC || !event.ctrlKey) && !event.metaKey; // elsewhere Ctrl and Alt are AltGr
+}
+
+/** Whether Option makes another letter of the key here, as ł of L on a Polish keyboard, or an accent for the next. */
+function isWritten({ key, code, altKey, ctrlKey, metaKey }) {
+  if (!MAC || !altKey || ctrlKey || metaKey) return false;
+  return key === "Dead" || (key.length === 1 && `Key${key.toUpperCase()}` !== code);
 }
 
 function isLetter(event) {
