@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -122,6 +123,29 @@ def test_the_theme_changes_and_is_remembered(page: Page) -> None:
     assert page.evaluate(ground) == dark
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_placeholders_can_be_read(page: Page, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    color, opacity, ground = page.evaluate(
+        """() => {
+          const { color, opacity } = getComputedStyle(document.getElementById("prompt"), "::placeholder");
+          return [color, Number(opacity), getComputedStyle(document.body).backgroundColor];
+        }"""
+    )
+    ink, paper = ([int(part) for part in re.findall(r"\d+", one)[:3]] for one in (color, ground))
+    seen = [opacity * i + (1 - opacity) * p for i, p in zip(ink, paper, strict=True)]
+    low, high = sorted((_luminance(seen), _luminance(paper)))
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_every_tab_of_starters_is_whole(page: Page) -> None:
+    tabs = page.locator("#starters").bounding_box()
+    last = page.locator("#starters .tab").last.bounding_box()
+    assert tabs is not None
+    assert last is not None
+    assert last["x"] + last["width"] <= tabs["x"] + tabs["width"]
+
+
 @pytest.mark.parametrize("size", [(360, 640), (390, 844), (768, 1024), (1024, 600)])
 def test_small_windows_show_picture_and_prompt_and_never_scroll_sideways(
     page: Page, size: tuple[int, int]
@@ -217,6 +241,12 @@ def _reload_on(page: Page, platform: str) -> None:
     page.add_init_script(f"Object.defineProperty(navigator, 'platform', {{ get: () => '{platform}' }})")
     page.reload()
     page.wait_for_selector("[data-status=open]", state="attached")
+
+
+def _luminance(color: Sequence[float]) -> float:
+    """The relative luminance of WCAG 2.2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _call(page: Page, module: str, function: str, *given: object) -> Any:
