@@ -160,17 +160,17 @@ def parse_header(path: Path, file: FileIO, file_bytes: int, known: KnownLayouts 
     Raises:
         LoraError: as `read_header`.
     """
-    start = file.read(8)
-    if start.startswith(_PICKLES):
+    start = file.read(9)
+    if is_pickle(start, file_bytes):
         raise LoraError(pickle_refusal(path))
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or not 2 <= length <= file_bytes - 8:
+    length = int.from_bytes(start[:8], "little")
+    if not 2 <= length <= file_bytes - 8:
         raise LoraError(f"{path} is cut short or no safetensors file: {file_bytes} bytes; {_WHOLE}")
     if length > MAX_HEADER_BYTES:
         raise LoraError(f"{path} has a header of {length} bytes; expected at most {MAX_HEADER_BYTES}")
     data_bytes = file_bytes - 8 - length
     try:
-        metadata, layout = _read_text(path, file.read(length), known or KnownLayouts())
+        metadata, layout = _read_text(path, start[8:] + file.read(length - 1), known or KnownLayouts())
     except (ValueError, RecursionError) as error:
         if isinstance(error, LoraError):
             raise
@@ -216,11 +216,21 @@ _METADATA_FIRST = b'{"__metadata__":{'
 _WHOLE = "expected a whole .safetensors file, fetch it again"
 
 
+def is_pickle(start: bytes, file_bytes: int) -> bool:
+    """Return whether a file is a pickle by its first nine bytes, whatever it is called.
+
+    Two bytes do not tell: the length that a safetensors file begins with may be those of a pickle, 640 for one.
+    """
+    plausible = 2 <= int.from_bytes(start[:8], "little") <= min(file_bytes - 8, MAX_HEADER_BYTES)
+    return start.startswith(_PICKLES) and not (plausible and start[8:9] == b"{")
+
+
 def pickle_refusal(path: Path) -> str:
     """Return the sentence that refuses a pickle and says how to have it converted."""
+    in_place = " --overwrite" if path.suffix.lower() == ".safetensors" else ""
     return (
         f"{path} is a pickle, which can run programs when it is read; expected .safetensors: "
-        f"convert it with prima lora convert {path}"
+        f"convert it with prima lora convert {path}{in_place}"
     )
 
 
@@ -261,7 +271,7 @@ def _checked(entry: Any) -> Entry:
     word, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     dtype = DTYPES.get(word) if isinstance(word, str) else None
     if dtype is None:
-        raise ValueError(f"has dtype {str(word)[:40]}; expected one of {', '.join(DTYPES)}")
+        raise ValueError(f"has dtype {word!r:.40}; expected one of {', '.join(DTYPES)}")
     if not _are_counts(shape, MAX_DIMENSIONS) or not _are_counts(offsets, 2) or len(offsets) != 2:
         raise ValueError(
             f"has shape {str(shape)[:80]} at {str(offsets)[:80]}; expected lists of whole numbers"
