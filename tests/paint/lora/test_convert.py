@@ -48,6 +48,48 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     assert (tmp_path / "a.safetensors").read_text(encoding="utf-8") == "mine"
 
 
+def test_links_as_in_the_cache_of_hugging_face(tmp_path: Path) -> None:
+    blobs, folder = tmp_path / "blobs", tmp_path / "snapshot"
+    for one in (blobs, folder):
+        one.mkdir()
+    torch.save(PEFT, blobs / "abc")
+    (blobs / "def").write_text('{"r": 2, "lora_alpha": 1}', encoding="utf-8")
+    (folder / "adapter_model.bin").symlink_to("../blobs/abc")
+    (folder / "adapter_config.json").symlink_to("../blobs/def")
+    target = convert(folder)
+    assert target == folder / "adapter_model.safetensors"
+    assert len(list(blobs.iterdir())) == 2
+    lora = read_lora(target.rename(tmp_path / "alone.safetensors"), NETWORKS)
+    for key, update in UPDATES.items():
+        assert torch.equal(delta_of(lora.updates[key]), delta_of(update) / 2), "the alpha stayed behind"
+
+
+def test_what_is_refused_in_the_end_leaves_what_was_there(tmp_path: Path) -> None:
+    torch.save({**PEFT, "x.lora_A.weight": torch.empty(0, 4)}, tmp_path / "a.bin")
+    with pytest.raises(LoraError, match=r"a\.bin: 'x\.lora_A\.weight' has shape \[0, 4\]; expected"):
+        convert(tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.bin"]
+    (tmp_path / "a.safetensors").write_text("mine", encoding="utf-8")
+    with pytest.raises(LoraError, match="expected at least one number"):
+        convert(tmp_path / "a.bin", overwrite=True)
+    assert (tmp_path / "a.safetensors").read_text(encoding="utf-8") == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_pickle_under_a_false_name_is_converted_in_place_as_its_refusal_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    torch.save(PEFT, tmp_path / "a.bin")
+    (tmp_path / "a.bin").rename(path)
+    with pytest.raises(LoraError, match=r"prima lora convert .*a\.safetensors --overwrite$"):
+        read_lora(path, NETWORKS)
+    with pytest.raises(LoraError, match="a new name, or --overwrite"):
+        convert(path)
+    assert convert(path, overwrite=True) == path
+    assert read_lora(path, NETWORKS).updates.keys() == UPDATES.keys()
+    with pytest.raises(LoraError, match="already; expected a pickle"):
+        convert(path, overwrite=True)
+
+
 def here(tmp_path: Path) -> None:
     """Do in this process what the process apart does."""
     module.convert_here(tmp_path / "a.bin", tmp_path / "a.safetensors")

@@ -9,6 +9,7 @@ a process that holds no model and nobody waits for. Nothing else in this package
 from __future__ import annotations
 
 import pickle
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from allaprima.core.errors import AllaPrimaError, LoraError
+from allaprima.core.errors import AllaPrimaError, LoraError, OutputError
 from allaprima.core.files import check_target, write_whole
 from allaprima.paint.lora.adapter_config import BESIDE, EMBEDDED, MAX_CONFIG_BYTES
-from allaprima.paint.lora.header import MAX_FILE_BYTES, read_header
+from allaprima.paint.lora.header import MAX_FILE_BYTES, is_pickle, opened, read_header
 from allaprima.paint.lora.places import PICKLES, SUFFIX
 
 LONGEST_SECONDS = 600
@@ -49,6 +50,31 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
     if target.exists() and not overwrite:
         raise LoraError(f"{target} is there already; expected a new name, or --overwrite")
     check_target(target)
+    place = target.resolve()  # a link keeps pointing where it points
+    draft = place.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        _convert_apart(pickled, draft)
+        _judge(draft, pickled)
+        draft.replace(place)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}: {error.strerror}; expected a folder that is open to you"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def _judge(draft: Path, pickled: Path) -> None:
+    """Make sure that what was converted can be read, before it takes the place of what can."""
+    try:
+        read_header(draft)
+    except LoraError as error:
+        raise LoraError(f"cannot convert {str(error).replace(str(draft), str(pickled))}") from error
+
+
+def _convert_apart(pickled: Path, draft: Path) -> None:
+    """Have the process apart write `draft`."""
     command = [
         sys.executable,
         "-P",
@@ -57,7 +83,7 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
         "-m",
         "allaprima.paint.lora.convert",
         str(pickled),
-        str(target),
+        str(draft),
     ]
     try:
         ran = subprocess.run(
@@ -72,8 +98,6 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
         raise LoraError(
             f"cannot convert {pickled}: {said[:400]}; expected a pickle of tensors and nothing else"
         )
-    read_header(target)
-    return target
 
 
 def _pickle_at(source: Path) -> Path:
@@ -85,16 +109,22 @@ def _pickle_at(source: Path) -> Path:
         found = pickles[0]
     if not found.is_file() or found.stat().st_size > MAX_FILE_BYTES:
         raise LoraError(f"got {source}; expected a file of pickled weights of at most {MAX_FILE_BYTES} bytes")
-    if found.suffix.lower() == SUFFIX:
+    if found.suffix.lower() == SUFFIX and not _is_pickle(found):
         raise LoraError(
             f"{found} ends in {SUFFIX} already; expected a pickle such as pytorch_lora_weights.bin"
         )
-    return found.resolve()
+    return found.absolute()  # not what a link points at: the configuration lies beside the link
+
+
+def _is_pickle(path: Path) -> bool:
+    with opened(path) as (file, file_bytes):
+        return is_pickle(file.read(9), file_bytes)
 
 
 def convert_here(source: Path, target: Path) -> None:
     """Do the work, in the process apart: whatever goes wrong here, the target is not written."""
-    loaded = torch.load(source, map_location="cpu", weights_only=True)
+    with source.open("rb") as file:  # not by its path, for torch goes by the ending
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not loaded:
