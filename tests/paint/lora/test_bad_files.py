@@ -237,6 +237,9 @@ PARTS: list[dict[str, tuple[int, ...]]] = [
     {"lora_down.weight": (2, 16)}, {"lora_up.weight": (16, 2)}, {"alpha": ()}, {"lora_mid.weight": (2, 2, 3, 3)},
     {"lora_down.weight": (2, 16), "lora_up.weight": (16, 2), "lora_mid.weight": (2, 2, 3, 3)},
     {"lora_down.weight": (2, 16), "lora_up.weight": (16, 2), "lora_mid.weight": (2, 2)},
+    {"lora_down.weight": (2, 16), "lora_up.weight": (16, 2), "lora_mid.weight": ()},
+    {"lora_down.weight": (2, 16), "lora_up.weight": (16, 1), "lora_mid.weight": (1,)},
+    {"lokr_w1": (4, 4), "lokr_w2": (4, 5), "lokr_w2_b": ()},
     {"lora_down.weight": (2, 16), "lora_up.weight": (16, 2), "hada_w1_a": (16, 2)},
     {"lora_down.weight": (2, 16), "lora_up.weight": (16, 2), "diff": (16, 16)},
     {"lora_down.weight": (2, 16), "hada_w1_b": (2, 16)},
@@ -399,6 +402,17 @@ def test_torchs_own_pickle_is_told_how_to_be_converted(tmp_path: Path) -> None:
         refused(tmp_path / name, (tmp_path / "a.bin").read_bytes(), "prima lora convert")
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_a_header_whose_length_reads_like_a_pickles_beginning(tmp_path: Path, length: int) -> None:
+    data = assembled(json.dumps(HEADER, separators=(",", ":")).encode().ljust(length))
+    assert data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    assert len(read_lora(path, NETWORKS).updates) == 2
+    refused(path, data[:8] + b"}" + data[9:], "is a pickle")
+    refused(path, data[: length - 200], "is a pickle")
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\0", b"\0" * 8, b"\xff" * 64, b"<html>" * 20, b"\x89PNG\r\n\x1a\n" * 9, GOOD[8:]]
 )
@@ -422,6 +436,10 @@ CONFIGS = [
     "", "[]", "null", "{", '{"lora_alpha": "8"}', '{"lora_alpha": NaN}', '{"lora_alpha": 1e9}',
     '{"lora_alpha": [8]}', '{"lora_alpha": true}', '{"r": 0}', '{"r": "4"}', '{"rank_pattern": {"to_q": 0.5}}',
     '{"alpha_pattern": [1]}', '{"alpha_pattern": {"to_q": "x"}}', '{"use_dora": true}', '{"peft_type": "OFT"}',
+    '{"alpha_pattern": {"(to_q": 2}}', '{"alpha_pattern": {"(\\\\w+)*x": 2}}', '{"rank_pattern": {"[z-a]": 2}}',
+    '{"alpha_pattern": {".*t.*o.*_.*q": 2}}', '{"alpha_pattern": {"(?i)to_q": 2}}', '{"alpha_pattern": {"a(*b)": 2}}',
+    '{"alpha_pattern": {"' + "(a|b)" * 40 + '": 2}}',
+    json.dumps({"alpha_pattern": {f"{number}.*q": 2 for number in range(99)}}),
     '{"peft_type": 5}', '{"peft_type": {}}', "[" * 90_000, '{"lora_alpha": ' + "9" * 5000 + "}",
 ]  # fmt: skip
 

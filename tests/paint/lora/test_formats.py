@@ -159,6 +159,18 @@ def test_pictures_equal_those_of_diffusers(tmp_path: Path, family: str, dialect:
             rank_pattern={"attn2.to_k": 2},
             alpha_pattern={"to_k": 1},
         ),
+        LoraConfig(
+            r=4,
+            lora_alpha=4,
+            target_modules=["to_q", "to_k", "to_v", "conv1"],
+            rank_pattern={r".*attn2\.to_q": 2, r"up_blocks\.(0|1)\..*to_v": 3},
+            alpha_pattern={
+                r"^(down|mid)_blocks?\.\d+\.resnets\.[01]\.conv1$": 2,
+                r"attn1.to_(q|k)": 8,
+                "to_q": 1,
+                "to_k|conv1": 12,
+            },
+        ),
         LoHaConfig(r=4, alpha=2, target_modules=["to_q", "conv1"]),
         LoHaConfig(r=4, alpha=2, target_modules=["conv1"], use_effective_conv2d=True),
         LoKrConfig(r=2, alpha=4, target_modules=["to_q", "conv1"]),
@@ -189,6 +201,40 @@ def test_folders_of_peft_mean_what_peft_makes_of_them(tmp_path: Path, config: Lo
         assert torch.allclose(expected, moved, atol=1e-5), path
         touched += update is not None
     assert touched == len(lora.updates) > 0
+
+
+def test_patterns_for_text_encoders_hold_whichever_version_wrote_them(tmp_path: Path) -> None:
+    layers = [f"{version}encoder.layers.0.self_attn.q_proj" for version in ("text_model.", "")]
+    updates = make_updates(sdxl_networks(), r"attn2\.to_q$|self_attn\.q_proj$", rank=2)
+    for pattern in layers + [f"^{layer}" for layer in layers]:
+        said = {
+            "text_encoder.r": 2,
+            "text_encoder.lora_alpha": 2,
+            "text_encoder.alpha_pattern": {pattern: 16},
+        }
+        said |= {key.replace("encoder.", "encoder_2.", 1): value for key, value in said.items()}
+        path = save(
+            tmp_path / "a.safetensors",
+            spell(updates, "diffusers"),
+            {"lora_adapter_metadata": json.dumps(said)},
+        )
+        lora = read_lora(path, sdxl_networks())
+        assert lora.unmatched == ()
+        for key, update in lora.updates.items():
+            assert isinstance(update, LowRank)
+            assert update.scale == (8 if "layers.0.self_attn" in key else 1), (pattern, key)
+
+
+def test_patterns_that_match_no_layer_are_named(tmp_path: Path) -> None:
+    patterns = {"to_q": 16, "attn7.to_q": 4, r".*\.99\..*": 4, "self_attn.q_proj": 2}
+    config = json.dumps({"r": 2, "lora_alpha": 2, "alpha_pattern": patterns, "rank_pattern": {"to_x": 3}})
+    updates = make_updates(sdxl_networks(), r"attn2\.to_q$", rank=2)
+    path = save(tmp_path / "a.safetensors", spell(updates, "diffusers"), {"adapter_config": config})
+    assert read_lora(path, sdxl_networks()).unmatched == (
+        "alpha_pattern attn7.to_q",
+        r"alpha_pattern .*\.99\..*",
+        "rank_pattern to_x",
+    )
 
 
 # Methods that peft does not write as other programs do.

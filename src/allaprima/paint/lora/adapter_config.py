@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import LoraError
+from allaprima.paint.lora.patterns import LayerNumbers
 
 INSIDE = "lora_adapter_metadata"
 EMBEDDED = "adapter_config"
@@ -31,16 +32,16 @@ class AdapterConfig:
 
     Attributes:
         alpha: of every layer; None where it is its rank.
-        alphas: of single layers, by path or the end of one.
+        alphas: of single layers.
         rank: of every layer; needed where the tensors do not show it.
         ranks: of single layers, as `alphas`.
         root: whether it is divided by the rank's square root (rsLoRA, arXiv:2312.03732) and not by the rank.
     """
 
     alpha: float | None = None
-    alphas: Mapping[str, float] = field(default_factory=dict)
+    alphas: LayerNumbers = field(default_factory=LayerNumbers)
     rank: float | None = None
-    ranks: Mapping[str, float] = field(default_factory=dict)
+    ranks: LayerNumbers = field(default_factory=LayerNumbers)
     root: bool = False
 
     def scale(self, path: str, rank: int | None) -> float:
@@ -50,11 +51,18 @@ class AdapterConfig:
             path: of the layer.
             rank: of its tensors; None where they are whole and only the configuration tells it.
         """
-        alpha = _of_layer(path, self.alphas, self.alpha)
-        divisor = _of_layer(path, self.ranks, self.rank) if rank is None else rank
+        alpha = _first_known(self.alphas.find(path), self.alpha)
+        divisor = _first_known(self.ranks.find(path), self.rank) if rank is None else rank
         if alpha is None or divisor is None:
             return 1.0
         return alpha / (math.sqrt(divisor) if self.root else divisor)
+
+    def unmatched(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Return the patterns, each behind its key, that match no layer of `paths`."""
+        patterns = {"alpha_pattern": self.alphas, "rank_pattern": self.ranks}
+        return tuple(
+            f"{key} {pattern}" for key, numbers in patterns.items() for pattern in numbers.unmatched(paths)
+        )
 
 
 def read_configs(
@@ -103,23 +111,23 @@ def _parse(where: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise LoraError(f"{where} is no JSON; expected PEFT's configuration") from error
     if not isinstance(found, dict):
-        raise LoraError(f"{where} holds {str(found)[:40]}; expected a JSON object")
+        raise LoraError(f"{where} holds {found!r:.40}; expected a JSON object")
     return found
 
 
 def _config(where: str, found: Mapping[str, Any]) -> AdapterConfig:
     kind = "LORA" if found.get("peft_type") is None else str(found["peft_type"])
     if kind not in _TYPES or found.get("use_dora"):
-        what = "DoRA" if kind in _TYPES else kind[:40]
+        what = "DoRA" if kind in _TYPES else ascii(kind[:40])
         raise LoraError(
             f"{where} says {what}; expected a plain LoRA, LoHa or LoKr: no other update can be used here"
         )
     alpha = _number(where, "lora_alpha", found.get("lora_alpha", found.get("alpha")))
     rank = _number(where, "r", found.get("r"))
     ranks = _numbers(where, "rank_pattern", found.get("rank_pattern"))
-    if any(one is not None and one < 1 for one in (rank, *ranks.values())):
+    if any(one is not None and one < 1 for one in (rank, *ranks.by_pattern.values())):
         raise LoraError(
-            f"{where} has r {rank} and rank_pattern {str(ranks)[:80]}; expected ranks of at least 1"
+            f"{where} has r {rank} and rank_pattern {str(ranks.by_pattern)[:80]}; expected ranks of at least 1"
         )
     return AdapterConfig(
         alpha=alpha,
@@ -130,21 +138,24 @@ def _config(where: str, found: Mapping[str, Any]) -> AdapterConfig:
     )
 
 
-def _of_layer(path: str, own: Mapping[str, float], common: float | None) -> float | None:
-    # PEFT takes these for regular expressions; from a stranger's file they are words.
-    return next((value for name, value in own.items() if path == name or path.endswith(f".{name}")), common)
+def _first_known(own: float | None, common: float | None) -> float | None:
+    return common if own is None else own
 
 
-def _numbers(where: str, key: str, found: Any) -> dict[str, float]:
+def _numbers(where: str, key: str, found: Any) -> LayerNumbers:
     if not isinstance(found or {}, dict):
-        raise LoraError(f"{where} has {key} {str(found)[:80]}; expected a JSON object of numbers")
-    numbers = {name.removeprefix("^"): _number(where, key, value) for name, value in (found or {}).items()}
-    return {name: value for name, value in numbers.items() if value is not None}
+        raise LoraError(f"{where} has {key} {found!r:.80}; expected a JSON object of numbers")
+    numbers = {pattern: _number(where, key, value) for pattern, value in (found or {}).items()}
+    known = {pattern: value for pattern, value in numbers.items() if value is not None}
+    try:
+        return LayerNumbers(by_pattern=known)
+    except ValueError as error:
+        raise LoraError(f"{where}: {key} {error}") from error
 
 
 def _number(where: str, key: str, value: Any) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MAX_NUMBER:
-        raise LoraError(f"{where} has {key} {str(value)[:40]}; expected a number below {MAX_NUMBER:g}")
+        raise LoraError(f"{where} has {key} {value!r:.40}; expected a number below {MAX_NUMBER:g}")
     return float(value)

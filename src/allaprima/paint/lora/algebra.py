@@ -48,12 +48,12 @@ def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: S
 
 def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
     down, up = parts["down"], parts["up"]
-    if (
-        down.ndim < 2
-        or up.ndim < 2
-        or up.shape[1] != (parts["mid"].shape[0] if "mid" in parts else len(down))
-    ):
-        raise MisfitError(f"got halves {_size(down.shape)} and {_size(up.shape)}; expected one rank in both")
+    inner = parts.get("mid", down)
+    if min(down.ndim, inner.ndim, up.ndim) < 2 or up.shape[1] != len(inner):
+        core = f" around a core {_size(inner.shape)}" if "mid" in parts else ""
+        raise MisfitError(
+            f"got halves {_size(down.shape)} and {_size(up.shape)}{core}; expected one rank in both"
+        )
     scale = scale_of(len(down))
     if "mid" in parts:
         down = _tucker_down(parts["mid"], down)
@@ -102,9 +102,13 @@ def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf
             f"got a first factor {_size(first.shape)}; expected one that divides {_size(shape)}"
         )
     second = _reshaped(second, (shape[0] // len(first), shape[1] // first.shape[1], *shape[2:]))
-    rank = next((len(parts[name]) for name in ("lokr_w2_b", "lokr_w1_b") if name in parts), None)
+    rank = next((len(parts[name]) for name in ("lokr_w2_b", "lokr_w1_b") if _is_matrix(parts, name)), None)
     delta = torch.kron(first.reshape(*first.shape, *(1 for _ in shape[2:])), second)
     return _dense(delta, scale_of(rank))
+
+
+def _is_matrix(parts: Mapping[str, Tensor], name: str) -> bool:
+    return name in parts and parts[name].ndim == 2
 
 
 def _pair(parts: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:

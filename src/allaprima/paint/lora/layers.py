@@ -16,10 +16,13 @@ from allaprima.paint.lora.dialects import DENOISERS, Name
 from allaprima.paint.lora.families import Likeness, look
 
 # Names of one path: where the pattern is found, the same path with the replacement is a name too.
-ALIASES: tuple[tuple[str, str], ...] = (
+_VERSIONS: tuple[tuple[str, str], ...] = (
     # transformers 5 flattened CLIPTextModel and left CLIPTextModelWithProjection as it was
     (r"^text_model\.(?=encoder\.)", ""),
     (r"^(?=encoder\.layers\.)", "text_model."),
+)
+ALIASES: tuple[tuple[str, str], ...] = (
+    *_VERSIONS,
     # diffusers before 0.22 kept the halves in attention processors
     (r"(?<=\battn[12])\.(to_[qkv])$", r".processor.\1"),
     (r"(?<=\battn[12])\.to_out\.0$", ".processor.to_out"),
@@ -116,6 +119,12 @@ def names_of(path: str) -> list[str]:
     for pattern, replacement in ALIASES:
         dotted += [new for name in dotted if (new := re.sub(pattern, replacement, name)) not in dotted]
     return [*dotted, *(name.replace(".", "_") for name in dotted)]
+
+
+def versions_of(path: str) -> tuple[str, ...]:
+    """Return `path` and what other versions of the same library call it."""
+    others = (re.sub(pattern, replacement, path) for pattern, replacement in _VERSIONS)
+    return tuple(dict.fromkeys((path, *others)))
 
 
 def ldm_names(paths: Collection[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ class Lora:
             "transformer.transformer_blocks.0.attn.to_q".
         metadata: what the file says about itself.
         path: of the file; None for a LoRA made in memory.
-        unmatched: the file's keys that no layer of the base answers to.
+        unmatched: the file's keys, and its configuration's patterns, that no layer of the base answers to.
         content: the file's bytes, most `updates` being views of them; None for a LoRA made in memory.
     """
 

@@ -122,13 +122,22 @@ class LoraReader:
             updates=updates,
             metadata=metadata,
             path=place,
-            unmatched=meaning.found.unmatched,
+            unmatched=(*meaning.found.unmatched, *self._idle_patterns(configs)),
             content=file.content,
         )
 
     def make_ready(self) -> None:
         """Use idle time to have memory ready for a file as large as the largest so far."""
         self._blocks.make_ready()
+
+    def _idle_patterns(self, configs: Mapping[str, AdapterConfig]) -> tuple[str, ...]:
+        """Return the patterns of `configs` that match no layer of the networks that they are for."""
+        idle: list[str] = []
+        for config in {id(one): one for one in configs.values()}.values():
+            if config != AdapterConfig():
+                keys = (key.partition(".") for key in self._layers.by_key)
+                idle += config.unmatched([path for network, _, path in keys if configs[network] is config])
+        return tuple(idle)
 
     def _meaning(self, path: Path, layout: Layout, family: str | None) -> Meaning:
         meaning = self._meanings.get((layout, family))
