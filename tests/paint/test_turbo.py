@@ -149,6 +149,37 @@ def test_one_for_another_family_is_left_alone(weights: Path, loras: Path, tmp_pa
     assert other.request(prompt="cat").loras == ()
 
 
+def write_for_a_unet(path: Path, said: dict[str, str] | None = None) -> None:
+    """Write a LoRA that shows a U-Net's layers and no width that tells whose."""
+    key = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+    halves = {f"{key}.lora_down.weight": torch.zeros(4, 640), f"{key}.lora_up.weight": torch.zeros(640, 4)}
+    save_file(halves, path, said)
+
+
+def test_one_for_another_kind_of_network_is_left_alone_though_it_declares_nothing(
+    weights: Path, loras: Path
+) -> None:
+    write_for_a_unet(loras / "turbo.safetensors")
+    painter = load(weights, loras)
+    assert painter.request(prompt="cat").loras == ()
+    with pytest.raises(LoraError, match="is a LoRA for a U-Net; the base here is Vignette"):
+        painter.request(prompt="cat", loras=(TURBO,))
+
+
+@pytest.mark.parametrize("said", [None, {"allaprima.family": "sdxl"}])
+def test_one_for_another_base_hides_none_that_ships(
+    weights: Path, loras: Path, said: dict[str, str] | None
+) -> None:
+    write_lora(weights / "loras" / "turbo.safetensors", FOUR_STEPS)
+    shipped = load(weights, loras)
+    request = shipped.request(prompt="cat", seed=3)
+    before = shipped.paint(request).rgb
+    write_for_a_unet(loras / "turbo.safetensors", said)
+    painter = Painter.load(folder=weights, lora_dir=loras, device="cpu", loras=request.loras)
+    assert painter.request(prompt="cat", seed=3) == request
+    assert painter.paint(request).rgb == before
+
+
 def test_a_file_that_cannot_be_used_is_told_and_can_be_done_without(weights: Path, loras: Path) -> None:
     (loras / "turbo.safetensors").write_bytes(b"not a LoRA")
     painter = load(weights, loras)

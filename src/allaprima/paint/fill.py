@@ -11,7 +11,6 @@ from allaprima.paint.bases.base import Base
 from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.lora.habits import habits_of
 from allaprima.paint.lora.metadata import LoraMetadata
-from allaprima.paint.lora.outline import read_outline
 from allaprima.paint.lora.wardrobe import Wardrobe
 from allaprima.paint.turbo import TURBOS, choose_turbo, is_turbo, turbo_habits
 
@@ -60,7 +59,9 @@ def _find_turbo(base: Base, wardrobe: Wardrobe, given: Mapping[str, Any]) -> str
     if given.get("schedule") is not None or is_turbo(given.get("loras", ())):
         return None
     # Only looked at: one for another family would be refused if it were read for this base.
-    files = {name: wardrobe.folder.find(name) for name in TURBOS}
-    outlines = {name: read_outline(file.path) for name, file in files.items() if file is not None}
-    shelf = {name: replace(one.metadata, family=one.family) for name, one in outlines.items()}
+    shelf = {
+        name: replace(outline.metadata, family=outline.family)
+        for name in TURBOS
+        if (outline := wardrobe.outline(name)) is not None
+    }
     return choose_turbo(shelf, base.family, given.get("steps"))

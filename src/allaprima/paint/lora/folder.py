@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,8 +91,12 @@ class LoraFolder:
             if (why := _complaint(name, entry))
         }
 
-    def find(self, name: str) -> LoraFile | None:
+    def find(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile | None:
         """Return the file that `name` means, or None if there is none of that name.
+
+        Args:
+            name: of the LoRA.
+            fits: judges a file that hides one of its name behind; the one behind is meant if it does not fit.
 
         Raises:
             LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
@@ -100,8 +104,7 @@ class LoraFolder:
         check_name(name)
         place = self._places().get(name)
         if place is None:
-            shipped = None if self._behind is None else self._behind.find(name)
-            return None if shipped is None else replace(shipped, shipped=True)
+            return self._find_behind(name)
         weights = weights_at(place)
         self._check_inside(name, place, weights)
         try:
@@ -110,19 +113,21 @@ class LoraFolder:
             seen += [config.stat()] if config.is_file() else []
         except OSError as error:
             raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
+        if fits is not None and (shipped := self._find_behind(name)) is not None and not fits(weights):
+            return shipped
         return LoraFile(
             name=name,
             path=weights,
             stamp=tuple(part for one in seen for part in (one.st_size, one.st_mtime_ns)),
         )
 
-    def require(self, name: str) -> LoraFile:
-        """Return the file that `name` means.
+    def require(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile:
+        """Return the file that `name` means, `fits` as in `find`.
 
         Raises:
             LoraError: as `find`, or there is none; the message names those that are there.
         """
-        if (file := self.find(name)) is not None:
+        if (file := self.find(name, fits=fits)) is not None:
             return file
         names = self.names()
         there = f"one of {', '.join(names[:10])}" if names else "a file in it"
@@ -163,6 +168,10 @@ class LoraFolder:
         if not isinstance(reader, LoraReader):
             reader = LoraReader(reader, family=family)
         return reader.read(file.path, name=name)
+
+    def _find_behind(self, name: str) -> LoraFile | None:
+        shipped = None if self._behind is None else self._behind.find(name)
+        return None if shipped is None else replace(shipped, shipped=True)
 
     def _places(self) -> dict[str, Path]:
         """Return the file or folder of each name; weights that can be used hide pickles beside them."""

@@ -11,6 +11,7 @@ from allaprima.core.errors import LoraError
 from allaprima.paint.lora.adapter_config import read_configs
 from allaprima.paint.lora.checks import likeness, name_some, parse_keys
 from allaprima.paint.lora.dialects import Name
+from allaprima.paint.lora.families import Likeness
 from allaprima.paint.lora.header import DTYPES, read_header
 from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.places import weights_at
@@ -27,7 +28,7 @@ class Outline:
     Attributes:
         path: of the weights.
         made_for: the base, in words.
-        family: of that base, by what the file says and the layers show; None if neither tells.
+        likeness: which base its layers look made for.
         dialects: whose names the tensors have.
         methods: LoRA, LoHa, LoKr or difference, with the layers of each.
         ranks: with the layers of each.
@@ -39,7 +40,7 @@ class Outline:
 
     path: Path
     made_for: str
-    family: str | None
+    likeness: Likeness
     dialects: tuple[str, ...]
     methods: dict[str, int]
     ranks: dict[int, int]
@@ -47,6 +48,11 @@ class Outline:
     unknown: tuple[str, ...]
     num_bytes: int
     metadata: LoraMetadata
+
+    @property
+    def family(self) -> str | None:
+        """Of that base, by what the file says and the layers show; None if neither tells."""
+        return self.likeness.family
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -97,7 +103,7 @@ def read_outline(path: Path) -> Outline:
     return Outline(
         path=place,
         made_for=str(made_for),
-        family=made_for.family,
+        likeness=made_for,
         dialects=tuple(dict.fromkeys(name.dialect for name in known.values())),
         methods=dict(Counter(_METHODS[name.role] for name in known.values() if name.role in _METHODS)),
         ranks=dict(sorted(Counter(shapes[key][at] for key, at in ranks if shapes[key]).items())),

@@ -84,11 +84,14 @@ class LoraReader:
     Args:
         base_modules: `Base.modules()`, or its `Layers`.
         family: `Base.family`; without it the base is told by its layers.
+
+    Attributes:
+        base: which base the layers look like.
     """
 
     def __init__(self, base_modules: Mapping[str, nn.Module] | Layers, *, family: str | None = None) -> None:
         self._layers = base_modules if isinstance(base_modules, Layers) else Layers(base_modules)
-        self._base = self._layers.likeness(family)
+        self.base = self._layers.likeness(family)
         self._known = KnownLayouts()
         self._meanings: OrderedDict[tuple[Layout, str | None], Meaning] = OrderedDict()
         self._blocks = Blocks(torch.device("cpu"))
@@ -115,7 +118,7 @@ class LoraReader:
         configs = read_configs(place, file.header.metadata, self._layers.networks)
         updates, doubtful = _take_pairs(meaning.pairs, file, configs)
         if others := {**meaning.others, **{layer: meaning.found.keys[layer] for layer in doubtful}}:
-            about = About(path=place, file=meaning.file, base=self._base)
+            about = About(path=place, file=meaning.file, base=self.base)
             updates |= self._build(others, file, configs, about)
         return Lora(
             name=name or title_of(place),
@@ -145,7 +148,7 @@ class LoraReader:
             names = parse_keys(path, layout.entries)
             shapes = {key: entry.shape for key, entry in layout.entries.items()}
             file = likeness(names, shapes, family)
-            about = About(path=path, file=file, base=self._base)
+            about = About(path=path, file=file, base=self.base)
             found = sort_keys(names, self._layers, about)
             pairs = _find_pairs(found, layout, self._layers)
             others = {key: roles for key, roles in found.keys.items() if key not in pairs}

@@ -20,10 +20,10 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.core.request import LoraUse
-from allaprima.paint.lora.families import TITLES
+from allaprima.paint.lora.families import TITLES, differ
 from allaprima.paint.lora.folder import LoraFile, LoraFolder
 from allaprima.paint.lora.metadata import LoraMetadata
-from allaprima.paint.lora.outline import read_outline
+from allaprima.paint.lora.outline import Outline, read_outline
 from allaprima.paint.lora.rack import Content, Rack
 from allaprima.paint.lora.reader import LoraReader
 
@@ -39,8 +39,12 @@ def check_uses(uses: Sequence[LoraUse], folder: LoraFolder, family: str) -> None
     Raises:
         LoraError: a name means no file, or one that no base of the family can use.
     """
+
+    def fits(path: Path) -> bool:
+        return read_outline(path).family in (None, family)
+
     for use in uses:
-        outline = read_outline(folder.require(use.name).path)
+        outline = read_outline(folder.require(use.name, fits=fits).path)
         if outline.family not in (None, family):
             raise LoraError(
                 f"{outline.path} is a LoRA for {outline.made_for}; the base here is {TITLES.get(family, family)}, "
@@ -83,6 +87,13 @@ class Wardrobe:
         """Their keys that no layer answers to."""
 
     @property
+    def reader(self) -> LoraReader:
+        """The reader, made when it is first needed."""
+        if self._reader is None:
+            self._reader = LoraReader(self._modules, family=self._family)
+        return self._reader
+
+    @property
     def rack(self) -> Rack:
         """The rack, made when it is first needed: a base that never wears anything pays nothing."""
         if self._rack is None:
@@ -100,8 +111,7 @@ class Wardrobe:
         """
         with suppress(LoraError):  # a folder that cannot be looked into is an error to who asks for a LoRA
             if self.folder.names():
-                self._reader = self._reader or LoraReader(self._modules, family=self._family)
-                _ = self.rack
+                _ = self.reader, self.rack
 
     def read(self, uses: Sequence[LoraUse]) -> None:
         """Have `uses` ready to be worn; what is worn stays, though a file that has changed is worn as it is now.
@@ -109,10 +119,20 @@ class Wardrobe:
         Raises:
             LoraError: a name means no file, or a file cannot be used. What was worn is worn as before.
         """
-        files = [self.folder.require(use.name) for use in uses]
+        files = [self.folder.require(use.name, fits=self._fits) for use in uses]
         for file in files:
             self._register(file)
         self._forget_oldest(keep={use.name for use in uses})
+
+    def outline(self, name: str) -> Outline | None:
+        """Return what the header of the LoRA `name` says; None if there is none, or it is for another base.
+
+        Raises:
+            LoraError: it cannot be used with any base.
+        """
+        file = self.folder.find(name, fits=self._fits)
+        outline = None if file is None else read_outline(file.path)
+        return None if outline is None or differ(outline.likeness, self.reader.base) else outline
 
     def metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
         """Return what the files of `uses` say about themselves, in the order of `uses`.
@@ -161,11 +181,14 @@ class Wardrobe:
             self._reader.make_ready()
         return True if self._rack is None else self._rack.fold(budget_seconds)
 
+    def _fits(self, path: Path) -> bool:
+        """Whether the LoRA at `path` may be for this base: one of yours that is not hides none that ships."""
+        return not differ(read_outline(path).likeness, self.reader.base)
+
     def _register(self, file: LoraFile) -> None:
         path, stamp, _ = self._read.get(file.name, (None, (), 0))
         if (path, stamp) != (file.path, file.stamp):
-            self._reader = self._reader or LoraReader(self._modules, family=self._family)
-            lora = self.folder.read(file.name, self._reader)
+            lora = self.reader.read(file.path, name=file.name)
             self.rack.register(lora)
             self._read[file.name] = (file.path, file.stamp, lora.num_bytes)
             self._told[file.name] = lora.metadata
