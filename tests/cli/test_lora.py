@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,64 @@ def test_inspect_reads_the_numbers(folder: Path, capsys: pytest.CaptureFixture[s
     save(folder / "nan.safetensors", broken)
     assert run(["lora", "inspect", "nan", "--lora-dir", str(folder)]) == 2
     assert "NaN or infinity" in capsys.readouterr().err
+
+
+def test_a_name_with_a_dot_is_a_name(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(folder / "style.v1.0.safetensors", TENSORS, SAID)
+    monkeypatch.chdir(folder)
+    for name in ("style.v1.0", "style.v1.0.safetensors", str(path)):
+        assert ask(capsys, "inspect", name, "--lora-dir", str(folder))["steps"] == 4
+    assert run(["lora", "inspect", "style.v2.0", "--lora-dir", str(folder)]) == 2
+    assert "got LoRA 'style.v2.0', which is not in" in capsys.readouterr().err
+    assert run(["lora", "inspect", "none.pt", "--lora-dir", str(folder)]) == 2
+
+
+def write_by_hand(path: Path, said: dict[str, str], *keys: str) -> None:
+    """Write what safetensors' own writer refuses to: half characters."""
+    key = "transformer.transformer_blocks.0.attn.to_q"
+    shapes = {f"{key}.lora_A.weight": [1, 2], f"{key}.lora_B.weight": [2, 1]} | {name: [2] for name in keys}
+    header: dict[str, Any] = {"__metadata__": said}
+    for place, (name, shape) in enumerate(shapes.items()):
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [8 * place, 8 * place + 8]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8 * len(shapes)))
+
+
+def test_what_a_stranger_says_reaches_no_terminal_as_it_is(tmp_path: Path) -> None:
+    """In a process of its own: only there stdout refuses half a character."""
+    said = {
+        "license": "x\ud800 \x1b[31mred",
+        "modelspec.trigger_phrase": "墨\x07",
+        "allaprima.schedule": "\x9b2J",
+    }
+    write_by_hand(tmp_path / "odd.safetensors", said, "\x1b]0;owned\ud800")
+    write_by_hand(tmp_path / "bias.safetensors", {}, "\x1b]0;owned\ud800.lora_B.bias")
+    for command in (["inspect", "odd"], ["list"]):
+        ran = subprocess.run(
+            [sys.executable, "-c", "from allaprima.cli.app import main; main()", "lora", *command,
+             "--lora-dir", str(tmp_path), "--json"],
+            capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        )  # fmt: skip
+        out = ran.stdout.decode("utf-8")
+        assert all(line.isprintable() for line in out.splitlines()), out
+        data = json.loads(out.splitlines()[-1])
+        rows = {row["name"]: row for row in data["loras"]} if "loras" in data else {"odd": data}
+        assert rows["odd"]["license"] == said["license"]
+        assert rows["odd"]["trigger_words"] == ["墨\x07"]
+        if command == ["inspect", "odd"]:
+            assert r"x\ud800 \u001b[31mred" in out
+            assert r"墨\u0007" in out
+            assert r"unknown keys:  \u001b]0;owned\ud800" in out
+
+
+def test_what_is_refused_is_told_without_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_by_hand(tmp_path / "bias.safetensors", {}, "\x1b]0;owned\ud800.lora_B.bias")
+    assert run(["lora", "inspect", "bias", "--lora-dir", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert r"'\x1b]0;owned\ud800.lora_B.bias'" in err
+    assert err.strip().isprintable()
 
 
 @pytest.mark.parametrize("name", ["none", "..", "a\0b", ""])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, print_json, printable
 
 if TYPE_CHECKING:
     from allaprima.paint.lora.folder import LoraFolder
@@ -39,12 +40,15 @@ def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
             )
         except LoraError as error:
             rows.append({"name": name, "problem": str(error)})
-            print(f"{name:<32}cannot be used: {error}")
+            print(f"{name:<32}cannot be used: {printable(str(error))}")
     left_out = [{"file": ascii_name(path), "why": why} for path, why in folder.left_out().items()]
     for one in left_out:
         print(f"left out: {one['file']}, for {one['why']}")
     shipped = sum(row.get("shipped", False) for row in rows)
-    print(f"{len(rows) - shipped} in {folder.path}" + (f", {shipped} shipped" if shipped else ""))
+    print(
+        f"{len(rows) - shipped} in {printable(str(folder.path))}"
+        + (f", {shipped} shipped" if shipped else "")
+    )
     if as_json:
         print_json({"folder": str(folder.path), "loras": rows, "left_out": left_out})
 
@@ -60,15 +64,13 @@ def inspect(
     from allaprima.paint.lora.places import weights_at
     from allaprima.paint.lora.weight_file import read_weight_file
 
-    # Whoever types a command may read any file; names alone count where requests come from elsewhere.
-    is_path = Path(lora).name != lora or Path(lora).suffix != ""
-    path = weights_at(Path(lora)) if is_path else _open_folder(lora_dir).require(lora).path
+    path = weights_at(Path(lora)) if _is_path(lora) else _open_folder(lora_dir).require(lora).path
     outline = read_outline(path)
     file = read_weight_file(path)
     facts = outline.to_json() | {"digest": file.digest, "largest": max(file.peaks.values(), default=0.0)}
     for key, value in facts.items():
         if value not in (None, [], {}):
-            print(f"{key.replace('_', ' ') + ':':<15}{_words(value)}")
+            print(f"{key.replace('_', ' ') + ':':<15}{printable(_words(value))}")
     if as_json:
         print_json(facts)
 
@@ -94,9 +96,18 @@ def convert(
     if not source.exists() and inside.is_dir():
         source = inside
     target = convert_pickle(source, output, overwrite=overwrite)
-    print(target)
+    print(printable(str(target)))
     if as_json:
         print_json({"source": str(source), "path": str(target)})
+
+
+def _is_path(lora: str) -> bool:
+    """Whether a path is meant: whoever types a command may read any file, elsewhere names alone count."""
+    from allaprima.paint.lora.places import PICKLES, SUFFIX
+
+    path = Path(lora)
+    known = path.suffix.lower() in {SUFFIX, *PICKLES}
+    return path.name != lora or known or (path.suffix != "" and os.path.exists(lora))  # noqa: PTH110 (any name)
 
 
 def ascii_name(path: Path) -> str:

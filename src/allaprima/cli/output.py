@@ -43,9 +43,21 @@ def parse_duration(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def printable(text: str) -> str:
+    r"""Return `text` with all that a terminal acts on, or cannot show, written as in JSON: an escape as \u001b."""
+    return re.sub(r"[^ -~]", lambda found: _escaped(found[0]), text)
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return re.sub("....", r"\\u\g<0>", units)
+
+
 def print_json(data: Mapping[str, Any]) -> None:
     """Print `data` as one line on stdout; to be called last."""
-    print(json.dumps(data, ensure_ascii=False, allow_nan=False), flush=True)
+    print(printable(json.dumps(data, ensure_ascii=False, allow_nan=False)), flush=True)
 
 
 def progress_bar() -> Progress:

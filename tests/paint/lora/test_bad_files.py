@@ -21,6 +21,7 @@ from torch import Tensor
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.folder import LoraFolder
 from allaprima.paint.lora.formats import Lora, read_lora
+from allaprima.paint.lora.habits import remarks_on_unused
 from allaprima.paint.lora.header import MAX_HEADER_BYTES
 
 NETWORKS = qwen_networks()
@@ -374,6 +375,11 @@ def test_keys_that_fit_nothing_are_named(tmp_path: Path) -> None:
         )
     )
     assert read_lora(path, NETWORKS).unmatched == ("bundle_emb.x", "transformer_blocks.9.attn.to_q.alpha")
+
+
+def test_keys_that_a_terminal_would_act_on_are_named_without_that() -> None:
+    (said,) = remarks_on_unused({"ink": ("\x1b[31mred", "plain.key")})
+    assert said.endswith(r"'\x1b[31mred', plain.key")
 
 
 # What is no safetensors file.

@@ -61,7 +61,7 @@ def parse_keys(path: Path, keys: Iterable[str]) -> dict[str, Name | None]:
     for key in keys:
         if meaning := find_refused(key):
             raise LoraError(
-                f"{path} holds {meaning} ({key[:200]}); expected LoRA, LoCon, LoHa or LoKr: "
+                f"{path} holds {meaning} ({shown(key)}); expected LoRA, LoCon, LoHa or LoKr: "
                 "leaving it out would paint something else, ask for the LoRA without it"
             )
         names[key] = parse_key(key)
@@ -104,7 +104,7 @@ def sort_keys(names: Mapping[str, Name | None], layers: Layers, about: About) ->
         roles = found.setdefault(layer.key, {})
         if name.role in roles:
             raise LoraError(
-                f"{about.path}: {key[:200]} and {roles[name.role][:200]} are one tensor; expected it once"
+                f"{about.path}: {shown(key)} and {shown(roles[name.role])} are one tensor; expected it once"
             )
         roles[name.role] = key
     hit = {layer.partition(".")[0] for layer in found}
@@ -133,7 +133,7 @@ def build_update(
     Raises:
         LoraError: they do not make one.
     """
-    where = f"{about.path}: {next(iter(keys.values()))[:200]}"
+    where = f"{about.path}: {shown(next(iter(keys.values())))}"
     parts = {role: file.tensors[key] for role, key in keys.items() if role != "alpha"}
     alpha = None
     if "alpha" in keys:
@@ -167,4 +167,9 @@ def name_some(keys: Iterable[str]) -> str:
     """Return the first few of `keys`, and how many more there are."""
     named = list(keys)
     more = len(named) - MAX_NAMED
-    return ", ".join(key[:200] for key in named[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shown, named[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def shown(key: str) -> str:
+    """Return a stranger's word as a message may hold it: not endless, and nothing that a terminal acts on."""
+    return key[:200] if key[:200].isprintable() else ascii(key[:200])

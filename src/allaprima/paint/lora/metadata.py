@@ -74,9 +74,9 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
     if sampler is not None and sampler not in SAMPLERS:
         raise LoraError(f"got allaprima.sampler {sampler[:40]!r}; expected {' or '.join(SAMPLERS)}")
     if steps is not None and not (type(steps) is int and 1 <= steps <= 1000):
-        raise LoraError(f"got allaprima.steps {str(steps)[:40]}; expected 1 to 1000")
+        raise LoraError(f"got allaprima.steps {steps!r:.40}; expected 1 to 1000")
     if guidance is not None and not (_is_number(guidance) and 0 <= guidance <= 30):
-        raise LoraError(f"got allaprima.guidance {str(guidance)[:40]}; expected 0 to 30")
+        raise LoraError(f"got allaprima.guidance {guidance!r:.40}; expected 0 to 30")
     words = (_first(raw, _TRIGGER_KEYS) or "").split(",")
     return LoraMetadata(
         family=next(filter(None, families), None),
@@ -160,7 +160,7 @@ def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...
         and (not sigmas or (len(sigmas) > 1 and sigmas[-1] == 0))
     ):
         raise LoraError(
-            f"got allaprima.sigmas {str(sigmas)[:80]}; expected a list of numbers that fall, from 1 or less to 0"
+            f"got allaprima.sigmas {sigmas!r:.80}; expected a list of numbers that fall, from 1 or less to 0"
         )
     if not (
         isinstance(times, list)
@@ -168,7 +168,7 @@ def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...
         and all(_is_number(time) and 0 <= time <= 1000 for time in times)
     ):
         raise LoraError(
-            f"got allaprima.times {str(times)[:80]}; expected a time from 0 to 1000 for each level but the last"
+            f"got allaprima.times {times!r:.80}; expected a time from 0 to 1000 for each level but the last"
         )
     return tuple(map(float, sigmas)), tuple(map(float, times))
 
