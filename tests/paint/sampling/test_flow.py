@@ -70,6 +70,20 @@ def test_the_adaptive_cosine_covers_seventy_percent_in_five_steps(steps: int) ->
         assert math.isclose(schedule.sigmas[-2], math.cos(math.pi / 2 * (steps - 1) / steps), abs_tol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"shift": 0.0}, "got a shift of 0.0; expected a positive number"),
+        ({**PUBLISHED, "max_image_seq_len": 256}, "got 256 as base_image_seq_len and as max_image_seq_len"),
+        ({**PUBLISHED, "shift_terminal": 1.0}, "got a shift_terminal of 1.0; expected 0 or more, below 1"),
+        ({**PUBLISHED, "shift_terminal": -0.1}, "got a shift_terminal of -0.1"),
+    ],
+)
+def test_settings_by_which_nothing_falls_are_refused(config: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        settings(config)
+
+
 @pytest.mark.parametrize("schedule", [lightning_schedule, settings(PUBLISHED).schedule])
 def test_no_steps_are_no_schedule(schedule: Any) -> None:
     with pytest.raises(ValueError, match="got 0 steps; expected at least 1"):

@@ -9,7 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allaprima.paint.sampling.schedules import flow_sigmas
+from allaprima.paint.sampling.schedules import Schedule, flow_sigmas
 
 
 def test_without_shift_the_steps_are_even() -> None:
@@ -38,3 +38,13 @@ def test_the_formula_is_that_of_diffusers() -> None:
 def test_what_is_no_schedule_is_refused(steps: int, shift: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         flow_sigmas(steps, shift)
+
+
+@pytest.mark.parametrize(
+    "sigmas", [(1.0, 1.0, 0.0), (1.0, math.nan, 0.0), (math.nan, 0.5, 0.0), (1.0, 0.5, 0.1)]
+)
+def test_levels_that_do_not_fall_are_refused(sigmas: tuple[float, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"got noise levels that go from .*; expected levels that fall to 0\.0"
+    ):
+        Schedule(sigmas=sigmas, times=sigmas[:-1])

@@ -35,6 +35,18 @@ class FlowSettings:
     """The last level above zero, to which the levels are stretched."""
     time_shift_type: Literal["exponential", "linear"] = "exponential"
 
+    def __post_init__(self) -> None:
+        """Refuse settings by which no noise levels fall."""
+        if not self.shift > 0:
+            raise ValueError(f"got a shift of {self.shift}; expected a positive number")
+        if self.use_dynamic_shifting and self.base_image_seq_len == self.max_image_seq_len:
+            raise ValueError(
+                f"got {self.base_image_seq_len} as base_image_seq_len and as max_image_seq_len; expected two sizes, "
+                "between which the shift grows"
+            )
+        if self.shift_terminal is not None and not 0 <= self.shift_terminal < 1:
+            raise ValueError(f"got a shift_terminal of {self.shift_terminal}; expected 0 or more, below 1")
+
     def schedule(self, steps: int, tokens: int) -> Schedule:
         """Return the checkpoint's own schedule for a picture of so many 2x2 patches of latents."""
         levels = _even_levels(steps)

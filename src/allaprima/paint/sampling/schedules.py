@@ -37,8 +37,13 @@ class Schedule:
             raise ValueError(
                 f"got {len(self.sigmas)} noise levels with {len(self.times)} times; expected n + 1 with n, n >= 1"
             )
-        if self.sigmas[-1] != 0.0 or any(after >= before for before, after in pairwise(self.sigmas)):
-            raise ValueError(f"got noise levels {self.sigmas}; expected levels that fall to 0.0")
+        # What is not a number neither falls nor rises.
+        wrong = next((pair for pair in pairwise(self.sigmas) if not pair[1] < pair[0]), None)
+        if wrong is not None or self.sigmas[-1] != 0.0:
+            before, after = wrong or self.sigmas[-2:]
+            raise ValueError(
+                f"got noise levels that go from {before:g} to {after:g}; expected levels that fall to 0.0"
+            )
 
     def __len__(self) -> int:
         """Return the number of steps."""

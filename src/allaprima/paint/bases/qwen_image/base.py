@@ -66,11 +66,17 @@ class QwenImageBase:
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         """The checkpoint's own schedule, whose shift grows with the size, or one of `SCHEDULES`."""
-        if name is None:
-            return self.flow.schedule(steps, (width // self.stride) * (height // self.stride))
-        if name not in SCHEDULES:
+        if name is not None and name not in SCHEDULES:
             raise RequestError(f"got the schedule {name[:40]!r}; expected {' or '.join(SCHEDULES)}")
-        return SCHEDULES[name](steps)
+        try:
+            if name is not None:
+                return SCHEDULES[name](steps)
+            return self.flow.schedule(steps, (width // self.stride) * (height // self.stride))
+        except (ArithmeticError, ValueError) as error:
+            raise RequestError(
+                f"got {steps} steps of {width}x{height} pixels, for which no noise levels follow ({error}); "
+                "expected fewer steps or another size"
+            ) from error
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Token states (B, L, 3584); beyond 512 tokens prompts are cut, the empty prompt is a space."""
