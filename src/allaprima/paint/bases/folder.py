@@ -8,7 +8,7 @@ pickle is refused where it lies.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ INDEX = "model_index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
 """Endings of weight files that run code when read, or that are no safetensors."""
 
+_VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 _MAX_JSON_BYTES = 64 * 2**20
 
 
@@ -35,13 +36,20 @@ def read_pipeline(folder: Path) -> str:
     return name
 
 
-def check_parts(folder: Path, parts: Mapping[str, tuple[str, ...]], weights: tuple[str, ...]) -> None:
+def check_parts(
+    folder: Path,
+    parts: Mapping[str, tuple[str, ...]],
+    *,
+    weights: Collection[str],
+    tokenizers: Collection[str],
+) -> None:
     """Refuse a folder in which a part is missing, of another class, or a pickle.
 
     Args:
         folder: what holds model_index.json.
         parts: name of a part to the classes it may have.
         weights: the parts that must hold weights, whole and as safetensors.
+        tokenizers: the parts that must hold a vocabulary.
 
     Raises:
         WeightsError: says which part, and what was expected.
@@ -64,6 +72,8 @@ def check_parts(folder: Path, parts: Mapping[str, tuple[str, ...]], weights: tup
             raise WeightsError(f"{folder / part} has no config.json; fetch the model again")
         read_json(config)
         check_weight_files(folder / part)
+    for part in tokenizers:
+        check_vocabulary(folder / part)
 
 
 def check_weight_files(part: Path) -> None:
@@ -84,12 +94,37 @@ def check_weight_files(part: Path) -> None:
             )
         raise WeightsError(f"{part} holds no weights; expected .safetensors, fetch the model again")
     for index in indexes:
-        shards = set(read_json(part / index).get("weight_map", {}).values())
-        if missing := sorted(str(shard) for shard in shards - names):
+        shards = read_shards(part / index)
+        if missing := [shard for shard in shards if shard not in names]:
             raise WeightsError(
                 f"{part} lacks {missing[0]}, one of {len(missing)} missing of {len(shards)} shards that {index} "
                 "names; fetch the model again"
             )
+
+
+def read_shards(index: Path) -> list[str]:
+    """Return the names, sorted, of the files that an index of shards names.
+
+    Raises:
+        WeightsError: it names none, or some that would not lie beside it.
+    """
+    named = read_json(index).get("weight_map")
+    shards = list(named.values()) if isinstance(named, dict) else []
+    if not shards or not all(isinstance(name, str) and Path(name).name == name for name in shards):
+        raise WeightsError(f"{index} names no files beside it; expected a weight_map to them")
+    return sorted(set(shards))
+
+
+def check_vocabulary(part: Path) -> None:
+    """Refuse a tokenizer without its words: transformers would make one of no words, to which all prompts are alike.
+
+    Raises:
+        WeightsError: neither of the two forms is there.
+    """
+    if not any(all((part / name).is_file() for name in form) for form in _VOCABULARIES):
+        raise WeightsError(
+            f"{part} holds no vocabulary; expected tokenizer.json, or vocab.json and merges.txt: fetch it again"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.tiny_qwen import write_tiny_qwen
 
-from allaprima.core.errors import WeightsError
+from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.weights import load_qwen_image
 
+CONFUSED = {"num_layers": "two", "dim_mult": [], "text_config": {"hidden_size": "wide"}}
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
 
 
@@ -31,6 +32,11 @@ def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
     tensors = load_file(folder / TRANSFORMER)
     change(tensors)
     save_file(tensors, folder / TRANSFORMER, {"format": "pt"})
+
+
+def empty(part: Path) -> None:
+    shutil.rmtree(part)
+    part.mkdir()
 
 
 def truncate(path: Path, length: int) -> None:
@@ -76,6 +82,32 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no vocabulary": (
         lambda f: (f / "tokenizer" / "tokenizer.json").write_text("{"), "tokenizer cannot be read",
     ),
+    "no words": (lambda f: (f / "tokenizer" / "tokenizer.json").unlink(), "tokenizer holds no vocabulary; expected"),
+    "an empty tokenizer": (
+        lambda f: empty(f / "tokenizer"), "tokenizer holds no vocabulary; expected",
+    ),
+    "shards that are no names": (
+        lambda f: (f / "vae" / "x.safetensors.index.json").write_text('{"weight_map": {"a": [1]}}'),
+        "x.safetensors.index.json names no files beside it",
+    ),
+    "one size to draw a line through": (
+        lambda f: edit(f / "scheduler" / "scheduler_config.json", base_image_seq_len=8192),
+        "got 8192 as base_image_seq_len and as max_image_seq_len; expected two",
+    ),
+    "an end that is the beginning": (
+        lambda f: edit(f / "scheduler" / "scheduler_config.json", shift_terminal=1.0),
+        "got a shift_terminal of 1.0; expected 0 or more, below 1",
+    ),
+    "a mean for all channels": (
+        lambda f: edit(f / "vae" / "config.json", latents_mean=[0.0]),
+        "vae cannot be followed: got latents_mean [0.0]; expected 4 numbers",
+    ),
+    "no deviation": (
+        lambda f: edit(f / "vae" / "config.json", latents_std=[0, 1, 1, 1]), "expected 4 numbers above 0",
+    ),
+    "a width in words": (
+        lambda f: edit(f / "transformer" / "config.json", num_layers="two"), "transformer cannot be read",
+    ),
     "widths that differ": (
         lambda f: edit(f / "text_encoder" / "config.json", text_config={"hidden_size": 64}), "text_encoder",
     ),
@@ -92,6 +124,31 @@ def test_what_cannot_be_loaded_is_told_in_one_sentence(damage: str, checkpoint: 
         load_qwen_image(folder)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_an_outline_that_cannot_be_drawn_is_told(part: str, checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "qwen"))
+    edit(folder / part / "config.json", **CONFUSED)
+    with pytest.raises(WeightsError, match=f"{part} cannot be read") as caught:
+        load_qwen_image(folder, absent=("text", "predict", "decode"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scheduler_may_leave_settings_out(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "qwen"))
+    edit(folder / "scheduler" / "scheduler_config.json", shift=None, shift_terminal=None)
+    flow = load_qwen_image(folder).flow
+    assert (flow.shift, flow.shift_terminal) == (1.0, None)
+
+
+def test_noise_levels_that_do_not_fall_are_told(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "qwen"))
+    edit(folder / "scheduler" / "scheduler_config.json", max_shift=1e6)
+    with pytest.raises(
+        RequestError, match="got 4 steps of 4096x4096 pixels, for which no noise levels follow"
+    ):
+        load_qwen_image(folder).schedule(4, 4096, 4096)
 
 
 def test_parts_of_two_models_are_refused(checkpoint: Path, tmp_path: Path) -> None:

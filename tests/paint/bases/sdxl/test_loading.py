@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from tests.tiny_sdxl import Kind, edit_json, give_scheduler, shapes_of, write_ti
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.base import Base
+from allaprima.paint.bases.base import Base, Stage
 from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.bases.sdxl import published
 from allaprima.paint.bases.sdxl.base import load_sdxl
@@ -199,6 +200,72 @@ class Trap:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (pytest.fail, ("a pickle was read",))
+
+
+@pytest.mark.parametrize(
+    "weight_map", [[1, 2], {"a": ["model.safetensors"]}, {"a": 1}, {}, None, {"a": "../x.safetensors"}]
+)
+def test_an_index_that_names_no_files(copy: Path, weight_map: object) -> None:
+    index = copy / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"index\.json names no files beside it; expected a weight_map"):
+        load_sdxl(copy)
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "tokenizer_2"])
+@pytest.mark.parametrize("left", [["tokenizer_config.json"], ["tokenizer_config.json", "vocab.json"], []])
+def test_a_tokenizer_without_words(copy: Path, part: str, left: list[str]) -> None:
+    words = json.loads((copy / part / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    (copy / part / "vocab.json").write_text(json.dumps(words), encoding="utf-8")
+    for file in (copy / part).iterdir():
+        if file.name not in left:
+            file.unlink()
+    with pytest.raises(
+        WeightsError, match=rf"{part} holds no vocabulary; expected tokenizer.json, or vocab.json and merges"
+    ):
+        load_sdxl(copy)
+
+
+def test_the_older_form_of_a_tokenizer(folder: Path, copy: Path) -> None:
+    for part in ("tokenizer", "tokenizer_2"):
+        whole = copy / part / "tokenizer.json"
+        words = json.loads(whole.read_text(encoding="utf-8"))["model"]["vocab"]
+        whole.unlink()
+        (copy / part / "vocab.json").write_text(json.dumps(words), encoding="utf-8")
+        (copy / part / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    old, new = (load_sdxl(path).encode_text(["a cat"]).states for path in (copy, folder))
+    assert torch.equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "told"),
+    [
+        ("unet", {"sample_size": None}, "got sample_size None; expected a whole number from 1 to 512"),
+        ("unet", {"sample_size": [8, 8]}, r"got sample_size \[8, 8\]; expected a whole number"),
+        ("unet", {"sample_size": 10**9}, "got sample_size 1000000000"),
+        ("unet", {"addition_time_embed_dim": "wide"}, "got addition_time_embed_dim 'wide'; expected a whole"),
+        ("unet", {"block_out_channels": [-1, 2, 3]}, "unet has a configuration that cannot be built"),
+        ("unet", {"norm_num_groups": 0}, "unet has a configuration that cannot be built"),
+        ("vae", {"scaling_factor": 0}, "got scaling_factor 0; expected a number above 0"),
+        ("vae", {"scaling_factor": "much"}, "got scaling_factor 'much'"),
+        (
+            "vae",
+            {"latents_mean": [0.0], "latents_std": [1.0] * 4},
+            r"got latents_mean \[0.0\]; expected 4 numbers",
+        ),
+        ("vae", {"latents_mean": [0.0] * 4, "latents_std": [0.0] * 4}, "expected 4 numbers above 0"),
+        ("text_encoder", {"hidden_size": "wide"}, "text_encoder has a configuration that cannot be built"),
+        ("text_encoder", {"num_attention_heads": 0}, "text_encoder has a configuration that cannot be built"),
+    ],
+)
+@pytest.mark.parametrize("absent", [(), ("text", "predict", "decode")], ids=["whole", "outlined"])
+def test_configurations_that_cannot_be_followed(
+    copy: Path, part: str, changes: dict[str, Any], told: str, absent: tuple[Stage, ...]
+) -> None:
+    edit_json(copy / part / "config.json", **changes)
+    with pytest.raises(WeightsError, match=told) as caught:
+        load_sdxl(copy, absent=absent)
+    assert "\n" not in str(caught.value)
 
 
 def test_shards_may_not_lie_elsewhere(copy: Path) -> None:

@@ -16,6 +16,7 @@ from allaprima.paint.sampling.discrete import alphas_of, curved_levels, lcm_time
 # numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
+EULER = {"_class_name": "EulerDiscreteScheduler"}
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
@@ -123,6 +124,25 @@ def test_named_schedules_hold_for_any_checkpoint() -> None:
         ),
         ({"_class_name": "EulerDiscreteScheduler", "beta_start": "small"}, "make no sense"),
         ({"_class_name": "DDIMScheduler", "clip_sample": True}, "clip_sample True"),
+        ({"_class_name": ["x"]}, r"got the scheduler .*'x'"),
+        ({**EULER, "prediction_type": ["x"]}, r"got a scheduler for .*'x'.*; expected epsilon or v_pred"),
+        (
+            {**EULER, "num_train_timesteps": 1e9},
+            "got num_train_timesteps 1000000000.0; expected a whole number",
+        ),
+        ({**EULER, "num_train_timesteps": 0}, "got num_train_timesteps 0; expected a whole number from 1 to"),
+        ({**EULER, "num_train_timesteps": float("inf")}, "got num_train_timesteps inf"),
+        ({**EULER, "num_train_timesteps": 10**400}, "got num_train_timesteps 1000"),
+        ({**EULER, "steps_offset": -1}, "got steps_offset -1"),
+        ({"_class_name": "LCMScheduler", "original_inference_steps": 1e9}, "got original_inference_steps"),
+        (
+            {**EULER, "use_karras_sigmas": True, "sigma_min": "small"},
+            "got sigma_min 'small'; expected a number",
+        ),
+        ({**EULER, "beta_end": 5.0}, "no noise levels follow"),
+        ({**EULER, "beta_start": -0.1}, "no noise levels follow"),
+        ({**EULER, "trained_betas": {}}, "make no sense"),
+        ({**EULER, "trained_betas": [[0.1]]}, "no noise levels follow"),
     ],
 )
 def test_schedulers_that_cannot_be_followed_are_refused(config: dict[str, Any], message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -10,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.base import Stage
+from allaprima.paint.bases.damage import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import check_parts, read_json
+from allaprima.paint.bases.numbers import check_latent_statistics, is_number
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.text import PromptReader
 from allaprima.paint.precision import pick_dtype
@@ -29,8 +29,6 @@ PARTS = {
     "scheduler": ("FlowMatchEulerDiscreteScheduler",),
 }
 _WEIGHTS = ("transformer", "vae", "text_encoder")
-# What diffusers, transformers and safetensors raise on files that are damaged or do not fit together.
-_DAMAGED = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 _OTHER_CURVES = (
     "use_karras_sigmas",
     "use_exponential_sigmas",
@@ -60,7 +58,7 @@ def load_qwen_image(
     Raises:
         WeightsError: a part is missing, of another class, a pickle, damaged, or does not go with the others.
     """
-    check_parts(folder, PARTS, _WEIGHTS)
+    check_parts(folder, PARTS, weights=_WEIGHTS, tokenizers=("tokenizer",))
     flow = read_flow_settings(folder / "scheduler" / "scheduler_config.json")
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
@@ -103,28 +101,28 @@ def read_flow_settings(path: Path) -> FlowSettings:
     """Return what a scheduler_config.json says.
 
     Raises:
-        WeightsError: it cannot be read, or asks for a curve that no checkpoint of this family has.
+        WeightsError: it cannot be read, or asks for a curve that no checkpoint of this family has, or for none.
     """
     config = read_json(path)
     if config.get("num_train_timesteps", 1000) != 1000 or any(config.get(name) for name in _OTHER_CURVES):
         raise WeightsError(
             f"{path} asks for another scheduler than Qwen-Image's; expected 1000 times, shifted only"
         )
-    known = {field.name: config[field.name] for field in fields(FlowSettings) if field.name in config}
+    named = (field.name for field in fields(FlowSettings))
+    known = {name: config[name] for name in named if config.get(name) is not None}
     numbers = [
         value for key, value in known.items() if key not in ("use_dynamic_shifting", "time_shift_type")
     ]
-    if not all(value is None or _is_number(value) for value in numbers) or (
+    if not all(map(is_number, numbers)) or (
         known.get("time_shift_type", "linear") not in ("exponential", "linear")
     ):
         raise WeightsError(
             f"{path} has settings that are no numbers; expected those of {PARTS['scheduler'][0]}"
         )
-    return FlowSettings(**known)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return FlowSettings(**known)
+    except ValueError as error:
+        raise WeightsError(f"{path} cannot be followed: {error}") from error
 
 
 def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
@@ -152,12 +150,14 @@ def _outlined(model: Any, part: Path, dtype: torch.dtype) -> Any:
     from accelerate import init_empty_weights
     from transformers import PretrainedConfig
 
-    config: Any = read_json(part / "config.json")
-    with _quiet(), init_empty_weights():
+    def make(part: Path) -> Any:
+        config: Any = read_json(part / "config.json")
         if issubclass(getattr(model, "config_class", None) or object, PretrainedConfig):
-            made = model(model.config_class(**config))
-        else:
-            made = model.from_config(config)
+            return model(model.config_class(**config))
+        return model.from_config(config)
+
+    with _quiet(), init_empty_weights():
+        made = _read(part, make)
     for parameter in made.parameters():
         parameter.data = parameter.data.to(dtype)
     return made.eval().requires_grad_(False)
@@ -186,9 +186,8 @@ def _quiet() -> Iterator[None]:
 def _read(part: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(part)
-    except _DAMAGED as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise WeightsError(f"{part} cannot be read: {reason}; fetch the model again") from error
+    except DAMAGED as error:
+        raise WeightsError(f"{part} cannot be read: {in_one_line(error)}; fetch the model again") from error
 
 
 def _without_what_painting_needs_not(encoder: Any) -> Any:
@@ -199,6 +198,10 @@ def _without_what_painting_needs_not(encoder: Any) -> Any:
 
 
 def _check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+    try:
+        check_latent_statistics(autoencoder.latents_mean, autoencoder.latents_std, autoencoder.z_dim)
+    except ValueError as error:
+        raise WeightsError(f"{folder / 'vae'} cannot be followed: {error}") from error
     channels, width = transformer.in_channels, transformer.joint_attention_dim
     if channels != 4 * autoencoder.z_dim or transformer.out_channels != autoencoder.z_dim:
         raise WeightsError(

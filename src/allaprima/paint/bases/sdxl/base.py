@@ -14,9 +14,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.request import MAX_SIDE_PX
 from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.bases.defaults import SDXL, Defaults
 from allaprima.paint.bases.dtypes import dtype_of
+from allaprima.paint.bases.numbers import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
 from allaprima.paint.bases.sdxl.parts import Parts
@@ -183,6 +185,7 @@ def load_sdxl(
     dtype = pick_dtype(device) if dtype is None else dtype
     load = load_folder if path.is_dir() else load_file
     parts = load(path, shapes, dtype, absent)
+    _check_numbers(path, parts)
     _check_together(path, parts)
     networks: dict[Stage, tuple[torch.nn.Module, ...]] = {
         "predict": (parts.unet,), "decode": (parts.autoencoder,), "text": parts.text.encoders,
@@ -200,6 +203,21 @@ def load_sdxl(
         scheduler=read_scheduler(parts.scheduler),
         name=str(path) if name is None else name,
     )
+
+
+def _check_numbers(path: Path, parts: Parts) -> None:
+    """Refuse what pictures are computed with and no network is built from, so that nothing else has looked at it."""
+    unet, autoencoder = parts.unet.config, parts.autoencoder.config
+    mean, deviation = autoencoder.get("latents_mean"), autoencoder.get("latents_std")
+    try:
+        read_whole("sample_size", unet.sample_size, MAX_SIDE_PX // 8)
+        widest = unet.projection_class_embeddings_input_dim
+        read_whole("addition_time_embed_dim", unet.addition_time_embed_dim, widest)
+        read_positive("scaling_factor", autoencoder.scaling_factor)
+        if mean is not None and deviation is not None:
+            check_latent_statistics(mean, deviation, autoencoder.latent_channels)
+    except ValueError as error:
+        raise WeightsError(f"the configurations in {path} cannot be followed: {error}") from error
 
 
 def _check_together(path: Path, parts: Parts) -> None:

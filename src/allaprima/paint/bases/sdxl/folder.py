@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.base import Stage
-from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline
+from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline, read_shards
 from allaprima.paint.bases.sdxl.parts import (
     Parts,
     build_autoencoder,
@@ -71,7 +71,7 @@ def check_folder(path: Path) -> None:
     pipeline = read_pipeline(path)
     if not pipeline.startswith("StableDiffusionXL"):
         raise WeightsError(f"{path} is a {pipeline[:60]}; expected a StableDiffusionXLPipeline")
-    check_parts(path, {**_WEIGHTS, **_TOKENIZERS}, tuple(_WEIGHTS))
+    check_parts(path, {**_WEIGHTS, **_TOKENIZERS}, weights=_WEIGHTS, tokenizers=_TOKENIZERS)
 
 
 def _part(
@@ -105,18 +105,10 @@ def _weight_files(folder: Path) -> list[Path]:
                 return [folder / f"{stem}{middle}.safetensors"]
             index = folder / f"{stem}.safetensors.index{middle}.json"
             if index.is_file():
-                return _shards(index)
+                return [folder / name for name in read_shards(index)]
     raise WeightsError(
         f"{folder} holds {', '.join(names)[:200]}; expected model.safetensors, whole or in shards"
     )
-
-
-def _shards(index: Path) -> list[Path]:
-    named = read_json(index).get("weight_map")
-    names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
-    if not names or any(Path(name).name != name for name in names):
-        raise WeightsError(f"{index} names no files beside it; expected a weight_map to them")
-    return [index.parent / name for name in names]
 
 
 def _tokenizer(path: Path, part: str) -> CLIPTokenizer:

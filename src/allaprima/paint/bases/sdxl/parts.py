@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.damage import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import PICKLES
 from allaprima.paint.bases.sdxl.text import SdxlText
 
@@ -181,8 +182,11 @@ def _filled(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: t
     try:
         with torch.device("meta"):
             model = make()
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise WeightsError(f"{where} has a configuration that cannot be built: {error}") from error
+    except DAMAGED as error:
+        raise WeightsError(
+            f"{where} has a configuration that cannot be built: {in_one_line(error)}; expected that of an SDXL, "
+            "fetch the model again"
+        ) from error
     if tensors is None:
         return _outlined(model, dtype)
     wanted = model.state_dict()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.base import Prediction
+from allaprima.paint.bases.numbers import read_positive, read_whole
 from allaprima.paint.sampling.discrete import (
     BetaCurve,
     Curve,
@@ -76,7 +77,10 @@ _ONLY: dict[str, tuple[object, ...]] = {
 }
 """Settings that change pictures and that only these values of are followed."""
 
-_PREDICTIONS: dict[object, Prediction] = {"epsilon": "epsilon", "v_prediction": "v"}
+_MOST_TIMES = 10_000
+"""Times that a checkpoint may have been trained at; the published ones have 1000."""
+
+_PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,15 @@ class Scheduler:
     """a_t of each trained time, see `sampling.discrete`."""
     prediction: Prediction
     habits: Habits
+
+    def __post_init__(self) -> None:
+        """Refuse a_t that do not fall from 1 towards 0."""
+        if self.alphas.ndim != 1 or not (
+            np.all(self.alphas > 0) and np.all(np.diff(self.alphas, prepend=1) <= 0)
+        ):
+            raise ValueError(
+                "got betas from which no noise levels follow; expected a list of them, from 0 to 1"
+            )
 
     @property
     def is_turbo(self) -> bool:
@@ -168,7 +181,7 @@ def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
         WeightsError: it names a scheduler, or a setting that changes pictures, which we cannot follow.
     """
     kind = config.get("_class_name")
-    if kind not in _CLASSES:
+    if kind not in tuple(_CLASSES):  # what a file says may be a list, which has no hash
         raise WeightsError(f"got the scheduler {str(kind)[:60]!r}; expected one of {', '.join(_CLASSES)}")
     sampler, standard = _CLASSES[kind]
     settings = {**standard, **{key: value for key, value in config.items() if value is not None}}
@@ -177,9 +190,9 @@ def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
             raise WeightsError(
                 f"got a scheduler with {key} {settings[key]!r}; expected {allowed[1]!r}, which is all we follow"
             )
-    if settings.get("prediction_type", "epsilon") not in _PREDICTIONS:
+    if settings.get("prediction_type", "epsilon") not in tuple(_PREDICTIONS):
         raise WeightsError(
-            f"got a scheduler for {settings['prediction_type']!r}; expected {' or '.join(map(str, _PREDICTIONS))}"
+            f"got a scheduler for {str(settings['prediction_type'])[:60]!r}; expected {' or '.join(_PREDICTIONS)}"
         )
     try:
         return Scheduler(
@@ -187,7 +200,7 @@ def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
             prediction=_PREDICTIONS[settings.get("prediction_type", "epsilon")],
             habits=_habits(sampler, settings),
         )
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"got a scheduler with settings that make no sense: {error}") from error
 
 
@@ -197,7 +210,7 @@ def _alphas(settings: Mapping[str, Any]) -> NDArray[np.float32]:
         return alphas_from_betas(torch.tensor(betas, dtype=torch.float32), zero_terminal=zero_terminal)
     curve: BetaCurve = _one_of(settings["beta_schedule"], BetaCurve)
     start, end = float(settings["beta_start"]), float(settings["beta_end"])
-    count = int(settings.get("num_train_timesteps", 1000))
+    count = read_whole("num_train_timesteps", settings.get("num_train_timesteps", 1000), _MOST_TIMES)
     return alphas_of(curve, start, end, count, zero_terminal=zero_terminal)
 
 
@@ -206,12 +219,18 @@ def _habits(sampler: Sampler, settings: Mapping[str, Any]) -> Habits:
     return Habits(
         sampler=sampler,
         spacing=_one_of(settings["timestep_spacing"], Spacing),
-        offset=int(settings.get("steps_offset", 0)),
+        offset=read_whole("steps_offset", settings.get("steps_offset", 0), _MOST_TIMES, least=0),
         curve=next((curve for key, curve in curves.items() if settings.get(key)), "as_trained"),
-        low=settings.get("sigma_min"),
-        high=settings.get("sigma_max"),
-        taught_steps=int(settings.get("original_inference_steps", 50)),
+        low=_level(settings, "sigma_min"),
+        high=_level(settings, "sigma_max"),
+        taught_steps=read_whole(
+            "original_inference_steps", settings.get("original_inference_steps", 50), _MOST_TIMES
+        ),
     )
+
+
+def _level(settings: Mapping[str, Any], name: str) -> float | None:
+    return None if (value := settings.get(name)) is None else read_positive(name, value)
 
 
 def _one_of(value: object, choices: Any) -> Any:

@@ -1,0 +1,25 @@
+"""What the libraries raise on a checkpoint that is damaged or does not fit together, which is nearly anything."""
+
+from __future__ import annotations
+
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+
+DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what `error` says, short enough for a sentence."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200].rstrip(".")

@@ -1,0 +1,45 @@
+"""Numbers as a checkpoint's configurations give them, looked at before anything is computed with them.
+
+Every function raises ValueError with what it got and what it expected; the caller knows where that was written.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TypeGuard
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether `value` is a number that a float can hold, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def read_whole(name: str, value: object, most: int, *, least: int = 1) -> int:
+    """Return a whole number from `least` to `most`, which 8.0 is too."""
+    if not (is_number(value) and value == int(value) and least <= value <= most):
+        raise ValueError(f"got {name} {_short(value)}; expected a whole number from {least} to {most}")
+    return int(value)
+
+
+def read_positive(name: str, value: object) -> float:
+    """Return a number above 0."""
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"got {name} {_short(value)}; expected a number above 0")
+    return float(value)
+
+
+def check_latent_statistics(mean: object, deviation: object, channels: int) -> None:
+    """Refuse a `latents_mean` and `latents_std` that are not one number to a channel, the deviations above 0."""
+    for name, values, least in (("latents_mean", mean, -math.inf), ("latents_std", deviation, 0.0)):
+        if not (
+            isinstance(values, list | tuple)
+            and len(values) == channels
+            and all(is_number(value) and value > least for value in values)
+        ):
+            above = " above 0" if least == 0.0 else ""
+            raise ValueError(f"got {name} {_short(values)}; expected {channels} numbers{above}")
+
+
+def _short(value: object) -> str:
+    return repr(value)[:60]
