@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 import allaprima
-from allaprima.cli.output import print_json
+from allaprima.cli.output import print_json, printable
 from allaprima.core.errors import AllaPrimaError, UserError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         status = end.code
     except AllaPrimaError as error:
-        print(f"prima: {error}", file=sys.stderr)
+        print(f"prima: {printable(str(error))}", file=sys.stderr)
         if "--json" in arguments:
             print_json({"error": str(error), "kind": type(error).__name__})
         return 2 if isinstance(error, UserError) else 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from allaprima.cli import paint_options as options
-from allaprima.cli.output import JsonFlag, check_memory, print_json, progress_bar
+from allaprima.cli.output import JsonFlag, check_memory, print_json, printable, progress_bar
 from allaprima.cli.targets import Target, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -116,7 +116,7 @@ def fill_requests(
     elif not turbo:
         requests = [take_off_turbo(painter, request, given) for request in requests]
     for remark in (*painter.introductions(requests[0]), *painter.remarks(requests[0])):
-        print(f"prima: {remark}", file=sys.stderr)
+        print(f"prima: {printable(remark)}", file=sys.stderr)
     return requests
 
 
