@@ -12,7 +12,7 @@ from allaprima.paint.bases.defaults import defaults_for
 from allaprima.paint.lora.habits import habits_of
 from allaprima.paint.lora.metadata import LoraMetadata
 from allaprima.paint.lora.wardrobe import Wardrobe
-from allaprima.paint.turbo import TURBOS, choose_turbo, is_turbo, turbo_habits
+from allaprima.paint.turbo import ONE_STEP, TURBO, TURBOS, choose_turbo, is_turbo, turbo_habits
 
 
 def fill_request(
@@ -58,10 +58,25 @@ def lora_metadata(wardrobe: Wardrobe | None, loras: Sequence[LoraUse]) -> dict[s
 def _find_turbo(base: Base, wardrobe: Wardrobe, given: Mapping[str, Any]) -> str | None:
     if given.get("schedule") is not None or is_turbo(given.get("loras", ())):
         return None
+    return choose_turbo(_turbo_shelf(wardrobe), base.family, given.get("steps"))
+
+
+def first_look(base: Base, wardrobe: Wardrobe | None, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+    """Return what the first look at a picture, of one step, wears where the picture itself wears `loras`.
+
+    That is the turbo LoRA for one step in the place of the one for several, where both are there for `base`.
+    """
+    if wardrobe is None or [use.name for use in loras if use.name in TURBOS] != [TURBO]:
+        return loras
+    if choose_turbo(_turbo_shelf(wardrobe), base.family, steps=1) != ONE_STEP:
+        return loras
+    return tuple(replace(use, name=ONE_STEP) if use.name == TURBO else use for use in loras)
+
+
+def _turbo_shelf(wardrobe: Wardrobe) -> dict[str, LoraMetadata]:
     # Only looked at: one for another family would be refused if it were read for this base.
-    shelf = {
+    return {
         name: replace(outline.metadata, family=outline.family)
         for name in TURBOS
         if (outline := wardrobe.outline(name)) is not None
     }
-    return choose_turbo(shelf, base.family, given.get("steps"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tests.studio.engine.watched import Bench, Client
 from tests.tiny_vignette import write_tiny_vignette
 
@@ -103,3 +103,22 @@ def test_a_lora_that_is_not_there_is_told(folders: tuple[Path, Path]) -> None:
     bench.run()
     assert "chalk" in client.failures[0].message
     assert client.frames == []
+
+
+def test_the_first_look_wears_the_turbo_for_one_step(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    kept = load_file(folders[1] / "ink.safetensors")
+    turbo, one = LoraUse(name="turbo", weight=0.75), LoraUse(name="turbo-1", weight=0.75)
+    for name, steps in (("turbo", 4), ("turbo-1", 1)):
+        tensors = {key: tensor.roll(steps, 0) for key, tensor in kept.items()}
+        told = {"allaprima.family": "vignette", "allaprima.steps": str(steps)}
+        save_file(tensors, tmp_path / f"{name}.safetensors", told)
+    (tmp_path / "ink.safetensors").hardlink_to(folders[1] / "ink.safetensors")
+    bench, painter = Bench(painter=load((folders[0], tmp_path))), load((folders[0], tmp_path))
+    client = bench.client()
+    client.ask("a cat", steps=4, loras=(turbo, INK))
+    bench.run()
+    wanted = [as_painted(painter, (one, INK), 1), *(as_painted(painter, (turbo, INK), n) for n in (2, 4))]
+    assert [frame.jpeg for frame in client.frames] == wanted
+    client.ask("a cat", steps=1, loras=(turbo, INK))  # a picture, no look: it wears what it says
+    bench.run()
+    assert last(client) == as_painted(painter, (turbo, INK), 1)

@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import torch
 
 from allaprima.core.events import Event
 from allaprima.core.picture import Picture
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.underpainting import Underpainting
 from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.batch import Pass, Row, begins_alike
+from allaprima.paint.fill import first_look
 from allaprima.paint.memory.process import keep_heap_warm
 from allaprima.paint.painter import Painter
 from allaprima.paint.pictures import to_pictures
@@ -47,6 +48,8 @@ class Opening:
     """A first prediction, to be used again by finer schedules."""
 
     schedule: Schedule
+    loras: tuple[LoraUse, ...]
+    """What was worn."""
     prediction: torch.Tensor
 
 
@@ -57,6 +60,7 @@ class LivePass:
     steps: int
     shared: Pass
     schedule: Schedule
+    loras: tuple[LoraUse, ...]
     wear: Callable[[], None]
     """Puts on the LoRAs of this pass; others may have been on since its last step."""
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -94,7 +98,8 @@ class LivePass:
     def decode(self, rows: Sequence[int], prompts: Sequence[LivePrompt]) -> tuple[Picture, ...]:
         """Return the pictures of `rows`, each as asked for by its prompt."""
         started = time.perf_counter()
-        requests = [prompt.settings.request(prompt.prompt, self.steps) for prompt in prompts]
+        asked = [prompt.settings.request(prompt.prompt, self.steps) for prompt in prompts]
+        requests = [replace(request, loras=self.loras) for request in asked]
         pictures = to_pictures(self.shared.decode(rows), requests, self.shared.rescues)
         self._add("decode", started)
         return pictures
@@ -102,7 +107,11 @@ class LivePass:
     def opening(self, row: int) -> Opening | None:
         """Return the first prediction of `row`."""
         prediction = self.shared.openings[row]
-        return None if prediction is None else Opening(schedule=self.schedule, prediction=prediction)
+        return (
+            None
+            if prediction is None
+            else Opening(schedule=self.schedule, loras=self.loras, prediction=prediction)
+        )
 
     def _add(self, stage: str, started: float) -> None:
         self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1e3 * (time.perf_counter() - started)
@@ -165,7 +174,7 @@ class Easel:
         base.check_size(settings.width, settings.height)
         loaded.painter.wear(settings.loras)
         for prompt in prompts:
-            _schedule(loaded.painter, prompt.settings, prompt.settings.steps)
+            _schedule(loaded.painter, prompt.settings, prompt.settings.steps, prompt.settings.loras)
         led = [needs_negative(base, prompt.settings.guidance) for prompt in prompts]
         texts = [prompt.prompt for prompt in prompts]
         against = [
@@ -183,14 +192,18 @@ class Easel:
         settings = prepared[0].prompt.settings
         loaded = self._base(settings.base)
         base = loaded.painter.base
-        schedule = _schedule(loaded.painter, settings, steps)
+        # A first look is soon replaced by finer ones; a picture asked for in one step wears what it says.
+        loras = settings.loras
+        if steps == 1 < settings.steps:
+            loras = first_look(base, loaded.painter.wardrobe, loras)
+        schedule = _schedule(loaded.painter, settings, steps, loras)
         rows = [
             Row(
                 prompt=one.text.text,
                 seed=one.prompt.settings.seed,
                 negative=None if one.negative is None else one.negative.text,
                 opening=None
-                if opening is None or not begins_alike(opening.schedule, schedule)
+                if opening is None or opening.loras != loras or not begins_alike(opening.schedule, schedule)
                 else opening.prediction,
             )
             for one, opening in zip(prepared, openings, strict=True)
@@ -207,7 +220,8 @@ class Easel:
             steps=steps,
             shared=shared,
             schedule=schedule,
-            wear=lambda: loaded.painter.wear(settings.loras),
+            loras=loras,
+            wear=lambda: loaded.painter.wear(loras),
         )
 
     def idle(self, budget_seconds: float) -> bool:
@@ -233,8 +247,8 @@ class Easel:
         return self._loaded[name]
 
 
-def _schedule(painter: Painter, settings: LiveSettings, steps: int) -> Schedule:
-    return painter.schedule(steps, settings.width, settings.height, settings.schedule, settings.loras)
+def _schedule(painter: Painter, settings: LiveSettings, steps: int, loras: tuple[LoraUse, ...]) -> Schedule:
+    return painter.schedule(steps, settings.width, settings.height, settings.schedule, loras)
 
 
 def _prepare(prompt: LivePrompt, text: Encoded, negative: Encoded | None, worn: Hashable) -> Prepared:
