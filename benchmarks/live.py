@@ -4,7 +4,8 @@
     python -m benchmarks.live --json --quick    one minute; its numbers mean little
 
 Times are from sending a message to having a frame's bytes, as a browser on the same machine would see them. What the
-server adds is the difference to what the engine says it took, frame by frame.
+server adds is the difference to what the engine says it took, frame by frame. All wear what the page wears: turbo,
+where there is one, and the slider is its weight.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import struct
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -151,17 +152,19 @@ async def _close(studio: OpenStudio, typist: Typist, listening: asyncio.Task[Non
     studio.seen.append(len(typist.came))
 
 
-async def _type(typist: Typist, texts: Sequence[str], delay_s: float = 0.0) -> None:
+async def _type(
+    typist: Typist, texts: Sequence[str], habits: Mapping[str, Any], delay_s: float = 0.0
+) -> None:
     begun = time.perf_counter() + delay_s
     for number, text in enumerate(texts, start=1):
         await asyncio.sleep(max(0.0, begun + (number - 1) / KEYSTROKES_PER_SECOND - time.perf_counter()))
-        await typist.ask(number, text, steps=4)
+        await typist.ask(number, text, **{**habits, "steps": 4})
 
 
 async def _live(studio: OpenStudio, keystrokes: int, frames: int, details: dict[str, Any]) -> list[Row]:
     typist, listening = await _open(studio)
     texts = list(type_text(keystrokes))
-    await _type(typist, texts)
+    await _type(typist, texts, studio.habits)
     await typist.wait_for(keystrokes)
     await _close(studio, typist, listening)
     waits = answer_ms(typist.sent, typist.came)
@@ -185,7 +188,7 @@ async def _slide(studio: OpenStudio, frames: int) -> tuple[float, Typist]:
     typist, listening = await _open(studio)
     started = time.perf_counter()
     for number in range(1, frames + 1):
-        await typist.ask(number, PROMPT, steps=1, seed=number)
+        await typist.ask(number, PROMPT, **{**studio.habits, "steps": 1, "seed": number})
         await typist.wait_for(number)
     seconds = time.perf_counter() - started
     await _close(studio, typist, listening)
@@ -199,10 +202,18 @@ async def _drag(studio: OpenStudio, frames: int) -> float:
     begun = time.perf_counter()
     for number in range(1, moves + 1):
         await asyncio.sleep(max(0.0, begun + number / MOVES_PER_SECOND - time.perf_counter()))
-        await typist.ask(number, PROMPT, steps=1, seed=number)
+        await typist.ask(number, PROMPT, **{**studio.habits, "steps": 1, **_moved(studio.habits, number)})
     await typist.wait_for(moves)
     await _close(studio, typist, listening)
     return len(typist.came) / (typist.came[-1][0] - begun)
+
+
+def _moved(habits: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Where the slider is: the weight of the LoRA that is worn, back and forth; the seed where none is."""
+    if not habits["loras"]:
+        return {"seed": number}
+    weight = round(abs((number % 200) - 100) / 100, 2)
+    return {"loras": [{**habits["loras"][0], "weight": weight}]}
 
 
 async def _many_typists(studio: OpenStudio, clients: int, keystrokes: int) -> list[Row]:
@@ -210,7 +221,10 @@ async def _many_typists(studio: OpenStudio, clients: int, keystrokes: int) -> li
     # Spread over a keystroke's time, as people are.
     delays = [number / clients / KEYSTROKES_PER_SECOND for number in range(clients)]
     texts = [list(type_text(keystrokes, seed=number)) for number in range(clients)]
-    typing = [_type(one, text, delay) for (one, _), text, delay in zip(opened, texts, delays, strict=True)]
+    typing = [
+        _type(one, text, studio.habits, delay)
+        for (one, _), text, delay in zip(opened, texts, delays, strict=True)
+    ]
     await asyncio.gather(*typing)
     reached = await asyncio.gather(*(typist.wait_for(keystrokes) for typist, _ in opened))
     for typist, listening in opened:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import httpx2
 
 PROMPT = "a cat on a rooftop at sunset"
 _START = "from allaprima.cli.app import main; main()"
@@ -22,6 +25,8 @@ class OpenStudio:
 
     url: str
     process: subprocess.Popen[str]
+    habits: dict[str, Any]
+    """What its page begins with: steps, guidance and LoRAs, so turbo where there is one."""
     seen: list[int] = field(default_factory=list)
     """How many frames each live session saw."""
 
@@ -59,8 +64,14 @@ def open_studio(weights: Path | None, gallery: Path) -> Iterator[OpenStudio]:
             line = process.stdout.readline()
         if not line:
             raise RuntimeError("the studio did not start; expected `prima serve` to print its address")
-        yield OpenStudio(url=json.loads(line)["url"], process=process)
+        url = json.loads(line)["url"]
+        yield OpenStudio(url=url, process=process, habits=_read_habits(url))
     finally:
         process.terminate()
         process.wait()
         process.stdout.close()
+
+
+def _read_habits(url: str) -> dict[str, Any]:
+    habits: dict[str, Any] = httpx2.get(f"{url}/api/config", trust_env=False).json()["bases"][0]["live"]
+    return habits

@@ -1,7 +1,7 @@
-"""A studio's first pictures, for nobody: prompts of every usual length.
+"""A studio's first pictures, for nobody: prompts of every usual length, with and without turbo, folded in too.
 
 Matrix products are compiled for the shapes they are first asked for, and prompts of every length are other
-shapes. Without this the first prompt of each length takes longer, and memory grows by some 3 MiB with each.
+shapes. Without this the first prompt of each length takes longer, and memory grows by some 6 MiB with each.
 """
 
 from __future__ import annotations
@@ -12,22 +12,34 @@ from allaprima.paint.painter import Painter
 
 MOST_WORDS = 24
 """The longest prompt that is painted; few people type longer ones."""
-BUDGET_S = 3.0
+BUDGET_S = 6.0
 
 
 def warm_up(painter: Painter, budget_s: float = BUDGET_S) -> int:
     """Paint prompts of one word, of two and so on, in one step, and throw the pictures away.
+
+    Each is painted with the plain base, whose shapes are also those of LoRAs that are folded in, and with turbo
+    beside it, if there is one for this base. What turbo takes to be folded in is taken then, and nothing worn
+    afterwards.
 
     Args:
         painter: with a base whose pictures take milliseconds.
         budget_s: no further one is begun after so long.
 
     Returns:
-        How many were painted.
+        How many lengths were painted.
     """
     begun = time.monotonic()
-    for words in range(1, MOST_WORDS + 1):
-        painter.paint(painter.request(turbo=False, prompt=" ".join(["a"] * words), steps=1, guidance=1.0))
-        if time.monotonic() - begun > budget_s:
-            return words
-    return MOST_WORDS
+    has_turbo = bool(painter.request(prompt="a").loras)
+    done = 0
+    while done < MOST_WORDS and (done == 0 or time.monotonic() - begun <= budget_s):
+        done += 1
+        for turbo in (False, True) if has_turbo else (False,):
+            painter.paint(painter.request(prompt=" ".join(["a"] * done), steps=1, guidance=1.0, turbo=turbo))
+    for steps in (1, 2) if has_turbo else ():
+        request = painter.request(prompt="a", steps=steps, guidance=1.0)
+        painter.paint(request)
+        painter.idle()
+        painter.paint(request)
+    painter.wear(())
+    return done
