@@ -4,7 +4,7 @@
 # Every line resumes where it was stopped.
 #
 # Cost on two AVX2 cores without bf16, in core-hours:
-#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, decoder 1, paths 1, turbo 0.4, judge 1.3
+#   sprites 0.1, scenes 0.2, autoencoder 2.5, text 0.4, latents 0.3, denoiser 1 per 60,000 samples, decoder 1, paths 1, turbo 0.4, turbo-1 0.6, judge 1.3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,6 +37,13 @@ prima distill paths --run "$runs/paths" --cache "$runs/latents-a" --count 4096 -
 prima distill turbo --run "$runs/turbo" --cache "$runs/latents-a" --paths "$runs/paths" --updates 500 --sites all \
   --ranks sensitivity --parameters 421888 --exam 32 --sample-every 250 --threads "$threads"
 cp "$runs/turbo/best.safetensors" "$weights/loras/turbo.safetensors"
+
+# For one step: regression on whole paths first, which is right and soft, then distribution matching with the same regression.
+prima distill turbo --run "$runs/one" --cache "$runs/latents-a" --paths "$runs/paths" --steps 1 --updates 700 --decay 300 \
+  --sites all --ranks 16 --exam 32 --sample-every 350 --threads "$threads"
+prima distill dmd --run "$runs/turbo-1" --cache "$runs/latents-a" --paths "$runs/paths" --steps 1 --updates 240 --decay 60 \
+  --start "$runs/one/best.safetensors" --diversity 0.25 --fake-updates 3 --exam 32 --sample-every 240 --threads "$threads"
+cp "$runs/turbo-1/best.safetensors" "$weights/loras/turbo-1.safetensors"
 
 prima train judge "$runs/judge" --steps 5600 --compile --threads "$threads"
 prima evaluate vignette
