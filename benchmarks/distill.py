@@ -33,9 +33,9 @@ from allaprima.lab.distill.sites import find_sites, pattern_ranks
 from allaprima.lab.distill.students import FAKE, STUDENT, Student
 from allaprima.lab.distill.turbo_lora import TurboTask
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
-from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, train
+from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, mixed_norms, train
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
-from allaprima.paint.precision import pick_device
+from allaprima.paint.precision import pick_device, pick_dtype
 
 COSTS = {
     "flow matching": 3.0,
@@ -79,7 +79,8 @@ def main(
         kept = CacheMaterial(caches=(cache,)).batch(draw)
         network = _network(layers).to(device)
         t = torch.full((batch,), 0.5, device=device)
-        with torch.no_grad():
+        narrow = pick_dtype(device) == torch.bfloat16
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=narrow), mixed_norms():
             forward = measure(lambda: network(kept.noise, t, kept.text), runs=7).median_ms / 1e3
         rows.append(Row(name="one forward pass", value=1e3 * forward, unit="ms"))
         for method in ("turbo", "lcm", "add", "dmd"):
@@ -123,13 +124,19 @@ def _make(method: str, layers: int, material: Material, device: torch.device) ->
 def _bare(model: nn.Module, task: TurnTask, updates: int, batch: int, device: torch.device) -> float:
     """Median seconds of an update that is nothing but the networks and the optimizer."""
     optimizers = [torch.optim.AdamW(turn.parameters, lr=1e-5, fused=True) for turn in task.turns]
+    narrow = pick_dtype(device) == torch.bfloat16
     times = []
     for step in range(updates + 1):
         draw = Draw(step=step, batch_size=batch, device=device, generator=torch.Generator().manual_seed(step))
         started = time.perf_counter()
         for turn, optimizer in zip(task.turns, optimizers, strict=True):
             for _ in range(turn.times):
-                torch.autograd.backward(turn.loss(model, draw)["loss"], inputs=list(turn.parameters))
+                with (
+                    torch.autocast(device.type, torch.bfloat16, enabled=narrow),
+                    mixed_norms(),
+                ):  # as the loop has it
+                    loss = turn.loss(model, draw)["loss"]
+                torch.autograd.backward(loss, inputs=list(turn.parameters))
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - started)
