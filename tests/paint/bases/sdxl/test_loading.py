@@ -20,6 +20,7 @@ from allaprima.paint.bases.base import Base, Stage
 from allaprima.paint.bases.defaults import Defaults
 from allaprima.paint.bases.sdxl import published
 from allaprima.paint.bases.sdxl.base import load_sdxl
+from allaprima.paint.bases.sdxl.parts import refuse_pickle
 from allaprima.paint.bases.sdxl.single_file import check_file
 
 
@@ -181,6 +182,16 @@ def test_damaged_files(copy: Path) -> None:
     (copy / "unet" / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(WeightsError, match=r"config\.json"):
         load_sdxl(copy)
+
+
+@pytest.mark.parametrize("header_bytes", [640, 896, 1152, 1408])
+def test_a_headers_length_does_not_make_a_pickle(header_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / "sd.safetensors"
+    for padding in range(2048):
+        save_file({"a": torch.zeros(1)}, path, {"x": "x" * padding})
+        if int.from_bytes(path.read_bytes()[:8], "little") == header_bytes:
+            break
+    refuse_pickle(path)
 
 
 def test_pickles_are_never_read(copy: Path, tmp_path: Path) -> None:

@@ -99,16 +99,14 @@ def refuse_pickle(path: Path) -> None:
     """Raise WeightsError if the file can be a pickle, whatever it is called."""
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError:
         start = b""  # the reader says better what is wrong
-    if path.suffix.lower() in PICKLES or start[:2] in (
-        b"PK",
-        b"\x80\x02",
-        b"\x80\x03",
-        b"\x80\x04",
-        b"\x80\x05",
-    ):
+    # With a header's brace in its place only the header's length is that of a pickle, and the reader judges.
+    looks = (
+        start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and start[8:] != b"{"
+    )
+    if path.suffix.lower() in PICKLES or looks:
         raise WeightsError(
             f"{path} is a pickle, which can run any program when it is opened, so it is never read; "
             "expected a .safetensors file, which most model pages offer beside it"
