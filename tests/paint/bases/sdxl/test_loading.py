@@ -191,7 +191,11 @@ def test_a_headers_length_does_not_make_a_pickle(header_bytes: int, tmp_path: Pa
         save_file({"a": torch.zeros(1)}, path, {"x": "x" * padding})
         if int.from_bytes(path.read_bytes()[:8], "little") == header_bytes:
             break
+    assert int.from_bytes(path.read_bytes()[:8], "little") == header_bytes
     refuse_pickle(path)
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(WeightsError, match="is a pickle"):
+        refuse_pickle(path)
 
 
 def test_pickles_are_never_read(copy: Path, tmp_path: Path) -> None:
