@@ -5,8 +5,10 @@
 #   recipes/vignette_accelerator.sh decoder    the decoder learns to forgive what a denoiser leaves undone, 2 minutes
 #   recipes/vignette_accelerator.sh distill    the students of `prima evaluate distill`, about 3 minutes
 #
-# The last two may run at once. The weights that ship now are of a shorter run, see lab-notes/LOG.md, 2026-11-27;
-# `distill` has been run at tiny size only.
+# The last two may run at once. To go on from the weights that ship instead, on scenes they were not trained on:
+#
+#   recipes/vignette_accelerator.sh render     scenes and captions on the processor, 2 minutes
+#   recipes/vignette_accelerator.sh further    the denoiser, about 5 minutes; then `distill` as above
 #
 # The text encoder is the one that ships (recipes/vignette.sh trains it). Scenes are rendered, and captions encoded,
 # while the autoencoder trains; the denoiser's blocks are compiled meanwhile by a training that is thrown away.
@@ -24,10 +26,10 @@ denoiser=${DENOISER:-240s}
 decoder=${DECODER:-100s}
 batch=${BATCH:-512}
 paths=${PATHS:-16384}
-student=${STUDENT:-128}                        # pictures in an update of those that learn alone
+student=${STUDENT:-128}                        # pictures in an update of those that learn from paths
 opponent=${OPPONENT:-64}                       # and of those that learn against another
-first=${FIRST:-55s}                            # students that learn from paths, pictures or a critic
-second=${SECOND:-60s}                          # those that begin where others ended
+first=${FIRST:-60s}                            # students that learn from paths
+second=${SECOND:-80s}                          # those that begin where others ended
 compiled=(--compile --text-tokens 32)
 never=1000000
 
@@ -91,36 +93,62 @@ compile_ahead() {
   learn ahead a --steps 3 --sample-every 0
 }
 
+render() {  # scenes that the denoiser that ships has not seen, and their captions; they need no accelerator
+  mkdir -p "$weights"
+  cp src/allaprima/weights/vignette/text.safetensors "$weights"
+  "${prima[@]}" train scenes "$runs/scenes-b" --count "$scenes_b" --first-seed "${FIRST_SEED:-700000000}" --processes "$processes"
+  captions b "$processes"
+  say "scenes and captions"
+}
+
+further() {
+  cp -n src/allaprima/weights/vignette/*.safetensors "$weights"
+  "${prima[@]}" train latents "$runs/latents-b" --store "$runs/scenes-b" --part pictures --batch 256 --weights "$weights"
+  say "latents"
+  learn further b --start "$weights/denoiser.safetensors" --worn-weight "${WORN:-3}" --steps "$never" --budget "$denoiser" \
+    --decay "${DENOISER_DECAY:-2800}" --sample-every "$never"
+  "${prima[@]}" train release "$runs/further" denoiser -o "$weights/further.safetensors"
+  mv "$weights/further.safetensors" "$weights/denoiser.safetensors"
+  say "denoiser"
+}
+
 distill() {
   rm -f "$runs/failed"
-  teach paths paths --count "$paths" --batch 1024
+  teach paths paths --count "$paths" --teacher-steps 24 --batch 1024
   say "the teacher's paths"
-  on_paths=(--paths "$runs/paths" --budget "$first" --batch "$student" --decay "${STUDENT_DECAY:-500}")
+  on_paths=(--paths "$runs/paths" --batch "$student")
+  teach sitting turbo "${on_paths[@]}" --updates 1 --ranks 1
+  say "what the teacher paints in exams"
+  on_paths+=(--budget "$first" --decay "${STUDENT_DECAY:-300}")
   quarter=$(cost 4)
-  teach rank16 turbo "${on_paths[@]}" --sites all --ranks 16 &
-  teach uniform turbo "${on_paths[@]}" --sites all --ranks 4 &
   for seed in 0 1 2; do
     teach "sensitivity-$seed" turbo "${on_paths[@]}" --sites all --ranks sensitivity --parameters "$quarter" --seed "$seed" &
+    teach "regression-$seed" turbo "${on_paths[@]}" --sites all --ranks 16 --steps 1 --seed "$seed" &
   done
+  teach uniform turbo "${on_paths[@]}" --sites all --ranks 4 &
+  teach rank16 turbo "${on_paths[@]}" --sites all --ranks 16 &
   teach text turbo "${on_paths[@]}" --sites text --ranks pattern &
-  teach one turbo "${on_paths[@]}" --sites all --ranks 16 --steps 1 &
-  teach lcm lcm --budget "$first" --batch "$student" --sites all --ranks 16 &
-  teach add add --budget "$first" --batch "$opponent" --sites all --ranks 16 --sample-every "$never" &
   wait
-  say "students of paths, pictures and a critic"
-  # These do not learn to be near the teacher's pictures, so no exam on the way is to choose the best: the last is kept.
-  matched=(dmd --budget "$second" --batch "$opponent" --fake-updates 2 --diversity 0.05 --sample-every "$never")
+  say "students of paths"
+  # Those that match distributions do not learn to be near the teacher's pictures: no exam on the way, the last is kept.
+  matched=(--paths "$runs/paths" --budget "$second" --batch "$opponent" --decay 60 --fake-updates 3 --sample-every "$never")
+  one=(--paths "$runs/paths" --steps 1 --start "$runs/regression-0/best.safetensors" --batch "$opponent")
   for seed in 0 1 2; do
-    teach "dmd-$seed" "${matched[@]}" --start "$runs/sensitivity-$seed/best.safetensors" --seed "$seed" &
+    teach "dmd-$seed" dmd "${matched[@]}" --steps 1 --diversity 0.25 --start "$runs/regression-$seed/best.safetensors" --seed "$seed" &
   done
-  teach dmd-one "${matched[@]}" --start "$runs/one/best.safetensors" --steps 1 --diversity 0 &
-  teach add-one add --budget "$second" --batch "$opponent" --start "$runs/one/best.safetensors" --steps 1 --sample-every "$never" &
+  teach dmd-4 dmd "${matched[@]}" --diversity 0.05 --start "$runs/sensitivity-0/best.safetensors" &
+  teach lcm-1 lcm "${one[@]}" --budget "$second" &
+  for arm in both adversarial distillation; do
+    teach "add-1-$arm" add "${one[@]}" --arm "$arm" --updates "${ADD_UPDATES:-160}" --sample-every 40 &
+  done
   wait
   say "students that began with others"
   [ ! -e "$runs/failed" ]
 }
 
 teach() {  # the run $1 by the method $2, with further options; what it says goes into its own log
+  mkdir -p "$runs/$1"
+  [ ! -e "$runs/sitting/exam.safetensors" ] || cp -n "$runs/sitting/exam.safetensors" "$runs/$1"
   "${prima[@]}" distill "$2" --run "$runs/$1" --cache "$runs/latents-b" --weights "$weights" --steps 4 \
     --sample-every "${EXAMS:-200}" --save-every "$never" "${@:3}" >"$runs/$1.log" 2>&1 \
     || { say "$1 failed"; tail -5 "$runs/$1.log"; touch "$runs/failed"; return 1; }

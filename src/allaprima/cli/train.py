@@ -213,6 +213,9 @@ def denoiser(
     rate: Rate = 1e-3,
     decay: Decay = 0,
     subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0,
+    worn_weight: Annotated[
+        float, typer.Option(min=1.0, help="Weight of them again where the subject wears something.")
+    ] = 1.0,
     time_mean: Annotated[float, typer.Option(help="Mean of the logit of the time; more is noisier.")] = 0.5,
     naming_weight: Annotated[
         float, typer.Option(min=0.0, help="Weight of naming what each token shows; 0 leaves it out.")
@@ -258,6 +261,7 @@ def denoiser(
     task = FlowTask(
         scenes=Resident(caches, pick_device()),
         subject_weight=subject_weight,
+        worn_weight=worn_weight,
         time_mean=time_mean,
         naming_weight=naming_weight,
         text_tokens=text_tokens,

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from allaprima.core.errors import AssetError
-from allaprima.lab.training.alignment import GROUPS, AlignedDenoiser
-from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview, compile_for_training
+from allaprima.lab.training.alignment import GROUPS, UNASKED, WORN, AlignedDenoiser
+from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview, _wears, compile_for_training
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 from allaprima.lab.training.release import averaged
@@ -112,6 +112,23 @@ def test_cells_under_a_subject_count_more(cache: LatentCache) -> None:
     assert rows.covered[0, 15, 0] == 0.0
     assert float(values["plain"]) == pytest.approx(none[1.0])
     assert float(values["flow"]) != pytest.approx(none[1.0])
+
+
+def test_subjects_that_wear_something_count_more(cache: LatentCache) -> None:
+    torch.manual_seed(0)
+    model = Denoiser(DENOISER)
+    cache.names[:, WORN] = UNASKED  # no subject anywhere
+    plain = float(task_on(cache).loss(model, draw(0))["flow"].detach())
+    assert float(task_on(cache, worn_weight=3.0).loss(model, draw(0))["flow"]) == pytest.approx(plain)
+    cache.names[:, WORN, :4] = 2  # the upper half is of subjects in hats
+    cache.names[:, WORN, 4:] = 0  # the lower of such in none
+    task = task_on(cache, worn_weight=3.0)
+    scenes, captions = task._chosen(draw(0))
+    wears = _wears(task.scenes.rows(scenes, captions, 5).names)
+    assert wears.shape == (len(scenes), 1, 16, 16)
+    assert wears[:, :, :8].all()
+    assert not wears[:, :, 8:].any()
+    assert float(task.loss(model, draw(0))["flow"]) != pytest.approx(plain)
 
 
 def test_rows_are_those_of_the_caches(cache: LatentCache) -> None:

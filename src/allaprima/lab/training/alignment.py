@@ -24,6 +24,8 @@ from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser
 THINGS: tuple[str, ...] = (*SUBJECTS, PERSON, *PLACES)
 GROUPS: tuple[tuple[str, ...], ...] = (THINGS, ("", *ACCESSORIES), HOURS, WEATHERS)
 """What a token is asked: the thing it shows, what that wears (subjects only), hour and weather (places only)."""
+WORN = 1
+"""The group of what is worn; its first name is nothing."""
 TOKENS = LATTICE // PATCH
 UNASKED = -1
 _HARDLY, _MOSTLY = 0.15, 0.4

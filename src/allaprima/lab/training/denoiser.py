@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from allaprima.lab.training.alignment import AlignedDenoiser, naming_error
+from allaprima.lab.training.alignment import WORN, AlignedDenoiser, naming_error
 from allaprima.lab.training.autoencoder import from_pixels
 from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
-from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder
 from allaprima.paint.precision import pick_device
@@ -44,6 +44,8 @@ class FlowTask:
     scenes: Resident
     subject_weight: float = 4.0
     """How many times more a latent cell counts that a subject covers wholly."""
+    worn_weight: float = 1.0
+    """How many times more again where that subject wears something, which is small and rare."""
     time_mean: float = 0.5
     time_deviation: float = 1.0
     """Times are sigmoid(mean + deviation * normal): logit-normal (arXiv 2403.03206, section 3.1)."""
@@ -70,6 +72,8 @@ class FlowTask:
         predicted, logits = output if isinstance(output, tuple) else (output, None)
         error = (predicted.float() - velocity).square()
         weight = 1.0 + (self.subject_weight - 1.0) * rows.covered[:, None]
+        if self.worn_weight != 1.0:
+            weight = weight * torch.where(_wears(rows.names), self.worn_weight, 1.0)
         flow = (error * weight).mean() / weight.mean()
         values = {"loss": flow, "flow": flow.detach(), "plain": error.mean().detach()}
         if logits is not None:
@@ -95,6 +99,12 @@ class FlowTask:
         start = int(batches[draw.step % BUCKET]) * draw.batch_size
         mine = order[start : start + draw.batch_size][draw.rows]
         return scenes[mine], captions[mine]
+
+
+def _wears(names: Tensor) -> Tensor:
+    """Which latent cells show a subject that wears something, (B, 1, 16, 16), by `names` (B, groups, 8, 8)."""
+    worn = names[:, WORN : WORN + 1] > 0
+    return worn.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)
 
 
 def compile_for_training(model: Denoiser, backend: str = "inductor") -> None:
