@@ -104,7 +104,8 @@ def allowed_bytes(memory: float, device: torch.device) -> int:
     allowed = int(memory * GIB)
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, max(allowed - RESERVE, 1) / total), device)
+        share = min(1.0, max(allowed - RESERVE, 1) / total)
+        torch.cuda.set_per_process_memory_fraction(share, device.index)  # "cuda" alone has none, and is refused
     return allowed
 
 
