@@ -1,8 +1,8 @@
 """What each time of a schedule does to the denoiser, computed once: a third of its weights see nothing else.
 
 Schedules visit the same few times for every picture, and on a processor reading those weights again takes longer
-than the arithmetic. What is kept holds only while the weights are the same, and while a layer wears a LoRA beside
-them there are no moments at all.
+than the arithmetic. What is kept holds only while the weights are the same; while a layer wears a LoRA beside
+them, whose weight may change from one frame to the next, each moment is computed anew.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ class Moments:
         There are moments while painting on a processor, where all pictures have the same time.
         """
         times = t.tolist() if t.device.type == "cpu" and torch.is_inference_mode_enabled() else []
-        if not times or times.count(times[0]) < len(times) or not self._layers.are_plain:
+        if not times or times.count(times[0]) < len(times):
             return t
+        if not self._layers.are_plain:
+            return self._transformer.moment(t[:1])
         if not self._layers:
             self._layers = AsLoaded(self._transformer.time_layers())
             self._kept.clear()
