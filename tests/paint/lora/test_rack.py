@@ -300,6 +300,76 @@ def test_a_fold_overtaken_by_another_wish_is_discarded(*, keep: bool) -> None:
     assert torch.equal(net(X), make_net()(X))
 
 
+def test_two_contents_in_turns_are_both_folded_and_a_third_takes_the_older_ones_place() -> None:
+    net = make_net()
+    rack = make_rack(net)
+    seen = {}
+    for weight in (1.0, 0.5):
+        rack.arrange({"a": weight})
+        rack.fold()
+        seen[weight] = net(X)
+        assert close(seen[weight], expected({"a": weight}))
+    both = rack.num_bytes
+    for weight in (1.0, 0.5, 1.0):
+        rack.arrange({"a": weight})
+        assert is_folded(rack)
+        assert torch.equal(net(X), seen[weight])
+    rack.arrange({"a": 0.25})
+    assert not is_folded(rack)
+    rack.fold()
+    assert rack.num_bytes == both
+    for wanted, folded in (({"a": 1.0}, True), ({"a": 0.25}, True), ({"a": 0.5}, False)):
+        rack.arrange(wanted)
+        assert is_folded(rack) == folded
+        assert close(net(X), expected(wanted))
+    rack.arrange({})
+    assert same(weights_of(net), weights_of(make_net()))
+
+
+def test_folds_begun_in_turns_are_both_gone_on_with_and_do_not_cost_a_whole_one() -> None:
+    net = make_net()
+    rack = make_rack(net)
+    for _ in range(len(SHAPES)):
+        for weight in (1.0, 0.5):
+            rack.arrange({"a": weight})
+            rack.fold(budget_seconds=0.0)
+    rack.arrange({"a": 1.0})
+    assert is_folded(rack)
+    for weight in (0.1, 0.2, 0.3):  # a slider on its way
+        rack.arrange({"a": weight})
+        rack.fold(budget_seconds=0.0)
+        assert close(net(X), expected({"a": weight}))
+    rack.arrange({"a": 1.0})
+    assert is_folded(rack)
+    assert close(net(X), expected({"a": 1.0}))
+
+
+def test_a_kept_fold_is_not_shown_for_a_lora_of_its_name_or_to_a_network_that_was_cast() -> None:
+    net = make_net()
+    rack = make_rack(net)
+    for wanted in ({"a": 1.0}, {"d": 1.0}):
+        rack.arrange(wanted)
+        rack.fold()
+    rack.register(Made("a", make_lora("a", 7).updates))
+    rack.arrange({"a": 1.0})
+    assert not is_folded(rack)
+    assert close(net(X), expected({"a": 1.0}, {"a": make_lora("a", 7)}))
+    rack.arrange({})
+    net.double()
+    rack.arrange({"d": 1.0})
+    assert {weight.dtype for weight in net.state_dict().values()} == {torch.float64}
+
+
+@pytest.mark.parametrize("options", [{"fold_bytes": 2**20}, {"keep_addresses": True}])
+def test_no_fold_is_kept_where_memory_is_counted_or_addresses_stay(options: dict[str, Any]) -> None:
+    rack = make_rack(make_net(), **options)
+    for wanted in ({"a": 1.0}, {"d": 1.0}):
+        rack.arrange(wanted)
+        rack.fold()
+    rack.arrange({"a": 1.0})
+    assert not is_folded(rack)
+
+
 def test_a_fold_that_fails_leaves_the_side_paths(monkeypatch: pytest.MonkeyPatch, *, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)

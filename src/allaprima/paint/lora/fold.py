@@ -6,6 +6,9 @@ needs no arithmetic: the pristine weights were never written to.
 
 By default a weight's *pointer* is exchanged, which takes microseconds. Where addresses must stay (CUDA graphs),
 the *contents* are exchanged instead; the second copy then holds the pristine weights while the fold is shown.
+
+Who types sees a first look with one LoRA and the picture with another, in turns. So, where pointers are exchanged and
+memory is to spare, the last fold is kept beside the new one, and is there at once when it is wanted again.
 """
 
 from __future__ import annotations
@@ -25,19 +28,32 @@ from allaprima.paint.lora.update import LowRank, fold_into
 
 
 @dataclass(eq=False)
+class _Copies:
+    """Second copies of weights, with one content folded in or being folded in."""
+
+    content: Hashable = None
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    """By key, memory for a folded weight."""
+    done: set[str] = field(default_factory=set)
+    """The keys whose memory holds what `content` says."""
+    whole: bool = False
+    """Whether that is all there is to do."""
+
+
+@dataclass(eq=False)
 class Folds:
     """The second copies of one rack's touched weights.
 
     Attributes:
         keep_addresses: exchange contents rather than pointers.
+        kept_bytes: the last fold is kept beside another one if it takes no more.
     """
 
     keep_addresses: bool
-    _content: Hashable = None
-    _copies: dict[str, Tensor] = field(default_factory=dict)
-    """By key, memory for a folded weight."""
-    _done: set[str] = field(default_factory=set)
-    """The keys whose copies hold what `_content` says."""
+    kept_bytes: int = 0
+    _now: _Copies = field(default_factory=_Copies)
+    _last: _Copies | None = None
+    """Those of another content, which are not being worked on."""
     _pristine: dict[str, tuple[Target, Tensor]] = field(default_factory=dict)
     """By key, the layers that show a folded weight and their pristine weights."""
 
@@ -49,8 +65,16 @@ class Folds:
     @property
     def num_bytes(self) -> int:
         """What the second copies take in memory."""
-        held = [*self._copies.values(), *(weight for _, weight in self._pristine.values())]
-        return sum(tensor.nbytes for tensor in held)
+        last = [] if self._last is None else self._last.weights.values()
+        return _num_bytes(
+            [*self._now.weights.values(), *last, *(weight for _, weight in self._pristine.values())]
+        )
+
+    def has(self, content: Hashable) -> bool:
+        """Whether `content` is folded already and need only be shown."""
+        return any(
+            one is not None and one.whole and one.content == content for one in (self._now, self._last)
+        )
 
     def work(
         self, content: Hashable, composition: Composition, weights: Sequence[float], until: float
@@ -58,37 +82,35 @@ class Folds:
         """Fold until `until` (of `time.perf_counter`), at least one layer; return whether all are done.
 
         Args:
-            content: what is being folded; work done for another content is discarded.
+            content: what is being folded; of work done for others, the last is gone on with if it comes back.
             composition: the side paths to fold in.
             weights: how often each LoRA counts.
             until: when to stop.
         """
-        if content != self._content:
-            self._done.clear()
-            self._content = content
-            self._copies = {
-                slot.key: self._copies[slot.key] for slot in composition.plan if slot.key in self._copies
-            }
+        if content != self._now.content:
+            self._turn_to(content, composition)
         for slot, (layer, side) in zip(composition.plan, composition.sides, strict=True):
-            if slot.key in self._done:
+            if slot.key in self._now.done and _is_for(self._now.weights[slot.key], layer.weight):
                 continue
             self._fold(slot, layer, side, weights)
-            self._done.add(slot.key)
+            self._now.done.add(slot.key)
             if time.perf_counter() >= until:
                 break
-        return len(self._done) == len(composition.plan)
+        self._now.whole = len(self._now.done) == len(composition.plan)
+        return self._now.whole
 
     def show(self, composition: Composition) -> None:
         """Let every layer of `composition`, all of them done, compute with its folded weight."""
         for slot, (layer, _) in zip(composition.plan, composition.sides, strict=True):
-            folded, weight = self._copies[slot.key], layer.weight
+            folded, weight = self._now.weights[slot.key], layer.weight
             if self.keep_addresses:
                 # Pristine numbers are noted down as such before the weight is written to: whatever interrupts
                 # this, `hide` finds them.
                 numbers = folded.clone()
                 folded.copy_(weight)
-                self._pristine[slot.key] = (layer, self._copies.pop(slot.key))
-                self._done.discard(slot.key)
+                self._pristine[slot.key] = (layer, self._now.weights.pop(slot.key))
+                self._now.done.discard(slot.key)
+                self._now.whole = False
                 weight.data.copy_(numbers)
             else:
                 self._pristine[slot.key] = (layer, weight.data)
@@ -102,7 +124,7 @@ class Folds:
         for key, (layer, pristine) in list(self._pristine.items()):
             if self.keep_addresses:
                 layer.weight.data.copy_(pristine)
-                self._copies[key] = pristine
+                self._now.weights[key] = pristine
             else:
                 # A model moved to another device meanwhile took the folded weight along.
                 layer.weight.data = pristine.to(layer.weight.device)
@@ -111,19 +133,44 @@ class Folds:
     def forget(self) -> None:
         """Give the second copies back."""
         self.hide()
-        self._copies.clear()
-        self._done.clear()
-        self._content = None
+        self._now, self._last = _Copies(), None
+
+    def forget_last(self) -> None:
+        """Give back those that are not being worked on."""
+        self._last = None
+
+    def _turn_to(self, content: Hashable, composition: Composition) -> None:
+        """Have `content` be worked on. What was before is kept if it is small enough and no whole fold has to go."""
+        before, last = self._now, self._last
+        keeps = before.whole or last is None or not last.whole or last.content == content
+        spare = before
+        if before.weights and keeps and _num_bytes(before.weights.values()) <= self.kept_bytes:
+            self._last, spare = before, last or _Copies()
+        if last is not None and last.content == content:
+            self._now = last
+            self._last = self._last if self._last is before else None
+            return
+        memory = {slot.key: spare.weights[slot.key] for slot in composition.plan if slot.key in spare.weights}
+        self._now = _Copies(content=content, weights=memory)
 
     def _fold(self, slot: Slot, layer: Target, side: SidePath, weights: Sequence[float]) -> None:
-        weight = layer.weight.detach()
-        if slot.key not in self._copies or self._copies[slot.key].device != weight.device:
-            self._copies[slot.key] = empty_tensor_like(weight)
+        weight, copies = layer.weight.detach(), self._now.weights
+        if slot.key not in copies or not _is_for(copies[slot.key], weight):
+            copies[slot.key] = empty_tensor_like(weight)
         stack = LowRank(down=side.down, up=side.up) if side.down is not None and side.up is not None else None
         scale = side.scale.vector if side.scale is not None and not side.scale.plain else None
         changes = [delta.float() * weights[i] for i, (delta, _) in zip(slot.dense, side.dense, strict=True)]
         dense = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0] if changes else None
-        fold_into(weight, stack, scale, dense, out=self._copies[slot.key])
+        fold_into(weight, stack, scale, dense, out=copies[slot.key])
+
+
+def _is_for(copy: Tensor, weight: Tensor) -> bool:
+    """Whether `copy` lies where `weight` does and in its format; a model may have been moved or cast meanwhile."""
+    return (copy.device, copy.dtype) == (weight.device, weight.dtype)
+
+
+def _num_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def may_fold(composition: Composition, networks: Iterable[nn.Module], max_bytes: int | None) -> bool:

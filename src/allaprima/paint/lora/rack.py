@@ -36,6 +36,8 @@ from allaprima.paint.lora.sidepath import point
 
 RANK_STEP = 16
 CACHE_BYTES = 2 * 2**30
+KEPT_FOLD_BYTES = 256 * 2**20
+"""A fold that takes no more is kept beside the next one."""
 
 Content = tuple[tuple[Entry, float], ...]
 """Which LoRAs count how often, in the order of their names."""
@@ -90,7 +92,8 @@ class Rack:
             so with LoRAs of many ranks the largest of them is a good value.
         cache_bytes: how much memory prepared LoRAs may take, beside those attached; the least recently attached
             give way and are prepared again when needed.
-        fold_bytes: how much memory a second copy of the touched weights may take; beyond it nothing is folded.
+        fold_bytes: how much memory a second copy of the touched weights may take; beyond it nothing is folded. None
+            sets no bound, and keeps a small network's last fold beside the next one.
     """
 
     def __init__(
@@ -111,7 +114,8 @@ class Rack:
         self._stage_bytes = cache_bytes
         self._stages: OrderedDict[Plan, Composition] = OrderedDict()
         self._fold_bytes = fold_bytes
-        self._folds = Folds(self._keep_addresses)
+        keeps = not self._keep_addresses and fold_bytes is None
+        self._folds = Folds(self._keep_addresses, kept_bytes=KEPT_FOLD_BYTES if keeps else 0)
         self._attached: dict[str, float] = {}
         self._content: Content = ()
         self._current: Composition | None = None
@@ -177,6 +181,7 @@ class Rack:
         if name in self._attached:
             raise LoraError(f"{name} is attached; detach it before it is forgotten")
         self._shelf.put_back(name, None)
+        self._folds.forget_last()
 
     def attach(self, name: str, weight: float = 1.0) -> Handle:
         """Attach the registered LoRA `name` beside those attached.
@@ -192,6 +197,8 @@ class Rack:
     @_plain_tensors
     def arrange(self, wanted: Mapping[str, float]) -> None:
         """Attach exactly `wanted`, name to weight; what is the same as before stays, folded if it was.
+
+        What was folded just before is folded again at once, where its fold was kept.
 
         Raises:
             LoraError: a name is not registered, or a weight is not finite. Nothing has changed then.
@@ -223,17 +230,10 @@ class Rack:
             return True
         if self._folds.shown:
             return True
-        if not may_fold(self._current, self._networks.values(), self._fold_bytes):
+        if not self._may_fold(self._current):
             return False
         until = math.inf if budget_seconds is None else time.perf_counter() + budget_seconds
-        weights = [weight for _, weight in self._content]
-        if not self._folds.work(self._content, self._current, weights, until):
-            return False
-        with self._undone_on_failure():
-            self._folds.show(self._current)
-            for layer, _ in self._current.sides:
-                point(layer, None)
-        return True
+        return self._fold(self._current, until)
 
     @_plain_tensors
     def unfold(self) -> None:
@@ -246,18 +246,35 @@ class Rack:
         # Sorted: the order of the ranks is the order of a sum, and must not depend on who came first.
         heard = sorted(name for name, weight in wanted.items() if weight != 0.0)
         content = tuple((self._shelf.entry(name), float(wanted[name])) for name in heard)
-        if content != self._content:
-            source = self._shelf.composition(tuple(heard)) if heard else None
-            target = self._stage(source) if source is not None and self._keep_addresses else source
-            # All that can fail for a user's reasons has happened. What follows is assignments.
-            self._folds.hide()
-            if source is not None and target is not None:
-                if source is not target:
-                    target.load(source)
-                target.set_weights([weight for _, weight in content])
-            self._point_at(target)
-            self._content = content
-        self._attached = {name: float(weight) for name, weight in wanted.items()}
+        attached = {name: float(weight) for name, weight in wanted.items()}
+        if content == self._content:
+            self._attached = attached
+            return
+        source = self._shelf.composition(tuple(heard)) if heard else None
+        target = self._stage(source) if source is not None and self._keep_addresses else source
+        # All that can fail for a user's reasons has happened. What follows is assignments.
+        self._folds.hide()
+        if source is not None and target is not None:
+            if source is not target:
+                target.load(source)
+            target.set_weights([weight for _, weight in content])
+        self._point_at(target)
+        self._content, self._attached = content, attached
+        if target is not None and self._folds.has(content) and self._may_fold(target):
+            self._fold(target, math.inf)
+
+    def _may_fold(self, current: Composition) -> bool:
+        return may_fold(current, self._networks.values(), self._fold_bytes)
+
+    def _fold(self, current: Composition, until: float) -> bool:
+        weights = [weight for _, weight in self._content]
+        if not self._folds.work(self._content, current, weights, until):
+            return False
+        with self._undone_on_failure():
+            self._folds.show(current)
+            for layer, _ in current.sides:
+                point(layer, None)
+        return True
 
     def _point_at(self, target: Composition | None) -> None:
         kept = {id(layer) for layer, _ in target.sides} if target is not None else set()
