@@ -113,7 +113,9 @@ class Painter:
             base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory=memory, size=size,
             count=pictures_per_pass,
         )  # fmt: skip
-        wardrobe = Wardrobe(loaded.modules(), folder_of_loras, family=loaded.family, device=on)
+        wardrobe = Wardrobe(
+            loaded.modules(), folder_of_loras, family=loaded.family, device=on, keeps_folds=memory is None
+        )
         wardrobe.make_ready()
         return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
 

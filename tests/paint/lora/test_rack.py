@@ -354,13 +354,56 @@ def test_a_kept_fold_is_not_shown_for_a_lora_of_its_name_or_to_a_network_that_wa
     rack.arrange({"a": 1.0})
     assert not is_folded(rack)
     assert close(net(X), expected({"a": 1.0}, {"a": make_lora("a", 7)}))
+    net.double()  # while a fold is shown
+    rack.arrange({})
+    assert {weight.dtype for weight in net.state_dict().values()} == {torch.float64}
+    rack.arrange({"d": 1.0})
+    assert not is_folded(rack)
+
+
+def test_a_fold_of_weights_that_were_exchanged_is_made_again() -> None:
+    net = make_net()
+    rack = make_rack(net)
+    rack.arrange({"a": 1.0})
+    rack.fold()
+    rack.arrange({})
+    doubled = {name: 2 * weight for name, weight in weights_of(net).items()}
+    net.load_state_dict(doubled, assign=True)
+    plain = net(X)
+    rack.arrange({"a": 1.0})
+    assert not is_folded(rack)
+    beside = net(X)
+    rack.fold()
+    assert close(net(X), beside)
+    rack.arrange({})
+    assert torch.equal(net(X), plain)
+
+
+def test_a_fold_made_again_that_fails_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make_net()
+    rack = make_rack(net)
+    rack.arrange({"a": 1.0})
+    rack.fold()
     rack.arrange({})
     net.double()
-    rack.arrange({"d": 1.0})
-    assert {weight.dtype for weight in net.state_dict().values()} == {torch.float64}
+    rack.arrange({"a": 1.0})
+    layers = [
+        module for module in net.modules() if "side" in vars(module) and vars(module)["side"] is not None
+    ]
+
+    def fail(*_args: Any, out: Tensor, **_options: Any) -> None:
+        out.fill_(1e3)
+        raise MemoryError
+
+    monkeypatch.setattr("allaprima.paint.lora.fold.fold_into", fail)
+    for _ in layers:
+        with pytest.raises(MemoryError):
+            rack.fold()
+    assert not is_folded(rack)
+    assert all(layer.weight.abs().max() < 100.0 for layer in layers if isinstance(layer, nn.Linear))
 
 
-@pytest.mark.parametrize("options", [{"fold_bytes": 2**20}, {"keep_addresses": True}])
+@pytest.mark.parametrize("options", [{"keeps_folds": False}, {"keep_addresses": True}])
 def test_no_fold_is_kept_where_memory_is_counted_or_addresses_stay(options: dict[str, Any]) -> None:
     rack = make_rack(make_net(), **options)
     for wanted in ({"a": 1.0}, {"d": 1.0}):

@@ -36,8 +36,16 @@ class _Copies:
     """By key, memory for a folded weight."""
     done: set[str] = field(default_factory=set)
     """The keys whose memory holds what `content` says."""
+    made_from: dict[str, int] = field(default_factory=dict)
+    """By key, where the pristine weight lay that was folded into."""
     whole: bool = False
     """Whether that is all there is to do."""
+
+    def fits(self, key: str, weight: Tensor) -> bool:
+        """Whether what is done for `key` is for this pristine weight, and not for one before a move or a cast."""
+        copy = self.weights[key]
+        where = (copy.device, copy.dtype, self.made_from.get(key))
+        return key in self.done and where == (weight.device, weight.dtype, weight.data_ptr())
 
 
 @dataclass(eq=False)
@@ -70,11 +78,18 @@ class Folds:
             [*self._now.weights.values(), *last, *(weight for _, weight in self._pristine.values())]
         )
 
-    def has(self, content: Hashable) -> bool:
-        """Whether `content` is folded already and need only be shown."""
-        return any(
-            one is not None and one.whole and one.content == content for one in (self._now, self._last)
-        )
+    def has(self, content: Hashable, composition: Composition) -> bool:
+        """Whether `content`, whose side paths are `composition`, is folded already and need only be shown.
+
+        Pristine weights are to be in place.
+        """
+        for one in () if self.keep_addresses else (self._now, self._last):
+            if one is not None and one.whole and one.content == content:
+                return all(
+                    one.fits(slot.key, layer.weight)
+                    for slot, (layer, _) in zip(composition.plan, composition.sides, strict=True)
+                )
+        return False
 
     def work(
         self, content: Hashable, composition: Composition, weights: Sequence[float], until: float
@@ -90,8 +105,10 @@ class Folds:
         if content != self._now.content:
             self._turn_to(content, composition)
         for slot, (layer, side) in zip(composition.plan, composition.sides, strict=True):
-            if slot.key in self._now.done and _is_for(self._now.weights[slot.key], layer.weight):
+            if slot.key in self._now.done and self._now.fits(slot.key, layer.weight):
                 continue
+            self._now.done.discard(slot.key)
+            self._now.whole = False
             self._fold(slot, layer, side, weights)
             self._now.done.add(slot.key)
             if time.perf_counter() >= until:
@@ -107,10 +124,10 @@ class Folds:
                 # Pristine numbers are noted down as such before the weight is written to: whatever interrupts
                 # this, `hide` finds them.
                 numbers = folded.clone()
-                folded.copy_(weight)
-                self._pristine[slot.key] = (layer, self._now.weights.pop(slot.key))
                 self._now.done.discard(slot.key)
                 self._now.whole = False
+                folded.copy_(weight)
+                self._pristine[slot.key] = (layer, self._now.weights.pop(slot.key))
                 weight.data.copy_(numbers)
             else:
                 self._pristine[slot.key] = (layer, weight.data)
@@ -126,8 +143,8 @@ class Folds:
                 layer.weight.data.copy_(pristine)
                 self._now.weights[key] = pristine
             else:
-                # A model moved to another device meanwhile took the folded weight along.
-                layer.weight.data = pristine.to(layer.weight.device)
+                # A model moved or cast meanwhile took the folded weight along.
+                layer.weight.data = pristine.to(layer.weight.device, layer.weight.dtype)
             del self._pristine[key]
 
     def forget(self) -> None:
@@ -141,32 +158,29 @@ class Folds:
 
     def _turn_to(self, content: Hashable, composition: Composition) -> None:
         """Have `content` be worked on. What was before is kept if it is small enough and no whole fold has to go."""
-        before, last = self._now, self._last
-        keeps = before.whole or last is None or not last.whole or last.content == content
-        spare = before
-        if before.weights and keeps and _num_bytes(before.weights.values()) <= self.kept_bytes:
-            self._last, spare = before, last or _Copies()
-        if last is not None and last.content == content:
-            self._now = last
-            self._last = self._last if self._last is before else None
+        now, last = self._now, self._last
+        returns = last is not None and last.content == content
+        small = bool(now.weights) and _num_bytes(now.weights.values()) <= self.kept_bytes
+        keeps = small and (returns or now.whole or last is None or not last.whole)
+        # An interrupt must not find one as both: the assignment is one.
+        if last is not None and returns:
+            self._now, self._last = last, now if keeps else None
             return
+        spare = (last or _Copies()) if keeps else now
         memory = {slot.key: spare.weights[slot.key] for slot in composition.plan if slot.key in spare.weights}
-        self._now = _Copies(content=content, weights=memory)
+        self._now, self._last = _Copies(content=content, weights=memory), now if keeps else last
 
     def _fold(self, slot: Slot, layer: Target, side: SidePath, weights: Sequence[float]) -> None:
         weight, copies = layer.weight.detach(), self._now.weights
-        if slot.key not in copies or not _is_for(copies[slot.key], weight):
+        copy = copies.get(slot.key)
+        if copy is None or (copy.device, copy.dtype) != (weight.device, weight.dtype):
             copies[slot.key] = empty_tensor_like(weight)
+        self._now.made_from[slot.key] = weight.data_ptr()
         stack = LowRank(down=side.down, up=side.up) if side.down is not None and side.up is not None else None
         scale = side.scale.vector if side.scale is not None and not side.scale.plain else None
         changes = [delta.float() * weights[i] for i, (delta, _) in zip(slot.dense, side.dense, strict=True)]
         dense = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0] if changes else None
         fold_into(weight, stack, scale, dense, out=copies[slot.key])
-
-
-def _is_for(copy: Tensor, weight: Tensor) -> bool:
-    """Whether `copy` lies where `weight` does and in its format; a model may have been moved or cast meanwhile."""
-    return (copy.device, copy.dtype) == (weight.device, weight.dtype)
 
 
 def _num_bytes(tensors: Iterable[Tensor]) -> int:

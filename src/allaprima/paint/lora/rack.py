@@ -92,8 +92,8 @@ class Rack:
             so with LoRAs of many ranks the largest of them is a good value.
         cache_bytes: how much memory prepared LoRAs may take, beside those attached; the least recently attached
             give way and are prepared again when needed.
-        fold_bytes: how much memory a second copy of the touched weights may take; beyond it nothing is folded. None
-            sets no bound, and keeps a small network's last fold beside the next one.
+        fold_bytes: how much memory a second copy of the touched weights may take; beyond it nothing is folded.
+        keeps_folds: keep a small network's last fold beside the next one, where pointers are exchanged.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Rack:
         rank_step: int = RANK_STEP,
         cache_bytes: int = CACHE_BYTES,
         fold_bytes: int | None = None,
+        keeps_folds: bool = True,
     ) -> None:
         self._networks = dict(modules)
         self._shelf = Shelf(
@@ -114,7 +115,7 @@ class Rack:
         self._stage_bytes = cache_bytes
         self._stages: OrderedDict[Plan, Composition] = OrderedDict()
         self._fold_bytes = fold_bytes
-        keeps = not self._keep_addresses and fold_bytes is None
+        keeps = keeps_folds and not self._keep_addresses
         self._folds = Folds(self._keep_addresses, kept_bytes=KEPT_FOLD_BYTES if keeps else 0)
         self._attached: dict[str, float] = {}
         self._content: Content = ()
@@ -162,6 +163,8 @@ class Rack:
         """
         before = self._shelf.get(lora.name)
         self._shelf.put(lora)
+        if before is not None:
+            self._folds.forget_last()
         if lora.name not in self._attached:
             return
         try:
@@ -260,7 +263,7 @@ class Rack:
             target.set_weights([weight for _, weight in content])
         self._point_at(target)
         self._content, self._attached = content, attached
-        if target is not None and self._folds.has(content) and self._may_fold(target):
+        if target is not None and self._folds.has(content, target) and self._may_fold(target):
             self._fold(target, math.inf)
 
     def _may_fold(self, current: Composition) -> bool:

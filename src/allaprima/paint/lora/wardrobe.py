@@ -61,6 +61,7 @@ class Wardrobe:
         family: `Base.family`.
         device: where the networks compute; None for where their weights are.
         kept_bytes: how much of what has been read is kept for the next time.
+        keeps_folds: see `Rack`.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Wardrobe:
         family: str | None = None,
         device: torch.device | None = None,
         kept_bytes: int = KEPT_BYTES,
+        keeps_folds: bool = True,
     ) -> None:
         self.folder = folder
         self._family = family
         self._device = device
         self._kept_bytes = kept_bytes
+        self._keeps_folds = keeps_folds
         self._modules = modules
         self._reader: LoraReader | None = None
         self._rack: Rack | None = None
@@ -97,7 +100,7 @@ class Wardrobe:
     def rack(self) -> Rack:
         """The rack, made when it is first needed: a base that never wears anything pays nothing."""
         if self._rack is None:
-            self._rack = Rack(self._modules, device=self._device)
+            self._rack = Rack(self._modules, device=self._device, keeps_folds=self._keeps_folds)
         return self._rack
 
     def state(self, network: str | None = None) -> Content:

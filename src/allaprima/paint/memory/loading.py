@@ -105,7 +105,8 @@ def allowed_bytes(memory: float, device: torch.device) -> int:
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         share = min(1.0, max(allowed - RESERVE, 1) / total)
-        torch.cuda.set_per_process_memory_fraction(share, device.index)  # "cuda" alone has none, and is refused
+        # "cuda" alone has no index, and torch refuses it here.
+        torch.cuda.set_per_process_memory_fraction(share, device.index)
     return allowed
 
 

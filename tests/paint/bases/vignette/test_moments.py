@@ -81,6 +81,19 @@ def test_a_lora_on_a_time_layer_is_heard_at_once(base: VignetteBase, inputs: Inp
     assert torch.equal(fast(base, inputs), plain)
 
 
+def test_a_hook_on_a_time_layer_sees_every_picture(base: VignetteBase, inputs: Inputs) -> None:
+    layer = base.denoiser.transformer.norm_out.linear
+    seen: list[int] = []
+
+    def silence_the_second(_layer: torch.nn.Module, _args: object, out: Tensor) -> Tensor:
+        seen.append(len(out))
+        return out * torch.tensor([[1.0], [0.0]])
+
+    with layer.register_forward_hook(silence_the_second):
+        assert torch.allclose(fast(base, inputs), slow(base, inputs), atol=1e-5)
+    assert seen == [2, 2]
+
+
 @pytest.mark.parametrize("change", ["pointer", "contents"])
 def test_other_weights_are_heard_at_once(base: VignetteBase, inputs: Inputs, change: str) -> None:
     plain = fast(base, inputs)

@@ -32,6 +32,11 @@ class AsLoaded:
         """Whether no layer wears a LoRA or a hook."""
         return all(map(is_plain, self._layers))
 
+    @property
+    def have_hooks(self) -> bool:
+        """Whether a layer has hooks, which may want to see every picture."""
+        return any(layer._forward_hooks or layer._forward_pre_hooks for layer in self._layers)
+
     def hold(self) -> None:
         """Keep the weights alive, so that no others can come to lie at the same addresses and pass for them."""
         self._weights = self._weights or [

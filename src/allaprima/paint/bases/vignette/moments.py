@@ -34,10 +34,10 @@ class Moments:
     def at(self, t: Tensor) -> Tensor | Moment:
         """Return what stands for the times t (B,): one moment, or `t` itself.
 
-        There are moments while painting on a processor, where all pictures have the same time.
+        There are moments while painting on a processor, where all pictures have the same time and no layer has hooks.
         """
         times = t.tolist() if t.device.type == "cpu" and torch.is_inference_mode_enabled() else []
-        if not times or times.count(times[0]) < len(times):
+        if not times or times.count(times[0]) < len(times) or self._layers.have_hooks:
             return t
         if not self._layers.are_plain:
             return self._transformer.moment(t[:1])
