@@ -40,6 +40,8 @@ class _Copies:
     """By key, where the pristine weight lay that was folded into."""
     whole: bool = False
     """Whether that is all there is to do."""
+    fresh: bool = True
+    """Whether memory was written to since it was last shown."""
 
     def fits(self, key: str, weight: Tensor) -> bool:
         """Whether what is done for `key` is for this pristine weight, and not for one before a move or a cast."""
@@ -86,7 +88,7 @@ class Folds:
         for one in () if self.keep_addresses else (self._now, self._last):
             if one is not None and one.whole and one.content == content:
                 return all(
-                    one.fits(slot.key, layer.weight)
+                    one.fits(slot.key, layer.weight) and not _is_moved_about(layer)
                     for slot, (layer, _) in zip(composition.plan, composition.sides, strict=True)
                 )
         return False
@@ -132,12 +134,16 @@ class Folds:
             else:
                 self._pristine[slot.key] = (layer, weight.data)
                 weight.data = folded
-        # The copies are written to again by the next fold, which a weight that points at one does not count.
-        increment_version([layer.weight for layer, _ in composition.sides])
+        # A weight that points at another place has another address; that the same place has new contents it does not
+        # count by itself.
+        if self._now.fresh or self.keep_addresses:
+            increment_version([layer.weight for layer, _ in composition.sides])
+            self._now.fresh = False
 
     def hide(self) -> None:
         """Let every layer compute with its pristine weight again, bit for bit."""
-        increment_version([layer.weight for layer, _ in self._pristine.values()])
+        if self.keep_addresses:
+            increment_version([layer.weight for layer, _ in self._pristine.values()])
         for key, (layer, pristine) in list(self._pristine.items()):
             if self.keep_addresses:
                 layer.weight.data.copy_(pristine)
@@ -176,11 +182,17 @@ class Folds:
         if copy is None or (copy.device, copy.dtype) != (weight.device, weight.dtype):
             copies[slot.key] = empty_tensor_like(weight)
         self._now.made_from[slot.key] = weight.data_ptr()
+        self._now.fresh = True
         stack = LowRank(down=side.down, up=side.up) if side.down is not None and side.up is not None else None
         scale = side.scale.vector if side.scale is not None and not side.scale.plain else None
         changes = [delta.float() * weights[i] for i, (delta, _) in zip(slot.dense, side.dense, strict=True)]
         dense = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0] if changes else None
         fold_into(weight, stack, scale, dense, out=copies[slot.key])
+
+
+def _is_moved_about(module: nn.Module) -> bool:
+    """Whether an offloading library has its hook on a module."""
+    return "_hf_hook" in vars(module) or "_diffusers_hook" in vars(module)
 
 
 def _num_bytes(tensors: Iterable[Tensor]) -> int:
@@ -200,7 +212,7 @@ def may_fold(composition: Composition, networks: Iterable[nn.Module], max_bytes:
     uses: dict[int, int] = {}
     for network in networks:
         for module in network.modules():
-            if "_hf_hook" in vars(module) or "_diffusers_hook" in vars(module):
+            if _is_moved_about(module):
                 return False
             for parameter in module.parameters(recurse=False):
                 uses[id(parameter)] = uses.get(id(parameter), 0) + 1

@@ -233,7 +233,7 @@ class Rack:
             return True
         if self._folds.shown:
             return True
-        if not self._may_fold(self._current):
+        if not may_fold(self._current, self._networks.values(), self._fold_bytes):
             return False
         until = math.inf if budget_seconds is None else time.perf_counter() + budget_seconds
         return self._fold(self._current, until)
@@ -263,11 +263,8 @@ class Rack:
             target.set_weights([weight for _, weight in content])
         self._point_at(target)
         self._content, self._attached = content, attached
-        if target is not None and self._folds.has(content, target) and self._may_fold(target):
+        if target is not None and self._folds.has(content, target):
             self._fold(target, math.inf)
-
-    def _may_fold(self, current: Composition) -> bool:
-        return may_fold(current, self._networks.values(), self._fold_bytes)
 
     def _fold(self, current: Composition, until: float) -> bool:
         weights = [weight for _, weight in self._content]

@@ -54,6 +54,12 @@ class SidePath:
     scale: Scale | None
     dense: tuple[tuple[Tensor, Tensor], ...] = ()
 
+    def add_to(self, out: Tensor, x: Tensor) -> None:
+        """Add a linear layer's side path's answer to `x` (B, L, in) to `out` (B, L, out), part of a larger tensor."""
+        added = add_linear(out, x, self)
+        if added is not out:
+            out.copy_(added)
+
 
 class SidedLinear(nn.Linear):
     """A linear layer with room for a side path."""
@@ -105,7 +111,7 @@ def add_linear(out: Tensor, x: Tensor, side: SidePath) -> Tensor:
     """Return `out` (..., out) plus the side path's answer to `x` (..., in); `out` itself may be written to."""
     if side.down is not None and side.up is not None:
         hidden = _scaled(functional.linear(x, side.down), side.scale, ())
-        if out.is_contiguous() and out.dtype == hidden.dtype == side.up.dtype:
+        if _has_rows(out) and out.dtype == hidden.dtype == side.up.dtype:
             # One product that adds in place: no second output, which for few tokens costs as much as the product.
             rows = out.view(-1, out.shape[-1])
             rows.addmm_(hidden.view(-1, hidden.shape[-1]), side.up.t())
@@ -125,6 +131,15 @@ def add_convolution(layer: nn.Conv2d, out: Tensor, x: Tensor, side: SidePath) ->
     for delta, weight in side.dense:
         out = out + layer._conv_forward(x, delta, None) * weight
     return out
+
+
+def _has_rows(out: Tensor) -> bool:
+    """Whether all tokens of `out` (..., out) lie one behind the other at even steps, as rows of one matrix."""
+    if out.is_contiguous():
+        return True
+    if torch.compiler.is_compiling() or out.dim() != 3 or out.stride(2) != 1:
+        return False
+    return out.shape[0] == 1 or out.stride(0) == out.shape[1] * out.stride(1)
 
 
 def _scaled(hidden: Tensor, scale: Scale | None, trailing: tuple[int, ...]) -> Tensor:

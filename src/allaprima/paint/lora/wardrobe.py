@@ -28,6 +28,7 @@ from allaprima.paint.lora.rack import Content, Rack
 from allaprima.paint.lora.reader import LoraReader
 
 KEPT_BYTES = 2 * 2**30
+MOST_OUTLINES = 64
 
 
 def check_uses(uses: Sequence[LoraUse], folder: LoraFolder, family: str) -> None:
@@ -84,6 +85,8 @@ class Wardrobe:
         self._rack: Rack | None = None
         self._read: OrderedDict[str, tuple[Path, tuple[int, ...], int]] = OrderedDict()
         """Name to file, stamp and size of what is registered, the least recently worn first."""
+        self._outlines: OrderedDict[Path, tuple[tuple[int, ...], Outline]] = OrderedDict()
+        """File to stamp and outline: every first frame asks for the turbos'."""
         self._told: dict[str, LoraMetadata] = {}
         """What the registered files say about themselves."""
         self._unmatched: dict[str, tuple[str, ...]] = {}
@@ -134,8 +137,10 @@ class Wardrobe:
             LoraError: it cannot be used with any base.
         """
         file = self.folder.find(name, fits=self._fits)
-        outline = None if file is None else read_outline(file.path)
-        return None if outline is None or differ(outline.likeness, self.reader.base) else outline
+        if file is None:
+            return None
+        outline = self._outline_of(file)
+        return None if differ(outline.likeness, self.reader.base) else outline
 
     def metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
         """Return what the files of `uses` say about themselves, in the order of `uses`.
@@ -183,6 +188,15 @@ class Wardrobe:
         if self._reader is not None:
             self._reader.make_ready()
         return True if self._rack is None else self._rack.fold(budget_seconds)
+
+    def _outline_of(self, file: LoraFile) -> Outline:
+        stamp, outline = self._outlines.pop(file.path, (None, None))
+        if outline is None or stamp != file.stamp:
+            outline = read_outline(file.path)
+        self._outlines[file.path] = file.stamp, outline
+        while len(self._outlines) > MOST_OUTLINES:
+            self._outlines.popitem(last=False)
+        return outline
 
     def _fits(self, path: Path) -> bool:
         """Whether the LoRA at `path` may be for this base: one of yours that is not hides none that ships."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,20 @@ from torch import Tensor
 
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
 from allaprima.paint.bases.vignette.mmdit import Block, Moment
-from allaprima.paint.bases.vignette.moments import Moments
+from allaprima.paint.bases.vignette.moments import STATES, Moments
 from allaprima.paint.lora.rack import Rack
 from allaprima.paint.lora.sidepath import SidePath, point, prepare
+from allaprima.paint.lora.update import LowRank, Update
 
 Inputs = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Worn:
+    """Updates under a name."""
+
+    name: str
+    updates: dict[str, Update]
 
 
 @pytest.fixture
@@ -117,10 +127,47 @@ def test_a_rack_without_loras_changes_nothing(base: VignetteBase, inputs: Inputs
     assert torch.equal(fast(base, inputs), plain)
 
 
+def test_moments_of_two_folds_in_turns_are_both_kept_and_right(base: VignetteBase, inputs: Inputs) -> None:
+    layers = dict(base.modules()["transformer"].named_modules())
+    paths = ("norm_out.linear", "transformer_blocks.0.img_mod.1", "transformer_blocks.0.attn.to_q")
+    rack = Rack(base.modules())
+    draw = torch.Generator().manual_seed(0)
+    for name in "abc":
+        updates: dict[str, Update] = {
+            f"transformer.{path}": LowRank(
+                down=torch.randn(2, layers[path].weight.shape[1], generator=draw),
+                up=torch.randn(layers[path].weight.shape[0], 2, generator=draw),
+            )
+            for path in paths
+        }
+        rack.register(Worn(name, updates))
+    for name in ("a", "b", "a", "b", "c", "a", "c", "a"):
+        rack.arrange({name: 1.0})
+        beside = fast(base, inputs)
+        rack.fold()
+        assert is_kept(base)
+        assert torch.allclose(fast(base, inputs), beside, atol=1e-4)
+        assert torch.allclose(fast(base, inputs), slow(base, inputs), atol=1e-5)
+        with torch.inference_mode():
+            quick = base._denoiser(*inputs)
+        assert torch.allclose(quick, slow(base, inputs), atol=1e-4)
+    rack.arrange({"c": 1.0})
+    assert rack.folded
+    moments = base._denoiser._moments
+    with torch.inference_mode():
+        of_c = moments.at(inputs[1])
+        rack.arrange({"a": 1.0})
+        of_a = moments.at(inputs[1])
+        rack.arrange({"c": 1.0})
+        assert moments.at(inputs[1]) is of_c is not of_a
+    assert len(moments._states) <= STATES
+
+
 def test_no_more_than_a_schedules_worth_is_kept(base: VignetteBase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("allaprima.paint.bases.vignette.moments.MOST", 3)
     moments = Moments(base.denoiser.transformer)
     with torch.inference_mode():
         for number in range(10):
             moments.at(torch.tensor([number / 10]))
-    assert len(moments._kept) == 3
+    ((_, kept),) = moments._states.values()
+    assert len(kept) == 3

@@ -13,7 +13,7 @@ from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.lora.lora import Lora
 from allaprima.paint.lora.rack import Rack
-from allaprima.paint.lora.sidepath import SidePath, point, prepare
+from allaprima.paint.lora.sidepath import Scale, SidePath, point, prepare
 
 CONFIG = DenoiserConfig(
     latent_channels=4, layers=3, heads=2, head_width=16, text_width=24, rope_axes=(4, 6, 6)
@@ -110,6 +110,27 @@ def test_a_lora_is_heard_beside_the_weights_and_in_them(denoiser: Denoiser, name
     torch.testing.assert_close(folded, beside, rtol=1e-3, atol=1e-4)
     layer.weight -= up @ down
     torch.testing.assert_close(quick(way, *given), without, rtol=1e-3, atol=1e-4)
+
+
+def test_layers_computed_as_one_hear_each_its_own_change(denoiser: Denoiser) -> None:
+    way, given = QuickDenoiser(denoiser), inputs()
+    draw = torch.Generator().manual_seed(3)
+    for name in ("attn.to_q", "attn.to_k", "attn.add_v_proj"):
+        layer = layer_named(denoiser, name)
+        prepare(layer)
+        low = {
+            "down": torch.randn(3, layer.in_features, generator=draw),
+            "up": torch.randn(layer.out_features, 3, generator=draw),
+        }
+        delta = torch.randn(layer.weight.shape, generator=draw)
+        scale = Scale(torch.tensor([1.0, 0.5, 0.0]), plain=False)
+        side = {
+            "attn.to_q": SidePath(**low, scale=scale),
+            "attn.to_k": SidePath(down=None, up=None, scale=None, dense=((delta, torch.tensor(0.5)),)),
+            "attn.add_v_proj": SidePath(**low, scale=None, dense=((delta, torch.tensor(-0.5)),)),
+        }
+        point(layer, side[name])
+    torch.testing.assert_close(quick(way, *given), plain(denoiser, *given), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("keep_addresses", [False, True])

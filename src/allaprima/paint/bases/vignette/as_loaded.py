@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 SIDE = "side"
-"""Where a layer keeps a LoRA's side path; the bases know nothing else of LoRAs."""
+"""Where a layer keeps a LoRA's side path; the bases know nothing of it but `add_to(out, x)`."""
+
+Marks = tuple[tuple[int, torch.dtype, int], ...]
 
 
 class AsLoaded:
@@ -20,22 +22,18 @@ class AsLoaded:
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self._layers = layers
-        self._marks = self._read_marks()
+        self.marks = self._read_marks()
+        """Where each weight lies, its format and how often it was written to."""
         self._weights: list[Tensor] = []
 
     def __bool__(self) -> bool:
         """Whether no weight was written to, cast or moved, and no layer wears a LoRA or a hook."""
-        return self.are_plain and self._read_marks() == self._marks
+        return self.are_plain and self._read_marks() == self.marks
 
     @property
     def are_plain(self) -> bool:
         """Whether no layer wears a LoRA or a hook."""
         return all(map(is_plain, self._layers))
-
-    @property
-    def have_hooks(self) -> bool:
-        """Whether a layer has hooks, which may want to see every picture."""
-        return any(layer._forward_hooks or layer._forward_pre_hooks for layer in self._layers)
 
     def hold(self) -> None:
         """Keep the weights alive, so that no others can come to lie at the same addresses and pass for them."""
@@ -43,15 +41,19 @@ class AsLoaded:
             parameter.data for layer in self._layers for parameter in layer.parameters(recurse=False)
         ]
 
-    def _read_marks(self) -> list[tuple[int, torch.dtype, int]]:
-        """Return where each weight lies, its format and how often it was written to."""
-        return [
+    def _read_marks(self) -> Marks:
+        return tuple(
             (parameter.data_ptr(), parameter.dtype, 0 if parameter.is_inference() else parameter._version)
             for layer in self._layers
             for parameter in layer.parameters(recurse=False)
-        ]
+        )
 
 
 def is_plain(layer: nn.Module) -> bool:
     """Whether nothing but its weights makes the numbers of a layer."""
     return vars(layer).get(SIDE) is None and not layer._forward_hooks and not layer._forward_pre_hooks
+
+
+def have_hooks(layers: Iterable[nn.Module]) -> bool:
+    """Whether a layer has hooks, which may want to see every picture."""
+    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)

@@ -12,11 +12,13 @@ from collections import OrderedDict
 import torch
 from torch import Tensor
 
-from allaprima.paint.bases.vignette.as_loaded import AsLoaded
+from allaprima.paint.bases.vignette.as_loaded import AsLoaded, Marks, have_hooks
 from allaprima.paint.bases.vignette.mmdit import Moment, Transformer
 
 MOST = 128
-"""Times that are kept, some 100 KB each; a picture of 50 steps visits 50."""
+"""Times that are kept for one state of the weights, some 100 KB each; a picture of 50 steps visits 50."""
+STATES = 3
+"""States of the weights whose moments are kept: without LoRAs, and with either of two that are folded in by turns."""
 
 
 class Moments:
@@ -28,8 +30,8 @@ class Moments:
 
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer
-        self._layers = AsLoaded(transformer.time_layers())
-        self._kept: OrderedDict[float, Moment] = OrderedDict()
+        self._layers = transformer.time_layers()
+        self._states: OrderedDict[Marks, tuple[AsLoaded, OrderedDict[float, Moment]]] = OrderedDict()
 
     def at(self, t: Tensor) -> Tensor | Moment:
         """Return what stands for the times t (B,): one moment, or `t` itself.
@@ -37,17 +39,25 @@ class Moments:
         There are moments while painting on a processor, where all pictures have the same time and no layer has hooks.
         """
         times = t.tolist() if t.device.type == "cpu" and torch.is_inference_mode_enabled() else []
-        if not times or times.count(times[0]) < len(times) or self._layers.have_hooks:
+        if not times or times.count(times[0]) < len(times) or have_hooks(self._layers):
             return t
-        if not self._layers.are_plain:
+        now = AsLoaded(self._layers)
+        if not now.are_plain:
             return self._transformer.moment(t[:1])
-        if not self._layers:
-            self._layers = AsLoaded(self._transformer.time_layers())
-            self._kept.clear()
-        self._layers.hold()
-        if times[0] not in self._kept:
-            self._kept[times[0]] = self._transformer.moment(t[:1])
-            if len(self._kept) > MOST:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(times[0])
-        return self._kept[times[0]]
+        kept = self._kept(now)
+        if times[0] not in kept:
+            kept[times[0]] = self._transformer.moment(t[:1])
+            if len(kept) > MOST:
+                kept.popitem(last=False)
+        kept.move_to_end(times[0])
+        return kept[times[0]]
+
+    def _kept(self, now: AsLoaded) -> OrderedDict[float, Moment]:
+        """The moments of these weights, which are held: no others can come to lie at their addresses."""
+        if now.marks not in self._states:
+            now.hold()
+            self._states[now.marks] = now, OrderedDict()
+            if len(self._states) > STATES:
+                self._states.popitem(last=False)
+        self._states.move_to_end(now.marks)
+        return self._states[now.marks][1]

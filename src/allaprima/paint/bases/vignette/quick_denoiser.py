@@ -10,6 +10,7 @@ Shape letters: B pictures, N image tokens, L text tokens, T = L + N, D width, H 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.paint.bases.vignette.as_loaded import is_plain
+from allaprima.paint.bases.vignette.as_loaded import SIDE, is_plain
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser, pack, unpack
 from allaprima.paint.bases.vignette.mmdit import (
     EPSILON,
@@ -32,7 +33,7 @@ from allaprima.paint.bases.vignette.mmdit import (
     rotations,
     turn,
 )
-from allaprima.paint.bases.vignette.moments import Moments
+from allaprima.paint.bases.vignette.moments import STATES, Moments
 from allaprima.paint.bases.vignette.side_by_side import as_one
 
 Product = Callable[[Tensor], Tensor]
@@ -58,8 +59,7 @@ class QuickDenoiser:
             if not isinstance(module, nn.Linear)
             for hooks in (module._forward_hooks, module._forward_pre_hooks)
         ]
-        self._state: list[tuple[int, bool]] = []
-        self._ways: list[_Way] = []
+        self._ways: OrderedDict[tuple[tuple[int, bool], ...], list[_Way]] = OrderedDict()
 
     def __call__(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """As `Denoiser.forward`: the velocity (B, C, h, w) for latents at times t (B,)."""
@@ -88,12 +88,14 @@ class QuickDenoiser:
 
     def _ways_now(self) -> Sequence[_Way]:
         """Return the way through each block, found anew when weights moved or a layer wears something else."""
-        state = [(layer.weight.data_ptr(), is_plain(layer)) for layer in self._layers]
-        if state != self._state:
+        state = tuple((layer.weight.data_ptr(), is_plain(layer)) for layer in self._layers)
+        if state not in self._ways:
             last = len(self._blocks) - 1
-            self._ways = [_way(block, last=index == last) for index, block in enumerate(self._blocks)]
-            self._state = state
-        return self._ways
+            self._ways[state] = [_way(block, last=index == last) for index, block in enumerate(self._blocks)]
+            if len(self._ways) > STATES:
+                self._ways.popitem(last=False)
+        self._ways.move_to_end(state)
+        return self._ways[state]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,6 +218,17 @@ def _product(layer: nn.Module) -> Product:
 def _three(layers: Sequence[nn.Linear]) -> Product:
     whole = as_one(layers)
     if whole is not None:
-        return partial(functional.linear, weight=whole[0], bias=whole[1])
+        product = partial(functional.linear, weight=whole[0], bias=whole[1])
+        return product if all(map(is_plain, layers)) else partial(_with_sides, product, layers)
     products = [_product(layer) for layer in layers]
     return lambda x: torch.cat([product(x) for product in products], dim=2)
+
+
+def _with_sides(product: Product, layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
+    """The product of all `layers`, and beside it what each one's LoRA adds."""
+    out = product(x)
+    for part, layer in zip(out.chunk(len(layers), dim=2), layers, strict=True):
+        side = vars(layer).get(SIDE)
+        if side is not None:
+            side.add_to(part, x)
+    return out

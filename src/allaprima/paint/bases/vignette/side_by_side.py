@@ -1,7 +1,7 @@
 """Layers that read the same input, computed as one larger layer where their weights lie in memory as one.
 
-A small product is not worth two threads' while; three of them in one are. Each layer stays what it was, so a LoRA
-that is folded into its weight is folded into the larger one too.
+A small product is not worth two threads' while; three of them in one are. Each layer stays what it was: a LoRA
+that is folded into its weight is folded into the larger one too, and one beside it is asked for its part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from allaprima.paint.bases.vignette.as_loaded import is_plain
+from allaprima.paint.bases.vignette.as_loaded import have_hooks
 
 
 def lay_side_by_side(layers: Sequence[nn.Linear]) -> None:
@@ -24,8 +24,8 @@ def lay_side_by_side(layers: Sequence[nn.Linear]) -> None:
 
 
 def as_one(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor] | None:
-    """Return weight (sum of outs, in) and bias of all `layers`; None if they do not lie so, or one wears a LoRA."""
-    if not all(map(is_plain, layers)):
+    """Return weight (sum of outs, in) and bias of all `layers`; None if they do not lie so, or one has a hook."""
+    if have_hooks(layers):
         return None
     weight = _whole([layer.weight for layer in layers])
     bias = _whole([layer.bias for layer in layers])
