@@ -118,16 +118,14 @@ def test_layers_computed_as_one_hear_each_its_own_change(denoiser: Denoiser) -> 
     for name in ("attn.to_q", "attn.to_k", "attn.add_v_proj"):
         layer = layer_named(denoiser, name)
         prepare(layer)
-        low = {
-            "down": torch.randn(3, layer.in_features, generator=draw),
-            "up": torch.randn(layer.out_features, 3, generator=draw),
-        }
+        down = torch.randn(3, layer.in_features, generator=draw)
+        up = torch.randn(layer.out_features, 3, generator=draw)
         delta = torch.randn(layer.weight.shape, generator=draw)
         scale = Scale(torch.tensor([1.0, 0.5, 0.0]), plain=False)
         side = {
-            "attn.to_q": SidePath(**low, scale=scale),
+            "attn.to_q": SidePath(down=down, up=up, scale=scale),
             "attn.to_k": SidePath(down=None, up=None, scale=None, dense=((delta, torch.tensor(0.5)),)),
-            "attn.add_v_proj": SidePath(**low, scale=None, dense=((delta, torch.tensor(-0.5)),)),
+            "attn.add_v_proj": SidePath(down=down, up=up, scale=None, dense=((delta, torch.tensor(-0.5)),)),
         }
         point(layer, side[name])
     torch.testing.assert_close(quick(way, *given), plain(denoiser, *given), rtol=1e-3, atol=1e-4)
