@@ -19,6 +19,8 @@ from playwright.sync_api import Browser, Playwright
 from safetensors.torch import load_file, save_file
 
 from allaprima.cli.lora_cards import FolderCards
+from allaprima.paint.bases.vignette.base import weights_folder
+from allaprima.paint.lora.folder import SHIPPED
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.server.app import create_app, server_options
@@ -76,7 +78,9 @@ class RunningStudio:
                 gallery=gallery,
                 settings=settings,
                 bases={card.name: card},
-                loras=FolderCards(self.loras),
+                loras=FolderCards(
+                    self.loras, behind=weights_folder() / SHIPPED if self.weights is None else None
+                ),
             )
             config = uvicorn.Config(create_app(studio), **server_options(settings))
             with _serving(uvicorn.Server(config), bound):
