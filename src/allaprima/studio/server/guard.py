@@ -75,7 +75,7 @@ class Guard:
             self.refused[problem.code or "other"] += 1
             await problem_response(problem, caller.path)(scope, receive, answer)
         except ClientDisconnect:
-            pass
+            pass  # nobody is left to answer
         except Exception:  # noqa: BLE001 (the edge: nothing may pass, and the log gets it all)
             problem_id = new_id()
             _LOG.exception("%s: at %r", problem_id, caller.path[:200])
