@@ -10,8 +10,8 @@
 #   recipes/vignette_accelerator.sh render     scenes and captions on the processor, 2 minutes
 #   recipes/vignette_accelerator.sh further    the denoiser, about 5 minutes; then `distill` as above
 #
-# The denoiser that ships has been through both (40,000 scenes, 145 s), see lab-notes/LOG.md, 2026-11-27. Nine students at once
-# get a third of what they would one after the other, if the device runs one program at a time. An update of the denoiser is 66 ms of
+# The denoiser that ships has been through both (40,000 scenes, 145 s), see lab-notes/LOG.md, 2026-11-27. Seven students at once
+# got a third of the updates hoped for: the device ran one program at a time. An update of the denoiser is 66 ms of
 # calls and, for 512 samples, 19 ms of an H100's work: hence batches of 2,048, four times the samples in the same time.
 #
 # The text encoder is the one that ships (recipes/vignette.sh trains it). Scenes are rendered, and captions encoded,
