@@ -12,9 +12,18 @@ from tests.tiny_vignette import write_tiny_vignette
 from torch import Tensor
 
 from allaprima.lab.evaluation.contenders import Contender, paint, worn
-from allaprima.lab.evaluation.distill import Comparison, DistillSettings, Line, Tools, compare_students
+from allaprima.lab.evaluation.distill import (
+    Comparison,
+    DistillSettings,
+    Line,
+    Tools,
+    compare_students,
+    time_in_turns,
+    with_times,
+)
 from allaprima.lab.evaluation.distill_report import aim_rows, to_html, to_markdown, write_distill_report
 from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
+from allaprima.lab.evaluation.suites import build_suites
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
 from allaprima.paint.lora.formats import Lora, LoraMetadata, LowRank, write_lora
 
@@ -94,6 +103,8 @@ def test_the_whole_table_on_a_tiny_base(tmp_path: Path) -> None:
     ]
     teacher, fewer, _, student = found.lines
     assert teacher.values["speed_up"] == 1
+    assert student.values["seconds"] is not None
+    assert student.values["seconds"] > 0
     assert teacher.values["psnr"] is None
     assert fewer.values["psnr"] is not None
     assert student.trainings == 2
@@ -108,6 +119,33 @@ def test_the_whole_table_on_a_tiny_base(tmp_path: Path) -> None:
     assert report.html.read_text().count("<img") == 2 * len(found.lines)
     assert "the judge's column is left out" in report.markdown.read_text()
     assert "| judge, % |" not in report.markdown.read_text()
+
+
+def test_times_are_taken_in_turns_with_the_lora_worn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path))
+    lora = write_student(tmp_path / "turbo.safetensors", base)
+    weight = base.denoiser.transformer.transformer_blocks[0].attn.to_q.weight  # type: ignore[union-attr]
+    assert isinstance(weight, Tensor)
+    bare = weight.clone()
+    painted = []
+
+    def watched(base: VignetteBase, prompts: list[str], seeds: list[int], contender: Contender) -> Tensor:
+        painted.append((contender.method, not torch.equal(weight, bare)))
+        return paint(base, prompts, seeds, contender)
+
+    monkeypatch.setattr("allaprima.lab.evaluation.distill.paint", watched)
+    slow = Contender(method="base", steps=2, guidance=4.0)
+    quick = Contender(method="turbo", steps=1, guidance=1.0, lora=lora)
+    times = time_in_turns(base, [slow, quick], build_suites(9, 0), 3)
+    assert painted == [("base", False), ("base", False), ("turbo", True), ("turbo", True)] * 3
+    assert [len(mine) for mine in times] == [3, 3]
+    assert all(seconds > 0 for mine in times for seconds in mine)
+
+
+def test_a_speed_up_is_told_from_what_was_painted_in_the_same_round() -> None:
+    timed = with_times(line("turbo", 4), [1.0, 2.0, 0.5], [10.0, 20.0, 5.0])
+    assert timed.values == {"seconds": 1.0, "speed_up": 10.0}
+    assert timed.spread == {"speed_up": 0.0}
 
 
 def line(method: str, steps: int, **values: float) -> Line:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -66,8 +66,8 @@ class DistillSettings:
     reals: int = 500
     """Rendered scenes that features are compared with; 0 leaves the column out."""
     batch: int = 16
-    timed: int = 5
-    """Pictures painted one by one for the time."""
+    timed: int = 7
+    """Rounds for the time, in each of which every way of painting paints a picture alone."""
     shown: int = 8
 
 
@@ -80,7 +80,7 @@ class Line:
     steps: int
     values: dict[str, float | None]
     spread: dict[str, float] = field(default_factory=dict)
-    """Standard deviation over trainings; empty for a single one."""
+    """Standard deviation over trainings, none for a single one; of `speed_up`, over rounds."""
     trainings: int = 1
     faults: int = 0
     """Pictures that are black, constant or not a number."""
@@ -139,15 +139,18 @@ def compare_students(
     fewer = [
         Contender(method="base", steps=steps, guidance=settings.guidance) for steps in settings.base_steps
     ]
-    lines = [table.measure([contender]) for contender in (teacher, *fewer)]
+    groups = [[contender] for contender in (teacher, *fewer)]
     for name in dict.fromkeys(name for name, _ in students):
         files = [path for other, path in students if other == name]
-        for steps in settings.student_steps:
-            group = [Contender(method=name, steps=steps, guidance=1.0, lora=path) for path in files]
-            lines.append(table.measure(group))
+        groups += [
+            [Contender(method=name, steps=steps, guidance=1.0, lora=path) for path in files]
+            for steps in settings.student_steps
+        ]
+    lines = [table.measure(group) for group in groups]
+    rounds = time_in_turns(base, [group[0] for group in groups], asks, settings.timed, on_progress)
     return Comparison(
         settings=settings,
-        lines=tuple(lines),
+        lines=tuple(with_times(line, times, rounds[0]) for line, times in zip(lines, rounds, strict=True)),
         prompts=tuple(ask.prompt for ask in asks[:: max(1, len(asks) // settings.shown)][: settings.shown]),
         left_out=tuple(table.left_out),
         seconds=time.perf_counter() - started,
@@ -203,7 +206,6 @@ class _Table:
         values: dict[str, float | None] = {
             "saturation": saturation(pictures),
             "high_frequencies": high_frequencies(pictures),
-            "seconds": self._time(contender),
             **_costs(contender.lora),
         }
         if self.teacher is None:
@@ -214,11 +216,7 @@ class _Table:
         values |= self._look(contender, pictures)
         if not self.teacher_values:
             self.teacher_values = dict(values)
-        slow, spread = self.teacher_values["seconds"], self.teacher_values.get("spread")
-        assert slow is not None
-        assert values["seconds"] is not None
-        values["speed_up"] = slow / values["seconds"]
-        mine = values.get("spread")
+        spread, mine = self.teacher_values.get("spread"), values.get("spread")
         values["diversity"] = None if not spread or mine is None else 100 * mine / spread
         every = max(1, len(self.asks) // self.settings.shown)
         return values, faults, tuple(pictures[::every][: self.settings.shown])
@@ -250,16 +248,6 @@ class _Table:
             self.on_progress(what, min(chosen.stop, len(prompts)), len(prompts))
         return torch.cat(parts)
 
-    def _time(self, contender: Contender) -> float:
-        """Median seconds from a prompt to a picture, painted alone."""
-        times = []
-        for run in range(self.settings.timed + 1):
-            ask = self.asks[run % len(self.asks)]
-            started = time.perf_counter()
-            paint(self.base, [ask.prompt], [ask.seed], contender)
-            times.append(time.perf_counter() - started)
-        return statistics.median(times[1:])
-
     def _real_features(self) -> Tensor | None:
         if self.tools.features is None:
             self.left_out.append("No image network: Frechet distance and diversity are left out.")
@@ -278,6 +266,40 @@ class _Table:
             self.left_out.append(f"The Frechet distance is left out: {error}.")
             return None
         return torch.cat(parts)
+
+
+def time_in_turns(
+    base: Base,
+    contenders: Sequence[Contender],
+    asks: Sequence[Ask],
+    rounds: int,
+    on_progress: Progress = lambda _what, _done, _total: None,
+) -> list[list[float]]:
+    """Seconds from a prompt to a picture painted alone, by contender and round.
+
+    A machine's speed drifts: to be compared is what was painted within one round.
+    """
+    times: list[list[float]] = [[] for _ in contenders]
+    for number in range(rounds):
+        for done, (contender, mine) in enumerate(zip(contenders, times, strict=True), 1):
+            with worn(base, contender.lora):
+                # The first finds other weights than before, and prepares anew.
+                for ask in (asks[2 * number % len(asks)], asks[(2 * number + 1) % len(asks)]):
+                    started = time.perf_counter()
+                    paint(base, [ask.prompt], [ask.seed], contender)
+                    seconds = time.perf_counter() - started
+            mine.append(seconds)
+            on_progress("painting in turns", number * len(contenders) + done, rounds * len(contenders))
+    return times
+
+
+def with_times(line: Line, times: Sequence[float], teacher: Sequence[float]) -> Line:
+    """The line with its median time, and the median over rounds of how many times faster than the teacher it is."""
+    ratios = [slow / mine for slow, mine in zip(teacher, times, strict=True)]
+    known = {"seconds": statistics.median(times), "speed_up": statistics.median(ratios)}
+    # A single training has no spread, but its times have one.
+    spread = {} if len(ratios) < 2 else {"speed_up": statistics.stdev(ratios)}
+    return replace(line, values={**line.values, **known}, spread={**line.spread, **spread})
 
 
 def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: frozenset[Attribute]) -> float:

@@ -129,8 +129,10 @@ def _method(comparison: Comparison, when: datetime) -> str:
     return (
         f"{when:%Y-%m-%d %H:%M}. {settings.prompts} prompts from the same noise for all; diversity over "
         f"{settings.diverse_prompts} prompts with {settings.diverse_seeds} noises each; {settings.reals} renders; "
-        f"seconds are the median of {settings.timed} pictures painted alone. Where a name was trained several times, "
-        f"mean ± standard deviation. {comparison.seconds / 60:.0f} minutes. " + " ".join(comparison.left_out)
+        f"seconds and speed-up are medians of {settings.timed} rounds, in each of which all paint a picture alone, "
+        f"± standard deviation over rounds. Of a name that was trained several times, everything else is mean ± "
+        f"standard deviation over trainings, and the first is timed. {comparison.seconds / 60:.0f} minutes. "
+        + " ".join(comparison.left_out)
     ).strip()
 
 
