@@ -54,7 +54,7 @@ def main() -> None:
                 "memory": given.memory,
             }  # fmt: skip
             rows += _forecasts(name, where, details)
-            if side >= DECODED:  # Vignette paints nothing so large
+            if spec != "vignette":  # which paints nothing so large
                 rows.append(_tiles(name, where))
     report("memory", rows, details, as_json=given.json, folder=given.results)
 
