@@ -77,6 +77,17 @@ def test_txt2img_answers_with_pictures_parameters_and_info(served: Served, tmp_p
     assert read_request(tmp_path / "out.png").seed == 6
 
 
+def test_what_is_not_to_be_saved_is_sent_and_not_kept(served: Served) -> None:
+    body = {"prompt": "a cat", "steps": 1, "batch_size": 2}
+    with served.client() as client:
+        for asked, kept in (({"do_not_save_samples": True}, 0), ({"do_not_save_samples": None}, 2)):
+            answer = client.post("/sdapi/v1/txt2img", json={**body, **asked})
+            assert answer.status_code == 200, answer.text
+            assert len(answer.json()["images"]) == 2
+            assert json.loads(answer.json()["info"])["ignored"] == []
+            assert len(list(served.gallery_folder.glob("*.png"))) == kept
+
+
 def test_lines_and_random_seeds_as_its_clients_send_them(served: Served) -> None:
     with served.client() as client:
         answer = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat,\nred", "seed": -1, "n_iter": 2})
@@ -121,13 +132,13 @@ def test_half_a_character_cannot_be_echoed(served: Served, field: str) -> None:
 def test_what_is_dropped_is_said(served: Served) -> None:
     usual = {
         "sampler_name": None, "sampler_index": "Euler", "subseed": -1, "subseed_strength": 0, "eta": None,
-        "s_churn": 0.0, "s_noise": 1.0, "seed_resize_from_w": -1, "do_not_save_samples": False, "hr_scale": 2,
+        "s_churn": 0.0, "s_noise": 1.0, "seed_resize_from_w": -1, "hr_scale": 2,
         "mask_blur": 4, "override_settings_restore_afterwards": True,
         "override_settings": {"sd_model_checkpoint": "vignette"},
     }  # fmt: skip
     dropped = {
         "subseed": 7, "subseed_strength": 0.9, "s_churn": 9, "eta": [[0]], "seed_resize_from_w": 512,
-        "infotext": "a dog", "do_not_save_samples": True, "disable_extra_networks": True,
+        "infotext": "a dog", "disable_extra_networks": True,
         "override_settings": {"CLIP_stop_at_last_layers": 2},
     }  # fmt: skip
     ignored = []

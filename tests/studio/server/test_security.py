@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allaprima.core.errors import UserError
+from allaprima.core.errors import BusyError, UserError
 from allaprima.studio.server.limits import OpenCount, RateLimiter
 from allaprima.studio.server.security import (
     Caller,
@@ -254,9 +254,11 @@ def test_a_million_clients_cost_no_memory() -> None:
 
 
 def test_places_are_given_back() -> None:
-    count = OpenCount(most=1)
-    with count.hold("a") as first, count.hold("a") as second, count.hold("b") as other:
-        assert (first, second, other) == (True, False, True)
+    count = OpenCount(most=1, what="jobs")
+    with count.hold("a"), count.hold("b"):
+        with pytest.raises(BusyError, match="1 jobs of yours are open"), count.hold("a"):
+            pytest.fail("there was no place left")
+        assert count._open == {"a": 1, "b": 1}
     assert not count._open
-    with count.hold("a") as again:
-        assert again
+    with count.hold("a"):
+        assert count._open == {"a": 1}

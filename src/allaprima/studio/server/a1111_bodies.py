@@ -30,7 +30,7 @@ _NEUTRAL = frozenset({
 })  # fmt: skip
 """What means nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {
-    "disable_extra_networks": (False,), "do_not_save_samples": (False,), "eta": (0,), "infotext": ("",),
+    "disable_extra_networks": (False,), "eta": (0,), "infotext": ("",),
     "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
     "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
     "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
@@ -57,6 +57,7 @@ class TextToImage(BaseModel):
     n_iter: int = Field(default=1, ge=1, le=1000)
     override_settings: dict[str, Any] | None = None
     send_images: bool = True
+    do_not_save_samples: bool | None = False
 
     def echo(self) -> dict[str, Any]:
         """Return what the answer repeats: neither pictures, nor what nobody here knows, nor what is nested."""

@@ -206,7 +206,9 @@ async def _paint(
     studio: StudioDep,
 ) -> dict[str, Any]:
     previews = bool(studio.a1111_options.get(_PREVIEWS, False))
-    kept = await studio.jobs.finish(requests, http, family="a1111", under=under, previews=previews)
+    kept = await studio.jobs.finish(
+        requests, http, family="a1111", under=under, previews=previews, keep=not body.do_not_save_samples
+    )
     pictures = () if kept is None else kept.pictures
     files = (
         await asyncio.to_thread(lambda: [encode_picture(picture) for picture in pictures])

@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 from allaprima.core.errors import AllaPrimaError
 from allaprima.studio.server.errors import ProblemError, problem_response, to_problem
 
-Events = AsyncGenerator[tuple[str, Mapping[str, Any]], None]
-"""Name and data of each event."""
+Events = AsyncGenerator[tuple[str, Mapping[str, Any]] | None, None]
+"""Name and data of each event; None where there is none yet, but all is well."""
 
 
 class EventStream(Response):
-    """Sends `events` as they come. The first is waited for, so that a refusal still has its own status."""
+    """Sends `events` as they come. The first, or None, is waited for, so that a refusal still has its own status."""
 
     media_type = "text/event-stream"
 
@@ -41,8 +41,9 @@ class EventStream(Response):
             try:
                 if first is not None:
                     await _send_event(send, *first)
-                async for name, data in events:
-                    await _send_event(send, name, data)
+                async for event in events:
+                    if event is not None:
+                        await _send_event(send, *event)
             except (ProblemError, AllaPrimaError) as error:
                 problem = error if isinstance(error, ProblemError) else to_problem(error)
                 body = json.loads(bytes(problem_response(problem, scope["path"]).body))

@@ -57,14 +57,7 @@ async def bind(body: FlipbookBody, http: Request, studio: StudioDep) -> Response
     """Return an animated WebP, as large as the last page; nothing is kept, and work ends when the client leaves."""
     client = client_key(http.client.host if http.client else None)
     left = threading.Event()
-    with studio.books.hold(client) as free:
-        if not free:
-            raise ProblemError(
-                429,
-                "too many of your flipbooks are being bound; expected fewer",
-                code="busy",
-                headers={"retry-after": "2"},
-            )
+    with studio.books.hold(client):
         watch = asyncio.create_task(_watch(http, left))
         try:
             book = await asyncio.get_running_loop().run_in_executor(

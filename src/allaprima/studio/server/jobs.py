@@ -1,8 +1,8 @@
 """Whole pictures on their way: from a route to the engine's thread and back, seen by whoever asks how far it is.
 
-A job belongs to the connection that asked for it. When the client leaves, the job is cancelled. Each picture enters
-the gallery as it is finished, whatever becomes of those after it and however slowly the client reads, and is there
-before the client hears of it.
+A job belongs to the connection that asked for it. When the client leaves, the job is cancelled. Each picture that
+is to be kept enters the gallery as it is finished, whatever becomes of those after it and however slowly the client
+reads, and is there before the client hears of it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A job is done and its pictures are in the gallery."""
+    """A job is done and its pictures are in the gallery, if that was wanted."""
 
     pictures: tuple[Picture, ...]
     """One per request, in order."""
     entries: tuple[Entry, ...]
-    """Theirs."""
+    """Theirs; none if they were not to be kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,8 @@ class Left:
     """The client closed the connection."""
 
 
+Keeper = Callable[[Sequence[Picture]], Awaitable[list[Entry]]]
+"""What becomes of finished pictures."""
 Step = Queued | Progress | Kept | Cancelled
 """What a route hears of its job; the last is Kept or Cancelled."""
 
@@ -142,7 +144,7 @@ class Jobs:
 
     def __post_init__(self) -> None:
         """Count what each client has open."""
-        self._open = OpenCount(most=self.caps.jobs_per_client)
+        self._open = OpenCount(most=self.caps.jobs_per_client, what="jobs")
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Refuse more than the caps allow.
@@ -168,24 +170,21 @@ class Jobs:
         family: str,
         under: Underpainting | None = None,
         previews: bool = False,
+        keep: bool = True,
     ) -> AsyncGenerator[Step, None]:
         """Paint `requests`, over `under` if there is one, for the client of `http`, reporting; close to cancel.
 
+        Unless they are to `keep`, pictures do not enter the gallery.
+
         Raises:
             RequestError: the caps or the base refuse them.
-            BusyError: the queue is full.
-            ProblemError: the client has too much waiting, the painting failed, or the client is gone.
+            BusyError: the queue is full, or too much of it is this client's.
+            ProblemError: the painting failed, or the client is gone.
         """
         self.check(requests)
         client = client_key(http.client.host if http.client else None)
-        with self._open.hold(client) as free:
-            if not free:
-                raise ProblemError(
-                    429,
-                    "too many of your jobs wait; expected fewer",
-                    code="busy",
-                    headers={"retry-after": "2"},
-                )
+        with self._open.hold(client):
+            keeper = self._keeper(under) if keep else _keep_nothing
             updates: asyncio.Queue[JobUpdate | Left] = asyncio.Queue()
             on_update = _hand_over(updates, asyncio.get_running_loop())
             job = self.engine.submit(requests, on_update, owner=client, previews=previews, under=under)
@@ -201,7 +200,7 @@ class Jobs:
             self.tickets[ticket.id] = ticket
             news = _News()
             watch = asyncio.create_task(_watch(http, updates))
-            follow = asyncio.create_task(self._follow(ticket, updates, news, under))
+            follow = asyncio.create_task(self._follow(ticket, updates, news, keeper))
             try:
                 while True:
                     step = await news.take()
@@ -216,14 +215,14 @@ class Jobs:
                 # Finished while the client was busy leaving.
                 late = [one for one in _drain(updates) if isinstance(one, Painted)]
                 if late:
-                    await self._keep([picture for one in late for picture in one.pictures], under)
+                    await keeper([picture for one in late for picture in one.pictures])
 
     async def _follow(
         self,
         ticket: Ticket,
         updates: asyncio.Queue[JobUpdate | Left],
         news: _News,
-        under: Underpainting | None,
+        keeper: Keeper,
     ) -> None:
         """Take in what the engine says as it says it, for others to see and for the client to hear when it reads."""
         entries: list[Entry] = []
@@ -231,7 +230,7 @@ class Jobs:
             while True:
                 update = await updates.get()
                 if isinstance(update, Painted):
-                    entries += await self._keep(update.pictures, under)
+                    entries += await keeper(update.pictures)
                 elif isinstance(update, Left):
                     ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
                     news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
@@ -241,11 +240,15 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
             news.put(error)
 
-    async def _keep(self, pictures: Sequence[Picture], under: Underpainting | None) -> list[Entry]:
+    def _keeper(self, under: Underpainting | None) -> Keeper:
         extra = {} if under is None else {"Denoising strength": repr(under.strength)}
-        work = asyncio.to_thread(lambda: [self.gallery.add(picture, extra) for picture in pictures])
-        # Shielded, since a client that leaves at this very moment must not lose what is finished.
-        return await asyncio.shield(work)
+
+        async def keep(pictures: Sequence[Picture]) -> list[Entry]:
+            work = asyncio.to_thread(lambda: [self.gallery.add(picture, extra) for picture in pictures])
+            # Shielded, since a client that leaves at this very moment must not lose what is finished.
+            return await asyncio.shield(work)
+
+        return keep
 
     async def finish(
         self,
@@ -255,14 +258,19 @@ class Jobs:
         family: str,
         under: Underpainting | None = None,
         previews: bool = False,
+        keep: bool = True,
     ) -> Kept | None:
         """Paint to the end; None if the job was cancelled by somebody else. Takes and raises what `run` does."""
-        run = self.run(requests, http, family=family, under=under, previews=previews)
+        run = self.run(requests, http, family=family, under=under, previews=previews, keep=keep)
         async with aclosing(run) as steps:
             async for step in steps:
                 if isinstance(step, Kept):
                     return step
         return None
+
+
+async def _keep_nothing(_pictures: Sequence[Picture]) -> list[Entry]:
+    return []
 
 
 def _step(

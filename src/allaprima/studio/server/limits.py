@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from allaprima.core.errors import BusyError
+
 MAX_CLIENTS = 10_000
 
 
@@ -41,18 +43,23 @@ class OpenCount:
 
     most: int
     """Per client."""
+    what: str
+    """What is counted, in the plural, for who has too many."""
     _open: dict[str, int] = field(default_factory=dict, repr=False)
 
     @contextmanager
-    def hold(self, client: str) -> Iterator[bool]:
-        """Hold one place for the client while the block runs; yields whether there was one."""
-        free = self._open.get(client, 0) < self.most
-        if free:
-            self._open[client] = self._open.get(client, 0) + 1
+    def hold(self, client: str) -> Iterator[None]:
+        """Hold one place for the client while the block runs.
+
+        Raises:
+            BusyError: the client has none left.
+        """
+        if self._open.get(client, 0) >= self.most:
+            raise BusyError(f"{self.most} {self.what} of yours are open; expected fewer, try again later")
+        self._open[client] = self._open.get(client, 0) + 1
         try:
-            yield free
+            yield
         finally:
-            if free:
-                self._open[client] -= 1
-                if not self._open[client]:
-                    del self._open[client]
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]

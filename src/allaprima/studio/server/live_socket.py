@@ -162,24 +162,20 @@ async def live(socket: WebSocket) -> None:
     studio: Studio = socket.app.state.studio
     client = client_key(socket.client.host if socket.client else None)
     await socket.accept()
-    with studio.sockets.hold(client) as free:
-        if not free:
-            await socket.close(CLOSE_BUSY, "too many live sessions from this address")
-            return
-        mailbox = Mailbox()
-        try:
+    try:
+        with studio.sockets.hold(client):
+            mailbox = Mailbox()
             session = studio.engine.open_live(_hand_over(mailbox, asyncio.get_running_loop()))
-        except BusyError as error:
-            await socket.close(CLOSE_BUSY, str(error)[:120])
-            return
-        sender = asyncio.create_task(_send_all(socket, mailbox))
-        try:
-            await _read_all(socket, session, mailbox, studio.settings.caps)
-        finally:
-            session.close()
-            sender.cancel()
-            studio.frames_missed += mailbox.missed
-            await asyncio.gather(sender, return_exceptions=True)
+            sender = asyncio.create_task(_send_all(socket, mailbox))
+            try:
+                await _read_all(socket, session, mailbox, studio.settings.caps)
+            finally:
+                session.close()
+                sender.cancel()
+                studio.frames_missed += mailbox.missed
+                await asyncio.gather(sender, return_exceptions=True)
+    except BusyError as error:
+        await socket.close(CLOSE_BUSY, str(error)[:120])
 
 
 def _hand_over(mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> Callable[[LiveUpdate], None]:

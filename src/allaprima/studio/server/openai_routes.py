@@ -11,7 +11,7 @@ import asyncio
 import base64
 import io
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ from allaprima.core.picture_files import FileFormat, encode_picture
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
 from allaprima.studio.engine.messages import Cancelled, Progress
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.event_stream import EventStream
+from allaprima.studio.server.event_stream import Events, EventStream
 from allaprima.studio.server.jobs import Kept
 from allaprima.studio.server.security import sign_path
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep, one_line, painting_defaults, pick_seed
@@ -193,14 +193,19 @@ def _facts(request: GenerationRequest, file_format: FileFormat) -> dict[str, Any
 
 async def _events(
     body: ImagesBody, requests: list[GenerationRequest], http: Request, studio: Studio
-) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
-    """Yield OpenAI's events: up to `partial_images` previews of each picture, then each picture."""
+) -> Events:
+    """Yield None once the job is taken, then OpenAI's events: up to `partial_images` previews, then each picture."""
     file_format: FileFormat = body.output_format or "png"
     wanted = body.partial_images or 0
     sent: dict[int, int] = {}
+    taken = False
     run = studio.jobs.run(requests, http, family="openai", previews=wanted > 0)
     async with aclosing(run) as steps:
         async for step in steps:
+            if not taken:
+                # A client or a proxy that has heard nothing until the picture is painted may have given up.
+                taken = True
+                yield None
             if isinstance(step, Progress) and step.preview is not None:
                 index = sent.get(step.picture, 0)
                 if index < wanted and _is_due(step, index, wanted):

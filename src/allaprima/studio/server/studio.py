@@ -133,8 +133,8 @@ class Studio:
     def __post_init__(self) -> None:
         """Make what counts the clients' work."""
         self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
-        self.sockets = OpenCount(most=self.settings.caps.sessions_per_client)
-        self.books = OpenCount(most=self.settings.caps.books_per_client)
+        self.sockets = OpenCount(most=self.settings.caps.sessions_per_client, what="live sessions")
+        self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")
 
     @property
     def first_base(self) -> BaseCard:
