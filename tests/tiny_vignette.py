@@ -18,11 +18,11 @@ WIDTH = 32
 CHANNELS = 4
 
 
-def write_tiny_vignette(folder: Path, *, broken: bool = False) -> Path:
+def write_tiny_vignette(folder: Path, *, broken: bool = False, seed: int = 0) -> Path:
     """Write the three files into `folder` and return it; a broken one computes infinities."""
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         _write_text(folder / "text.safetensors")
         _write_autoencoder(folder / "autoencoder.safetensors")
         _write_denoiser(folder / "denoiser.safetensors", broken=broken)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -69,7 +69,9 @@ def distill(
     updates: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many updates, earlier runs counted in.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in the folder, if there is one.")
+    ] = False,
     sites: Annotated[
         Literal["text", "all"], typer.Option(help="Where the LoRA sits: where text steers, or everywhere.")
     ] = "text",
@@ -128,7 +130,7 @@ def distill(
     sample_every: Annotated[
         int, typer.Option(min=1, help="Updates between exams, each with a grid and perhaps a new best.")
     ] = 200,
-    exam: Annotated[int, typer.Option(min=1, help="Prompts held out for the exams.")] = 64,
+    exam: Annotated[int, typer.Option(min=2, help="Prompts held out for the exams.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")] = 0,
     json_: JsonFlag = False,
@@ -173,7 +175,8 @@ def distill(
         budget_seconds=budget,
     )
     outcome = train(bench, chosen, config, resume=resume, features=ImageFeatures.load().to(device))
-    _report(outcome, json_)
+    if outcome.main:
+        _report(outcome, json_)
 
 
 def _settings(method: str, given: dict[str, Any]) -> Any:
@@ -231,13 +234,12 @@ def _build_paths(bench: Bench, folder: Path, settings: PathSettings, batch: int,
 
 
 def _report(outcome: Outcome, json_: bool) -> None:
-    exams = outcome.folder / "exam.jsonl"
-    sat = (
-        [json.loads(line) for line in exams.read_text(encoding="utf-8").splitlines()]
-        if exams.exists()
-        else []
+    from allaprima.lab.distill.exam import read_exams
+
+    sat = read_exams(outcome.folder / "exam.jsonl")
+    best = min(
+        (one for one in sat if math.isfinite(one["score"])), key=lambda one: one["score"], default=None
     )
-    best = min(sat, key=lambda exam: exam["score"], default=None)
     facts: dict[str, Any] = {
         "run": str(outcome.folder),
         "lora": None if outcome.lora is None else str(outcome.lora),

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from allaprima.core.errors import WeightsError
+from allaprima.core.errors import UserError, WeightsError
 from allaprima.lab.training.checkpoint import read_tensors, write_tensors
 from allaprima.lab.training.log import Clock
 from allaprima.lab.training.loop import Draw, LoopConfig, train
@@ -128,8 +129,46 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
         def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
             return {"loss": super().loss(model, draw)["loss"] * float("nan")}
 
-    with pytest.raises(FloatingPointError, match="loss is nan at step 5"):
+    with pytest.raises(UserError, match="got loss nan at update 5; expected a finite number"):
         train(fresh(), Broken(), config(tmp_path, 10))
+
+
+def test_a_checkpoint_of_numbers_that_are_none_is_never_written(tmp_path: Path) -> None:
+    class Breaks(Line):
+        def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+            return {"loss": super().loss(model, draw)["loss"] * (float("nan") if draw.step >= 5 else 1.0)}
+
+    plan = replace(config(tmp_path, 20), save_every=2, log_every=100)
+    with pytest.raises(UserError, match="got loss nan at update 6"):
+        train(fresh(), Breaks(), plan)
+    tensors, metadata = read_tensors(tmp_path / "checkpoint.safetensors")
+    assert metadata["step"] == "4"
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_what_is_drawn_is_drawn_again_after_a_kill_and_no_line_is_written_twice(tmp_path: Path) -> None:
+    drawn: list[tuple[int, float]] = []
+
+    class Draws(Line):
+        kills_at = 0
+
+        def sample(self, model: nn.Module, folder: Path, step: int) -> None:
+            del folder
+            drawn.append((step, float(sum(one.sum() for one in model.parameters()))))
+            if step == self.kills_at:
+                raise KeyboardInterrupt
+
+    plan = replace(config(tmp_path, 6), save_every=2, sample_every=2, log_every=1)
+    task = Draws()
+    task.kills_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), task, plan)
+    task.kills_at = 0
+    train(fresh(), task, plan)
+    assert [step for step, _ in drawn] == [2, 4, 4, 6]
+    assert drawn[1] == drawn[2]
+    lines = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_cut_checkpoint_is_named_and_not_used(tmp_path: Path) -> None:

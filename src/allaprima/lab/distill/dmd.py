@@ -52,7 +52,7 @@ class DmdTask:
     diversity: float = 0.0
     """Weight of the first step's own lesson; 0 is DMD2, the DP-DMD paper has 0.05."""
     anchor_steps: int = 12
-    """The teacher's steps for the whole way, of which the first step's lesson takes its share."""
+    """About so many are the teacher's steps for the whole way, of which the first step's lesson takes its share."""
     exam: Exam | None = None
 
     @property
@@ -141,9 +141,10 @@ class DmdTask:
         """Where the guided teacher is after the first step's share of its way."""
         if batch.path is not None:
             return batch.path[:, batch.stops_per_step(self.steps)]
-        process, fine = model.process, model.process.levels(self.anchor_steps)
+        share = max(1, round(self.anchor_steps / self.steps))
+        process, fine = model.process, model.process.levels(share * self.steps)
         x = batch.noise
-        for step in range(self.anchor_steps // self.steps):
+        for step in range(share):
             answer = model.guided(x, at(fine[step], x), batch.text, batch.empty, self.guidance)
             x = stride(process, answer, x, fine[step], fine[step + 1])
         return x

@@ -10,7 +10,9 @@ match distributions would be kept as they were before they learned anything.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from allaprima.core.errors import UserError
+from allaprima.core.files import write_whole
 from allaprima.lab.distill.material import Texts
 from allaprima.lab.distill.networks import to_device
 from allaprima.lab.distill.rollout import Rule, arrive
@@ -31,6 +35,8 @@ from allaprima.paint.sampling.noise import seeded_noise
 
 FIRST_SEED = 7_000_000_000
 """Noise of the first exam prompt."""
+FRESH_SEED = 7_500_000_000
+"""The first noise of those that a step draws anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,27 +107,31 @@ class Exam:
         return torch.cat([self.look(part) for part in torch.split(latents, self.settings.batch)])
 
     def sit(self, student: Student, folder: Path, step: int) -> float:
-        """Paint, note the score in `exam.jsonl`, draw the grid, keep the best; return the score."""
+        """Paint, draw the grid, keep the best, note the score in `exam.jsonl`; return the score.
+
+        It is noted last: what was interrupted is sat again when the training goes on, and comes to the same.
+        """
         painted = self.paint(student)
         scores = self.score(painted)
         score = scores["score"]
         contrast = float(painted.std() / self.taught.std())
         folder.mkdir(parents=True, exist_ok=True)
         noted = folder / "exam.jsonl"
-        lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
-        # A training that was killed and goes on sits some exams again, with the same result.
-        before = [line for line in map(json.loads, lines) if line["step"] < step]
+        before = [one for one in read_exams(noted) if one["step"] < step]
         line = {
             "step": step,
             **{name: round(one, 6) for name, one in scores.items()},
             "contrast": round(contrast, 4),
         }
-        noted.write_text("".join(json.dumps(one) + "\n" for one in [*before, line]), encoding="utf-8")
         if self.decode is not None:
             shown = slice(0, self.settings.shown)
             self._draw(folder / f"sample-{step:07d}.png", self.taught[shown], painted[shown])
-        if self.keep is not None and all(score < one["score"] for one in before):
+        ranked = [one["score"] for one in before if math.isfinite(one["score"])]
+        if self.keep is not None and math.isfinite(score) and all(score < other for other in ranked):
             self.keep(student, folder, step, score)
+        write_whole(
+            noted, "".join(json.dumps(one) + "\n" for one in [*before, line]).encode(), overwrite=True
+        )
         return score
 
     def _draw(self, path: Path, *rows: Tensor) -> None:
@@ -134,8 +144,26 @@ class Exam:
 
 
 def _fresh(start: int, like: Tensor) -> Callable[[], Tensor]:
-    generator = torch.Generator().manual_seed(FIRST_SEED + start)
+    generator = torch.Generator().manual_seed(FRESH_SEED + start)
     return lambda: torch.randn(like.shape, generator=generator).to(like.device)
+
+
+def read_exams(path: Path) -> list[dict[str, Any]]:
+    """The exams noted in an `exam.jsonl`, in order; none if there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        exams = [json.loads(line) for line in lines]
+        for one in exams:
+            int(one["step"]), float(one["score"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"cannot read {path}: {error}; expected a line of JSON per exam, as they were written"
+        ) from error
+    return exams
 
 
 @torch.no_grad()
@@ -147,6 +175,7 @@ def prepare_exam(
     shape: tuple[int, int, int],
     settings: ExamSettings,
     *,
+    base_hash: str = "",
     decode: Callable[[Tensor], Tensor] | None = None,
     look: Callable[[Tensor], Tensor] | None = None,
     keep: Callable[[Student, Path, int, float], None] | None = None,
@@ -160,6 +189,7 @@ def prepare_exam(
         prompts: their numbers, which are not to be learned from.
         shape: channels, rows and columns of the latents.
         settings: what is asked.
+        base_hash: of the teacher's weights; answers of another teacher, or to other words, are not read.
         decode: for grids.
         look: for the score.
         keep: for the best.
@@ -177,6 +207,8 @@ def prepare_exam(
             "steps": settings.teacher_steps,
             "guidance": settings.guidance,
             "shape": shape,
+            "base": base_hash,
+            "words": hashlib.sha256(text.states.float().cpu().numpy().tobytes()).hexdigest(),
         }
     )
     if path.exists():

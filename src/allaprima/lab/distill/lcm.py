@@ -56,7 +56,9 @@ class LcmTask:
         which = (draw.uniform() * self.solver_steps).long().clamp(max=self.solver_steps - 1)
         levels = torch.tensor(process.levels(self.solver_steps)).to(draw.device)
         t, after = levels[which], levels[(which + self.skip).clamp(max=self.solver_steps)]
-        x = process.mix(batch.pictures(), batch.noise, t)
+        # Where a picture came along the teacher's way its own noise knows it; one paints with fresh noise.
+        noise = batch.noise if batch.path is None else draw.noise(*batch.noise.shape[1:])
+        x = process.mix(batch.pictures(), noise, t)
         guidance = self._guidance(draw)
         told = None if self.guidance_range is None else torch.as_tensor(guidance)
         with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from allaprima.lab.distill.rollout import Rule
 from allaprima.lab.distill.students import STUDENT, Student
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.lora import Lora
-from allaprima.paint.lora.metadata import LoraMetadata
+from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.update import LowRank
 from allaprima.paint.lora.writing import write_lora
 
@@ -70,19 +71,33 @@ def write_student(
     return write_lora(path, lora, dtype=torch.float16)
 
 
-def ranks_of(path: Path) -> dict[str, int]:
+def ranks_of(path: Path, family: str, sites: Collection[str]) -> dict[str, int]:
     """The rank at each site of a LoRA that `write_student` wrote.
 
+    Args:
+        path: of the file.
+        family: of the base that it is to be put on.
+        sites: the module paths of that base where a LoRA may sit.
+
     Raises:
-        UserError: it is none, or cannot be read.
+        UserError: it is none, cannot be read, or is for another base.
     """
     try:
         _, metadata = read_tensors(path)
-        ranks: dict[str, int] = json.loads(metadata["distill.site_ranks"])
-    except (WeightsError, KeyError, ValueError) as error:
+        ranks: dict[str, int] = {
+            path: int(rank) for path, rank in json.loads(metadata["distill.site_ranks"]).items()
+        }
+        if not ranks or min(ranks.values()) < 1:
+            raise ValueError("no site has a rank")
+    except (WeightsError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"got {path} to start from; expected a LoRA that `prima distill` wrote ({error})"
         ) from error
+    told = read_metadata(metadata).family or family
+    odd = sorted(ranks.keys() - set(sites))
+    if told != family or odd:
+        what = f"of family {told}" if told != family else f"with a layer {odd[0]}"
+        raise UserError(f"got {path} to start from, {what}; expected one for this base, of family {family}")
     return ranks
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,7 +13,8 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from allaprima.core.errors import UserError
+from allaprima.core.errors import OutputError, UserError
+from allaprima.core.files import write_whole
 from allaprima.lab.distill.add import AddTask, Duel
 from allaprima.lab.distill.bench import Bench
 from allaprima.lab.distill.dmd import DmdTask
@@ -37,6 +39,7 @@ Arm = Literal["both", "adversarial", "distillation"]
 RATES: dict[Method, float] = {"turbo": 1e-3, "lcm": 5e-4, "add": 3e-4, "dmd": 2e-4}
 """Learning rates for LoRAs on Vignette; networks a thousand times its size want a twentieth."""
 _SENSITIVITY_BATCHES = 8
+_TRAINED = ("checkpoint.safetensors", "best.safetensors", "exam.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +73,12 @@ class Settings:
         """Refuse methods and ranks that do not exist."""
         if self.method not in METHODS:
             raise UserError(f"got the method {self.method!r}; expected {', '.join(METHODS)}")
-        if self.ranks not in {"pattern", "sensitivity"} and not (self.ranks.isdigit() and int(self.ranks)):
+        if self.ranks not in {"pattern", "sensitivity"} and not (self.ranks.isdecimal() and int(self.ranks)):
             raise UserError(f"got ranks {self.ranks!r}; expected pattern, sensitivity or a number")
+        if self.method == "turbo" and self.rule != "straight":
+            raise UserError(
+                f"got the rule {self.rule!r} for turbo; expected straight, which is what it learns"
+            )
         if self.embedded and (self.method != "lcm" or not self.whole):
             raise UserError(
                 "got --embedded; expected it with lcm --whole, for a LoRA file has no place for it"
@@ -89,24 +96,33 @@ class Outcome:
     """The best student's file; None for whole networks."""
     parameters: int
     """Of the student."""
+    main: bool = True
+    """Whether this is the first of several processes, which is the one to tell."""
 
 
-def choose_ranks(bench: Bench, settings: Settings, folder: Path, batch: int) -> Ranks:
-    """The LoRA's rank at each site; those of a sensitivity pass are kept in `ranks.json` and read from there."""
+def choose_ranks(bench: Bench, settings: Settings, batch: int) -> Ranks:
+    """The LoRA's rank at each site.
+
+    Raises:
+        UserError: the LoRA to start from is for other sites, or the budget is too small for any.
+    """
     everywhere = find_sites(bench.network)
     sites = [site for site in everywhere if settings.where == "all" or site.text]
-    kept = folder / "ranks.json"
-    if kept.exists():
-        return read_ranks(kept)
     if settings.start is not None:
-        ranks = ranks_of(settings.start)
-    elif settings.ranks == "pattern":
-        ranks = pattern_ranks(sites)
-    elif settings.ranks == "sensitivity":
+        return ranks_of(settings.start, bench.family, [site.path for site in everywhere])
+    if settings.ranks == "pattern":
+        return pattern_ranks(sites)
+    if settings.ranks == "sensitivity":
         budget = settings.parameters or num_parameters(everywhere, pattern_ranks(everywhere))
         student = Student(bench.network, {STUDENT: {}})
-        task = TurboTask(student=student, material=bench.material, steps=settings.steps, guidance=settings.guidance,
-                         coupling=settings.coupling)  # fmt: skip
+        task = TurboTask(
+            student=student,
+            material=bench.material,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            teacher_steps=_teacher_steps(settings.steps),
+            coupling=settings.coupling,
+        )
 
         def loss(number: int) -> Tensor:
             generator = torch.Generator().manual_seed((settings.seed << 40) + (1 << 39) + number)
@@ -115,10 +131,10 @@ def choose_ranks(bench: Bench, settings: Settings, folder: Path, batch: int) -> 
 
         found = measure_sensitivity(bench.network, sites, loss, batches=_SENSITIVITY_BATCHES)
         ranks = allot(sites, found, budget)
-    else:
-        ranks = uniform_ranks(sites, int(settings.ranks))
-    write_ranks(kept, ranks, everywhere)
-    return ranks
+        if not ranks:
+            raise UserError(f"got a budget of {budget} parameters; expected enough for rank 4 at one place")
+        return ranks
+    return uniform_ranks(sites, int(settings.ranks))
 
 
 def distill(
@@ -140,16 +156,20 @@ def distill(
             with; without one the latents' distance scores them.
 
     Raises:
-        UserError: a checkpoint is there without `resume`, or the method lacks what it learns from.
+        UserError: a training is there without `resume`, or another one with it, or the method lacks what it learns
+            from.
+        OutputError: the folder cannot be written.
     """
-    if not resume and (config.folder / "checkpoint.safetensors").exists():
-        raise UserError(
-            f"{config.folder} holds a training; add --resume to go on with it, or choose another folder"
-        )
+    _check_material(bench, settings)
     config = replace(config, seed=settings.seed)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    if state.is_main_process:
+        _claim(config.folder, bench, settings, resume=resume)
+    state.wait_for_everyone()
     # The first process writes ranks and exam, the others read them.
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        student = _enrol(bench, settings, config)
+    with state.main_process_first():
+        begun = (config.folder / "checkpoint.safetensors").exists()
+        student = _enrol(bench, settings, config, read=begun or not state.is_main_process)
         keep = None if settings.whole else partial(_keep, _about(bench, settings))
         exam = prepare_exam(
             config.folder,
@@ -163,6 +183,7 @@ def distill(
                 guidance=settings.guidance,
                 student_guidance=settings.guidance if settings.embedded else None,
             ),
+            base_hash=bench.base_hash,
             decode=bench.decode,
             look=None
             if features is None
@@ -176,19 +197,66 @@ def distill(
         folder=config.folder,
         lora=best if best.exists() else None,
         parameters=sum(one.numel() for one in student.learned()),
+        main=state.is_main_process,
     )
 
 
-def _enrol(bench: Bench, settings: Settings, config: LoopConfig) -> Student:
-    """The students that the method needs."""
+def _check_material(bench: Bench, settings: Settings) -> None:
+    """Refuse what the method cannot learn from, before the teacher is asked for anything."""
+    draw = Draw(step=0, batch_size=1, device=torch.device("cpu"), generator=torch.Generator().manual_seed(0))
+    batch = bench.material.batch(draw)
+    if settings.method != "dmd":
+        batch.pictures()
+    follows = settings.method == "turbo" and settings.coupling == "teacher"
+    if batch.path is not None and (follows or (settings.method == "dmd" and settings.diversity)):
+        batch.stops_per_step(settings.steps)
+
+
+def _claim(folder: Path, bench: Bench, settings: Settings, *, resume: bool) -> None:
+    """Note in the folder what is trained there, unless that is something else already.
+
+    Where a student begins is not compared: the checkpoint is where it has come to.
+    """
+    told = {
+        **{name: value for name, value in asdict(settings).items() if name != "start"},
+        "family": bench.family,
+        "base_hash": bench.base_hash,
+        "exam_prompts": len(bench.exam_prompts),
+    }
+    path = folder / "settings.json"
+    begun = any((folder / name).exists() for name in _TRAINED)
+    if begun and not resume:
+        raise UserError(f"{folder} holds a training; add --resume to go on with it, or choose another folder")
+    try:
+        if begun and path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            odd = [name for name in told if before.get(name) != told[name]]
+            if odd:
+                raise UserError(
+                    f"{folder} holds a training with {odd[0]} {before.get(odd[0])}, and got {told[odd[0]]}; expected "
+                    "the options it was begun with, or another folder"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(told, indent=1) + "\n").encode(), overwrite=True)
+    except json.JSONDecodeError as error:
+        raise UserError(f"cannot read {path}: {error}; expected the settings as they were written") from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into {folder}: {error.strerror or error}; expected a folder that is open to you"
+        ) from error
+
+
+def _enrol(bench: Bench, settings: Settings, config: LoopConfig, *, read: bool) -> Student:
+    """The students that the method needs; their ranks are in `ranks.json`, where they are to be `read`."""
     learners: dict[str, Ranks | None] = {STUDENT: None}
+    kept, everywhere = config.folder / "ranks.json", find_sites(bench.network)
+    read = read and kept.exists()
     if not settings.whole:
-        learners[STUDENT] = choose_ranks(bench, settings, config.folder, config.batch_size)
+        learners[STUDENT] = read_ranks(kept) if read else choose_ranks(bench, settings, config.batch_size)
     if settings.method == "dmd":
         # The fake network must follow the painter wherever it goes, so it may change everywhere.
-        sites = find_sites(bench.network)
         rank = max((learners[STUDENT] or {"": 16}).values())
-        learners[FAKE] = None if settings.whole else uniform_ranks(sites, rank)
+        learners[FAKE] = None if settings.whole else uniform_ranks(everywhere, rank)
     width = 0
     if settings.embedded:
         embedder = bench.network.time_embedder
@@ -197,7 +265,14 @@ def _enrol(bench: Bench, settings: Settings, config: LoopConfig) -> Student:
     student = Student(bench.network, learners, guidance_width=width, seed=settings.seed)
     if settings.start is not None:
         begin_with(student, settings.start)
+    if learners[STUDENT] and not read:
+        write_ranks(kept, student.ranks[STUDENT], everywhere)
     return student
+
+
+def _teacher_steps(steps: int) -> int:
+    """The teacher's steps for the whole way, 48 or near it, with the student's levels among its own."""
+    return 48 if 48 % steps == 0 else 12 * steps
 
 
 def _about(bench: Bench, settings: Settings) -> About:
@@ -221,13 +296,13 @@ def _task(
     make: dict[Method, Callable[[], tuple[nn.Module, TurnTask]]] = {
         "turbo": lambda: (
             student,
-            TurboTask(student=student, steps=settings.steps, penalty=settings.penalty,
-                      coupling=settings.coupling, **common),  # type: ignore[arg-type]
+            TurboTask(student=student, steps=settings.steps, teacher_steps=_teacher_steps(settings.steps),
+                      penalty=settings.penalty, coupling=settings.coupling, **common),  # type: ignore[arg-type]
         ),
         "lcm": lambda: (
             student,
-            LcmTask(student=student, guidance_range=(2.0, 2 * settings.guidance) if settings.embedded else None,
-                    **common),  # type: ignore[arg-type]
+            LcmTask(student=student, guidance_range=(1.0, 2 * settings.guidance) if settings.embedded else None,
+                    solver_steps=_teacher_steps(settings.steps), **common),  # type: ignore[arg-type]
         ),
         "dmd": lambda: (
             student,

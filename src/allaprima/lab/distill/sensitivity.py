@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from allaprima.core.errors import UserError
 from allaprima.core.files import write_whole
 from allaprima.lab.distill.networks import Network
 from allaprima.lab.distill.sites import Site, num_parameters
@@ -110,9 +111,17 @@ def write_ranks(path: Path, ranks: Mapping[str, int], sites: Sequence[Site]) -> 
 
 
 def read_ranks(path: Path) -> dict[str, int]:
-    """Read what :func:`write_ranks` wrote."""
-    ranks: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))["ranks"]
-    return ranks
+    """Read what :func:`write_ranks` wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return {
+            site: int(rank) for site, rank in json.loads(path.read_text(encoding="utf-8"))["ranks"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"cannot read {path}: {error!r}; expected the ranks as they were written") from error
 
 
 def _weight(network: Network, site: Site) -> nn.Parameter:
@@ -129,5 +138,7 @@ def _spectrum(gradient: Tensor | None, most: int = max(CHOICES)) -> tuple[float,
     if min(matrix.shape) <= 1024:
         values = torch.linalg.svdvals(matrix)
     else:
-        _, values, _ = torch.svd_lowrank(matrix, q=2 * most)
+        with torch.random.fork_rng(devices=[matrix.device] if matrix.is_cuda else []):
+            torch.manual_seed(0)
+            _, values, _ = torch.svd_lowrank(matrix, q=4 * most, niter=4)
     return tuple(values[:most].tolist())

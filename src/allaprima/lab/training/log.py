@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from rich.progress import Progress
 from torch import Tensor
+
+from allaprima.core.errors import UserError
+from allaprima.core.files import write_whole
 
 if TYPE_CHECKING:
     from allaprima.lab.training.loop import LoopConfig
@@ -58,13 +63,15 @@ class Clock:
 class Log:
     """Lines of JSON in the folder and the last loss on the bar."""
 
-    def __init__(self, config: LoopConfig, main: bool) -> None:
+    def __init__(self, config: LoopConfig, main: bool, start: int = 0) -> None:
+        """Begin, or go on after update `start`: lines of later ones, which are made again, are dropped."""
         self.config, self.main = config, main
         self.since, self.steps = time.perf_counter(), 0
         self.sums: dict[str, Tensor] = {}
         if main:
             config.folder.mkdir(parents=True, exist_ok=True)
             (config.folder / "config.json").write_text(json.dumps(asdict(config), default=str, indent=1))
+            _forget_after(start, config.folder / "log.jsonl")
 
     def note(self, step: int, values: dict[str, Tensor], rate: float, bar: Progress) -> None:
         """Add one step's values; write their means when a line is due."""
@@ -75,8 +82,7 @@ class Log:
         if (step + 1) % self.config.log_every or not self.main:
             return
         means = {name: float(value) / self.steps for name, value in self.sums.items()}
-        if not math.isfinite(means["loss"]):
-            raise FloatingPointError(f"loss is {means['loss']} at step {step + 1}; lower the learning rate")
+        require_finite(means, step + 1)
         seconds = time.perf_counter() - self.since
         line = {
             "step": step + 1,
@@ -88,3 +94,32 @@ class Log:
             lines.write(json.dumps(line) + "\n")
         bar.update(bar.task_ids[0], description=f"loss {means['loss']:.4f}")
         self.since, self.steps, self.sums = time.perf_counter(), 0, {}
+
+
+def require_finite(values: Mapping[str, Tensor | float], done: int) -> None:
+    """Refuse to go on from numbers that are none.
+
+    Raises:
+        UserError: the loss or the size of its gradient is NaN or infinite.
+    """
+    for name in ("loss", "gradient_norm"):
+        value = values.get(name, 0.0)
+        number = float(value.detach()) if isinstance(value, Tensor) else value
+        if not math.isfinite(number):
+            raise UserError(
+                f"got {name.replace('_', ' ')} {number} at update {done}; expected a finite number: lower the "
+                "learning rate; the last checkpoint is from before"
+            )
+
+
+def _forget_after(start: int, path: Path) -> None:
+    """Drop the lines of updates after `start`, and one that was cut short."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            if json.loads(line)["step"] <= start:
+                kept.append(line + "\n")
+        except (ValueError, KeyError):
+            continue
+    if kept or path.exists():
+        write_whole(path, "".join(kept).encode(), overwrite=True)

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from allaprima.lab.progress import progress_bar
 from allaprima.lab.training.checkpoint import load_checkpoint, save_checkpoint
-from allaprima.lab.training.log import Clock, Log
+from allaprima.lab.training.log import Clock, Log, require_finite
 from allaprima.paint.precision import pick_dtype
 
 
@@ -155,6 +155,7 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
     Raises:
         FileExistsError: `resume` is False and the folder holds a checkpoint.
         ValueError: the batch cannot be shared evenly among the processes.
+        UserError: the loss or its gradient is no number any more; the last checkpoint is from before.
     """
     # A denoiser's last text layers lead nowhere and so have no gradient; several processes must be told.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -172,7 +173,7 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
     start, spent = load_checkpoint(path, model, average, optimizers) if path.exists() else (0, 0.0)
     average.to(accelerator.device)
     wrapped = model if isinstance(task, TurnTask) else accelerator.prepare(model)
-    log = Log(config, accelerator.is_main_process)
+    log = Log(config, accelerator.is_main_process, start)
     clock = Clock(config.budget_seconds, spent)
     with progress_bar("samples") as bar:
         counter = bar.add_task(
@@ -188,14 +189,15 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
             expected = clock.updates_in_all(done, config.steps)
             bar.update(counter, total=expected * config.batch_size, advance=config.batch_size)
             last = done == config.steps or clock.is_up(accelerator)
-            if accelerator.is_main_process and (done % config.save_every == 0 or last):
-                save_checkpoint(path, model, average, optimizers, done, clock.seconds)
-            if (
-                accelerator.is_main_process
-                and config.sample_every
-                and (done % config.sample_every == 0 or last)
-            ):
-                task.sample(average, config.folder, done)
+            saves = done % config.save_every == 0 or last
+            samples = bool(config.sample_every) and (done % config.sample_every == 0 or last)
+            if accelerator.is_main_process and (saves or samples):
+                require_finite(values, done)
+                # Drawn before it is saved: what was interrupted in between is drawn again after a resume, and alike.
+                if samples:
+                    task.sample(average, config.folder, done)
+                if saves:
+                    save_checkpoint(path, model, average, optimizers, done, clock.seconds)
             if last:
                 break
     return average
