@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from allaprima.core.errors import OutputError
-from allaprima.core.files import check_target, free_path, slug, write_whole
+from allaprima.core.files import check_target, free_path, make_folder, slug, write_whole
 
 
 @pytest.mark.parametrize(
@@ -148,3 +148,14 @@ for overwrite in (True, False):
     assert ran.stdout.count("cannot write") == 2, ran.stderr
     assert ran.stdout.count("expected a folder with room") == 2
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("cat.png", b"old")]
+
+
+def test_a_folder_is_made_or_refused_before_the_work(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("here")
+    for path in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "a\0b"):
+        with pytest.raises(OutputError, match="cannot write"):
+            make_folder(path)
+    assert (tmp_path / "file").read_text() == "here"

@@ -11,6 +11,7 @@ import typer
 
 from allaprima.cli.output import JsonFlag, print_json, progress_bar
 from allaprima.core.errors import AssetError, UserError
+from allaprima.core.files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ def vignette(
     from allaprima.paint.bases.vignette.base import load_vignette
     from allaprima.paint.precision import pick_device
 
+    make_folder(out)
     network, accuracy = load_judge(judge)
     base = load_vignette(weights, pick_device(None))
     settings = EvaluationSettings(
@@ -143,6 +145,7 @@ def distill(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare distilled students with their teacher, and write a report as Markdown, HTML and JSON."""
+    from allaprima.lab.distill.bench import base_hash
     from allaprima.lab.evaluation.distill import DistillSettings, compare_students
     from allaprima.lab.evaluation.distill_report import (
         aim_rows,
@@ -154,11 +157,14 @@ def distill(
     from allaprima.paint.precision import pick_device
 
     students = [_named_file(text) for text in student or ()]
+    make_folder(out)
     base = load_vignette(weights, pick_device(None))
     settings = DistillSettings(prompts=prompts, seed=seed, guidance=guidance, reals=reals, batch=batch)
     when = datetime.now().astimezone()
     with _progress() as on_progress:
-        comparison = compare_students(base, students, _tools(judge), settings, on_progress)
+        comparison = compare_students(
+            base, students, _tools(judge), settings, on_progress, base_hash=base_hash(base, weights)
+        )
     rows = aim_rows(comparison, turbo, one or turbo)
     report = write_distill_report(comparison, rows, out, when)
     print(to_markdown(comparison, rows, when))

@@ -50,6 +50,19 @@ def check_target(path: Path) -> None:
         raise OutputError(problem)
 
 
+def make_folder(path: Path) -> None:
+    """Make sure that `path` is a folder that can be written in, before the work that is to fill it.
+
+    Raises:
+        OutputError: it cannot be made, or is closed to us.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise OutputError(_cannot_write(path, error)) from error
+    check_target(path / "anything")
+
+
 def write_whole(path: Path, data: bytes, *, overwrite: bool) -> Path:
     """Write `data` at `path` and return where it is.
 

@@ -160,7 +160,7 @@ def test_damaged_notes_are_named(tmp_path: Path, name: str) -> None:
 def test_a_folder_that_cannot_be_is_refused_before_anything_is_painted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     for place in ("file", "file/below"):
-        with pytest.raises(OutputError, match="cannot write into"):
+        with pytest.raises(OutputError, match="cannot write"):
             run(tmp_path, place, 2)
 
 

@@ -11,6 +11,7 @@ import torch
 from tests.tiny_vignette import write_tiny_vignette
 from torch import Tensor
 
+from allaprima.core.errors import LoraError
 from allaprima.lab.evaluation.contenders import Contender, paint, worn
 from allaprima.lab.evaluation.distill import (
     Comparison,
@@ -52,7 +53,9 @@ def test_saturation_and_high_frequencies() -> None:
     assert high_frequencies(grid) > 100
 
 
-def write_student(path: Path, base: VignetteBase, *, sampler: str = "euler") -> Path:
+def write_student(
+    path: Path, base: VignetteBase, *, sampler: str = "euler", base_hash: str | None = None
+) -> Path:
     """A LoRA that changes something."""
     generator = torch.Generator().manual_seed(1)
     weight = base.denoiser.transformer.transformer_blocks[0].attn.to_q.weight  # type: ignore[union-attr]
@@ -61,7 +64,9 @@ def write_student(path: Path, base: VignetteBase, *, sampler: str = "euler") -> 
         down=torch.randn(2, weight.shape[1], generator=generator),
         up=torch.randn(weight.shape[0], 2, generator=generator),
     )
-    metadata = LoraMetadata(family="vignette", sigmas=(1.0, 0.7, 0.0), sampler=sampler, steps=2, guidance=1.0)
+    metadata = LoraMetadata(
+        family="vignette", sigmas=(1.0, 0.7, 0.0), sampler=sampler, steps=2, guidance=1.0, base_hash=base_hash
+    )
     updates = {"transformer.transformer_blocks.0.attn.to_q": low}
     return write_lora(path, Lora(name="turbo", updates=dict(updates), metadata=metadata))
 
@@ -174,3 +179,31 @@ def test_rows_say_what_must_be_reached() -> None:
     when = datetime(2026, 1, 2, tzinfo=UTC)
     assert "turbo, 4" in to_markdown(found, list(rows.values()), when)
     assert to_html(found, list(rows.values()), when).startswith("<!doctype html>")
+
+
+def test_students_are_read_before_anything_is_painted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path))
+    good, bad = write_student(tmp_path / "turbo.safetensors", base), tmp_path / "cut.safetensors"
+    bad.write_bytes(good.read_bytes()[:-40])
+
+    def never(*_arguments: object) -> Tensor:
+        pytest.fail("something was painted")
+
+    monkeypatch.setattr("allaprima.lab.evaluation.distill.paint", never)
+    with pytest.raises(LoraError):
+        compare_students(base, [("good", good), ("bad", bad)], Tools())
+
+
+def test_a_student_of_other_weights_is_named(tmp_path: Path) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path))
+    lora = write_student(tmp_path / "turbo.safetensors", base, base_hash="a" * 64)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"damaged")
+    settings = DistillSettings(
+        prompts=9, teacher_steps=2, base_steps=(), student_steps=(1,), reals=0, timed=1, shown=1, batch=9
+    )
+    for told, named in (("b" * 64, 1), ("a" * 64, 0), (None, 0)):
+        found = compare_students(base, [("turbo", lora)], Tools(), settings, base_hash=told)
+        assert sum("turbo.safetensors) was distilled from other" in one for one in found.left_out) == named
+        assert found.lines[1].values["minutes"] is None

@@ -13,8 +13,8 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from allaprima.core.errors import OutputError, UserError
-from allaprima.core.files import write_whole
+from allaprima.core.errors import UserError
+from allaprima.core.files import make_folder, write_whole
 from allaprima.lab.distill.add import AddTask, Duel
 from allaprima.lab.distill.bench import Bench
 from allaprima.lab.distill.dmd import DmdTask
@@ -227,23 +227,21 @@ def _claim(folder: Path, bench: Bench, settings: Settings, *, resume: bool) -> N
     begun = any((folder / name).exists() for name in _TRAINED)
     if begun and not resume:
         raise UserError(f"{folder} holds a training; add --resume to go on with it, or choose another folder")
-    try:
-        if begun and path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            odd = [name for name in told if before.get(name) != told[name]]
-            if odd:
-                raise UserError(
-                    f"{folder} holds a training with {odd[0]} {before.get(odd[0])}, and got {told[odd[0]]}; expected "
-                    "the options it was begun with, or another folder"
-                )
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (json.dumps(told, indent=1) + "\n").encode(), overwrite=True)
-    except json.JSONDecodeError as error:
-        raise UserError(f"cannot read {path}: {error}; expected the settings as they were written") from error
-    except OSError as error:
-        raise OutputError(
-            f"cannot write into {folder}: {error.strerror or error}; expected a folder that is open to you"
-        ) from error
+    make_folder(folder)
+    if begun and path.exists():
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"cannot read {path}: {error}; expected the settings as they were written"
+            ) from error
+        odd = [name for name in told if before.get(name) != told[name]]
+        if odd:
+            raise UserError(
+                f"{folder} holds a training with {odd[0]} {before.get(odd[0])}, and got {told[odd[0]]}; expected the "
+                "options it was begun with, or another folder"
+            )
+    write_whole(path, (json.dumps(told, indent=1) + "\n").encode(), overwrite=True)
 
 
 def _enrol(bench: Bench, settings: Settings, config: LoopConfig, *, read: bool) -> Student:

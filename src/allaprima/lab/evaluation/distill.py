@@ -6,6 +6,7 @@ are compared with; a student is a LoRA file, painted with at the levels it was t
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from allaprima.core.errors import AssetError
@@ -27,6 +28,7 @@ from allaprima.lab.evaluation.rows import Answer
 from allaprima.lab.evaluation.suites import Ask, build_suites
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.bases.base import Base
+from allaprima.paint.lora.formats import read_lora
 
 REAL_SEED = 8_000_000_000
 """The first of the real scenes that features are compared with; nothing else is made of them."""
@@ -121,6 +123,7 @@ def compare_students(
     tools: Tools,
     settings: DistillSettings | None = None,
     on_progress: Progress = lambda _what, _done, _total: None,
+    base_hash: str | None = None,
 ) -> Comparison:
     """Paint with the base and all students, and measure.
 
@@ -130,8 +133,13 @@ def compare_students(
         tools: what to measure with.
         settings: None for those of the published figures.
         on_progress: called after every batch.
+        base_hash: of the base's weights; the report names students that were made for others.
+
+    Raises:
+        LoraError: a student's file cannot be used with this base; nothing has been painted then.
     """
     settings = settings or DistillSettings()
+    strangers = [remark for name, path in students if (remark := _find_stranger(base, name, path, base_hash))]
     started = time.perf_counter()
     asks = build_suites(settings.prompts, settings.seed)
     table = _Table(base, tools, settings, asks, on_progress)
@@ -152,9 +160,17 @@ def compare_students(
         settings=settings,
         lines=tuple(with_times(line, times, rounds[0]) for line, times in zip(lines, rounds, strict=True)),
         prompts=tuple(ask.prompt for ask in asks[:: max(1, len(asks) // settings.shown)][: settings.shown]),
-        left_out=tuple(table.left_out),
+        left_out=(*table.left_out, *strangers),
         seconds=time.perf_counter() - started,
     )
+
+
+def _find_stranger(base: Base, name: str, path: Path, base_hash: str | None) -> str | None:
+    """Read a student, and return a sentence if it was made for other weights."""
+    made_for = read_lora(path, base.modules(), family=base.family).metadata.base_hash
+    if None in (made_for, base_hash) or made_for == base_hash:
+        return None
+    return f"{name} ({path.parent.name}/{path.name}) was distilled from other weights of the base."
 
 
 class _Table:
@@ -322,7 +338,9 @@ def _costs(lora: Path | None) -> dict[str, float | None]:
         return {}
     costs: dict[str, float | None] = {"megabytes": lora.stat().st_size / 1e6}
     checkpoint = lora.with_name("checkpoint.safetensors")
-    if checkpoint.is_file():
+    try:
         with safe_open(checkpoint, framework="pt") as file:
-            costs["minutes"] = float((file.metadata() or {}).get("seconds", "nan")) / 60
-    return costs
+            seconds = float((file.metadata() or {}).get("seconds", "nan"))
+    except (OSError, SafetensorError, ValueError):
+        return costs
+    return {**costs, "minutes": seconds / 60} if math.isfinite(seconds) else costs
