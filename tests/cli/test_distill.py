@@ -10,6 +10,7 @@ from tests.lab.distill.test_run import write_cache
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
+from allaprima.lab.training.checkpoint import read_tensors
 
 
 def test_it_asks_for_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +48,20 @@ def test_paths_then_turbo_on_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert facts["updates"] == 2
     assert run([*training, "--updates", "3", *common]) == 2
     assert "add --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "sampler"), [("add", "lcm"), ("dmd", "euler")])
+def test_each_method_is_painted_with_as_it_was_trained(tmp_path: Path, method: str, sampler: str) -> None:
+    weights, cache = write_tiny_vignette(tmp_path / "weights"), write_cache(tmp_path / "cache")
+    words = [
+        "distill",
+        method,
+        "--run",
+        str(tmp_path / "run"),
+        "--weights",
+        str(weights),
+        "--cache",
+        str(cache),
+    ]
+    assert run([*words, "--steps", "2", "--updates", "1", "--sample-every", "1", "--batch", "2"]) == 0
+    assert read_tensors(tmp_path / "run" / "best.safetensors")[1]["allaprima.sampler"] == sampler

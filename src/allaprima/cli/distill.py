@@ -86,7 +86,9 @@ def distill(
     ] = False,
     rule: Annotated[
         Literal["straight", "renoise"] | None,
-        typer.Option(help="How the student steps. Default: renoise for lcm, straight for the others."),
+        typer.Option(
+            help="How the student steps. Default: renoise for lcm and add, straight for the others."
+        ),
     ] = None,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="lcm --whole: tell the student the guidance.")
@@ -142,7 +144,7 @@ def distill(
         raise UserError(f"got --teacher-steps {teacher_steps} and --steps {steps}; expected a multiple of it")
     settings: dict[str, Any] = {
         "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
-        "whole": whole, "rule": rule or ("renoise" if method == "lcm" else "straight"), "embedded": embedded,
+        "whole": whole, "rule": rule or ("renoise" if method in {"lcm", "add"} else "straight"), "embedded": embedded,
         "penalty": penalty, "coupling": coupling, "arm": arm, "eyes": eyes, "diversity": diversity,
         "fake_updates": fake_updates, "start": start, "seed": seed,
     }  # fmt: skip
