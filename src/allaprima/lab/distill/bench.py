@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from allaprima.lab.distill.paths import Paths
 from allaprima.lab.distill.processes import Flow, VariancePreserving
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.paint.bases.base import Base
+from allaprima.paint.bases.sdxl.base import SdxlBase
 from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
 
 HELD_OUT = 64
@@ -49,23 +51,42 @@ class Bench:
     decode: Callable[[Tensor], Tensor]
     """Latents to pixels in [0, 1]."""
     raw_decode: Callable[[Tensor], Tensor]
-    """The same with gradients and without clamping."""
+    """The same with gradients; without clamping for Vignette, while what others clamp passes no gradient back."""
 
 
 def network_of(base: Base) -> Network:
     """The network of a loaded base, as a teacher.
 
     Raises:
-        UserError: no method knows this family.
+        UserError: no method knows this family, or what this model of it predicts.
     """
     modules = base.modules()
     if isinstance(base, VignetteBase):
         return Vignette(modules["transformer"], Flow(shift=base.shift))
     if base.family == "qwen-image":
         return MMDiT(modules["transformer"], Flow(shift=QWEN_SHIFT), base.guidance_rule)
-    if base.family == "sdxl":
-        return UNet(modules["unet"], VariancePreserving())
+    if isinstance(base, SdxlBase):
+        process = VariancePreserving()
+        _check_sdxl(base, process)
+        return UNet(modules["unet"], process)
     raise UserError(f"got a base of family {base.family!r}; expected vignette, qwen-image or sdxl")
+
+
+def _check_sdxl(base: SdxlBase, process: VariancePreserving) -> None:
+    """Refuse all but plain predictors of noise at SDXL's own levels: another's answers would be read as noise."""
+    if (base.prediction, base.guidance_rule) != ("epsilon", "plain"):
+        raise UserError(
+            f"got {base.name} with prediction {base.prediction!r} and guidance {base.guidance_rule!r}; expected "
+            "an SDXL with 'epsilon' and 'plain', such as the published base"
+        )
+    levels = process.alphas[:-1].numpy()
+    if levels.shape != base.scheduler.alphas.shape or not np.allclose(
+        levels, base.scheduler.alphas, atol=1e-4
+    ):
+        raise UserError(
+            f"got {base.name} with betas of its own in its scheduler_config.json; expected SDXL's, from "
+            f"{process.beta_start} to {process.beta_end} scaled linearly over {process.count} times"
+        )
 
 
 def lay_out(
