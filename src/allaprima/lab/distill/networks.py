@@ -215,20 +215,20 @@ class UNet(Network):
         return found
 
 
-def join(first: TextStates, second: TextStates) -> TextStates:
-    """The rows of both, padded to one length."""
-    length = max(first.states.shape[1], second.states.shape[1])
+def join(*parts: TextStates) -> TextStates:
+    """The rows of all, padded to one length."""
+    length = max(part.states.shape[1] for part in parts)
 
     def padded(tensor: Tensor) -> Tensor:
         missing = length - tensor.shape[1]
         return nn.functional.pad(tensor, (0, 0, 0, missing) if tensor.ndim == 3 else (0, missing))
 
-    pooled = None
-    if first.pooled is not None and second.pooled is not None:
-        pooled = torch.cat([first.pooled, second.pooled])
-    states = torch.cat([padded(first.states), padded(second.states)])
-    mask = torch.cat([padded(first.mask), padded(second.mask)])
-    return TextStates(states=states, mask=mask, pooled=pooled)
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    return TextStates(
+        states=torch.cat([padded(part.states) for part in parts]),
+        mask=torch.cat([padded(part.mask) for part in parts]),
+        pooled=torch.cat(pooled) if len(pooled) == len(parts) else None,
+    )
 
 
 def to_device(text: TextStates, device: torch.device) -> TextStates:
