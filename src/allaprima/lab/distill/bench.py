@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,15 +21,18 @@ from allaprima.lab.distill.material import (
     PromptTexts,
     Texts,
 )
-from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette
+from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette, join, to_device
 from allaprima.lab.distill.paths import Paths
 from allaprima.lab.distill.processes import Flow, VariancePreserving
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
-from allaprima.paint.bases.base import Base
+from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.bases.sdxl.base import SdxlBase
 from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
 
 HELD_OUT = 64
 """Prompts of the exam, kept out of the training."""
+_READ_AT_ONCE = 256
+"""Prompts that are encoded together."""
 QWEN_SHIFT = 3.0
 """The static shift that distilled Qwen-Image students are trained and painted with."""
 
@@ -49,23 +54,42 @@ class Bench:
     decode: Callable[[Tensor], Tensor]
     """Latents to pixels in [0, 1]."""
     raw_decode: Callable[[Tensor], Tensor]
-    """The same with gradients and without clamping."""
+    """The same with gradients; without clamping for Vignette, while what others clamp passes no gradient back."""
 
 
 def network_of(base: Base) -> Network:
     """The network of a loaded base, as a teacher.
 
     Raises:
-        UserError: no method knows this family.
+        UserError: no method knows this family, or what this model of it predicts.
     """
     modules = base.modules()
     if isinstance(base, VignetteBase):
         return Vignette(modules["transformer"], Flow(shift=base.shift))
     if base.family == "qwen-image":
         return MMDiT(modules["transformer"], Flow(shift=QWEN_SHIFT), base.guidance_rule)
-    if base.family == "sdxl":
-        return UNet(modules["unet"], VariancePreserving())
+    if isinstance(base, SdxlBase):
+        process = VariancePreserving()
+        _check_sdxl(base, process)
+        return UNet(modules["unet"], process)
     raise UserError(f"got a base of family {base.family!r}; expected vignette, qwen-image or sdxl")
+
+
+def _check_sdxl(base: SdxlBase, process: VariancePreserving) -> None:
+    """Refuse all but plain predictors of noise at SDXL's own levels: another's answers would be read as noise."""
+    if (base.prediction, base.guidance_rule) != ("epsilon", "plain"):
+        raise UserError(
+            f"got {base.name} with prediction {base.prediction!r} and guidance {base.guidance_rule!r}; expected "
+            "an SDXL with 'epsilon' and 'plain', such as the published base"
+        )
+    levels = process.alphas[:-1].numpy()
+    if levels.shape != base.scheduler.alphas.shape or not np.allclose(
+        levels, base.scheduler.alphas, atol=1e-4
+    ):
+        raise UserError(
+            f"got {base.name} with betas of its own in its scheduler_config.json; expected SDXL's, from "
+            f"{process.beta_start} to {process.beta_end} scaled linearly over {process.count} times"
+        )
 
 
 def lay_out(
@@ -80,7 +104,7 @@ def lay_out(
     """Put a base on the bench with what its students learn from.
 
     Args:
-        base: the loaded base.
+        base: the loaded base; it can read no prompts afterwards, for its text encoders' weights are let go.
         base_hash: of its weights, for the files that come of it.
         caches: latent caches with real pictures.
         prompts: a file with a prompt per line, instead of caches.
@@ -94,14 +118,16 @@ def lay_out(
         raise UserError("got both or neither of --cache and --prompts; expected one of them")
     channels, rows, columns = base.noise([0], base.defaults.width, base.defaults.height).shape[1:]
     shape = (channels, rows, columns)
-    for module in base.modules().values():
-        if isinstance(base, VignetteBase) or next(module.parameters()).device.type == "cpu":
-            module.float()  # gradients of small LoRAs drown in bf16, which few processors multiply anyway
+    if isinstance(base, VignetteBase) or _device(base).type == "cpu":
+        for module in chain(*base.stages().values()):
+            module.float()  # small enough to be exact; few processors multiply bf16 anyway
     texts, material, last = _sources(base, caches, prompts, shape, held_out)
+    for encoder in base.stages()["text"]:
+        encoder.to("meta")  # Qwen-Image's would hold 16.6 GB that the training wants
     if paths is not None:
         material = Paths.open(paths, texts)
     exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:held_out]
-    raw = base.autoencoder.decode if isinstance(base, VignetteBase) else base.decode
+    decode, raw_decode = _decoders(base)
     return Bench(
         network=network_of(base),
         texts=texts,
@@ -111,9 +137,23 @@ def lay_out(
         shape=shape,
         family=base.family,
         base_hash=base_hash,
-        decode=base.decode,
-        raw_decode=(lambda latents: (raw(latents) + 1) / 2) if isinstance(base, VignetteBase) else raw,
+        decode=decode,
+        raw_decode=raw_decode,
     )
+
+
+def _decoders(base: Base) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """`Bench.decode` and `Bench.raw_decode`."""
+    if isinstance(base, VignetteBase):
+        raw = base.autoencoder.decode
+        return base.decode, lambda latents: (raw(latents) + 1) / 2
+    # One after the other: a picture of 1024 x 1024 takes GBs to decode, and an exam shows a dozen.
+    return lambda latents: torch.cat([base.decode(one) for one in latents.split(1)]), base.decode
+
+
+def _device(base: Base) -> torch.device:
+    """Where its network is."""
+    return next(next(iter(base.modules().values())).parameters()).device
 
 
 def _sources(
@@ -135,12 +175,27 @@ def _sources(
     words = [line for line in lines if line]
     if len(words) < 4:
         raise UserError(f"got {len(words)} prompts in {prompts}; expected at least 4")
-    with torch.no_grad():
-        both = base.encode_text([*words, ""])
-    known = PromptTexts(text=both.rows(range(len(words))), nothing=both.rows([len(words)]))
+    known = _read(base, words)
     last = len(words) - min(most, len(words) // 4)
-    learned = PromptTexts(text=known.text.rows(range(last)), nothing=known.nothing)
+    learned = PromptTexts(text=_first(known.text, last), nothing=known.nothing)
     return known, PromptMaterial(texts=learned, shape=shape), last
+
+
+@torch.no_grad()
+def _read(base: Base, words: list[str]) -> PromptTexts:
+    """The encoded prompts, padded to the longest, in main memory: a device is handed those of one batch."""
+    cpu = torch.device("cpu")
+    read = [
+        to_device(base.encode_text(words[start : start + _READ_AT_ONCE]), cpu)
+        for start in range(0, len(words), _READ_AT_ONCE)
+    ]
+    return PromptTexts(text=join(*read), nothing=to_device(base.encode_text([""]), cpu))
+
+
+def _first(text: TextStates, count: int) -> TextStates:
+    """The first prompts, sharing the memory of all."""
+    pooled = None if text.pooled is None else text.pooled[:count]
+    return TextStates(states=text.states[:count], mask=text.mask[:count], pooled=pooled)
 
 
 def base_hash(base: Base, weights: Path | None) -> str:

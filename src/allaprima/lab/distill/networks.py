@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from allaprima.lab.distill.processes import Process
 from allaprima.paint.bases.base import GuidanceRule, TextStates
+from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.vignette.denoiser import PATCH, pack, unpack
 from allaprima.paint.sampling.guidance import RULES
 
@@ -34,10 +36,22 @@ class Network(nn.Module, ABC):
         self.network = network
         self.process = process
         self.rule: GuidanceRule = rule
+        self._rows: slice | list[int] = slice(None)
+        """Of a batch, those that are going through the network."""
+
+    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """The network's answer at (latents, t), shaped like the latents, in their dtype.
+
+        Who asks works in float32, whatever the frozen weights are: it need not be under autocast.
+        """
+        dtype = dtype_of(self.network)
+        pooled = None if text.pooled is None else text.pooled.to(dtype)
+        narrow = replace(text, states=text.states.to(dtype), pooled=pooled)
+        return self.answer(latents.to(dtype), t, narrow).to(latents.dtype)
 
     @abstractmethod
-    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
-        """The network's answer at (latents, t), shaped like the latents, in their dtype."""
+    def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """What :meth:`forward` returns, all in the network's own dtype but the times."""
 
     @property
     @abstractmethod
@@ -81,7 +95,11 @@ class Network(nn.Module, ABC):
         if addition is None:
             yield
             return
-        handle = self.time_embedder.register_forward_hook(lambda _module, _inputs, output: output + addition)
+
+        def add(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+            return output + addition[self._rows].to(output.dtype)
+
+        handle = self.time_embedder.register_forward_hook(add)
         try:
             yield
         finally:
@@ -95,7 +113,7 @@ class Vignette(Network):
     patch: int = PATCH
     """Latent cells along one side of a token."""
 
-    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+    def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
         """The velocity for latents (B, C, h, w) at times in [0, 1]; h and w even."""
         height, width = latents.shape[-2:]
         mask = None if bool(text.mask.all()) else text.mask
@@ -125,20 +143,36 @@ class Vignette(Network):
 class MMDiT(Vignette):
     """`QwenImageTransformer2DModel`, of any size: predicts velocities.
 
-    Latents come as the base hands them out: packed, (B, 64, rows, columns) with a token to a cell.
+    Latents come as the base hands them out: packed, (B, 64, rows, columns) with a token to a cell. Prompts go through
+    one length after the other, as they do in painting: the base's attention knows no mask.
     """
 
     patch = 1
 
-    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+    def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
         """The velocity for packed latents at times in [0, 1]."""
-        size = self._tokens(latents)
+        groups = _rows_by_length(text)
+        answers = []
+        for rows in groups:
+            self._rows = rows
+            states = text.states[rows, : text.lengths[rows[0]]]
+            answers.append(self._velocity(latents[rows], t[rows], states))
+        return _in_order(answers, groups)
+
+    def features(self, latents: Tensor, t: Tensor, text: TextStates, depths: Sequence[int]) -> list[Tensor]:
+        """As `Network.features`."""
+        groups = _rows_by_length(text)
+        # Group by group, for a block is called once for each.
+        parts = [Vignette.features(self, latents[rows], t[rows], text.rows(rows), depths) for rows in groups]
+        return [_in_order(maps, groups) for maps in zip(*parts, strict=True)]
+
+    def _velocity(self, latents: Tensor, t: Tensor, states: Tensor) -> Tensor:
+        """The answer to prompts of one length."""
         tokens: Tensor = self.network(
             hidden_states=latents.flatten(2).transpose(1, 2),
-            encoder_hidden_states=text.states,
-            encoder_hidden_states_mask=None if bool(text.mask.all()) else text.mask,
+            encoder_hidden_states=states,
             timestep=t,
-            img_shapes=[(1, *size)],
+            img_shapes=[(1, *self._tokens(latents))],
             return_dict=False,
         )[0]
         return tokens.transpose(1, 2).reshape(latents.shape)
@@ -151,10 +185,10 @@ class UNet(Network):
     stride: int = 8
     """Pixels along one side of a latent cell."""
 
-    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+    def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
         """The noise in latents (B, C, h, w) at times 0 to 999."""
         height, width = (self.stride * side for side in latents.shape[-2:])
-        sizes = latents.new_tensor([height, width, 0, 0, height, width]).expand(len(latents), -1)
+        sizes = t.new_tensor([height, width, 0, 0, height, width]).expand(len(latents), -1)
         added = None if text.pooled is None else {"text_embeds": text.pooled, "time_ids": sizes}
         answer: Tensor = self.network(
             latents, t, encoder_hidden_states=text.states, added_cond_kwargs=added, return_dict=False
@@ -181,23 +215,37 @@ class UNet(Network):
         return found
 
 
-def join(first: TextStates, second: TextStates) -> TextStates:
-    """The rows of both, padded to one length."""
-    length = max(first.states.shape[1], second.states.shape[1])
+def join(*parts: TextStates) -> TextStates:
+    """The rows of all, padded to one length."""
+    length = max(part.states.shape[1] for part in parts)
 
     def padded(tensor: Tensor) -> Tensor:
         missing = length - tensor.shape[1]
         return nn.functional.pad(tensor, (0, 0, 0, missing) if tensor.ndim == 3 else (0, missing))
 
-    pooled = None
-    if first.pooled is not None and second.pooled is not None:
-        pooled = torch.cat([first.pooled, second.pooled])
-    states = torch.cat([padded(first.states), padded(second.states)])
-    mask = torch.cat([padded(first.mask), padded(second.mask)])
-    return TextStates(states=states, mask=mask, pooled=pooled)
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    return TextStates(
+        states=torch.cat([padded(part.states) for part in parts]),
+        mask=torch.cat([padded(part.mask) for part in parts]),
+        pooled=torch.cat(pooled) if len(pooled) == len(parts) else None,
+    )
 
 
 def to_device(text: TextStates, device: torch.device) -> TextStates:
     """The same text on another device."""
     pooled = None if text.pooled is None else text.pooled.to(device)
     return TextStates(states=text.states.to(device), mask=text.mask.to(device), pooled=pooled)
+
+
+def _rows_by_length(text: TextStates) -> list[list[int]]:
+    """The numbers of the prompts, those of one length together."""
+    groups: dict[int, list[int]] = {}
+    for row, length in enumerate(text.lengths):
+        groups.setdefault(length, []).append(row)
+    return list(groups.values())
+
+
+def _in_order(parts: Sequence[Tensor], groups: Sequence[Sequence[int]]) -> Tensor:
+    """One tensor of what was computed group by group, in the order of the prompts."""
+    order = [row for rows in groups for row in rows]
+    return torch.cat(list(parts))[sorted(range(len(order)), key=order.__getitem__)]

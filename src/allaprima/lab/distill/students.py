@@ -3,7 +3,8 @@
     student = Student(network, {"student": ranks, "fake": ranks})   # two LoRAs on one frozen network
     student.predict(x, t, text, "fake")
 
-LoRAs come from peft, on diffusers' module names. A fresh one changes nothing, since its second matrix is zero.
+LoRAs come from peft, on diffusers' module names. A fresh one changes nothing, since its second matrix is zero. What
+learns is float32, whatever the frozen weights are: steps of 1e-5 would be rounded away in bf16.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Student(nn.Module):
         network.requires_grad_(False).eval()
         self.wholes = nn.ModuleDict(
             {
-                name: deepcopy(network).requires_grad_(True)
+                name: deepcopy(network).float().requires_grad_(True)
                 for name, ranks in learners.items()
                 if ranks is None
             }
@@ -204,3 +205,6 @@ def _inject(network: nn.Module, name: str, ranks: Ranks, scale: float) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two on one network are meant
         inject_adapter_in_model(config, network, name)
+    for path, parameter in network.named_parameters():
+        if f".{name}." in path and ".lora_" in path:
+            parameter.data = parameter.data.float()  # peft's are in the dtype of the layer they sit on

@@ -1,0 +1,54 @@
+"""A teacher whose weights are narrow, as on a GPU: what learns on it is not, and whoever asks it gets an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.lab.distill.test_students import inputs
+from tests.lab.distill.tiny import FAMILIES, SHAPES, teacher, texts
+
+from allaprima.lab.distill.exam import ExamSettings, prepare_exam
+from allaprima.lab.distill.sensitivity import measure_sensitivity
+from allaprima.lab.distill.sites import find_sites, uniform_ranks
+from allaprima.lab.distill.students import FAKE, STUDENT, Student
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_learns_on_narrow_weights_is_wide_and_moves(family: str) -> None:
+    network = teacher(family).to(torch.bfloat16)
+    student = Student(network, {STUDENT: uniform_ranks(find_sites(network), 2), FAKE: None})
+    learned = student.learned() + student.learned(FAKE)
+    assert {one.dtype for one in learned} == {torch.float32}
+    x, t = inputs(family)
+    text = texts(family).take([0, 1, 2])
+    before = [one.detach().clone() for one in student.learned()]
+    optimizer = torch.optim.AdamW(student.learned(), lr=1e-5, weight_decay=0.0)
+    for _ in range(2):  # the first matrix has no gradient while the second is zero
+        loss = (student.predict(x, t, text) - x).square().mean()
+        torch.autograd.backward(loss, inputs=list(student.learned()))
+        optimizer.step()
+        optimizer.zero_grad()
+    moved = [(one != old)[one != 0] for one, old in zip(student.learned(), before, strict=True)]
+    assert (
+        torch.cat([one.flatten() for one in moved]).float().mean() > 0.9
+    )  # the last block's text leads nowhere
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_narrow_teacher_sits_the_exam_and_the_sensitivity_pass(family: str, tmp_path: Path) -> None:
+    network = teacher(family).to(torch.bfloat16)
+    sites = find_sites(network)
+    student = Student(network, {STUDENT: {}})
+    x, t = inputs(family)
+    text = texts(family).take([0, 1, 2])
+    found = measure_sensitivity(
+        network, sites, lambda _: (student.predict(x, t, text) - x).square().mean(), batches=1
+    )
+    assert max(map(len, found.spectra.values())) > 0
+    student = Student(network, {STUDENT: uniform_ranks(sites, 2)})
+    settings = ExamSettings(steps=2, teacher_steps=4)
+    exam = prepare_exam(tmp_path, student, texts(family), range(3), SHAPES[family], settings)
+    assert exam.taught.dtype == torch.float32
+    assert 0 < exam.sit(student, tmp_path, 1) < 100
