@@ -76,6 +76,7 @@ def lay_out(
     prompts: Path | None = None,
     paths: Path | None = None,
     held_out: int = HELD_OUT,
+    guidance: float | None = None,
 ) -> Bench:
     """Put a base on the bench with what its students learn from.
 
@@ -86,9 +87,10 @@ def lay_out(
         prompts: a file with a prompt per line, instead of caches.
         paths: a folder that `prima distill paths` has filled; students then learn from the teacher's ways.
         held_out: prompts of the exam; a quarter of all at most.
+        guidance: what the paths must have been walked with; None takes any.
 
     Raises:
-        UserError: neither caches nor prompts, or both.
+        UserError: neither caches nor prompts, or both, or paths of something else.
     """
     if bool(caches) == (prompts is not None):
         raise UserError("got both or neither of --cache and --prompts; expected one of them")
@@ -99,7 +101,7 @@ def lay_out(
             module.float()  # gradients of small LoRAs drown in bf16, which few processors multiply anyway
     texts, material, last = _sources(base, caches, prompts, shape, held_out)
     if paths is not None:
-        material = Paths.open(paths, texts)
+        material = Paths.open(paths, texts, shape=shape, last=last, base_hash=base_hash, guidance=guidance)
     exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:held_out]
     raw = base.autoencoder.decode if isinstance(base, VignetteBase) else base.decode
     return Bench(
@@ -137,7 +139,9 @@ def _sources(
         raise UserError(f"got {len(words)} prompts in {prompts}; expected at least 4")
     with torch.no_grad():
         both = base.encode_text([*words, ""])
-    known = PromptTexts(text=both.rows(range(len(words))), nothing=both.rows([len(words)]))
+    known = PromptTexts(
+        text=both.rows(range(len(words))), nothing=both.rows([len(words)]), words=tuple(words)
+    )
     last = len(words) - min(most, len(words) // 4)
     learned = PromptTexts(text=known.text.rows(range(last)), nothing=known.nothing)
     return known, PromptMaterial(texts=learned, shape=shape), last

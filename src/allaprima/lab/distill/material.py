@@ -6,6 +6,7 @@ for methods that need no picture, and paths that the teacher went from noise to 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,6 +82,9 @@ class Texts(Protocol):
     def empty(self, count: int) -> TextStates:
         """The empty prompt, `count` times."""
 
+    def digest(self) -> str:
+        """SHA-256 that tells these prompts in this order from others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CacheTexts:
@@ -102,6 +106,12 @@ class CacheTexts:
         states, mask = self.cache.text([None] * count)
         return TextStates(states=states, mask=mask)
 
+    def digest(self) -> str:
+        """Of all lengths and some tokens: a cache may have gigabytes of them."""
+        cache = self.cache
+        some = cache.states[:: 1 + len(cache.states) // 4096]
+        return _sha256(cache.spans.tobytes(), cache.empty.tobytes(), some.tobytes())
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTexts:
@@ -110,6 +120,8 @@ class PromptTexts:
     text: TextStates
     nothing: TextStates
     """One row: the empty prompt."""
+    words: tuple[str, ...] = ()
+    """What was encoded, if known: it is the same on every device, and what comes of it is not quite."""
 
     def __len__(self) -> int:
         """How many prompts."""
@@ -122,6 +134,19 @@ class PromptTexts:
     def empty(self, count: int) -> TextStates:
         """The empty prompt."""
         return self.nothing.rows([0] * count)
+
+    def digest(self) -> str:
+        """Of the words, or of the states where the words are not known."""
+        if self.words:
+            return _sha256("\n".join(self.words).encode())
+        return _sha256(self.text.states.float().cpu().numpy().tobytes())
+
+
+def _sha256(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
