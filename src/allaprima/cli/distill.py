@@ -28,7 +28,7 @@ _DESCRIPTION = {
     "lcm": "latent consistency",
     "add": "adversarial",
     "dmd": "distribution matching",
-    "paths": "no training: walk the teacher's paths that turbo, lcm and add can learn from",
+    "paths": "no training: walk the teacher's paths that turbo, lcm, add and dmd can learn from",
 }
 
 
@@ -52,7 +52,11 @@ def distill(
         Path | None, typer.Option(help="Instead of caches: a file with a prompt per line.")
     ] = None,
     paths: Annotated[
-        Path | None, typer.Option(help="Learn from the teacher's paths in this folder, which `paths` filled.")
+        Path | None,
+        typer.Option(
+            help="Learn from the teacher's paths in this folder, which `paths` filled: turbo and dmd --diversity "
+            "from the ways, lcm and add from the pictures."
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")] = 4,
     guidance: Annotated[
