@@ -18,11 +18,13 @@ from allaprima.lab.distill.material import (
     PromptMaterial,
     PromptTexts,
     Texts,
+    open_caches,
+    read_prompts,
 )
 from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette
 from allaprima.lab.distill.paths import Paths
 from allaprima.lab.distill.processes import Flow, VariancePreserving
-from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.lab.training.latents import CAPTIONS
 from allaprima.paint.bases.base import Base
 from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
 
@@ -122,21 +124,15 @@ def _sources(
     base: Base, caches: tuple[Path, ...], prompts: Path | None, shape: tuple[int, int, int], most: int
 ) -> tuple[Texts, Material, int]:
     if caches:
-        opened = tuple(LatentCache.open(one) for one in caches)
+        with torch.no_grad():
+            text_width = base.encode_text([""]).states.shape[-1]
+        opened = open_caches(caches, shape, text_width)
         texts = CacheTexts(cache=opened[0])
         held_out = min(most, len(opened[0]) // 4)
         material = CacheMaterial(caches=opened, held_out=held_out)
         return texts, material, len(texts) - held_out * CAPTIONS
     assert prompts is not None
-    try:
-        lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {prompts}: {error}; expected a text file with a prompt per line"
-        ) from error
-    words = [line for line in lines if line]
-    if len(words) < 4:
-        raise UserError(f"got {len(words)} prompts in {prompts}; expected at least 4")
+    words = read_prompts(prompts)
     with torch.no_grad():
         both = base.encode_text([*words, ""])
     known = PromptTexts(
