@@ -28,7 +28,7 @@ _DESCRIPTION = {
     "lcm": "latent consistency",
     "add": "adversarial",
     "dmd": "distribution matching",
-    "paths": "no training: walk the teacher's paths that turbo, lcm and add can learn from",
+    "paths": "no training: walk the teacher's paths that turbo, lcm, add and dmd can learn from",
 }
 
 
@@ -52,7 +52,11 @@ def distill(
         Path | None, typer.Option(help="Instead of caches: a file with a prompt per line.")
     ] = None,
     paths: Annotated[
-        Path | None, typer.Option(help="Learn from the teacher's paths in this folder, which `paths` filled.")
+        Path | None,
+        typer.Option(
+            help="Learn from the teacher's paths in this folder, which `paths` filled: turbo and dmd --diversity "
+            "from the ways, lcm and add from the pictures."
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")] = 4,
     guidance: Annotated[
@@ -149,7 +153,9 @@ def distill(
         "fake_updates": fake_updates, "start": start, "seed": seed,
     }  # fmt: skip
     chosen = _settings(method, settings)
-    bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
+    bench, device = _bench(
+        base, weights, cache, prompts, None if method == "paths" else paths, exam, guidance, threads
+    )
     if chosen is None:
         from allaprima.lab.distill.paths import PathSettings
 
@@ -197,6 +203,7 @@ def _bench(
     prompts: Path | None,
     paths: Path | None,
     exam: int,
+    guidance: float,
     threads: int,
 ) -> tuple[Bench, torch.device]:
     import torch
@@ -219,17 +226,29 @@ def _bench(
         prompts=prompts,
         paths=paths,
         held_out=exam,
+        guidance=guidance,
     )
     return found, device
 
 
 def _build_paths(bench: Bench, folder: Path, settings: PathSettings, batch: int, json_: bool) -> None:
+    from accelerate import PartialState
+
     from allaprima.lab.distill.paths import build_paths
     from allaprima.lab.distill.students import Student
 
     build_paths(
-        folder, Student(bench.network, {}), bench.texts, bench.shape, settings, last=bench.last, batch=batch
+        folder,
+        Student(bench.network, {}),
+        bench.texts,
+        bench.shape,
+        settings,
+        last=bench.last,
+        batch=batch,
+        base_hash=bench.base_hash,
     )
+    if not PartialState().is_main_process:
+        return
     print(f"{settings.count} paths in {folder}")
     if json_:
         print_json({"paths": str(folder), "count": settings.count, "stops": settings.stops})

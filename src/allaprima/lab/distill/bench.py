@@ -20,11 +20,13 @@ from allaprima.lab.distill.material import (
     PromptMaterial,
     PromptTexts,
     Texts,
+    open_caches,
+    read_prompts,
 )
 from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette, join, to_device
 from allaprima.lab.distill.paths import Paths
 from allaprima.lab.distill.processes import Flow, VariancePreserving
-from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.lab.training.latents import CAPTIONS
 from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.sdxl.base import SdxlBase
 from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
@@ -100,6 +102,7 @@ def lay_out(
     prompts: Path | None = None,
     paths: Path | None = None,
     held_out: int = HELD_OUT,
+    guidance: float | None = None,
 ) -> Bench:
     """Put a base on the bench with what its students learn from.
 
@@ -110,9 +113,10 @@ def lay_out(
         prompts: a file with a prompt per line, instead of caches.
         paths: a folder that `prima distill paths` has filled; students then learn from the teacher's ways.
         held_out: prompts of the exam; a quarter of all at most.
+        guidance: what the paths must have been walked with; None takes any.
 
     Raises:
-        UserError: neither caches nor prompts, or both.
+        UserError: neither caches nor prompts, or both, or paths of something else.
     """
     if bool(caches) == (prompts is not None):
         raise UserError("got both or neither of --cache and --prompts; expected one of them")
@@ -125,7 +129,7 @@ def lay_out(
     for encoder in base.stages()["text"]:
         encoder.to("meta")  # Qwen-Image's would hold 16.6 GB that the training wants
     if paths is not None:
-        material = Paths.open(paths, texts)
+        material = Paths.open(paths, texts, shape=shape, last=last, base_hash=base_hash, guidance=guidance)
     exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:held_out]
     decode, raw_decode = _decoders(base)
     return Bench(
@@ -160,21 +164,15 @@ def _sources(
     base: Base, caches: tuple[Path, ...], prompts: Path | None, shape: tuple[int, int, int], most: int
 ) -> tuple[Texts, Material, int]:
     if caches:
-        opened = tuple(LatentCache.open(one) for one in caches)
+        with torch.no_grad():
+            text_width = base.encode_text([""]).states.shape[-1]
+        opened = open_caches(caches, shape, text_width)
         texts = CacheTexts(cache=opened[0])
         held_out = min(most, len(opened[0]) // 4)
         material = CacheMaterial(caches=opened, held_out=held_out)
         return texts, material, len(texts) - held_out * CAPTIONS
     assert prompts is not None
-    try:
-        lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {prompts}: {error}; expected a text file with a prompt per line"
-        ) from error
-    words = [line for line in lines if line]
-    if len(words) < 4:
-        raise UserError(f"got {len(words)} prompts in {prompts}; expected at least 4")
+    words = read_prompts(prompts)
     known = _read(base, words)
     last = len(words) - min(most, len(words) // 4)
     learned = PromptTexts(text=_first(known.text, last), nothing=known.nothing)
@@ -189,7 +187,8 @@ def _read(base: Base, words: list[str]) -> PromptTexts:
         to_device(base.encode_text(words[start : start + _READ_AT_ONCE]), cpu)
         for start in range(0, len(words), _READ_AT_ONCE)
     ]
-    return PromptTexts(text=join(*read), nothing=to_device(base.encode_text([""]), cpu))
+    nothing = to_device(base.encode_text([""]), cpu)
+    return PromptTexts(text=join(*read), nothing=nothing, words=tuple(words))
 
 
 def _first(text: TextStates, count: int) -> TextStates:

@@ -6,19 +6,24 @@ for methods that need no picture, and paths that the teacher went from noise to 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from allaprima.core.errors import UserError
+from allaprima.core.errors import AssetError, UserError
 from allaprima.lab.distill.networks import to_device
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.bases.base import TextStates
+
+FEWEST = 4
+"""Scenes or prompts, of which a quarter is held out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,9 @@ class Texts(Protocol):
     def empty(self, count: int) -> TextStates:
         """The empty prompt, `count` times."""
 
+    def digest(self) -> str:
+        """SHA-256 that tells these prompts in this order from others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CacheTexts:
@@ -102,6 +110,12 @@ class CacheTexts:
         states, mask = self.cache.text([None] * count)
         return TextStates(states=states, mask=mask)
 
+    def digest(self) -> str:
+        """Of all lengths and some tokens: a cache may have gigabytes of them."""
+        cache = self.cache
+        some = cache.states[:: 1 + len(cache.states) // 4096]
+        return _sha256(cache.spans.tobytes(), cache.empty.tobytes(), some.tobytes())
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTexts:
@@ -110,6 +124,8 @@ class PromptTexts:
     text: TextStates
     nothing: TextStates
     """One row: the empty prompt."""
+    words: tuple[str, ...] = ()
+    """What was encoded, if known: it is the same on every device, and what comes of it is not quite."""
 
     def __len__(self) -> int:
         """How many prompts."""
@@ -122,6 +138,19 @@ class PromptTexts:
     def empty(self, count: int) -> TextStates:
         """The empty prompt."""
         return self.nothing.rows([0] * count)
+
+    def digest(self) -> str:
+        """Of the words, or of the states where the words are not known."""
+        if self.words:
+            return _sha256("\n".join(self.words).encode())
+        return _sha256(self.text.states.float().cpu().numpy().tobytes())
+
+
+def _sha256(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,3 +196,48 @@ class PromptMaterial:
             text=to_device(self.texts.take(index), draw.device),
             empty=to_device(self.texts.empty(len(index)), draw.device),
         )
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The prompts of a text file, one a line, each once: a repeated one could be learned from and held out.
+
+    Raises:
+        UserError: it is no such file, or has too few.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read {path}: {error}; expected a text file with a prompt per line"
+        ) from error
+    words = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if len(words) < FEWEST:
+        raise UserError(f"got {len(words)} different prompts in {path}; expected at least {FEWEST}")
+    return words
+
+
+def open_caches(
+    folders: Sequence[Path], shape: tuple[int, int, int], text_width: int
+) -> tuple[LatentCache, ...]:
+    """Open latent caches for a base.
+
+    Args:
+        folders: of the caches.
+        shape: channels, rows and columns of the base's latents.
+        text_width: of the states of its prompts.
+
+    Raises:
+        AssetError: a cache is not finished, is damaged, or was made for another base.
+        UserError: the first has too few scenes to hold some out.
+    """
+    caches = tuple(LatentCache.open(folder) for folder in folders)
+    for folder, cache in zip(folders, caches, strict=True):
+        found = (*cache.latents.shape[1:], cache.states.shape[1])
+        if found != (*shape, text_width):
+            raise AssetError(
+                f"{folder} has latents of {found[:3]} and prompts {found[3]} wide; expected {shape} and {text_width}"
+                ", as the base has them; build it with `prima train latents` and the base's weights"
+            )
+    if len(caches[0]) < FEWEST:
+        raise UserError(f"got {len(caches[0])} scenes in {folders[0]}; expected at least {FEWEST}")
+    return caches

@@ -2,23 +2,29 @@
 
 A step of learning from the teacher costs ten passes through it where it has to be asked each time, and none where
 its way is on disk. A folder holds `paths.npy` (N, L + 1, C, h, w) float16, the latents at L even steps of the
-teacher's schedule, and `prompts.npy` (N,), the number of the prompt. It grows chunk by chunk: a stopped build
-goes on.
+teacher's schedule, `prompts.npy` (N,), the number of the prompt, and `paths.json`, what they were walked with. It
+grows part by part, by as many processes as there are: a stopped build goes on.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from numpy.typing import NDArray
 from torch import Tensor
 
-from allaprima.core.errors import AssetError
+from allaprima.core.errors import AssetError, OutputError
+from allaprima.core.files import write_whole
+from allaprima.lab.arrays import open_array
 from allaprima.lab.distill.material import Batch, Texts
 from allaprima.lab.distill.networks import to_device
 from allaprima.lab.distill.rollout import walk
@@ -27,10 +33,6 @@ from allaprima.lab.progress import track
 from allaprima.lab.training.loop import Draw, mixed_norms
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.precision import pick_dtype
-from allaprima.paint.sampling.noise import seeded_noise
-
-FIRST_SEED = 6_000_000_000
-"""Noise of the first path; evaluations draw theirs elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,28 +58,71 @@ class Paths:
     """Material made of the teacher's ways."""
 
     latents: NDArray[np.float16]
+    """(N, L + 1, C, h, w) all that the folder holds."""
+    rows: NDArray[np.int64]
+    """Which of them are learned from."""
     prompts: NDArray[np.int64]
+    """The prompt of each of `rows`."""
     texts: Texts
 
     @classmethod
-    def open(cls, folder: Path, texts: Texts) -> Paths:
-        """Open a finished folder.
+    def open(
+        cls,
+        folder: Path,
+        texts: Texts,
+        *,
+        shape: tuple[int, int, int] | None = None,
+        last: int | None = None,
+        base_hash: str | None = None,
+        guidance: float | None = None,
+    ) -> Paths:
+        """Open a finished folder, one of before `paths.json` said all of it too.
+
+        Args:
+            folder: where the paths are.
+            texts: the prompts they must be of.
+            shape: what the latents must be: channels, rows and columns.
+            last: paths of this prompt and later ones are left out, for the exam is about them.
+            base_hash: of the teacher that must have walked.
+            guidance: that it must have walked with.
 
         Raises:
-            AssetError: there is none.
+            AssetError: there is none, it is damaged, or it is of something else.
         """
-        if not (folder / "paths.json").is_file():
+        told = _read(folder / "paths.json")
+        if told is None:
             raise AssetError(
                 f"{folder} has no paths.json; expected a folder that `prima distill paths` has finished"
             )
-        latents = np.load(folder / "paths.npy", mmap_mode="r")
-        return cls(latents=latents, prompts=np.load(folder / "prompts.npy"), texts=texts)
+        _compare(folder, told, {"base": base_hash, "prompts": texts.digest(), "guidance": guidance})
+        latents = open_array(folder / "paths.npy", 5)
+        prompts = open_array(folder / "prompts.npy", 1).astype(np.int64)
+        count = told.get("count", len(latents))
+        if not len(latents) == len(prompts) == count:
+            raise AssetError(
+                f"{folder} has {len(latents)} paths and {len(prompts)} prompts; expected {count} of both; "
+                "walk them anew in another folder"
+            )
+        _compare(
+            folder, {"shape": list(latents.shape[2:])}, {"shape": None if shape is None else list(shape)}
+        )
+        if prompts.min() < 0 or prompts.max() >= len(texts):
+            raise AssetError(
+                f"{folder} holds paths of prompts {prompts.min()} to {prompts.max()} and got {len(texts)} prompts; "
+                "expected the cache or the prompts that they were walked for"
+            )
+        rows = np.flatnonzero(prompts < (len(texts) if last is None else last))
+        if not len(rows):
+            raise AssetError(
+                f"all paths in {folder} are of prompts that the exam is about; expected others; lower --exam"
+            )
+        return cls(latents=latents, rows=rows, prompts=prompts[rows], texts=texts)
 
     def batch(self, draw: Draw) -> Batch:
         """Paths at random."""
-        count = len(self.latents)
+        count = len(self.rows)
         index = (draw.uniform() * count).long().clamp(max=count - 1).tolist()
-        path = torch.from_numpy(self.latents[index].astype(np.float32)).to(draw.device)
+        path = torch.from_numpy(self.latents[self.rows[index]].astype(np.float32)).to(draw.device)
         return Batch(
             noise=path[:, 0],
             text=to_device(self.texts.take(self.prompts[index].tolist()), draw.device),
@@ -85,6 +130,16 @@ class Paths:
             clean=path[:, -1],
             path=path,
         )
+
+
+def first_noise(numbers: Sequence[int], shape: Sequence[int], seed: int) -> Tensor:
+    """Return (B, *shape) float32 standard normal values, where the paths of these numbers begin.
+
+    They are numpy's: torch's generators on a processor know seeds by their last 32 bits, too few to keep the
+    paths of every seed apart from each other's and from the exam's noise.
+    """
+    rows = [np.random.default_rng([seed, number + 1]) for number in numbers]
+    return torch.from_numpy(np.stack([row.standard_normal(shape, np.float32) for row in rows]))
 
 
 @torch.no_grad()
@@ -123,48 +178,135 @@ def build_paths(
     *,
     last: int | None = None,
     batch: int = 16,
+    base_hash: str | None = None,
 ) -> None:
-    """Walk `settings.count` paths into `folder`.
+    """Walk `settings.count` paths into `folder`; several processes share the work, a finished folder has none.
 
     Args:
-        folder: where to; a build of other settings in it is an error.
+        folder: where to; a build of anything else in it is an error.
         student: whose teacher walks.
         texts: the prompts.
         shape: channels, rows and columns of the latents.
         settings: how.
         last: only prompts of smaller numbers are taken.
-        batch: paths that are walked at once.
+        batch: paths that are walked at once; a stopped build goes on with what it began with.
+        base_hash: of the teacher, to be kept with the paths.
 
     Raises:
-        AssetError: the folder holds paths of other settings.
+        AssetError: the folder holds paths of something else.
+        OutputError: it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        **asdict(settings),
+        "base": base_hash,
+        "prompts": texts.digest(),
+        "last": len(texts) if last is None else last,
+        "shape": list(shape),
+    }
+    finished = _read(folder / "paths.json")
+    if finished is not None:
+        _compare(folder, finished, about)
+        Paths.open(folder, texts, shape=shape)
+        return
+    processes = PartialState(cpu=not torch.cuda.is_available())
+    with processes.main_process_first():
+        batch = _begin(folder, about, batch)
     prompts = choose_prompts(texts, settings, last)
-    begun, told = folder / "begun.json", json.dumps(asdict(settings))
-    if begun.exists() and begun.read_text(encoding="utf-8") != told:
-        raise AssetError(
-            f"{folder} holds paths of {begun.read_text(encoding='utf-8')}; expected an empty folder"
-        )
-    begun.write_text(told, encoding="utf-8")
-    narrow = pick_dtype(student.device) == torch.bfloat16  # as the trainings' teachers are asked
-    starts = range(0, settings.count, batch)
-    for start in track(starts, total=len(starts), label="walking the teacher's paths"):
-        part = folder / f"part-{start:07d}.npy"
-        if part.exists():
-            continue
+    parts = {start: folder / f"part-{start:07d}.npy" for start in range(0, settings.count, batch)}
+    missing = [start for start, part in parts.items() if not part.exists()]
+    processes.wait_for_everyone()  # all have looked before one adds to them
+    mine = missing[processes.process_index :: processes.num_processes]
+    for start in track(mine, total=len(mine), label="walking the teacher's paths"):
+        numbers = range(start, min(start + batch, settings.count))
+        noise = first_noise(numbers, shape, settings.seed).to(student.device)
         index = prompts[start : start + batch]
-        seeds = [FIRST_SEED + settings.seed * 10_000_000 + start + row for row in range(len(index))]
-        noise = seeded_noise(seeds, shape, student.device)
-        text = to_device(texts.take(index), student.device)
-        empty = to_device(texts.empty(len(index)), student.device)
-        with torch.autocast(student.device.type, torch.bfloat16, enabled=narrow), mixed_norms():
-            stops = teach(student, noise, text, empty, settings).cpu().numpy().astype(np.float16)
-        with (beside := folder / f".{part.name}").open("wb") as file:
-            np.save(file, stops)
-        beside.rename(part)
-    parts = [folder / f"part-{start:07d}.npy" for start in starts]
-    np.save(folder / "paths.npy", np.concatenate([np.load(part) for part in parts]))
-    np.save(folder / "prompts.npy", np.array(prompts, np.int64))
-    (folder / "paths.json").write_text(told, encoding="utf-8")
-    for part in parts:
-        part.unlink()
+        write_whole(parts[start], _npy(_walked(student, noise, texts, index, settings)), overwrite=True)
+    processes.wait_for_everyone()
+    if processes.is_main_process:
+        _join(folder / "paths.npy", list(parts.values()), settings, shape)
+        write_whole(folder / "prompts.npy", _npy(np.array(prompts, np.int64)), overwrite=True)
+        write_whole(folder / "paths.json", json.dumps(about).encode(), overwrite=True)
+        for part in parts.values():
+            part.unlink()
+    processes.wait_for_everyone()
+
+
+def _walked(
+    student: Student, noise: Tensor, texts: Texts, index: Sequence[int], settings: PathSettings
+) -> NDArray[np.float16]:
+    """The stops of these prompts, (B, L + 1, C, h, w)."""
+    text = to_device(texts.take(index), student.device)
+    empty = to_device(texts.empty(len(index)), student.device)
+    narrow = pick_dtype(student.device) == torch.bfloat16  # as the trainings' teachers are asked
+    with torch.autocast(student.device.type, torch.bfloat16, enabled=narrow), mixed_norms():
+        return teach(student, noise, text, empty, settings).cpu().numpy().astype(np.float16)
+
+
+def _begin(folder: Path, about: dict[str, Any], batch: int) -> int:
+    """Note what is being walked in `begun.json`; return the batch that a stopped build goes on with."""
+    begun = folder / "begun.json"
+    told = _read(begun)
+    if told is None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder {folder}: {error.strerror}; expected a place that is open to you"
+            ) from error
+        write_whole(begun, json.dumps({**about, "batch": batch}).encode(), overwrite=True)
+        return batch
+    if told.keys() != {*about, "batch"}:
+        raise AssetError(f"{folder} holds paths that another version began; expected an empty folder")
+    _compare(folder, told, about)
+    return int(told["batch"])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a file beside the paths says, None where it is not."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise AssetError(
+            f"cannot read {path}: {error}; expected JSON; walk anew in another folder"
+        ) from error
+    if not isinstance(told, dict):
+        raise AssetError(f"{path} holds {str(told)[:40]!r}; expected settings; walk anew in another folder")
+    return told
+
+
+def _compare(folder: Path, told: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse a folder that says other than what is wanted; what one of them does not say is not compared."""
+    for name, one in wanted.items():
+        kept = told.get(name)
+        if kept is not None and one is not None and kept != one:
+            raise AssetError(
+                f"{folder} holds paths of {name} {str(kept)[:16]} and got {name} {str(one)[:16]}; "
+                "expected the same, or another folder"
+            )
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _join(path: Path, parts: Sequence[Path], settings: PathSettings, shape: tuple[int, int, int]) -> None:
+    """Write the parts one after another, for all together may not fit into memory."""
+    whole = (settings.count, settings.stops + 1, *shape)
+    beside = path.with_name(f".{path.name}")
+    try:
+        with beside.open("wb") as file:
+            descr = np.lib.format.dtype_to_descr(np.dtype(np.float16))
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": descr, "fortran_order": False, "shape": whole}
+            )
+            for part in parts:
+                file.write(open_array(part, 5).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; expected room on the disk") from error

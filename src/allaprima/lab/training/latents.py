@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allaprima.core.errors import AssetError
+from allaprima.lab.arrays import open_array
 from allaprima.lab.progress import track
 from allaprima.lab.scenes.captions import Language, caption, prefix
 from allaprima.lab.scenes.layout import LATTICE
@@ -35,6 +36,9 @@ from allaprima.paint.bases.vignette.text import TextEncoder
 
 #: Captions of one scene: two English, one Chinese, one cut off while still being typed.
 CAPTIONS = 4
+
+_DIMENSIONS = {"masks": 3, "latents": 4, "names": 4, "states": 2, "empty": 2, "spans": 3}
+"""Of each array."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +58,29 @@ class LatentCache:
         """Map a finished cache into memory.
 
         Raises:
-            AssetError: there is no finished cache in the folder.
+            AssetError: there is no finished cache in the folder, or it is damaged.
         """
-        names = ("masks", "latents", "names", "states", "empty", "spans")
-        if absent := [name for name in names if not (folder / f"{name}.npy").is_file()]:
+        if absent := [name for name in _DIMENSIONS if not (folder / f"{name}.npy").is_file()]:
             raise AssetError(
                 f"{folder} lacks {', '.join(absent)}; expected a folder that `prima train latents` has finished"
             )
-        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names})
+        arrays = {
+            name: open_array(folder / f"{name}.npy", dimensions, mode="c")
+            for name, dimensions in _DIMENSIONS.items()
+        }
+        counts = {name: len(arrays[name]) for name in ("latents", "masks", "names", "spans")}
+        if len(set(counts.values())) > 1:
+            raise AssetError(
+                f"{folder} has {counts}; expected the same scenes in all; run `prima train latents` anew"
+            )
+        spans, states, empty = arrays["spans"], arrays["states"], arrays["empty"]
+        whole = spans.shape[1:] == (CAPTIONS, 2) and spans.min() >= 0 and spans.sum(-1).max() <= len(states)
+        if not whole or empty.shape[1] != states.shape[1]:
+            raise AssetError(
+                f"{folder} has captions {spans.shape} that go past their states {states.shape} and {empty.shape}; "
+                f"expected {CAPTIONS} a scene within them; run `prima train latents` anew"
+            )
+        return cls(**arrays)
 
     def __len__(self) -> int:
         """Return the number of scenes."""
