@@ -336,7 +336,7 @@ def test_a_student_is_told_the_very_guidance_its_teacher_had() -> None:
     assert float(error) == pytest.approx(float(expected), rel=1e-3)
 
 
-def test_a_told_student_paints_by_what_it_is_told() -> None:
+def test_a_told_student_paints_by_what_it_is_told_in_the_exam_too(tmp_path: Path) -> None:
     batch = batch_of()
     student = student_of(FLOW, (0.0, 1.0), width=1, student=(0.0, 0.5))
     embedding = student.guidance
@@ -350,6 +350,9 @@ def test_a_told_student_paints_by_what_it_is_told() -> None:
         painted = FLOW.clean(batch.noise, t, answer)
     expected = 0.5 * colours(batch.text) + wide((1000 * scales).cos())
     assert torch.allclose(painted, expected, atol=1e-3)
+    settings = ExamSettings(steps=2, teacher_steps=2, student_guidance=5.0)
+    exam = prepare_exam(tmp_path, student, prompts(3), range(3), SHAPE, settings)
+    assert torch.allclose(exam.paint(student), 0.5 * colours(exam.text) + math.cos(5000), atol=1e-3)
 
 
 # --- distribution matching

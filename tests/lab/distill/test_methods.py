@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from allaprima.lab.distill.dmd import DmdTask, matching_gradient
 from allaprima.lab.distill.exam import ExamSettings, prepare_exam
 from allaprima.lab.distill.heads import Heads, PixelEyes, TeacherEyes, summary
 from allaprima.lab.distill.lcm import LcmTask, consistency
-from allaprima.lab.distill.material import Batch
+from allaprima.lab.distill.material import Batch, PromptTexts
 from allaprima.lab.distill.paths import Paths, PathSettings, build_paths, teach
 from allaprima.lab.distill.processes import VariancePreserving
 from allaprima.lab.distill.sites import find_sites, uniform_ranks
@@ -25,6 +25,7 @@ from allaprima.lab.distill.students import FAKE, STUDENT, Student
 from allaprima.lab.distill.turbo_lora import TurboTask, similarity
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.lab.training.loop import LoopConfig, TurnTask, train
+from allaprima.paint.bases.base import TextStates
 
 METHODS = ("turbo", "lcm", "add", "dmd")
 _WIDTHS = {"vignette": [32, 32], "qwen-image": [32, 32], "sdxl": [16, 32]}
@@ -317,8 +318,24 @@ def test_paths_are_the_teachers_and_a_stopped_build_goes_on(tmp_path: Path) -> N
     student, known = Student(teacher("vignette"), {}), texts("vignette")
     settings = PathSettings(count=5, steps=8, stops=4, guidance=2.0)
     build_paths(tmp_path / "whole", student, known, SHAPES["vignette"], settings, batch=2)
-    build_paths(tmp_path / "parts", student, known, SHAPES["vignette"], settings, batch=2)
+    asked: list[int] = []
+
+    class Stopping(PromptTexts):
+        limit = 2
+
+        def take(self, index: Sequence[int]) -> TextStates:
+            if len(asked) >= self.limit:
+                raise KeyboardInterrupt
+            asked.extend(index)
+            return super().take(index)
+
+    watched = Stopping(text=known.text, nothing=known.nothing)
+    with pytest.raises(KeyboardInterrupt):
+        build_paths(tmp_path / "parts", student, watched, SHAPES["vignette"], settings, batch=2)
+    Stopping.limit = 5
+    build_paths(tmp_path / "parts", student, watched, SHAPES["vignette"], settings, batch=2)
     whole, parts = (Paths.open(tmp_path / name, known) for name in ("whole", "parts"))
+    assert asked == whole.prompts.tolist()  # what was walked is not walked again
     assert (whole.latents == parts.latents).all()
     assert whole.latents.shape == (5, 5, *SHAPES["vignette"])
     batch: Batch = whole.batch(draw(0))
