@@ -15,7 +15,7 @@ from allaprima.core.errors import UserError
 from allaprima.lab.distill.add import HEADS, AddTask, Duel
 from allaprima.lab.distill.dmd import DmdTask, matching_gradient
 from allaprima.lab.distill.exam import ExamSettings, prepare_exam
-from allaprima.lab.distill.heads import Heads, PixelEyes, TeacherEyes
+from allaprima.lab.distill.heads import Heads, PixelEyes, TeacherEyes, summary
 from allaprima.lab.distill.lcm import LcmTask, consistency
 from allaprima.lab.distill.material import Batch
 from allaprima.lab.distill.paths import Paths, PathSettings, build_paths, teach
@@ -168,12 +168,29 @@ def test_the_critic_sees_both_through_the_same_noise_at_the_same_times() -> None
 
 
 def test_r1_is_the_squared_slope_of_the_votes() -> None:
+    seen: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+
+    class Keeping(TeacherEyes):
+        def look(self, model: Student, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
+            seen.append((clean, super().look(model, clean, noise, t, text)))
+            return seen[-1][1]
+
     model, task = make("add", "vignette")
+    assert isinstance(model, Duel)
+    task = AddTask(duel=model, material=task.material, eyes=Keeping((0, 1)), r1=20.0)
     values = {name: value.detach() for name, value in task.head_loss(model, draw(2)).items()}
-    assert float(values["r1"]) > 0
-    assert float(values["loss"]) == pytest.approx(
-        float(values["hinge"]) + 1e-5 * float(values["r1"]), rel=1e-5
-    )
+    batch = task.material.batch(draw(2))
+    (maps,) = (found for clean, found in seen if torch.equal(clean, batch.pictures()))
+    votes = model.heads(maps, summary(batch.text))
+    squares = [
+        torch.autograd.grad(votes[head, row], maps[head], retain_graph=True)[0][row].square().sum()
+        for head in range(2)
+        for row in range(4)
+    ]
+    penalty = float(torch.stack(squares).mean())
+    assert float(values["r1"]) == pytest.approx(penalty, rel=1e-4)
+    assert float(values["loss"] - values["hinge"]) == pytest.approx(20 * penalty, rel=1e-3)
+    assert 20 * penalty > 0.01 * float(values["hinge"])
 
 
 def test_pixel_eyes_pass_gradients_through_the_decoder() -> None:
