@@ -325,12 +325,12 @@ def test_paths_are_the_teachers_and_a_stopped_build_goes_on(tmp_path: Path) -> N
 
         def take(self, index: Sequence[int]) -> TextStates:
             if len(asked) >= self.limit:
-                raise KeyboardInterrupt
+                raise InterruptedError
             asked.extend(index)
             return super().take(index)
 
     watched = Stopping(text=known.text, nothing=known.nothing)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         build_paths(tmp_path / "parts", student, watched, SHAPES["vignette"], settings, batch=2)
     Stopping.limit = 5
     build_paths(tmp_path / "parts", student, watched, SHAPES["vignette"], settings, batch=2)
