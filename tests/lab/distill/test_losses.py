@@ -63,6 +63,10 @@ class Simple(Network):
         self.asked: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """All is float32 here."""
+        return self.answer(latents, t, text)
+
+    def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
         """The answer that means the picture."""
         self.asked.append((latents.detach(), t))
         return self.process.answer(latents, t, self.network(latents, t, colours(text)))

@@ -149,6 +149,10 @@ def test_ranks_go_where_a_parameter_gains_most() -> None:
     ranks = allot(sites, Sensitivity(spectra=spectra), sites[0].cost * 16 + sites[1].cost * 4)
     assert ranks[sites[0].path] == 16
     assert sum(ranks.values()) == 20
+    # One direction that all of a gradient lies in is walked no faster by Adam than each of several.
+    narrow, broad = {sites[0].path: (10.0, *[0.0] * 15)}, {sites[1].path: (4.0,) * 16}
+    ranks = allot(sites, Sensitivity(spectra=narrow | broad), sites[0].cost * 4)
+    assert ranks == {sites[1].path: 4}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,9 +1,11 @@
 """Which places of a network a loss wants changed, and the ranks that a budget of parameters buys there.
 
 The gradient G of the loss with respect to a weight says how the weight should move. A LoRA of rank r can follow at
-most the r largest singular directions of G, so to first order it gains the sum of their squares (the best rank-r
-part of G, Eckart and Young 1936). Ranks are given out greedily: always the next step whose gain per parameter is
-greatest. Places whose gradient is zero, such as a last block's text stream that leads nowhere, get none.
+most the r largest singular directions of G (Eckart and Young 1936). Plain descent would go along each as far as it is
+long, and gain the sum of their squares; Adam's steps are about equally long whatever the gradient, so that to first
+order it gains the sum itself, the Ky Fan norm. Squares give nearly all to a few places, and are judged half a point
+worse (lab-notes/LOG.md). Ranks are given out greedily: always the next step whose gain per parameter is greatest.
+Places whose gradient is zero, such as a last block's text stream that leads nowhere, get none.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Sensitivity:
 
     def gain(self, path: str, rank: int) -> float:
         """What rank `rank` can gain at a place, to first order."""
-        return sum(value * value for value in self.spectra.get(path, ())[:rank])
+        return sum(self.spectra.get(path, ())[:rank])
 
 
 def measure_sensitivity(
