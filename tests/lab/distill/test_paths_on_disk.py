@@ -20,7 +20,7 @@ from tests.lab.distill.tiny import SHAPES, draw, teacher, texts
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import AssetError, OutputError, UserError
-from allaprima.lab.distill.bench import lay_out
+from allaprima.lab.distill.bench import Bench, lay_out
 from allaprima.lab.distill.exam import FIRST_SEED
 from allaprima.lab.distill.material import CacheTexts, PromptTexts
 from allaprima.lab.distill.networks import Network
@@ -124,7 +124,7 @@ def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
     [
         ({"settings": replace(SETTINGS, count=8)}, "count 7 and got count 8"),
         ({"settings": replace(SETTINGS, seed=1)}, "seed 0 and got seed 1"),
-        ({"base_hash": "b" * 64}, "base aaaaaaaaaaaaaaaa and got base bbbbbbbbbbbbbbbb"),
+        ({"base_hash": "b" * 64}, "base with the hash a{12} and got base with the hash b{12};"),
         ({"known": texts("vignette", 5)}, "of prompts"),
         ({"last": 4}, "last 6 and got last 4"),
     ],
@@ -202,8 +202,11 @@ def test_prompts_of_the_exam_are_neither_walked_nor_learned_from(tmp_path: Path)
     ("asked", "said"),
     [
         ({"guidance": 9.0}, "guidance 2.0 and got guidance 9.0; expected the same"),
-        ({"base_hash": "b" * 64}, "of base a+ and got base b+; expected the same"),
-        ({"texts": texts("vignette", 9)}, "of prompts [0-9a-f]{16} and got prompts"),
+        (
+            {"base_hash": "b" * 64},
+            "of base with the hash a{12} and got base with the hash b{12}; expected the same",
+        ),
+        ({"texts": texts("vignette", 9)}, "of prompts with the hash [0-9a-f]{12} and got prompts"),
         ({"shape": (4, 8, 8)}, r"shape \[4, 12, 12\] and got shape \[4, 8, 8\]"),
     ],
 )
@@ -283,21 +286,25 @@ def test_prompts_are_known_by_their_words_and_caches_by_their_captions(tmp_path:
 
 
 def test_a_bench_takes_its_own_paths_and_holds_back_what_its_exam_is_about(tmp_path: Path) -> None:
-    base = load_vignette(write_tiny_vignette(tmp_path / "weights"))
+    weights = write_tiny_vignette(tmp_path / "weights")
+
+    def bench(base_hash: str = "a" * 64, **more: Any) -> Bench:
+        return lay_out(load_vignette(weights), base_hash, **{"prompts": prompts, **more})
+
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n".join("abcdefghijkl"), encoding="utf-8")
-    walked = lay_out(base, "a" * 64, prompts=prompts, held_out=1)
+    walked = bench(held_out=1)
     build_paths(tmp_path / "paths", Student(walked.network, {}), walked.texts, walked.shape,
                 replace(SETTINGS, count=11), last=walked.last, base_hash="a" * 64)  # fmt: skip
-    trained = lay_out(base, "a" * 64, prompts=prompts, paths=tmp_path / "paths", held_out=3, guidance=2.0)
+    trained = bench(paths=tmp_path / "paths", held_out=3, guidance=2.0)
     assert isinstance(trained.material, Paths)
     assert set(trained.material.prompts) == set(range(9))
     assert set(trained.exam_prompts) == {9, 10, 11}
     with pytest.raises(UserError, match="got guidance 4"):
-        lay_out(base, "a" * 64, prompts=prompts, paths=tmp_path / "paths", guidance=4.0)
-    with pytest.raises(UserError, match="got base bbb"):
-        lay_out(base, "b" * 64, prompts=prompts, paths=tmp_path / "paths")
+        bench(paths=tmp_path / "paths", guidance=4.0)
+    with pytest.raises(UserError, match="got base with the hash bbb"):
+        bench("b" * 64, paths=tmp_path / "paths")
     other = tmp_path / "other.txt"
     other.write_text(prompts.read_text(encoding="utf-8").replace("a", "z"), encoding="utf-8")
     with pytest.raises(UserError, match="and got prompts"):
-        lay_out(base, "a" * 64, prompts=other, paths=tmp_path / "paths")
+        bench(prompts=other, paths=tmp_path / "paths")

@@ -282,9 +282,13 @@ def _compare(folder: Path, told: dict[str, Any], wanted: dict[str, Any]) -> None
         kept = told.get(name)
         if kept is not None and one is not None and kept != one:
             raise AssetError(
-                f"{folder} holds paths of {name} {str(kept)[:16]} and got {name} {str(one)[:16]}; "
+                f"{folder} holds paths of {name} {_told(kept)} and got {name} {_told(one)}; "
                 "expected the same, or another folder"
             )
+
+
+def _told(value: object) -> str:
+    return f"with the hash {value[:12]}" if isinstance(value, str) else str(value)
 
 
 def _npy(array: NDArray[Any]) -> bytes:
