@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.lab.training.checkpoint import read_tensors, write_tensors
 from allaprima.lab.training.log import Clock
-from allaprima.lab.training.loop import Draw, LoopConfig, train
+from allaprima.lab.training.loop import Draw, LoopConfig, seed_of, train
 
 
 class Line:
@@ -52,6 +52,18 @@ def fresh() -> nn.Module:
     """The same new model every time."""
     torch.manual_seed(3)
     return nn.Linear(4, 3)
+
+
+def test_every_seed_and_every_step_draws_numbers_of_its_own() -> None:
+    pairs = [(seed, step) for seed in (0, 1, 7, 2**20 - 1) for step in (0, 1, 2**40, 2**40 + 1)]
+    first = {float(torch.rand((), generator=torch.Generator().manual_seed(seed_of(*pair)))) for pair in pairs}
+    assert len(first) == len(pairs)
+    assert seed_of(3, 5) == seed_of(3, 5)
+
+
+def test_seeds_train_on_other_numbers(tmp_path: Path) -> None:
+    trained = [train(fresh(), Line(), config(tmp_path / str(seed), 5, seed=seed)) for seed in (0, 1)]
+    assert not torch.equal(*(next(model.parameters()) for model in trained))
 
 
 def test_loss_falls_and_is_logged(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from allaprima.lab.distill.sites import Where, find_sites, num_parameters, patte
 from allaprima.lab.distill.students import FAKE, STUDENT, Ranks, Student
 from allaprima.lab.distill.turbo_lora import TurboTask
 from allaprima.lab.evaluation.features import ImageFeatures
-from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, train
+from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, seed_of, train
 from allaprima.paint.bases.base import TextStates
 
 Method = Literal["turbo", "lcm", "add", "dmd"]
@@ -125,7 +125,7 @@ def choose_ranks(bench: Bench, settings: Settings, batch: int) -> Ranks:
         )
 
         def loss(number: int) -> Tensor:
-            generator = torch.Generator().manual_seed((settings.seed << 40) + (1 << 39) + number)
+            generator = torch.Generator().manual_seed(seed_of(settings.seed, (1 << 40) + number))
             draw = Draw(step=number, batch_size=batch, device=student.device, generator=generator)
             return task.loss(student, draw)["loss"]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from allaprima.lab.training.alignment import WORN, AlignedDenoiser, naming_error
 from allaprima.lab.training.autoencoder import from_pixels
 from allaprima.lab.training.latents import CAPTIONS
-from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.loop import Draw, seed_of
 from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
@@ -90,7 +90,7 @@ class FlowTask:
 
     def _chosen(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """Scenes and captions of this process's share of the batch, (B,) each; captions of like length together."""
-        generator = torch.Generator().manual_seed((self.seed << 40) + draw.step // BUCKET)
+        generator = torch.Generator().manual_seed(seed_of(self.seed, draw.step // BUCKET))
         pool = torch.rand((BUCKET * draw.batch_size, 3), generator=generator, dtype=torch.float64)
         scenes = (pool[:, 0] * len(self.scenes)).long()
         captions = torch.where(pool[:, 2] < self.empty_share, NOTHING, (pool[:, 1] * CAPTIONS).long())

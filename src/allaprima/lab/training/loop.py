@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
@@ -107,6 +108,15 @@ class Draw:
         """As `normal`, but drawn where they are used; each kind of device has numbers of its own."""
         generator = self.noise_generator or self.generator
         return torch.randn((self.batch_size, *shape), generator=generator, device=generator.device)[self.rows]
+
+
+def seed_of(seed: int, step: int) -> int:
+    """A generator's seed for one step of the training of one seed.
+
+    torch's generators on processors read no more than 32 bits, so both are mixed into these (O'Neill's seed sequence,
+    as numpy has it): shifted beside each other, all seeds would draw alike.
+    """
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
 class Task(Protocol):
@@ -249,7 +259,7 @@ def _update(
     step: int,
     rate: float,
 ) -> dict[str, Tensor]:
-    seed, device = (config.seed << 40) + step, accelerator.device
+    seed, device = seed_of(config.seed, step), accelerator.device
     draw = Draw(
         step=step,
         batch_size=config.batch_size,
