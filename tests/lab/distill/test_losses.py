@@ -62,10 +62,6 @@ class Simple(Network):
         super().__init__(Picture(known), process)
         self.asked: list[tuple[Tensor, Tensor]] = []
 
-    def forward(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
-        """All is float32 here."""
-        return self.answer(latents, t, text)
-
     def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
         """The answer that means the picture."""
         self.asked.append((latents.detach(), t))
@@ -500,6 +496,6 @@ def test_in_the_exam_the_student_keeps_its_noise_or_has_new_by_its_own_rule(
             assert torch.allclose(after, first, atol=1e-4)
         else:
             share = torch.corrcoef(torch.stack([before.flatten(), after.flatten()]))[0, 1]
-            assert abs(float(share)) < 0.3
+            assert abs(float(share)) < 0.1
             assert float(after.std()) == pytest.approx(1.0, abs=0.05)
             assert float(after.mean()) == pytest.approx(0.0, abs=0.05)
