@@ -3,9 +3,11 @@
 The gradient G of the loss with respect to a weight says how the weight should move. A LoRA of rank r can follow at
 most the r largest singular directions of G (Eckart and Young 1936). Plain descent would go along each as far as it is
 long, and gain the sum of their squares; Adam's steps are about equally long whatever the gradient, so that to first
-order it gains the sum itself, the Ky Fan norm. Squares give nearly all to a few places, and are judged half a point
-worse (lab-notes/LOG.md). Ranks are given out greedily: always the next step whose gain per parameter is greatest.
-Places whose gradient is zero, such as a last block's text stream that leads nowhere, get none.
+order it gains the sum itself, the Ky Fan norm. By squares a place's first directions are nearly all of it, so that
+ranks above 4 seldom pay; students of such ranks are judged worse (lab-notes/LOG.md).
+
+Ranks are given out greedily: always the next step whose gain per parameter is greatest. Places whose gradient is
+zero, such as a last block's text stream that leads nowhere, get none.
 """
 
 from __future__ import annotations
