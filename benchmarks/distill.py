@@ -4,7 +4,8 @@
 
 F is one forward pass of a batch without gradient; a backward pass costs 2 F. The model's figure is what an
 update's passes add up to; measured is the loop, with data, logging and a checkpoint at its end; bare is the same
-updates on one batch kept in memory, with neither. What the loop takes beyond bare is its own.
+updates on one batch kept in memory, with neither. What the loop takes beyond bare is its own. Both take turns, with
+the same random numbers: how many steps dmd paints in an update is drawn.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from allaprima.lab.distill.sites import find_sites, pattern_ranks
 from allaprima.lab.distill.students import FAKE, STUDENT, Student
 from allaprima.lab.distill.turbo_lora import TurboTask
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
-from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, mixed_norms, train
+from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, mixed_norms, seed_of, train
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.precision import pick_device, pick_dtype
 
@@ -58,13 +59,16 @@ class Kept:
     batch_: Batch
 
     def batch(self, draw: Draw) -> Batch:
-        """The same whatever the update."""
-        del draw
+        """The same whatever the update; numbers drawn afterwards are those drawn after one from the cache."""
+        torch.rand((), generator=draw.generator)
+        draw.uniform(2)
+        draw.noise(*self.batch_.noise.shape[1:])
         return self.batch_
 
 
 def main(
-    updates: Annotated[int, typer.Option(help="Updates of each method that are timed.")] = 12,
+    updates: Annotated[int, typer.Option(help="Updates of each method that are timed in a round.")] = 6,
+    rounds: Annotated[int, typer.Option(help="How often the loop and its bare updates take turns.")] = 3,
     batch: Annotated[int, typer.Option(help="Samples per update.")] = 16,
     layers: Annotated[int, typer.Option(help="Blocks of the teacher; Vignette has 8.")] = 8,
     results: Annotated[Path, typer.Option(help="Folder for the dated result.")] = RESULTS,
@@ -76,7 +80,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         cache = _cache(Path(folder))
         draw = Draw(step=0, batch_size=batch, device=device, generator=torch.Generator().manual_seed(0))
-        kept = CacheMaterial(caches=(cache,)).batch(draw)
+        material = CacheMaterial(caches=(cache,))
+        kept = material.batch(draw)
         network = _network(layers).to(device)
         t = torch.full((batch,), 0.5, device=device)
         narrow = pick_dtype(device) == torch.bfloat16
@@ -84,9 +89,13 @@ def main(
             forward = measure(lambda: network(kept.noise, t, kept.text), runs=7).median_ms / 1e3
         rows.append(Row(name="one forward pass", value=1e3 * forward, unit="ms"))
         for method in ("turbo", "lcm", "add", "dmd"):
-            bare = _bare(*_make(method, layers, Kept(kept), device), updates, batch, device)
-            loop = _loop(*_make(method, layers, CacheMaterial(caches=(cache,)), device), updates, batch)
-            own = 100 * max(0.0, 1 - bare / loop)
+            turns = []
+            for _ in range(rounds):
+                bare = _bare(*_make(method, layers, Kept(kept), device), updates, batch, device)
+                turns.append((bare, _loop(*_make(method, layers, material, device), updates, batch)))
+            loop = statistics.median(looped for _, looped in turns)
+            own = 100 * statistics.median(1 - bare / looped for bare, looped in turns)
+            details[f"{method}, seconds of bare and looped updates"] = turns
             rows += [
                 Row(name=f"{method}, updates per second", value=1 / loop, unit="/s", better="higher"),
                 Row(
@@ -122,12 +131,17 @@ def _make(method: str, layers: int, material: Material, device: torch.device) ->
 
 
 def _bare(model: nn.Module, task: TurnTask, updates: int, batch: int, device: torch.device) -> float:
-    """Median seconds of an update that is nothing but the networks and the optimizer."""
+    """Mean seconds of an update that is nothing but the networks and the optimizer."""
     optimizers = [torch.optim.AdamW(turn.parameters, lr=1e-5, fused=True) for turn in task.turns]
     narrow = pick_dtype(device) == torch.bfloat16
     times = []
     for step in range(updates + 1):
-        draw = Draw(step=step, batch_size=batch, device=device, generator=torch.Generator().manual_seed(step))
+        draw = Draw(
+            step=step,
+            batch_size=batch,
+            device=device,
+            generator=torch.Generator().manual_seed(seed_of(0, step)),
+        )
         started = time.perf_counter()
         for turn, optimizer in zip(task.turns, optimizers, strict=True):
             for _ in range(turn.times):
@@ -140,7 +154,7 @@ def _bare(model: nn.Module, task: TurnTask, updates: int, batch: int, device: to
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+    return statistics.fmean(times[1:])
 
 
 def _loop(model: nn.Module, task: TurnTask, updates: int, batch: int) -> float:
