@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _ENDLESS = 1_000_000
+_FOLLOWERS = frozenset({"turbo", "dmd"})
+"""Methods that learn the teacher's ways, which are of one guidance; the others take pictures from them."""
 _DESCRIPTION = {
     "turbo": "step compression by flow matching",
     "lcm": "latent consistency",
@@ -154,7 +156,14 @@ def distill(
     }  # fmt: skip
     chosen = _settings(method, settings)
     bench, device = _bench(
-        base, weights, cache, prompts, None if method == "paths" else paths, exam, guidance, threads
+        base,
+        weights,
+        cache,
+        prompts,
+        None if method == "paths" else paths,
+        exam,
+        guidance if method in _FOLLOWERS else None,
+        threads,
     )
     if chosen is None:
         from allaprima.lab.distill.paths import PathSettings
@@ -203,7 +212,7 @@ def _bench(
     prompts: Path | None,
     paths: Path | None,
     exam: int,
-    guidance: float,
+    guidance: float | None,
     threads: int,
 ) -> tuple[Bench, torch.device]:
     import torch
