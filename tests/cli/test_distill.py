@@ -43,7 +43,7 @@ def test_paths_then_turbo_on_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["stops"] == 2
     training = ["distill", "turbo", "--run", str(tmp_path / "run"), "--paths", str(paths), "--steps", "2"]
     assert run([*training, "--updates", "2", "--guidance", "9", *common]) == 2
-    assert "paths of guidance 4.0 and got guidance 9.0" in capsys.readouterr().err
+    assert "got paths of guidance 4.0 and guidance 9.0" in capsys.readouterr().err
     assert run([*training, "--updates", "2", "--sample-every", "1", *common]) == 0
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert Path(facts["lora"]).is_file()

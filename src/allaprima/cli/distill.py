@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _ENDLESS = 1_000_000
-_FOLLOWERS = frozenset({"turbo", "dmd"})
-"""Methods that learn the teacher's ways, which are of one guidance; the others take pictures from them."""
 _DESCRIPTION = {
     "turbo": "step compression by flow matching",
     "lcm": "latent consistency",
@@ -155,16 +153,7 @@ def distill(
         "fake_updates": fake_updates, "start": start, "seed": seed,
     }  # fmt: skip
     chosen = _settings(method, settings)
-    bench, device = _bench(
-        base,
-        weights,
-        cache,
-        prompts,
-        None if method == "paths" else paths,
-        exam,
-        guidance if method in _FOLLOWERS else None,
-        threads,
-    )
+    bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
     if chosen is None:
         from allaprima.lab.distill.paths import PathSettings
 
@@ -212,7 +201,6 @@ def _bench(
     prompts: Path | None,
     paths: Path | None,
     exam: int,
-    guidance: float | None,
     threads: int,
 ) -> tuple[Bench, torch.device]:
     import torch
@@ -235,7 +223,6 @@ def _bench(
         prompts=prompts,
         paths=paths,
         held_out=exam,
-        guidance=guidance,
     )
     return found, device
 

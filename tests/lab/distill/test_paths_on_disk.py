@@ -201,7 +201,6 @@ def test_prompts_of_the_exam_are_neither_walked_nor_learned_from(tmp_path: Path)
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"guidance": 9.0}, "guidance 2.0 and got guidance 9.0; expected the same"),
         (
             {"base_hash": "b" * 64},
             "of base with the hash a{12} and got base with the hash b{12}; expected the same",
@@ -213,7 +212,6 @@ def test_prompts_of_the_exam_are_neither_walked_nor_learned_from(tmp_path: Path)
 def test_paths_of_something_else_are_refused(asked: dict[str, Any], said: str, tmp_path: Path) -> None:
     right: dict[str, Any] = {
         "texts": texts("vignette"),
-        "guidance": 2.0,
         "base_hash": "a" * 64,
         "shape": SHAPE,
     }
@@ -227,7 +225,7 @@ def test_paths_of_before_are_not_asked_what_they_do_not_say(tmp_path: Path) -> N
     folder = build(tmp_path / "paths")
     for name in ("begun.json", "paths.json"):
         (folder / name).write_text(json.dumps(asdict(SETTINGS)), encoding="utf-8")
-    paths = Paths.open(folder, texts("vignette"), shape=SHAPE, last=3, base_hash="b" * 64, guidance=2.0)
+    paths = Paths.open(folder, texts("vignette"), shape=SHAPE, last=3, base_hash="b" * 64)
     assert set(paths.prompts) == {0, 1, 2}
     build(folder, Tiring(listening(), answers=0))
 
@@ -262,7 +260,7 @@ def test_a_damaged_folder_is_refused(spoil: Callable[[Path], None], said: str, t
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/paths")):
-        with pytest.raises(OutputError, match="expected a place that is open to you"):
+        with pytest.raises(OutputError, match="expected a folder with room that is open to you"):
             build(place)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -296,12 +294,11 @@ def test_a_bench_takes_its_own_paths_and_holds_back_what_its_exam_is_about(tmp_p
     walked = bench(held_out=1)
     build_paths(tmp_path / "paths", Student(walked.network, {}), walked.texts, walked.shape,
                 replace(SETTINGS, count=11), last=walked.last, base_hash="a" * 64)  # fmt: skip
-    trained = bench(paths=tmp_path / "paths", held_out=3, guidance=2.0)
+    trained = bench(paths=tmp_path / "paths", held_out=3)
     assert isinstance(trained.material, Paths)
     assert set(trained.material.prompts) == set(range(9))
     assert set(trained.exam_prompts) == {9, 10, 11}
-    with pytest.raises(UserError, match="got guidance 4"):
-        bench(paths=tmp_path / "paths", guidance=4.0)
+    assert trained.material.guidance == 2.0
     with pytest.raises(UserError, match="got base with the hash bbb"):
         bench("b" * 64, paths=tmp_path / "paths")
     other = tmp_path / "other.txt"

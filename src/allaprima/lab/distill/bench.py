@@ -102,7 +102,6 @@ def lay_out(
     prompts: Path | None = None,
     paths: Path | None = None,
     held_out: int = HELD_OUT,
-    guidance: float | None = None,
 ) -> Bench:
     """Put a base on the bench with what its students learn from.
 
@@ -113,7 +112,6 @@ def lay_out(
         prompts: a file with a prompt per line, instead of caches.
         paths: a folder that `prima distill paths` has filled; students then learn from the teacher's ways.
         held_out: prompts of the exam; a quarter of all at most.
-        guidance: what the paths must have been walked with; None takes any.
 
     Raises:
         UserError: neither caches nor prompts, or both, or paths of something else.
@@ -129,7 +127,7 @@ def lay_out(
     for encoder in base.stages()["text"]:
         encoder.to("meta")  # Qwen-Image's would hold 16.6 GB that the training wants
     if paths is not None:
-        material = Paths.open(paths, texts, shape=shape, last=last, base_hash=base_hash, guidance=guidance)
+        material = Paths.open(paths, texts, shape=shape, last=last, base_hash=base_hash)
     exam = tuple(range(last, len(texts), CAPTIONS if caches else 1))[:held_out]
     decode, raw_decode = _decoders(base)
     return Bench(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allaprima.core.errors import AssetError, OutputError
-from allaprima.core.files import write_whole
+from allaprima.core.files import make_folder, write_whole
 from allaprima.lab.arrays import open_array
 from allaprima.lab.distill.material import Batch, Texts
 from allaprima.lab.distill.networks import to_device
@@ -64,6 +64,8 @@ class Paths:
     prompts: NDArray[np.int64]
     """The prompt of each of `rows`."""
     texts: Texts
+    guidance: float | None = None
+    """What the teacher walked with; None where the folder does not say."""
 
     @classmethod
     def open(
@@ -74,7 +76,6 @@ class Paths:
         shape: tuple[int, int, int] | None = None,
         last: int | None = None,
         base_hash: str | None = None,
-        guidance: float | None = None,
     ) -> Paths:
         """Open a finished folder, one of before `paths.json` said all of it too.
 
@@ -84,7 +85,6 @@ class Paths:
             shape: what the latents must be: channels, rows and columns.
             last: paths of this prompt and later ones are left out, for the exam is about them.
             base_hash: of the teacher that must have walked.
-            guidance: that it must have walked with.
 
         Raises:
             AssetError: there is none, it is damaged, or it is of something else.
@@ -94,7 +94,7 @@ class Paths:
             raise AssetError(
                 f"{folder} has no paths.json; expected a folder that `prima distill paths` has finished"
             )
-        _compare(folder, told, {"base": base_hash, "prompts": texts.digest(), "guidance": guidance})
+        _compare(folder, told, {"base": base_hash, "prompts": texts.digest()})
         latents = open_array(folder / "paths.npy", 5)
         prompts = open_array(folder / "prompts.npy", 1).astype(np.int64)
         count = told.get("count", len(latents))
@@ -116,7 +116,9 @@ class Paths:
             raise AssetError(
                 f"all paths in {folder} are of prompts that the exam is about; expected others; lower --exam"
             )
-        return cls(latents=latents, rows=rows, prompts=prompts[rows], texts=texts)
+        return cls(
+            latents=latents, rows=rows, prompts=prompts[rows], texts=texts, guidance=told.get("guidance")
+        )
 
     def batch(self, draw: Draw) -> Batch:
         """Paths at random."""
@@ -247,12 +249,7 @@ def _begin(folder: Path, about: dict[str, Any], batch: int) -> int:
     begun = folder / "begun.json"
     told = _read(begun)
     if told is None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot make the folder {folder}: {error.strerror}; expected a place that is open to you"
-            ) from error
+        make_folder(folder)
         write_whole(begun, json.dumps({**about, "batch": batch}).encode(), overwrite=True)
         return batch
     if told.keys() != {*about, "batch"}:

@@ -23,6 +23,7 @@ from allaprima.lab.distill.heads import Eyes, Heads, PixelEyes, TeacherEyes, sum
 from allaprima.lab.distill.lcm import LcmTask
 from allaprima.lab.distill.lora_file import About, begin_with, ranks_of, write_student
 from allaprima.lab.distill.networks import to_device
+from allaprima.lab.distill.paths import Paths
 from allaprima.lab.distill.rollout import Rule
 from allaprima.lab.distill.sensitivity import allot, measure_sensitivity, read_ranks, write_ranks
 from allaprima.lab.distill.sites import Where, find_sites, num_parameters, pattern_ranks, uniform_ranks
@@ -207,9 +208,14 @@ def _check_material(bench: Bench, settings: Settings) -> None:
     batch = bench.material.batch(draw)
     if settings.method != "dmd":
         batch.pictures()
-    follows = settings.method == "turbo" and settings.coupling == "teacher"
-    if batch.path is not None and (follows or (settings.method == "dmd" and settings.diversity)):
+    # The others take pictures from the teacher's ways, whatever its guidance was.
+    follows = {"turbo": settings.coupling == "teacher", "dmd": settings.diversity > 0}
+    if isinstance(bench.material, Paths) and follows.get(settings.method, False):
         batch.stops_per_step(settings.steps)
+        if bench.material.guidance not in (None, settings.guidance):
+            raise UserError(
+                f"got paths of guidance {bench.material.guidance} and guidance {settings.guidance}; expected the same"
+            )
 
 
 def _claim(folder: Path, bench: Bench, settings: Settings, *, resume: bool) -> None:
