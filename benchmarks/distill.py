@@ -23,20 +23,20 @@ import typer
 from benchmarks.harness import RESULTS, Row, measure, report
 from torch import nn
 
-from allaprima.lab.distill.add import AddTask, Duel
-from allaprima.lab.distill.dmd import DmdTask
-from allaprima.lab.distill.heads import Heads, TeacherEyes
-from allaprima.lab.distill.lcm import LcmTask
-from allaprima.lab.distill.material import Batch, CacheMaterial, Material
+from allaprima.lab.distill.data import CacheData, DistillBatch, DistillData
+from allaprima.lab.distill.discriminator import Discriminator, TeacherFeatures
+from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
+from allaprima.lab.distill.methods.add import AddTask, AdversarialModel
+from allaprima.lab.distill.methods.dmd import DmdTask
+from allaprima.lab.distill.methods.lcm import LcmTask
+from allaprima.lab.distill.methods.turbo import TurboTask
 from allaprima.lab.distill.networks import Vignette
-from allaprima.lab.distill.processes import Flow
-from allaprima.lab.distill.sites import find_sites, pattern_ranks
-from allaprima.lab.distill.students import FAKE, STUDENT, Student
-from allaprima.lab.distill.turbo_lora import TurboTask
+from allaprima.lab.distill.target_modules import find_target_modules, pattern_ranks
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, mixed_norms, seed_of, train
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
-from allaprima.paint.precision import pick_device, pick_dtype
+from allaprima.paint.device.precision import pick_device, pick_dtype
+from allaprima.paint.sampling.process import Flow
 
 COSTS = {
     "flow matching": 3.0,
@@ -56,9 +56,9 @@ gradient, the teacher, then the heads' turn (a picture, two looks). DMD in 4 ste
 class Kept:
     """One batch, again and again."""
 
-    batch_: Batch
+    batch_: DistillBatch
 
-    def batch(self, draw: Draw) -> Batch:
+    def batch(self, draw: Draw) -> DistillBatch:
         """The same whatever the update; numbers drawn afterwards are those drawn after one from the cache."""
         torch.rand((), generator=draw.generator)
         draw.uniform(2)
@@ -70,10 +70,10 @@ class Kept:
 class Stamped:
     """Material that notes when an update first asked for it."""
 
-    material: Material
+    material: DistillData
     begun: dict[int, float] = field(default_factory=dict)
 
-    def batch(self, draw: Draw) -> Batch:
+    def batch(self, draw: Draw) -> DistillBatch:
         """As the material's."""
         self.begun.setdefault(draw.step, time.perf_counter())
         return self.material.batch(draw)
@@ -93,7 +93,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         cache = _cache(Path(folder))
         draw = Draw(step=0, batch_size=batch, device=device, generator=torch.Generator().manual_seed(0))
-        material = CacheMaterial(caches=(cache,))
+        material = CacheData(caches=(cache,))
         kept = material.batch(draw)
         network = _network(layers).to(device)
         t = torch.full((batch,), 0.5, device=device)
@@ -129,11 +129,13 @@ def _network(layers: int) -> Vignette:
     return Vignette(Denoiser(DenoiserConfig(layers=layers)).transformer, Flow(shift=2.0))
 
 
-def _make(method: str, layers: int, material: Material, device: torch.device) -> tuple[nn.Module, TurnTask]:
+def _make(
+    method: str, layers: int, material: DistillData, device: torch.device
+) -> tuple[nn.Module, TurnTask]:
     network = _network(layers).to(device)
-    ranks = pattern_ranks(find_sites(network))
+    ranks = pattern_ranks(find_target_modules(network))
     learners = {STUDENT: ranks, FAKE: ranks} if method == "dmd" else {STUDENT: ranks}
-    student = Student(network, learners).to(device)
+    student = Learners(network, learners).to(device)
     if method == "turbo":
         return student, TurboTask(student=student, material=material)
     if method == "lcm":
@@ -141,8 +143,8 @@ def _make(method: str, layers: int, material: Material, device: torch.device) ->
     if method == "dmd":
         return student, DmdTask(student=student, material=material)
     depths = (layers // 4, layers // 2, layers - 1)
-    duel = Duel(student, Heads([256] * 3, 384)).to(device)
-    return duel, AddTask(duel=duel, material=material, eyes=TeacherEyes(depths))
+    duel = AdversarialModel(student, Discriminator([256] * 3, 384)).to(device)
+    return duel, AddTask(duel=duel, material=material, eyes=TeacherFeatures(depths))
 
 
 def _bare(model: nn.Module, task: TurnTask, updates: int, batch: int, device: torch.device) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from allaprima.paint.bases.base import Base, TextStates
+from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.sampling.guidance import guided
 from allaprima.paint.sampling.samplers import sample_steps
 
@@ -53,7 +53,7 @@ def _qwen(
     from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
     from allaprima.paint.bases.qwen_image.rotary import join_rotary
     from allaprima.paint.bases.qwen_image.text import PromptReader
-    from allaprima.paint.sampling.flow import FlowSettings
+    from allaprima.paint.sampling.flow_schedule import FlowSettings
 
     transformer = _random(QwenImageTransformer2DModel, device, dtype)
     video = _random(AutoencoderKLQwenImage, device, dtype)

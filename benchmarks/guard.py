@@ -29,8 +29,8 @@ from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.lab.evaluation.metrics import find_fault
 from allaprima.lab.progress import track
-from allaprima.paint.guard import is_sound
 from allaprima.paint.painter import Painter
+from allaprima.paint.pipeline.overflow_guard import is_sound
 
 PROMPTS = (
     "a cat wearing sunglasses on a rooftop at sunset", "一只猫在屋顶上", "a red bicycle in the snow",

@@ -25,7 +25,7 @@ from benchmarks.typing_script import answer_ms, pace, percentile, type_text
 
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.live import LiveSession
+from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
 
 PROMPT = "a cat on a rooftop at sunset"

@@ -31,11 +31,11 @@ from benchmarks.lora_networks import Size, build, one_pass, targets, write_kohya
 from diffusers import UNet2DConditionModel
 from torch._dynamo.utils import counters
 
-from allaprima.paint.lora.formats import read_lora
-from allaprima.paint.lora.layers import Layers
-from allaprima.paint.lora.rack import Rack
-from allaprima.paint.lora.reader import LoraReader
-from allaprima.paint.precision import pick_device, pick_dtype
+from allaprima.paint.device.precision import pick_device, pick_dtype
+from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.layers import Layers
+from allaprima.paint.lora.files.reader import LoraReader
+from allaprima.paint.lora.runtime.rack import Rack
 
 DIFFUSERS_NAME = "worn"
 

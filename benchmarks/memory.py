@@ -25,15 +25,15 @@ from benchmarks.harness import RESULTS, Row, report
 from benchmarks.hollow import write_hollow
 
 from allaprima.core.events import Started, Step
-from allaprima.paint.bases.base import Base
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.contract.base import Base
+from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.memory.forecast import forecast
-from allaprima.paint.memory.loading import load_thrifty
+from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.plan import GIB, plans_for
-from allaprima.paint.memory.process import keep_heap_small, peak_bytes, resident_bytes
-from allaprima.paint.memory.thrifty import decode_in
+from allaprima.paint.memory.planned_base import decode_in
+from allaprima.paint.memory.process_memory import keep_heap_small, peak_bytes, resident_bytes
 from allaprima.paint.painter import Painter
-from allaprima.paint.precision import choose_dtype, pick_device
 
 DECODED = 1024
 """Pixels along a side of what is decoded whole and in tiles."""
@@ -124,7 +124,7 @@ def _paint(case: dict[str, Any], device: torch.device, dtype: torch.dtype) -> di
     side, before = case["side"], _now(device)
     plan = next(plan for plan in plans_for(device.type) if str(plan) == case["plan"])
     # Without the guard: what comes of weights without numbers would be looked at twice.
-    base = load_thrifty(
+    base = load_planned(
         case["spec"], device=device, dtype=dtype, plan=plan, memory=case["memory"], size=(side, side)
     )
     painter = Painter(base=base, guarded=False)

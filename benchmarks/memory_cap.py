@@ -27,15 +27,15 @@ from benchmarks.memory import _now, _peak, _reset
 from torch import nn
 
 from allaprima.core.events import Started, Step
-from allaprima.paint.bases.base import Base
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.contract.base import Base
+from allaprima.paint.device.precision import pick_device, pick_dtype
 from allaprima.paint.memory.forecast import STAGES, forecast
 from allaprima.paint.memory.loading import allowed_bytes
 from allaprima.paint.memory.offload import use_growing_segments
-from allaprima.paint.memory.plan import GIB, Forecast, choose
-from allaprima.paint.memory.thrifty import Thrifty, decode_in, release
+from allaprima.paint.memory.plan import GIB, MemoryForecast, choose
+from allaprima.paint.memory.planned_base import PlannedBase, decode_in, release
 from allaprima.paint.painter import Painter
-from allaprima.paint.precision import pick_device, pick_dtype
 
 CPU = torch.device("cpu")
 DEVIATION = 0.02
@@ -111,7 +111,7 @@ def _base(folder: Path, shared: _Shared, dtype: torch.dtype) -> Base:
 def _painted(
     folder: Path,
     label: str,
-    foreseen: list[Forecast],
+    foreseen: list[MemoryForecast],
     shared: _Shared,
     device: torch.device,
     memory: float,
@@ -129,7 +129,7 @@ def _painted(
     if plan.residency == "resident":
         for network in (one for networks in base.stages().values() for one in networks):
             network.to(device)
-    thrifty = Thrifty(base, plan, device=device, limit=allowed, planned=side * side)
+    thrifty = PlannedBase(base, plan, device=device, limit=allowed, planned=side * side)
     painter = Painter(base=thrifty, guarded=False)
     peaks = {"load": _peak(device)}
     request = painter.request(

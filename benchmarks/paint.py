@@ -25,8 +25,8 @@ from benchmarks.harness import RESULTS, Limits, Row, Timing, count_flops, find_l
 from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
-from allaprima.paint.pictures import to_pictures
-from allaprima.paint.precision import pick_device, pick_dtype
+from allaprima.paint.device.precision import pick_device, pick_dtype
+from allaprima.paint.pipeline.pictures import to_pictures
 
 REQUEST = GenerationRequest(prompt="a cat wearing sunglasses on a rooftop at sunset", seed=7)
 AIMS_MS = {"text": 5.0, "step": 7.0, "decode": 7.0, "jpeg": 0.2}

@@ -29,8 +29,8 @@ from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.device.precision import pick_device, pick_dtype
 from allaprima.paint.painter import Painter
-from allaprima.paint.precision import pick_device, pick_dtype
 
 AIMS = {"cpu": 1.3, "cuda": 1.5}
 FEWEST = 3

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from allaprima.paint import precision
-from allaprima.paint.blas import prefer_quick_products
+from allaprima.paint.device import precision
+from allaprima.paint.device.blas import prefer_quick_products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from tests.tiny_vignette import write_tiny_vignette
 from torch import nn
 
 from allaprima.core.request import GenerationRequest
-from allaprima.paint.bases.base import Base, Stage
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.bases.vignette.base import load_vignette
+from allaprima.paint.contract.base import Base, Stage
 from allaprima.paint.painter import Painter
 
 LARGEST = 3e4

@@ -13,32 +13,39 @@ import allaprima
 
 SOURCE = Path(allaprima.__file__).parent
 
-CONTRACT = {"core", "paint.bases.base", "paint.bases.defaults", "paint.sampling.schedules"}
-PAINT = {"paint.precision", "paint.sampling", "paint.bases", "paint.lora", "paint.turbo", *CONTRACT}
-LAB = {"allaprima", "paint", "paint.painter", "lab", "lab.scenes", *PAINT}
+CONTRACT = {"core", "paint.contract"}
+PAINT = {
+    "paint.device",
+    "paint.sampling",
+    "paint.bases",
+    "paint.lora",
+    "paint.memory",
+    "paint.pipeline",
+    *CONTRACT,
+}
+LAB = {"allaprima", "paint.painter", "lab", "lab.scenes", *PAINT}
 
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
 ARROWS = {
     "allaprima": {"core", "paint.painter"},
     "core": set[str](),
-    "paint.bases.defaults": {"core"},
-    "paint.bases.base": {"core", "paint.bases.defaults", "paint.sampling.schedules"},
-    "paint.precision": {"core"},
-    "paint.turbo": {"core"},
-    "paint.lora": {"core"},
-    "paint.sampling.schedules": {"core"},
+    "paint": set[str](),
+    "paint.contract": {"core"},
+    "paint.device": {"core"},
     "paint.sampling": CONTRACT,
-    "paint.bases": {"paint.precision", "paint.sampling", *CONTRACT},
-    "paint": PAINT,
-    "paint.painter": {"paint", *PAINT},
+    "paint.lora": {"core"},
+    "paint.bases": {"paint.device", "paint.sampling", *CONTRACT},
+    "paint.memory": {"paint.bases", *CONTRACT},
+    "paint.pipeline": PAINT - {"paint.bases", "paint.pipeline"},
+    "paint.painter": PAINT,
     "lab": LAB - {"lab", "lab.scenes"},
     "lab.scenes": LAB - {"lab.scenes"},
     "lab.evaluation": LAB,
     "lab.training": {"lab.evaluation", *LAB},
     "lab.distill": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
-    "studio.engine": {"core", "paint", "paint.painter", *PAINT},
-    "studio.server": {"core", "paint.turbo", "studio", "studio.engine"},
+    "studio.engine": {"paint.painter", *PAINT},
+    "studio.server": {"core", "studio", "studio.engine"},
     "cli": {
         "lab.evaluation",
         "lab.training",

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from allaprima import GenerationRequest, Painter
 from allaprima.core.request import LoraUse
 from allaprima.paint.bases.vignette.base import weights_folder
-from allaprima.paint.lora.folder import SHIPPED, LoraFolder
+from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder
 
 LIMIT = 95 * 2**20
 FILES = sorted(weights_folder().parent.rglob("*.safetensors"))
@@ -39,9 +39,9 @@ def test_a_file_says_what_it_is_and_under_which_licence(path: object) -> None:
 
 def test_a_lora_says_for_what_it_was_trained_and_under_which_licence(tmp_path: Path) -> None:
     painter = Painter.load(lora_dir=tmp_path)
-    assert painter.wardrobe is not None
+    assert painter.lora_manager is not None
     for name in LORAS.names():
-        (told,) = painter.wardrobe.metadata([LoraUse(name=name)])
+        (told,) = painter.lora_manager.metadata([LoraUse(name=name)])
         assert (told.family, told.license is None) == ("vignette", False)
         assert told.steps == len(told.sigmas) - 1
         assert told.guidance is not None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates
-from allaprima.paint.bases.defaults import VIGNETTE, Defaults
+from allaprima.core.request_defaults import VIGNETTE, RequestDefaults
+from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates
+from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.sampling.noise import seeded_noise
-from allaprima.paint.sampling.schedules import Schedule, flow_schedule, flow_sigmas
 
 
 @dataclass
@@ -26,7 +26,7 @@ class SteadyBase:
     family: str = "vignette"
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "plain"
-    defaults: Defaults = VIGNETTE
+    defaults: RequestDefaults = VIGNETTE
     shift: float = 3.0
     encoded: list[list[str]] = field(default_factory=list)
     """The prompts of every `encode_text` call."""

@@ -10,15 +10,15 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from allaprima.lab.distill.material import CacheMaterial
+from allaprima.lab.distill.data import CacheData
 from allaprima.lab.training.loop import Draw
 from benchmarks import distill
 
 
 def test_a_kept_batch_leaves_the_numbers_as_the_cache_does(tmp_path: Path) -> None:
-    material = CacheMaterial(caches=(distill._cache(tmp_path, scenes=4),))
+    material = CacheData(caches=(distill._cache(tmp_path, scenes=4),))
 
-    def after(take: CacheMaterial | distill.Kept) -> float:
+    def after(take: CacheData | distill.Kept) -> float:
         generator = torch.Generator().manual_seed(3)
         draw = Draw(step=0, batch_size=2, device=torch.device("cpu"), generator=generator)
         take.batch(draw)

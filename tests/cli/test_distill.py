@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.lab.distill.test_run import write_cache
+from tests.lab.distill.test_train import write_cache
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run

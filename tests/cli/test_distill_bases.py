@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.lab.distill.test_run import write_cache
+from tests.lab.distill.test_train import write_cache
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
-from allaprima.paint.bases.defaults import Defaults
+from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.qwen_image import weights
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 
 PROMPTS = "a cat\na dog on a roof\ntwo cats\na hat\nthree black cats at night\na bee\na pig\na red car\n"
-TINY = Defaults(width=96, height=96, steps=4, guidance=4.0)
+TINY = RequestDefaults(width=96, height=96, steps=4, guidance=4.0)
 """A tiny SDXL says its own size, a Qwen-Image of any size paints at 1024 x 1024."""
 
 

@@ -13,7 +13,7 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.cli.app import run
 from allaprima.cli.serve import Makers
 from allaprima.core.errors import OutOfMemoryError
-from allaprima.paint.memory.thrifty import Thrifty
+from allaprima.paint.memory.planned_base import PlannedBase
 
 
 def test_the_plans_are_told_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +73,7 @@ def test_what_is_said_to_be_enough_on_a_gpu_is_enough(
 def test_the_studio_keeps_to_its_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = write_tiny_vignette(tmp_path)
     painter = Makers(names=("vignette",), weights=weights, device="cpu", memory=24.0).load("vignette")
-    assert isinstance(painter.base, Thrifty)
+    assert isinstance(painter.base, PlannedBase)
     with pytest.raises(OutOfMemoryError, match="expected at least"):
         Makers(names=("vignette",), weights=weights, device="cpu", memory=0.01).load("vignette")
     assert run(["serve", "--memory", "-1"]) == 2

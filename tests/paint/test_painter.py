@@ -12,9 +12,9 @@ from allaprima.core.errors import PaintError, RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
-from allaprima.paint.bases.base import Base
+from allaprima.paint.contract.base import Base
 from allaprima.paint.painter import Painter
-from allaprima.paint.pictures import to_pictures
+from allaprima.paint.pipeline.pictures import to_pictures
 
 CAT = GenerationRequest(prompt="cat", negative_prompt="rain", steps=3, guidance=2.0, seed=7)
 

@@ -72,16 +72,16 @@ def test_idle_time_changes_a_picture_by_rounding_only(painter: Painter) -> None:
     plain, ink = painter.paint_batch([PLAIN, INK])
     while not painter.idle(budget_seconds=0.0):
         assert painter.paint(INK).rgb == ink.rgb
-    assert painter.wardrobe is not None
-    assert painter.wardrobe.rack.folded
+    assert painter.lora_manager is not None
+    assert painter.lora_manager.rack.folded
     folded = painter.paint(INK)
     assert furthest(folded, ink) <= 1
-    assert painter.wardrobe.rack.folded
+    assert painter.lora_manager.rack.folded
     assert painter.paint(PLAIN).rgb == plain.rgb
     # The last fold was kept: it is back at once, and the picture with it.
     assert painter.paint(INK).rgb == folded.rgb
-    assert painter.wardrobe.rack.folded
-    painter.wardrobe.rack.unfold()
+    assert painter.lora_manager.rack.folded
+    painter.lora_manager.rack.unfold()
     assert painter.paint(INK).rgb == ink.rgb
 
 

@@ -15,10 +15,10 @@ from allaprima.core.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from allaprima.lab.distill.bench import Bench
-    from allaprima.lab.distill.paths import PathSettings
-    from allaprima.lab.distill.run import Outcome
-    from allaprima.paint.bases.base import Base
+    from allaprima.lab.distill.teacher import TeacherSetup
+    from allaprima.lab.distill.train import Outcome
+    from allaprima.lab.distill.trajectories import TrajectorySettings
+    from allaprima.paint.contract.base import Base
 
 app = typer.Typer()
 
@@ -155,15 +155,15 @@ def distill(
     chosen = _settings(method, settings)
     bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
     if chosen is None:
-        from allaprima.lab.distill.paths import PathSettings
+        from allaprima.lab.distill.trajectories import TrajectorySettings
 
-        way = PathSettings(
+        way = TrajectorySettings(
             count=count, steps=teacher_steps or 12 * steps, stops=steps, guidance=guidance, seed=seed
         )
         _build_paths(bench, run, way, batch, json_)
         return
-    from allaprima.lab.distill.run import RATES
-    from allaprima.lab.distill.run import distill as train
+    from allaprima.lab.distill.train import RATES
+    from allaprima.lab.distill.train import distill as train
     from allaprima.lab.evaluation.features import ImageFeatures
     from allaprima.lab.training.loop import LoopConfig
 
@@ -189,7 +189,7 @@ def _settings(method: str, given: dict[str, Any]) -> Any:
     """The checked settings of a training, before anything is loaded; None for paths."""
     if method == "paths":
         return None
-    from allaprima.lab.distill.run import Settings
+    from allaprima.lab.distill.train import Settings
 
     return Settings(method=method, **given)  # type: ignore[arg-type]
 
@@ -202,12 +202,12 @@ def _bench(
     paths: Path | None,
     exam: int,
     threads: int,
-) -> tuple[Bench, torch.device]:
+) -> tuple[TeacherSetup, torch.device]:
     import torch
 
-    from allaprima.lab.distill.bench import base_hash, lay_out
+    from allaprima.lab.distill.teacher import base_hash, set_up_teacher
     from allaprima.paint.bases.loading import load_base
-    from allaprima.paint.precision import pick_device
+    from allaprima.paint.device.precision import pick_device
 
     if threads:
         torch.set_num_threads(threads)
@@ -216,7 +216,7 @@ def _bench(
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # each of several processes has its own
     device = pick_device()
     base: Base = load_base(spec, device=device, weights=weights)
-    found = lay_out(
+    found = set_up_teacher(
         base,
         base_hash(base, weights),
         caches=tuple(caches or ()),
@@ -227,15 +227,17 @@ def _bench(
     return found, device
 
 
-def _build_paths(bench: Bench, folder: Path, settings: PathSettings, batch: int, json_: bool) -> None:
+def _build_paths(
+    bench: TeacherSetup, folder: Path, settings: TrajectorySettings, batch: int, json_: bool
+) -> None:
     from accelerate import PartialState
 
-    from allaprima.lab.distill.paths import build_paths
-    from allaprima.lab.distill.students import Student
+    from allaprima.lab.distill.learners import Learners
+    from allaprima.lab.distill.trajectories import build_trajectories
 
-    build_paths(
+    build_trajectories(
         folder,
-        Student(bench.network, {}),
+        Learners(bench.network, {}),
         bench.texts,
         bench.shape,
         settings,
@@ -251,9 +253,9 @@ def _build_paths(bench: Bench, folder: Path, settings: PathSettings, batch: int,
 
 
 def _report(outcome: Outcome, json_: bool) -> None:
-    from allaprima.lab.distill.exam import read_exams
+    from allaprima.lab.distill.validation import read_validations
 
-    sat = read_exams(outcome.folder / "exam.jsonl")
+    sat = read_validations(outcome.folder / "exam.jsonl")
     best = min(
         (one for one in sat if math.isfinite(one["score"])), key=lambda one: one["score"], default=None
     )

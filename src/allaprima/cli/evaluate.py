@@ -56,7 +56,7 @@ def vignette(
     from allaprima.lab.evaluation.report import format_value, write_report
     from allaprima.lab.evaluation.vignette import EvaluationSettings, evaluate_vignette
     from allaprima.paint.bases.vignette.base import load_vignette
-    from allaprima.paint.precision import pick_device
+    from allaprima.paint.device.precision import pick_device
 
     make_folder(out)
     network, accuracy = load_judge(judge)
@@ -145,7 +145,7 @@ def distill(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare distilled students with their teacher, and write a report as Markdown, HTML and JSON."""
-    from allaprima.lab.distill.bench import base_hash
+    from allaprima.lab.distill.teacher import base_hash
     from allaprima.lab.evaluation.distill import DistillSettings, compare_students
     from allaprima.lab.evaluation.distill_report import (
         aim_rows,
@@ -154,7 +154,7 @@ def distill(
         write_distill_report,
     )
     from allaprima.paint.bases.vignette.base import load_vignette
-    from allaprima.paint.precision import pick_device
+    from allaprima.paint.device.precision import pick_device
 
     students = [_named_file(text) for text in student or ()]
     make_folder(out)

@@ -11,8 +11,8 @@ import typer
 from allaprima.cli.output import JsonFlag, print_json, printable
 
 if TYPE_CHECKING:
-    from allaprima.paint.lora.folder import LoraFolder
-    from allaprima.paint.lora.outline import Outline
+    from allaprima.paint.lora.files.folder import LoraFolder
+    from allaprima.paint.lora.files.summary import LoraSummary
 
 app = typer.Typer(no_args_is_help=True, help="LoRA files: list them, look into one, convert a pickle.")
 
@@ -25,17 +25,17 @@ LoraDir = Annotated[
 def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
     """List the LoRAs in the folder, what is wrong with those that cannot be used, and what is left out and why."""
     from allaprima.core.errors import LoraError
-    from allaprima.paint.lora.outline import read_outline
+    from allaprima.paint.lora.files.summary import read_summary
 
     folder = _open_folder(lora_dir)
     rows: list[dict[str, Any]] = []
     for name in folder.names():
         try:
             file = folder.require(name)
-            outline = read_outline(file.path)
-            rows.append({"name": name, "shipped": file.shipped, **outline.to_json()})
+            summary = read_summary(file.path)
+            rows.append({"name": name, "shipped": file.shipped, **summary.to_json()})
             print(
-                f"{name:<32}{outline.made_for}, rank {_ranks(outline)}, {outline.num_bytes / 1e6:.1f} MB"
+                f"{name:<32}{summary.made_for}, rank {_ranks(summary)}, {summary.num_bytes / 1e6:.1f} MB"
                 + ", shipped" * file.shipped
             )
         except LoraError as error:
@@ -60,14 +60,14 @@ def inspect(
     as_json: JsonFlag = False,
 ) -> None:
     """Read a LoRA whole, check its numbers, and say what it is and what it was made for."""
-    from allaprima.paint.lora.outline import read_outline
-    from allaprima.paint.lora.places import weights_at
-    from allaprima.paint.lora.weight_file import read_weight_file
+    from allaprima.paint.lora.files.locations import weights_at
+    from allaprima.paint.lora.files.summary import read_summary
+    from allaprima.paint.lora.files.weight_file import read_weight_file
 
     path = weights_at(Path(lora)) if _is_path(lora) else _open_folder(lora_dir).require(lora).path
-    outline = read_outline(path)
+    summary = read_summary(path)
     file = read_weight_file(path)
-    facts = outline.to_json() | {"digest": file.digest, "largest": max(file.peaks.values(), default=0.0)}
+    facts = summary.to_json() | {"digest": file.digest, "largest": max(file.peaks.values(), default=0.0)}
     for key, value in facts.items():
         if value not in (None, [], {}):
             print(f"{key.replace('_', ' ') + ':':<15}{printable(_words(value))}")
@@ -89,8 +89,8 @@ def convert(
     as_json: JsonFlag = False,
 ) -> None:
     """Convert pickled weights to safetensors, in a process that loads tensors and nothing else."""
-    from allaprima.paint.lora.convert import convert as convert_pickle
-    from allaprima.paint.lora.folder import existing_folder
+    from allaprima.paint.lora.files.folder import existing_folder
+    from allaprima.paint.lora.files.unpickle import convert as convert_pickle
 
     inside = existing_folder(lora_dir) / source.name
     if not source.exists() and inside.is_dir():
@@ -103,7 +103,7 @@ def convert(
 
 def _is_path(lora: str) -> bool:
     """Whether a path is meant: whoever types a command may read any file, elsewhere names alone count."""
-    from allaprima.paint.lora.places import PICKLES, SUFFIX
+    from allaprima.paint.lora.files.locations import PICKLES, SUFFIX
 
     path = Path(lora)
     known = path.suffix.lower() in {SUFFIX, *PICKLES}
@@ -122,15 +122,15 @@ def _open_folder(lora_dir: Path | None) -> LoraFolder:
         LoraError: a folder is named that is not there.
     """
     from allaprima.paint.bases.vignette.base import weights_folder
-    from allaprima.paint.lora.folder import SHIPPED, LoraFolder, existing_folder
+    from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 
     return LoraFolder(existing_folder(lora_dir), behind=weights_folder() / SHIPPED)
 
 
-def _ranks(outline: Outline) -> str:
+def _ranks(summary: LoraSummary) -> str:
     return (
-        "-".join(str(one) for one in sorted({min(outline.ranks), max(outline.ranks)}))
-        if outline.ranks
+        "-".join(str(one) for one in sorted({min(summary.ranks), max(summary.ranks)}))
+        if summary.ranks
         else "none"
     )
 

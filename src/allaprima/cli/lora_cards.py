@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.folder import LoraFile, LoraFolder
-from allaprima.paint.lora.header import read_header
-from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
-from allaprima.paint.lora.outline import read_outline
+from allaprima.paint.lora.files.folder import LoraFile, LoraFolder
+from allaprima.paint.lora.files.header import read_header
+from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
+from allaprima.paint.lora.files.summary import read_summary
 from allaprima.studio.server.studio import LoraCard
 
 PREVIEWS = (".preview.png", ".png", ".jpg", ".jpeg", ".webp")
@@ -61,7 +61,7 @@ class FolderCards:
         if stamp != file.stamp:
             told = read_metadata(read_header(file.path).metadata)
             if told.family is None:  # most files declare it; the layers of the others take longer to look at
-                told = replace(told, family=read_outline(file.path).family)
+                told = replace(told, family=read_summary(file.path).family)
             self._told[file.path] = (file.stamp, told)
         return told
 

@@ -13,12 +13,12 @@ import typer
 
 from allaprima.cli import paint_options as options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable, progress_bar
-from allaprima.cli.targets import Target, plan_targets
+from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.paint.turbo import is_turbo, keep_turbo, without_turbo
+from allaprima.core.turbo import is_turbo, keep_turbo, without_turbo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -207,7 +207,7 @@ def make_requests(
 
 
 def save_events(
-    events: Iterable[Event], targets: list[Target], steps: int, timings: dict[str, float]
+    events: Iterable[Event], targets: list[OutputTarget], steps: int, timings: dict[str, float]
 ) -> list[Path]:
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
 
@@ -230,7 +230,11 @@ def save_events(
 
 
 def _follow(
-    events: Iterable[Event], targets: list[Target], steps: int, timings: dict[str, float], paths: list[Path]
+    events: Iterable[Event],
+    targets: list[OutputTarget],
+    steps: int,
+    timings: dict[str, float],
+    paths: list[Path],
 ) -> None:
     with progress_bar() as bar:
         task = bar.add_task("painting", total=steps * len(targets))

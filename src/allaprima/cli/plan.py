@@ -13,7 +13,7 @@ from allaprima.core.infotext import parse_size
 from allaprima.core.request import MAX_SIDE_PX
 
 if TYPE_CHECKING:
-    from allaprima.paint.memory.plan import Forecast
+    from allaprima.paint.memory.plan import MemoryForecast
 
 app = typer.Typer()
 
@@ -51,9 +51,9 @@ def plan(
         raise RequestError(f"got count {count}; expected 1 to 64")
     width, height = (None, None) if size is None else _checked_size(size)
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
+    from allaprima.paint.device.precision import choose_dtype, pick_device
     from allaprima.paint.memory.forecast import forecast
     from allaprima.paint.memory.plan import choose, gib
-    from allaprima.paint.precision import choose_dtype, pick_device
 
     on = pick_device(device, elsewhere=True)
     dtype = choose_dtype(on, precision)
@@ -85,7 +85,7 @@ def _checked_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _explain(chosen: Forecast) -> None:
+def _explain(chosen: MemoryForecast) -> None:
     coming = {
         "resident": "",
         "turns": "one after the other",

@@ -145,7 +145,7 @@ class Makers:
         Raises:
             UserError: a base is not there.
         """
-        from allaprima.paint.bases.defaults import QWEN_IMAGE, SDXL, VIGNETTE
+        from allaprima.core.request_defaults import QWEN_IMAGE, SDXL, VIGNETTE
         from allaprima.paint.bases.loading import locate
         from allaprima.studio.server.studio import BaseCard
 
@@ -203,7 +203,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     """
     from allaprima.cli.lora_cards import FolderCards
     from allaprima.paint.bases.vignette.base import weights_folder
-    from allaprima.paint.lora.folder import SHIPPED, existing_folder
+    from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
     from allaprima.studio.server.gallery import Gallery

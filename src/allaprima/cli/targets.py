@@ -18,7 +18,7 @@ _SUFFIX: dict[FileFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class OutputTarget:
     """Where one picture goes."""
 
     path: Path
@@ -36,7 +36,7 @@ class Target:
 
 def plan_targets(
     requests: list[GenerationRequest], output: Path | None, file_format: FileFormat | None
-) -> list[Target]:
+) -> list[OutputTarget]:
     """Decide where each picture goes, and make sure that files can be written there.
 
     Raises:
@@ -57,7 +57,7 @@ def plan_targets(
     overwrite = output is not None and paths == [output]
     for path in paths:
         check_target(path)
-    return [Target(path=path, file_format=chosen, overwrite=overwrite) for path in paths]
+    return [OutputTarget(path=path, file_format=chosen, overwrite=overwrite) for path in paths]
 
 
 def _output_format(output: Path, asked: FileFormat | None) -> FileFormat:

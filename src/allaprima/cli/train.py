@@ -183,7 +183,7 @@ def latents(
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.bases.vignette.text import TextEncoder
     from allaprima.paint.bases.vignette.weights import load_autoencoder
-    from allaprima.paint.precision import pick_device
+    from allaprima.paint.device.precision import pick_device
 
     if part not in {"pictures", "captions", "both"}:
         raise UserError(f"got --part {part!r}; expected pictures, captions or both")
@@ -243,7 +243,7 @@ def denoiser(
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
     from allaprima.paint.bases.vignette.weights import load_denoiser
-    from allaprima.paint.precision import pick_device
+    from allaprima.paint.device.precision import pick_device
 
     if compile_blocks and text_tokens is None:
         raise UserError(
@@ -294,7 +294,7 @@ def release(
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
-    from allaprima.paint.precision import pick_device
+    from allaprima.paint.device.precision import pick_device
 
     if kind not in {"autoencoder", "denoiser"}:
         raise UserError(f"got {kind!r}; expected autoencoder or denoiser")

@@ -23,30 +23,30 @@ import torch
 
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.underpainting import Underpainting
-from allaprima.paint.bases.base import Base, TextStates
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.vignette.base import weights_folder
-from allaprima.paint.blas import prefer_quick_products
-from allaprima.paint.fill import fill_request, lora_metadata
-from allaprima.paint.guard import Guarded
-from allaprima.paint.lora.folder import SHIPPED, LoraFolder, existing_folder
-from allaprima.paint.lora.habits import introductions, remarks_on, remarks_on_unused
-from allaprima.paint.lora.wardrobe import Wardrobe, check_uses
-from allaprima.paint.memory.loading import load_thrifty
-from allaprima.paint.memory.second_try import with_second_try
-from allaprima.paint.memory.thrifty import Thrifty
-from allaprima.paint.over import begin_over
-from allaprima.paint.pictures import to_pictures
-from allaprima.paint.precision import choose_dtype, pick_device
-from allaprima.paint.prompts import KEPT_BYTES, READ_ALONE, PromptCache
-from allaprima.paint.sampling.euler import Velocity
+from allaprima.paint.contract.base import Base, TextStates
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.device.blas import prefer_quick_products
+from allaprima.paint.device.precision import choose_dtype, pick_device
+from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
+from allaprima.paint.lora.files.trained_settings import introductions, remarks_on, remarks_on_unused
+from allaprima.paint.lora.manager import LoraManager, check_uses
+from allaprima.paint.memory.loading import load_planned
+from allaprima.paint.memory.planned_base import PlannedBase
+from allaprima.paint.pipeline.img2img import start_from_image
+from allaprima.paint.pipeline.overflow_guard import OverflowGuard
+from allaprima.paint.pipeline.pictures import to_pictures
+from allaprima.paint.pipeline.prompt_cache import KEPT_BYTES, READ_ALONE, PromptCache
+from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
+from allaprima.paint.pipeline.retry import with_retry
+from allaprima.paint.pipeline.trained_schedule import trained_schedule
+from allaprima.paint.sampling.euler import Model
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
-from allaprima.paint.sampling.schedules import Schedule
-from allaprima.paint.trained import trained_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Painter:
     """A loaded base and how to drive it. Not for several threads at once."""
 
     base: Base
-    wardrobe: Wardrobe | None = None
+    lora_manager: LoraManager | None = None
     """The LoRAs that the base can wear; None if it wears none."""
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
@@ -109,15 +109,15 @@ class Painter:
         shipped = (folder or weights_folder()) / SHIPPED if family == "vignette" else None
         folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped)
         check_uses(loras, folder_of_loras, family)
-        loaded = load_thrifty(
+        loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory=memory, size=size,
             count=pictures_per_pass,
         )  # fmt: skip
-        wardrobe = Wardrobe(
+        lora_manager = LoraManager(
             loaded.modules(), folder_of_loras, family=loaded.family, device=on, keeps_folds=memory is None
         )
-        wardrobe.make_ready()
-        return cls(base=loaded, wardrobe=wardrobe, pictures_per_pass=pictures_per_pass)
+        lora_manager.make_ready()
+        return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
 
     def request(self, *, turbo: bool = True, **given: Any) -> GenerationRequest:
         """Return a request for this base: what is `given`, and the LoRAs' and the base's own habits for the rest.
@@ -135,7 +135,7 @@ class Painter:
             LoraError: a LoRA is not there or cannot be used.
             TypeError: a request has no field of a given name.
         """
-        return fill_request(self.base, self.wardrobe, given, turbo=turbo)
+        return fill_request(self.base, self.lora_manager, given, turbo=turbo)
 
     def introductions(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return, a line each, how the LoRAs of `request` were trained to paint.
@@ -143,7 +143,7 @@ class Painter:
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        return introductions(request, lora_metadata(self.wardrobe, request.loras))
+        return introductions(request, lora_metadata(self.lora_manager, request.loras))
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return, a sentence each, what in `request` its LoRAs make useless or unwise, and what of them is not used.
@@ -151,8 +151,11 @@ class Painter:
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        unused = {} if self.wardrobe is None else self.wardrobe.unmatched(_heard(request.loras))
-        return (*remarks_on_unused(unused), *remarks_on(request, lora_metadata(self.wardrobe, request.loras)))
+        unused = {} if self.lora_manager is None else self.lora_manager.unmatched(_heard(request.loras))
+        return (
+            *remarks_on_unused(unused),
+            *remarks_on(request, lora_metadata(self.lora_manager, request.loras)),
+        )
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.
@@ -171,7 +174,7 @@ class Painter:
         return [picture for event in finished for picture in event.pictures]
 
     def events(
-        self, *requests: GenerationRequest, previews: bool = False, under: Underpainting | None = None
+        self, *requests: GenerationRequest, previews: bool = False, under: InitImage | None = None
     ) -> Iterator[Event]:
         """Paint `requests`, reporting each step; close the iterator to cancel before the next one.
 
@@ -198,7 +201,7 @@ class Painter:
                 f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
             )
         if request.loras:
-            self._require_wardrobe(request.loras).read(request.loras)
+            self._require_lora_manager(request.loras).read(request.loras)
         self.base.check_size(request.width, request.height)
         self._schedule(request)
 
@@ -209,8 +212,8 @@ class Painter:
             RequestError: this painter has no LoRAs.
             LoraError: a name means no file, or a file cannot be used.
         """
-        if loras or self.wardrobe is not None:
-            self._require_wardrobe(loras).wear(loras)
+        if loras or self.lora_manager is not None:
+            self._require_lora_manager(loras).wear(loras)
 
     def idle(self, budget_seconds: float | None = None) -> bool:
         """Use time in which nothing is painted to make what is worn free of cost.
@@ -223,15 +226,15 @@ class Painter:
         Returns:
             Whether nothing is left to do.
         """
-        moving = isinstance(self.base, Thrifty) and self.base.plan.residency != "resident"
-        return self.wardrobe is None or moving or self.wardrobe.fold(budget_seconds)
+        moving = isinstance(self.base, PlannedBase) and self.base.plan.residency != "resident"
+        return self.lora_manager is None or moving or self.lora_manager.fold(budget_seconds)
 
-    def _require_wardrobe(self, loras: Sequence[LoraUse]) -> Wardrobe:
-        if self.wardrobe is None:
+    def _require_lora_manager(self, loras: Sequence[LoraUse]) -> LoraManager:
+        if self.lora_manager is None:
             raise RequestError(
                 f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
             )
-        return self.wardrobe
+        return self.lora_manager
 
     def schedule(
         self, steps: int, width: int, height: int, name: str | None = None, loras: Sequence[LoraUse] = ()
@@ -244,9 +247,9 @@ class Painter:
         """
         own = self.base.schedule(steps, width, height, name)
         heard = _heard(loras)
-        if name is not None or self.wardrobe is None or not heard:
+        if name is not None or self.lora_manager is None or not heard:
             return own
-        return trained_schedule(own, self.wardrobe.told(heard))
+        return trained_schedule(own, self.lora_manager.told(heard))
 
     def _schedule(self, request: GenerationRequest) -> Schedule:
         return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
@@ -255,20 +258,20 @@ class Painter:
     # events.
     @torch.inference_mode()
     def _events(
-        self, requests: Sequence[GenerationRequest], previews: bool, under: Underpainting | None
+        self, requests: Sequence[GenerationRequest], previews: bool, under: InitImage | None
     ) -> Iterator[Event]:
         for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
             reading = _Reading(guard=self._guard())
             while group := tuple(islice(alike, self.pictures_per_pass)):
                 paint = partial(self._paint_group, group, reading, previews, under)
-                yield from with_second_try(paint, self.base, group[0], self._unfold)
+                yield from with_retry(paint, self.base, group[0], self._unfold)
 
     def _paint_group(
         self,
         group: tuple[GenerationRequest, ...],
         reading: _Reading,
         previews: bool,
-        under: Underpainting | None,
+        under: InitImage | None,
     ) -> Iterator[Event]:
         started = time.perf_counter()
         self.wear(group[0].loras)
@@ -280,13 +283,13 @@ class Painter:
         yield from self._paint_pass(base, group, reading.text, text_ms, previews, under)
 
     def _unfold(self) -> None:
-        if self.wardrobe is not None:
-            self.wardrobe.rack.unfold()
+        if self.lora_manager is not None:
+            self.lora_manager.rack.unfold()
 
-    def _guard(self, rescues: Rescues | None = None) -> Guarded:
-        return Guarded(self.base, rescues, active=self.guarded)
+    def _guard(self, rescues: Rescues | None = None) -> OverflowGuard:
+        return OverflowGuard(self.base, rescues, active=self.guarded)
 
-    def _encode(self, request: GenerationRequest, base: Guarded) -> TextStates:
+    def _encode(self, request: GenerationRequest, base: OverflowGuard) -> TextStates:
         against = [request.negative_prompt] if needs_negative(self.base, self._scale(request)) else []
         prompts = [request.prompt, *against]
         if self.base.family not in READ_ALONE:
@@ -298,7 +301,7 @@ class Painter:
     def text_state(self) -> Hashable:
         """What the text encoders wear: most LoRAs leave them alone, and encoded prompts stay good."""
         networks = [name for name in self.base.modules() if name.startswith("text_encoder")]
-        return () if self.wardrobe is None else tuple(self.wardrobe.state(name) for name in networks)
+        return () if self.lora_manager is None else tuple(self.lora_manager.state(name) for name in networks)
 
     @cached_property
     def _prompts(self) -> PromptCache:
@@ -311,12 +314,12 @@ class Painter:
 
     def _paint_pass(
         self,
-        base: Guarded,
+        base: OverflowGuard,
         requests: tuple[GenerationRequest, ...],
         text: TextStates,
         text_ms: float,
         previews: bool,
-        under: Underpainting | None,
+        under: InitImage | None,
     ) -> Iterator[Event]:
         first, count = requests[0], len(requests)
         yield Started(requests=requests)
@@ -327,7 +330,7 @@ class Painter:
         latents = base.noise(seeds, first.width, first.height)
         schedule = self._schedule(first)
         if under is not None:
-            schedule, latents = begin_over(
+            schedule, latents = start_from_image(
                 base, under, latents, schedule, width=first.width, height=first.height
             )
         preview_ms = 0.0
@@ -346,14 +349,14 @@ class Painter:
         timings = {"text": text_ms, "denoise": denoise_ms, "decode": _ms_since(started) + preview_ms}
         yield Finished(pictures=pictures, timings_ms=timings)
 
-    def _worn(self, model: Velocity, loras: Sequence[LoraUse]) -> Velocity:
+    def _worn(self, model: Model, loras: Sequence[LoraUse]) -> Model:
         """Return `model` wearing `loras`, even if another picture is painted between its steps."""
-        wardrobe = self.wardrobe
-        if wardrobe is None:
+        lora_manager = self.lora_manager
+        if lora_manager is None:
             return model
 
         def worn(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            wardrobe.hold(loras)
+            lora_manager.hold(loras)
             return model(latents, t)
 
         return worn
@@ -369,7 +372,7 @@ class Painter:
 class _Reading:
     """The text that neighbouring pictures share."""
 
-    guard: Guarded
+    guard: OverflowGuard
     text: TextStates | None = None
 
 

@@ -10,13 +10,13 @@ from tests.lab.distill.tiny import SHAPES
 from torch import Tensor
 
 from allaprima.core.errors import LoraError
-from allaprima.lab.distill.processes import Flow, Process, VariancePreserving
-from allaprima.lab.distill.rollout import Rule, walk
-from allaprima.paint.lora.metadata import LoraMetadata, read_metadata, stored_metadata
+from allaprima.lab.distill.rollout import StepRule, walk
+from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
+from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata, stored_metadata
+from allaprima.paint.pipeline.trained_schedule import trained_schedule
 from allaprima.paint.sampling.noise import noise_stream
+from allaprima.paint.sampling.process import Flow, Process, VariancePreserving
 from allaprima.paint.sampling.samplers import sample_steps
-from allaprima.paint.sampling.schedules import Schedule, flow_schedule, flow_sigmas
-from allaprima.paint.trained import trained_schedule
 
 SEEDS = (3, 4)
 EXPLODING = Schedule(
@@ -24,7 +24,7 @@ EXPLODING = Schedule(
 )
 
 
-def told(process: Process, rule: Rule, steps: int = 4) -> LoraMetadata:
+def told(process: Process, rule: StepRule, steps: int = 4) -> LoraMetadata:
     """What `lora_file` writes, through the file's strings and back."""
     metadata = LoraMetadata(
         sigmas=process.sigmas(steps),
@@ -45,7 +45,7 @@ def answer(x: Tensor, t: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     "process", [Flow(shift=3.0), VariancePreserving()], ids=["flow", "variance-preserving"]
 )
-def test_the_painter_walks_the_students_way(process: Process, rule: Rule) -> None:
+def test_the_painter_walks_the_students_way(process: Process, rule: StepRule) -> None:
     flow = isinstance(process, Flow)
     own = flow_schedule(flow_sigmas(4, 1.5)) if flow else EXPLODING
     stream = noise_stream(SEEDS, SHAPES["vignette"])

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.lab.distill.test_run import bench, run
+from tests.lab.distill.test_train import bench, run
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import OutputError, UserError
-from allaprima.lab.distill.bench import base_hash, lay_out
-from allaprima.lab.distill.run import Settings, distill
+from allaprima.lab.distill.teacher import base_hash, set_up_teacher
+from allaprima.lab.distill.train import Settings, distill
 from allaprima.lab.training.checkpoint import read_tensors, write_tensors
 from allaprima.lab.training.loop import LoopConfig
 from allaprima.paint.bases.vignette.base import load_vignette
@@ -179,7 +179,7 @@ def test_what_a_method_cannot_learn_from_is_refused_before_the_teacher_paints(tm
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n".join(f"{count} cats" for count in range(8)), encoding="utf-8")
     base = load_vignette(tmp_path / "weights")
-    laid = lay_out(base, base_hash(base, tmp_path / "weights"), prompts=prompts)
+    laid = set_up_teacher(base, base_hash(base, tmp_path / "weights"), prompts=prompts)
     for method in ("turbo", "lcm", "add"):
         with pytest.raises(UserError, match="expected --cache, or --paths"):
             distill(laid, Settings(method=method), plan(tmp_path / method, 2), resume=False)

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from tests.lab.distill.test_methods import make
-from tests.lab.distill.test_run import bench, run
+from tests.lab.distill.test_train import bench, run
 from tests.lab.distill.tiny import Pictures, draw
 from torch import Tensor
 
-from allaprima.lab.distill.lcm import LcmTask
-from allaprima.lab.distill.material import Batch
-from allaprima.lab.distill.run import Settings, _enrol, _task
+from allaprima.lab.distill.data import DistillBatch
+from allaprima.lab.distill.learners import Learners
+from allaprima.lab.distill.methods.lcm import LcmTask
 from allaprima.lab.distill.sensitivity import _spectrum
-from allaprima.lab.distill.students import Student
+from allaprima.lab.distill.train import Settings, _enrol, _task
 from allaprima.lab.training.loop import Draw, LoopConfig
 
 
@@ -25,9 +25,9 @@ def test_the_first_steps_lesson_ends_where_the_first_step_does(
     steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, task = make("dmd", "vignette", steps=steps, diversity=0.05)
-    assert isinstance(model, Student)
+    assert isinstance(model, Learners)
     batch = Pictures("vignette").batch(draw())
-    monkeypatch.setattr(Student, "guided", lambda _self, x, *_rest: torch.full_like(x, 2.0))
+    monkeypatch.setattr(Learners, "guided", lambda _self, x, *_rest: torch.full_like(x, 2.0))
     first, second = model.process.levels(steps)[:2]
     arrived = task._anchor(model, batch)
     assert torch.allclose(arrived, batch.noise - (first - second) * 2.0, atol=1e-5)
@@ -43,7 +43,7 @@ def test_turbo_asks_a_teacher_whose_steps_are_a_multiple_of_its_own(tmp_path: Pa
 class Known:
     """Pictures that came along the teacher's way, from noises that know them entirely."""
 
-    def batch(self, draw: Draw) -> Batch:
+    def batch(self, draw: Draw) -> DistillBatch:
         """Noise and picture are one."""
         batch = Pictures("vignette").batch(draw)
         picture = batch.pictures()
@@ -57,11 +57,11 @@ def test_a_consistency_model_learns_from_fresh_noise_on_the_teachers_paths_too(
     task = LcmTask(student=model, material=Known(), guidance=2.0)  # type: ignore[arg-type]
     seen: list[Tensor] = []
 
-    def predict(_self: Student, x: Tensor, *_rest: object, **_more: object) -> Tensor:
+    def predict(_self: Learners, x: Tensor, *_rest: object, **_more: object) -> Tensor:
         seen.append(x)
         return torch.zeros_like(x, requires_grad=True)
 
-    monkeypatch.setattr(Student, "predict", predict)
+    monkeypatch.setattr(Learners, "predict", predict)
     task.loss(model, draw(3, batch=64))
     picture = Known().batch(draw(3, batch=64)).pictures()
     related = torch.corrcoef(torch.stack([(seen[-1] - picture).flatten(), picture.flatten()]))[0, 1]

@@ -14,19 +14,19 @@ import torch
 from tests.lab.distill.tiny import draw
 from torch import Tensor, nn
 
-from allaprima.lab.distill.add import HEADS, AddTask, Duel
-from allaprima.lab.distill.dmd import DmdTask, matching_gradient
-from allaprima.lab.distill.exam import ExamSettings, prepare_exam
-from allaprima.lab.distill.heads import Heads, PixelEyes
-from allaprima.lab.distill.lcm import LcmTask
-from allaprima.lab.distill.material import Batch, PromptTexts
+from allaprima.lab.distill.data import DistillBatch, PromptTexts
+from allaprima.lab.distill.discriminator import Discriminator, PixelFeatures
+from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
+from allaprima.lab.distill.methods.add import HEADS, AddTask, AdversarialModel
+from allaprima.lab.distill.methods.dmd import DmdTask, matching_gradient
+from allaprima.lab.distill.methods.lcm import LcmTask
+from allaprima.lab.distill.methods.turbo import TurboTask
 from allaprima.lab.distill.networks import Network
-from allaprima.lab.distill.processes import Flow, Process, VariancePreserving
-from allaprima.lab.distill.rollout import Rule
-from allaprima.lab.distill.students import FAKE, STUDENT, Student
-from allaprima.lab.distill.turbo_lora import TurboTask
+from allaprima.lab.distill.rollout import StepRule
+from allaprima.lab.distill.validation import ValidationSettings, prepare_validation
 from allaprima.lab.training.loop import LoopConfig, train
-from allaprima.paint.bases.base import TextStates
+from allaprima.paint.contract.base import TextStates
+from allaprima.paint.sampling.process import Flow, Process, VariancePreserving
 
 SHAPE = (4, 12, 12)
 ROWS = 12
@@ -88,9 +88,9 @@ class Simple(Network):
 class Same:
     """One batch for every draw."""
 
-    known: Batch
+    known: DistillBatch
 
-    def batch(self, draw: Any) -> Batch:
+    def batch(self, draw: Any) -> DistillBatch:
         """The batch."""
         del draw
         return self.known
@@ -115,16 +115,16 @@ def prompts(count: int) -> PromptTexts:
     return PromptTexts(text=text.rows(range(count)), nothing=text.rows([count]))
 
 
-def batch_of() -> Batch:
+def batch_of() -> DistillBatch:
     """Prompts, noise and pictures, the same at every call."""
     generator, known = torch.Generator().manual_seed(2), prompts(ROWS)
     noise, clean = (torch.randn(ROWS, *SHAPE, generator=generator) for _ in range(2))
-    return Batch(noise=noise, text=known.take(range(ROWS)), empty=known.empty(ROWS), clean=clean)
+    return DistillBatch(noise=noise, text=known.take(range(ROWS)), empty=known.empty(ROWS), clean=clean)
 
 
-def student_of(process: Process, teacher: Known, *, width: int = 0, **learners: Known) -> Student:
+def student_of(process: Process, teacher: Known, *, width: int = 0, **learners: Known) -> Learners:
     """Whole networks, each with its own idea of the picture."""
-    student = Student(Simple(process, teacher), dict.fromkeys(learners), guidance_width=width)
+    student = Learners(Simple(process, teacher), dict.fromkeys(learners), guidance_width=width)
     for name, (keep, say) in learners.items():
         own = picture_of(student, name)
         with torch.no_grad():
@@ -133,21 +133,21 @@ def student_of(process: Process, teacher: Known, *, width: int = 0, **learners: 
     return student
 
 
-def simple_of(student: Student, name: str = STUDENT) -> Simple:
+def simple_of(student: Learners, name: str = STUDENT) -> Simple:
     """A learner's network."""
     found = student.of(name)
     assert isinstance(found, Simple)
     return found
 
 
-def picture_of(student: Student, name: str = STUDENT) -> Picture:
+def picture_of(student: Learners, name: str = STUDENT) -> Picture:
     """What it believes."""
     found = simple_of(student, name).network
     assert isinstance(found, Picture)
     return found
 
 
-def guided(batch: Batch, scale: float | Tensor) -> Tensor:
+def guided(batch: DistillBatch, scale: float | Tensor) -> Tensor:
     """The picture that classifier-free guidance makes of prompt and empty prompt; Ho and Salimans 2022."""
     wanted, empty = colours(batch.text), colours(batch.empty)
     return empty + wide(torch.as_tensor(scale).expand(ROWS)) * (wanted - empty)
@@ -163,15 +163,15 @@ def towards(picture: Tensor, x: Tensor, t: Tensor, after: Tensor) -> Tensor:
     return picture + wide(after / t) * (x - picture)
 
 
-def duel_of(process: Process, **more: Any) -> tuple[Duel, AddTask, Batch]:
+def duel_of(process: Process, **more: Any) -> tuple[AdversarialModel, AddTask, DistillBatch]:
     """A critic who sees the latents themselves, and whose votes reach beyond 1."""
     batch = batch_of()
-    heads = Heads([4], 4, hidden=16)
+    heads = Discriminator([4], 4, hidden=16)
     with torch.no_grad():
         for parameter in heads.parameters():
             parameter.mul_(2.5)
-    duel = Duel(student_of(process, (0.0, 1.0), student=(0.0, 0.5)), heads)
-    eyes = PixelEyes(lambda latents: latents, lambda pixels: [pixels])
+    duel = AdversarialModel(student_of(process, (0.0, 1.0), student=(0.0, 0.5)), heads)
+    eyes = PixelFeatures(lambda latents: latents, lambda pixels: [pixels])
     return duel, AddTask(duel=duel, material=Same(batch), eyes=eyes, **more), batch
 
 
@@ -222,7 +222,7 @@ def test_the_student_is_told_to_raise_the_votes_for_its_pictures() -> None:
 
 
 def test_heads_hear_the_prompt_by_projection() -> None:
-    heads = Heads([4], 4, hidden=16)
+    heads = Discriminator([4], 4, hidden=16)
     batch = batch_of()
     spoken = words(batch.text)
     with torch.no_grad():
@@ -304,7 +304,7 @@ def test_where_the_way_ends_the_guided_teachers_picture_is_the_target(process: P
     assert float(found) == pytest.approx(float((named - guided(batch, 3.0)).square().mean()), rel=1e-3)
 
 
-def _asked_by(task: LcmTask, student: Student) -> list[tuple[Tensor, Tensor]]:
+def _asked_by(task: LcmTask, student: Learners) -> list[tuple[Tensor, Tensor]]:
     """Where a loss asks the student."""
     task.loss(student, draw(3, ROWS))
     return simple_of(student).asked
@@ -350,8 +350,8 @@ def test_a_told_student_paints_by_what_it_is_told_in_the_exam_too(tmp_path: Path
         painted = FLOW.clean(batch.noise, t, answer)
     expected = 0.5 * colours(batch.text) + wide((1000 * scales).cos())
     assert torch.allclose(painted, expected, atol=1e-3)
-    settings = ExamSettings(steps=2, teacher_steps=2, student_guidance=5.0)
-    exam = prepare_exam(tmp_path, student, prompts(3), range(3), SHAPE, settings)
+    settings = ValidationSettings(steps=2, teacher_steps=2, student_guidance=5.0)
+    exam = prepare_validation(tmp_path, student, prompts(3), range(3), SHAPE, settings)
     assert torch.allclose(exam.paint(student), 0.5 * colours(exam.text) + math.cos(5000), atol=1e-3)
 
 
@@ -468,8 +468,8 @@ def test_the_penalty_is_the_dissimilarity_from_the_guided_teachers_picture_where
 @PROCESSES
 def test_the_exams_answers_are_the_guided_teachers(process: Process, tmp_path: Path) -> None:
     student, known = student_of(process, (0.0, 1.0), student=(0.0, 0.5)), prompts(6)
-    settings = ExamSettings(steps=2, teacher_steps=5, guidance=3.0, batch=4)
-    exam = prepare_exam(tmp_path, student, known, [1, 3, 5, 0, 2], SHAPE, settings)
+    settings = ValidationSettings(steps=2, teacher_steps=5, guidance=3.0, batch=4)
+    exam = prepare_validation(tmp_path, student, known, [1, 3, 5, 0, 2], SHAPE, settings)
     wanted, empty = colours(known.take([1, 3, 5, 0, 2])), colours(known.empty(5))
     assert torch.allclose(exam.taught, empty + 3.0 * (wanted - empty), atol=1e-3)
     assert torch.allclose(exam.paint(student), 0.5 * wanted, atol=1e-3)
@@ -478,11 +478,11 @@ def test_the_exams_answers_are_the_guided_teachers(process: Process, tmp_path: P
 @PROCESSES
 @pytest.mark.parametrize("rule", ["straight", "renoise"])
 def test_in_the_exam_the_student_keeps_its_noise_or_has_new_by_its_own_rule(
-    process: Process, rule: Rule, tmp_path: Path
+    process: Process, rule: StepRule, tmp_path: Path
 ) -> None:
     student = student_of(process, (0.0, 1.0), student=(0.0, 0.5))
-    settings = ExamSettings(steps=3, rule=rule, teacher_steps=2, guidance=3.0)
-    exam = prepare_exam(tmp_path, student, prompts(5), range(5), SHAPE, settings)
+    settings = ValidationSettings(steps=3, rule=rule, teacher_steps=2, guidance=3.0)
+    exam = prepare_validation(tmp_path, student, prompts(5), range(5), SHAPE, settings)
     exam.paint(student)
     named = 0.5 * colours(exam.text)
     noises = []

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 import torch
-from tests.lab.distill.test_students import inputs
+from tests.lab.distill.test_learners import inputs
 from tests.lab.distill.tiny import teacher, texts
 
-from allaprima.lab.distill.sites import find_sites, uniform_ranks
-from allaprima.lab.distill.students import FAKE, STUDENT, Ranks, Student
+from allaprima.lab.distill.learners import FAKE, STUDENT, LayerRanks, Learners
+from allaprima.lab.distill.target_modules import find_target_modules, uniform_ranks
 
 LARGE = ("qwen-image", "sdxl")
 
 
-def gradients(family: str, *, fake: Ranks | None, sparing: bool) -> tuple[list[torch.Tensor], int]:
+def gradients(family: str, *, fake: LayerRanks | None, sparing: bool) -> tuple[list[torch.Tensor], int]:
     """Those of a loss that asks the student, then others on the same network; and the numbers kept for them."""
     network = teacher(family)
-    ranks = uniform_ranks(find_sites(network), 2)
-    student = Student(network, {STUDENT: ranks, FAKE: ranks if fake is None else None})
+    ranks = uniform_ranks(find_target_modules(network), 2)
+    student = Learners(network, {STUDENT: ranks, FAKE: ranks if fake is None else None})
     with torch.no_grad():
         for name in (STUDENT, FAKE):
             for index, one in enumerate(student.learned(name)):
@@ -49,7 +49,7 @@ def gradients(family: str, *, fake: Ranks | None, sparing: bool) -> tuple[list[t
 
 @pytest.mark.parametrize("fake", [None, {}], ids=["lora", "whole"])
 @pytest.mark.parametrize("family", LARGE)
-def test_gradients_are_those_of_a_network_that_keeps_everything(family: str, fake: Ranks | None) -> None:
+def test_gradients_are_those_of_a_network_that_keeps_everything(family: str, fake: LayerRanks | None) -> None:
     expected, all_of_it = gradients(family, fake=fake, sparing=False)
     found, little = gradients(family, fake=fake, sparing=True)
     assert any(bool(one.any()) for one in expected)

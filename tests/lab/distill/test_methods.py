@@ -12,19 +12,19 @@ from tests.lab.distill.tiny import FAMILIES, SHAPES, TEXT_WIDTH, Pictures, draw,
 from torch import nn
 
 from allaprima.core.errors import UserError
-from allaprima.lab.distill.add import HEADS, AddTask, Duel
-from allaprima.lab.distill.dmd import DmdTask, matching_gradient
-from allaprima.lab.distill.exam import ExamSettings, prepare_exam
-from allaprima.lab.distill.heads import Heads, PixelEyes, TeacherEyes, summary
-from allaprima.lab.distill.lcm import LcmTask, consistency
-from allaprima.lab.distill.material import Batch
-from allaprima.lab.distill.paths import Paths, PathSettings, build_paths, teach
-from allaprima.lab.distill.processes import VariancePreserving
-from allaprima.lab.distill.sites import find_sites, uniform_ranks
-from allaprima.lab.distill.students import FAKE, STUDENT, Student
-from allaprima.lab.distill.turbo_lora import TurboTask, similarity
+from allaprima.lab.distill.data import DistillBatch
+from allaprima.lab.distill.discriminator import Discriminator, PixelFeatures, TeacherFeatures, summary
+from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
+from allaprima.lab.distill.methods.add import HEADS, AddTask, AdversarialModel
+from allaprima.lab.distill.methods.dmd import DmdTask, matching_gradient
+from allaprima.lab.distill.methods.lcm import LcmTask, consistency
+from allaprima.lab.distill.methods.turbo import TurboTask, similarity
+from allaprima.lab.distill.target_modules import find_target_modules, uniform_ranks
+from allaprima.lab.distill.trajectories import Trajectories, TrajectorySettings, build_trajectories, teach
+from allaprima.lab.distill.validation import ValidationSettings, prepare_validation
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.lab.training.loop import LoopConfig, TurnTask, train
+from allaprima.paint.sampling.process import VariancePreserving
 
 METHODS = ("turbo", "lcm", "add", "dmd")
 _WIDTHS = {"vignette": [32, 32], "qwen-image": [32, 32], "sdxl": [16, 32]}
@@ -33,9 +33,9 @@ _WIDTHS = {"vignette": [32, 32], "qwen-image": [32, 32], "sdxl": [16, 32]}
 def make(method: str, family: str, *, whole: bool = False, **more: Any) -> tuple[nn.Module, Any]:
     """A model for the loop and its task."""
     network = teacher(family)
-    ranks = None if whole else uniform_ranks(find_sites(network), 4)
+    ranks = None if whole else uniform_ranks(find_target_modules(network), 4)
     learners = {STUDENT: ranks, FAKE: ranks} if method == "dmd" else {STUDENT: ranks}
-    student = Student(network, learners)
+    student = Learners(network, learners)
     material = Pictures(family)
     settings: dict[str, Any] = {"material": material, "guidance": 2.0, **more}
     if method == "turbo":
@@ -45,8 +45,8 @@ def make(method: str, family: str, *, whole: bool = False, **more: Any) -> tuple
     if method == "dmd":
         return student, DmdTask(student=student, **{"fake_updates": 2, **settings})
     text_width = 8 if family == "sdxl" else TEXT_WIDTH[family]
-    duel = Duel(student, Heads(_WIDTHS[family], text_width, hidden=16))
-    return duel, AddTask(duel=duel, eyes=TeacherEyes((0, 1)), **settings)
+    duel = AdversarialModel(student, Discriminator(_WIDTHS[family], text_width, hidden=16))
+    return duel, AddTask(duel=duel, eyes=TeacherFeatures((0, 1)), **settings)
 
 
 def plan(folder: Path, steps: int, **more: Any) -> LoopConfig:
@@ -147,15 +147,15 @@ def test_the_three_arms() -> None:
 
 def test_the_critic_sees_both_through_the_same_noise_at_the_same_times() -> None:
     model, task = make("add", "vignette")
-    assert isinstance(model, Duel)
+    assert isinstance(model, AdversarialModel)
     clean, noise = torch.ones(2, *SHAPES["vignette"]), torch.randn(2, *SHAPES["vignette"])
     t, text = torch.tensor([0.3, 0.8]), texts("vignette").take([0, 1])
     painted, real = task.show(model.student, clean, clean.clone(), noise, t, text)
     assert all(torch.equal(one, other) for one, other in zip(painted, real, strict=True))
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    class Watching(TeacherEyes):
-        def look(self, model: Student, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
+    class Watching(TeacherFeatures):
+        def look(self, model: Learners, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
             seen.append((noise, t))
             return super().look(model, clean, noise, t, text)
 
@@ -170,13 +170,13 @@ def test_the_critic_sees_both_through_the_same_noise_at_the_same_times() -> None
 def test_r1_is_the_squared_slope_of_the_votes() -> None:
     seen: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
 
-    class Keeping(TeacherEyes):
-        def look(self, model: Student, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
+    class Keeping(TeacherFeatures):
+        def look(self, model: Learners, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
             seen.append((clean, super().look(model, clean, noise, t, text)))
             return seen[-1][1]
 
     model, task = make("add", "vignette")
-    assert isinstance(model, Duel)
+    assert isinstance(model, AdversarialModel)
     task = AddTask(duel=model, material=task.material, eyes=Keeping((0, 1)), r1=20.0)
     values = {name: value.detach() for name, value in task.head_loss(model, draw(2)).items()}
     batch = task.material.batch(draw(2))
@@ -196,8 +196,8 @@ def test_r1_is_the_squared_slope_of_the_votes() -> None:
 def test_pixel_eyes_pass_gradients_through_the_decoder() -> None:
     decode = nn.Conv2d(4, 3, 1).requires_grad_(False)
     model, task = make("add", "vignette")
-    eyes = PixelEyes(decode, lambda pixels: [pixels, pixels.tanh()])
-    duel = Duel(model.student, Heads([3, 3], 8, hidden=16))  # type: ignore[arg-type]
+    eyes = PixelFeatures(decode, lambda pixels: [pixels, pixels.tanh()])
+    duel = AdversarialModel(model.student, Discriminator([3, 3], 8, hidden=16))  # type: ignore[arg-type]
     pixels = AddTask(duel=duel, material=task.material, eyes=eyes, distillation=0.0)
     student = pixels.turns[-1]
     torch.autograd.backward(pixels.loss(duel, draw())["loss"], inputs=list(student.parameters))
@@ -235,7 +235,7 @@ def posterior_mean(
 
 def test_backward_simulation_is_the_way_it_paints() -> None:
     model, task = make("dmd", "vignette", steps=3)
-    assert isinstance(model, Student)
+    assert isinstance(model, Learners)
     asked: list[float] = []
     predict = model.predict
     batch = task.material.batch(draw(4))
@@ -256,14 +256,14 @@ def test_backward_simulation_is_the_way_it_paints() -> None:
 
 def test_the_first_step_learns_the_teachers_way_and_hands_no_gradient_on() -> None:
     model, task = make("dmd", "vignette", steps=2, diversity=0.05, anchor_steps=4)
-    assert isinstance(model, Student)
+    assert isinstance(model, Learners)
     values = {name: value.detach() for name, value in task.loss(model, draw(2)).items()}
     assert float(values["loss"]) == pytest.approx(
         float(values["matching"]) + 0.05 * float(values["anchor"]), rel=1e-4
     )
     with torch.no_grad():
         batch = task.material.batch(draw(2))
-        settings = PathSettings(count=4, steps=4, stops=2, guidance=2.0)
+        settings = TrajectorySettings(count=4, steps=4, stops=2, guidance=2.0)
         path = teach(model, batch.noise, batch.text, batch.empty, settings)
     t, after = (torch.full((4,), level) for level in model.process.levels(2)[:2])
     wanted = (batch.noise - path[:, 1]) / (t - after)[:, None, None, None]
@@ -284,7 +284,7 @@ def test_a_consistency_model_is_itself_where_there_is_no_noise() -> None:
 def test_a_student_can_be_told_the_guidance(family: str) -> None:
     network = teacher(family)
     width = 32 if family == "vignette" else 64
-    student = Student(network, {STUDENT: None}, guidance_width=width)
+    student = Learners(network, {STUDENT: None}, guidance_width=width)
     task = LcmTask(student=student, material=Pictures(family), guidance_range=(2.0, 8.0))
     x, t = torch.randn(2, *SHAPES[family]), student.process.times(torch.tensor([0.5, 0.5]))
     text = texts(family).take([0, 0])
@@ -305,7 +305,7 @@ def test_similarity_is_one_for_equals_and_follows_structure() -> None:
 
 def test_turbo_on_the_articles_own_coupling_wants_the_pictures_velocity() -> None:
     model, task = make("turbo", "vignette", coupling="data", penalty=0.0)
-    assert isinstance(model, Student)
+    assert isinstance(model, Learners)
     x, t, wanted, _ = task._lesson(model, batch := task.material.batch(draw(1)), torch.tensor([0, 1, 2, 3]))
     assert torch.equal(wanted, batch.clean)
     late = slice(1, 4)
@@ -314,18 +314,18 @@ def test_turbo_on_the_articles_own_coupling_wants_the_pictures_velocity() -> Non
 
 
 def test_paths_are_the_teachers(tmp_path: Path) -> None:
-    student, known = Student(teacher("vignette"), {}), texts("vignette")
-    settings = PathSettings(count=5, steps=8, stops=4, guidance=2.0)
-    build_paths(tmp_path / "whole", student, known, SHAPES["vignette"], settings, batch=2)
-    whole = Paths.open(tmp_path / "whole", known)
+    student, known = Learners(teacher("vignette"), {}), texts("vignette")
+    settings = TrajectorySettings(count=5, steps=8, stops=4, guidance=2.0)
+    build_trajectories(tmp_path / "whole", student, known, SHAPES["vignette"], settings, batch=2)
+    whole = Trajectories.open(tmp_path / "whole", known)
     assert whole.latents.shape == (5, 5, *SHAPES["vignette"])
-    batch: Batch = whole.batch(draw(0))
+    batch: DistillBatch = whole.batch(draw(0))
     assert batch.path is not None
     walked = teach(student, batch.noise, batch.text, batch.empty, settings)
     assert torch.allclose(walked, batch.path, atol=0.05)
     # the lesson from a path is the lesson from asking the teacher
     model, task = make("turbo", "vignette", penalty=0.0)
-    assert isinstance(model, Student)
+    assert isinstance(model, Learners)
     which = torch.tensor([0, 0, 0, 0])
     _, t, wanted, _ = task._lesson(model, batch, which)
     levels = model.process.levels(4)
@@ -357,12 +357,12 @@ def test_stopped_and_resumed_gives_the_same_bits(method: str, tmp_path: Path) ->
 
 def test_the_exam_scores_keeps_the_best_and_reads_the_teachers_answers_again(tmp_path: Path) -> None:
     model, _ = make("turbo", "vignette")
-    assert isinstance(model, Student)
+    assert isinstance(model, Learners)
     kept: list[tuple[int, float]] = []
-    settings = ExamSettings(steps=4, teacher_steps=12, guidance=2.0, batch=3, shown=2)
+    settings = ValidationSettings(steps=4, teacher_steps=12, guidance=2.0, batch=3, shown=2)
 
     def exam(keep: Callable[..., None] | None = None, look: Callable[..., torch.Tensor] | None = None) -> Any:
-        return prepare_exam(
+        return prepare_validation(
             tmp_path,
             model,
             texts("vignette"),

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.lab.distill.test_students import inputs
+from tests.lab.distill.test_learners import inputs
 from tests.lab.distill.tiny import FAMILIES, SHAPES, teacher, texts
 
-from allaprima.lab.distill.exam import ExamSettings, prepare_exam
+from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
 from allaprima.lab.distill.sensitivity import measure_sensitivity
-from allaprima.lab.distill.sites import find_sites, uniform_ranks
-from allaprima.lab.distill.students import FAKE, STUDENT, Student
+from allaprima.lab.distill.target_modules import find_target_modules, uniform_ranks
+from allaprima.lab.distill.validation import ValidationSettings, prepare_validation
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_learns_on_narrow_weights_is_wide_and_moves(family: str) -> None:
     network = teacher(family).to(torch.bfloat16)
-    student = Student(network, {STUDENT: uniform_ranks(find_sites(network), 2), FAKE: None})
+    student = Learners(network, {STUDENT: uniform_ranks(find_target_modules(network), 2), FAKE: None})
     learned = student.learned() + student.learned(FAKE)
     assert {one.dtype for one in learned} == {torch.float32}
     x, t = inputs(family)
@@ -39,16 +39,16 @@ def test_what_learns_on_narrow_weights_is_wide_and_moves(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_narrow_teacher_sits_the_exam_and_the_sensitivity_pass(family: str, tmp_path: Path) -> None:
     network = teacher(family).to(torch.bfloat16)
-    sites = find_sites(network)
-    student = Student(network, {STUDENT: {}})
+    sites = find_target_modules(network)
+    student = Learners(network, {STUDENT: {}})
     x, t = inputs(family)
     text = texts(family).take([0, 1, 2])
     found = measure_sensitivity(
         network, sites, lambda _: (student.predict(x, t, text) - x).square().mean(), batches=1
     )
     assert max(map(len, found.spectra.values())) > 0
-    student = Student(network, {STUDENT: uniform_ranks(sites, 2)})
-    settings = ExamSettings(steps=2, teacher_steps=4)
-    exam = prepare_exam(tmp_path, student, texts(family), range(3), SHAPES[family], settings)
+    student = Learners(network, {STUDENT: uniform_ranks(sites, 2)})
+    settings = ValidationSettings(steps=2, teacher_steps=4)
+    exam = prepare_validation(tmp_path, student, texts(family), range(3), SHAPES[family], settings)
     assert exam.taught.dtype == torch.float32
     assert 0 < exam.sit(student, tmp_path, 1) < 100

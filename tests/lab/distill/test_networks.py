@@ -9,10 +9,10 @@ import torch
 from tests.lab.distill.tiny import FAMILIES, SHAPES, draw, teacher, texts
 from tests.tiny_qwen import write_tiny_qwen
 
-from allaprima.lab.distill.bench import network_of
 from allaprima.lab.distill.networks import Network
-from allaprima.paint.bases.base import Base
+from allaprima.lab.distill.teacher import network_of
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.contract.base import Base
 
 WORDS = ["a cat", "three cats on a roof", "a dog", "", "a cat on a roof at night"]
 

@@ -15,23 +15,29 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.lab.distill.test_run import write_cache
+from tests.lab.distill.test_train import write_cache
 from tests.lab.distill.tiny import SHAPES, draw, teacher, texts
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import AssetError, OutputError, UserError
-from allaprima.lab.distill.bench import Bench, lay_out
-from allaprima.lab.distill.exam import FIRST_SEED
-from allaprima.lab.distill.material import CacheTexts, PromptTexts
+from allaprima.lab.distill.data import CacheTexts, PromptTexts
+from allaprima.lab.distill.learners import Learners
 from allaprima.lab.distill.networks import Network
-from allaprima.lab.distill.paths import Paths, PathSettings, build_paths, first_noise, teach
-from allaprima.lab.distill.students import Student
+from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
+from allaprima.lab.distill.trajectories import (
+    Trajectories,
+    TrajectorySettings,
+    build_trajectories,
+    first_noise,
+    teach,
+)
+from allaprima.lab.distill.validation import FIRST_SEED
 from allaprima.lab.training.latents import LatentCache
-from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.base import load_vignette
+from allaprima.paint.contract.base import TextStates
 from allaprima.paint.sampling.noise import seeded_noise
 
-SETTINGS = PathSettings(count=7, steps=4, stops=2, guidance=2.0)
+SETTINGS = TrajectorySettings(count=7, steps=4, stops=2, guidance=2.0)
 SHAPE = SHAPES["vignette"]
 
 
@@ -39,7 +45,7 @@ class StopError(Exception):
     """Someone pressed Ctrl-C."""
 
 
-class Tiring(Student):
+class Tiring(Learners):
     """Answers so many times, then is stopped; `asked` counts."""
 
     def __init__(self, network: Network, answers: int | None = None) -> None:
@@ -65,11 +71,11 @@ def listening() -> Network:
     return network
 
 
-def build(folder: Path, student: Student | None = None, **more: Any) -> Path:
+def build(folder: Path, student: Learners | None = None, **more: Any) -> Path:
     """Seven paths of six prompts."""
     given = {"batch": 2, "base_hash": "a" * 64, "settings": SETTINGS, "known": texts("vignette"), **more}
-    student = student or Student(listening(), {})
-    build_paths(folder, student, given.pop("known"), SHAPE, given.pop("settings"), **given)
+    student = student or Learners(listening(), {})
+    build_trajectories(folder, student, given.pop("known"), SHAPE, given.pop("settings"), **given)
     return folder
 
 
@@ -79,8 +85,8 @@ def held(folder: Path) -> dict[str, bytes]:
 
 
 def test_each_path_is_its_prompts_from_noise_of_its_own(tmp_path: Path) -> None:
-    known, student = texts("vignette"), Student(listening(), {})
-    paths = Paths.open(build(tmp_path / "paths", student), known)
+    known, student = texts("vignette"), Learners(listening(), {})
+    paths = Trajectories.open(build(tmp_path / "paths", student), known)
     assert paths.latents.shape == (7, 3, *SHAPE)
     assert sorted(paths.prompts[:6]) == list(range(6))
     noise = torch.from_numpy(paths.latents[:, 0].astype(np.float32))
@@ -104,7 +110,7 @@ def test_a_stopped_build_goes_on_bit_for_bit_whatever_the_batch(batch: int, tmp_
         build(tmp_path / "parts", Tiring(listening(), answers=2 * SETTINGS.steps + 1))
     assert len(list((tmp_path / "parts").glob("part-*.npy"))) == 2
     with pytest.raises(AssetError, match="has no paths"):
-        Paths.open(tmp_path / "parts", texts("vignette"))
+        Trajectories.open(tmp_path / "parts", texts("vignette"))
     rest = Tiring(listening())
     assert held(build(tmp_path / "parts", rest, batch=batch)) == whole
     assert rest.asked == 2 * SETTINGS.steps
@@ -178,9 +184,9 @@ def test_noise_is_no_other_paths_and_not_the_exams() -> None:
 def test_prompts_of_the_exam_are_neither_walked_nor_learned_from(tmp_path: Path) -> None:
     known = texts("vignette")
     folder = build(tmp_path / "paths", last=5)
-    paths = Paths.open(folder, known, last=5)
+    paths = Trajectories.open(folder, known, last=5)
     assert set(paths.prompts) == set(range(5))
-    paths = Paths.open(folder, known, last=2)  # the training holds more back than the walk did
+    paths = Trajectories.open(folder, known, last=2)  # the training holds more back than the walk did
     assert set(paths.prompts) == {0, 1}
     prompts = np.load(folder / "prompts.npy").tolist()
     allowed = {path.tobytes() for path, prompt in zip(paths.latents, prompts, strict=True) if prompt < 2}
@@ -195,7 +201,7 @@ def test_prompts_of_the_exam_are_neither_walked_nor_learned_from(tmp_path: Path)
             assert torch.equal(batch.text.states[row], known.take([prompt]).states[0])
     assert seen == allowed
     with pytest.raises(AssetError, match="lower --exam"):
-        Paths.open(folder, known, last=0)
+        Trajectories.open(folder, known, last=0)
 
 
 @pytest.mark.parametrize(
@@ -216,16 +222,16 @@ def test_paths_of_something_else_are_refused(asked: dict[str, Any], said: str, t
         "shape": SHAPE,
     }
     folder = build(tmp_path / "paths")
-    Paths.open(folder, **right)
+    Trajectories.open(folder, **right)
     with pytest.raises(AssetError, match=said):
-        Paths.open(folder, **{**right, **asked})
+        Trajectories.open(folder, **{**right, **asked})
 
 
 def test_paths_of_before_are_not_asked_what_they_do_not_say(tmp_path: Path) -> None:
     folder = build(tmp_path / "paths")
     for name in ("begun.json", "paths.json"):
         (folder / name).write_text(json.dumps(asdict(SETTINGS)), encoding="utf-8")
-    paths = Paths.open(folder, texts("vignette"), shape=SHAPE, last=3, base_hash="b" * 64)
+    paths = Trajectories.open(folder, texts("vignette"), shape=SHAPE, last=3, base_hash="b" * 64)
     assert set(paths.prompts) == {0, 1, 2}
     build(folder, Tiring(listening(), answers=0))
 
@@ -252,7 +258,7 @@ def test_a_damaged_folder_is_refused(spoil: Callable[[Path], None], said: str, t
     folder = build(tmp_path / "paths")
     spoil(folder)
     with pytest.raises(AssetError, match=said):
-        Paths.open(folder, texts("vignette"), shape=SHAPE)
+        Trajectories.open(folder, texts("vignette"), shape=SHAPE)
     with pytest.raises(AssetError):
         build(folder)
 
@@ -286,16 +292,16 @@ def test_prompts_are_known_by_their_words_and_caches_by_their_captions(tmp_path:
 def test_a_bench_takes_its_own_paths_and_holds_back_what_its_exam_is_about(tmp_path: Path) -> None:
     weights = write_tiny_vignette(tmp_path / "weights")
 
-    def bench(base_hash: str = "a" * 64, **more: Any) -> Bench:
-        return lay_out(load_vignette(weights), base_hash, **{"prompts": prompts, **more})
+    def bench(base_hash: str = "a" * 64, **more: Any) -> TeacherSetup:
+        return set_up_teacher(load_vignette(weights), base_hash, **{"prompts": prompts, **more})
 
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("\n".join("abcdefghijkl"), encoding="utf-8")
     walked = bench(held_out=1)
-    build_paths(tmp_path / "paths", Student(walked.network, {}), walked.texts, walked.shape,
+    build_trajectories(tmp_path / "paths", Learners(walked.network, {}), walked.texts, walked.shape,
                 replace(SETTINGS, count=11), last=walked.last, base_hash="a" * 64)  # fmt: skip
     trained = bench(paths=tmp_path / "paths", held_out=3)
-    assert isinstance(trained.material, Paths)
+    assert isinstance(trained.material, Trajectories)
     assert set(trained.material.prompts) == set(range(9))
     assert set(trained.exam_prompts) == {9, 10, 11}
     assert trained.material.guidance == 2.0

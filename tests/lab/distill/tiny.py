@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from diffusers import QwenImageTransformer2DModel, UNet2DConditionModel
 
-from allaprima.lab.distill.material import Batch, PromptTexts
+from allaprima.lab.distill.data import DistillBatch, PromptTexts
 from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette
-from allaprima.lab.distill.processes import Flow, VariancePreserving
 from allaprima.lab.training.loop import Draw
-from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.contract.base import TextStates
+from allaprima.paint.sampling.process import Flow, VariancePreserving
 
 SHAPES: dict[str, tuple[int, int, int]] = {
     "vignette": (4, 12, 12),
@@ -89,11 +89,11 @@ class Pictures:
 
     family: str
 
-    def batch(self, draw: Draw) -> Batch:
+    def batch(self, draw: Draw) -> DistillBatch:
         """Prompts at random, with their pictures."""
         known = texts(self.family)
         index = (draw.uniform() * len(known)).long().tolist()
-        return Batch(
+        return DistillBatch(
             noise=draw.normal(*SHAPES[self.family]),
             text=known.take(index),
             empty=known.empty(len(index)),

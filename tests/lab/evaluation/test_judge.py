@@ -14,7 +14,7 @@ from allaprima.lab.evaluation.accuracy import compare
 from allaprima.lab.evaluation.judge import (
     Judge,
     JudgeConfig,
-    Reading,
+    JudgeReading,
     Seen,
     Verdict,
     find_peaks,
@@ -59,7 +59,7 @@ def test_peaks_two_cells_apart_are_two_and_edges_count() -> None:
     assert find_peaks(heat((0, 0, 0.9), (0, 2, 0.9), (7, 7, 0.5)), 0.4) == [(0, 0), (0, 2), (7, 7)]
 
 
-def reading(copies: list[tuple[int, int, int, int]]) -> Reading:
+def reading(copies: list[tuple[int, int, int, int]]) -> JudgeReading:
     """A clear reading of copies (row, column, kind, accessory)."""
     middle = torch.full((1, CELLS, CELLS), -6.0)
     kind, accessory = torch.zeros(1, 3, CELLS, CELLS), torch.zeros(1, 9, CELLS, CELLS)
@@ -70,7 +70,7 @@ def reading(copies: list[tuple[int, int, int, int]]) -> Reading:
         accessory[0, worn, *around] = 9.0
     place, hour, weather = torch.zeros(1, 16), torch.zeros(1, 4), torch.zeros(1, 4)
     place[0, 2], hour[0, 3], weather[0, 1] = 5.0, 5.0, 5.0
-    return Reading(middle, kind, accessory, place, hour, weather)
+    return JudgeReading(middle, kind, accessory, place, hour, weather)
 
 
 def test_a_reading_becomes_kinds_counts_sides_and_accessories() -> None:

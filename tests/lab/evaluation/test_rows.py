@@ -8,7 +8,7 @@ import pytest
 
 from allaprima.lab.evaluation.accuracy import ATTRIBUTES, Attribute, Tally, compare, reported
 from allaprima.lab.evaluation.judge import Seen, Verdict
-from allaprima.lab.evaluation.rows import Answer, Row, gap_row, painting_rows, rate_row
+from allaprima.lab.evaluation.rows import ReportRow, SuiteAnswer, gap_row, painting_rows, rate_row
 from allaprima.lab.evaluation.suites import SUITES, Ask, Suite
 from allaprima.lab.scenes.spec import Scene, Subject
 
@@ -28,9 +28,9 @@ GOOD = Verdict(things=(CAT, CAR), place="beach", hour="night", weather="rain")
 ALL = frozenset(ATTRIBUTES)
 
 
-def answer(verdict: Verdict = GOOD, suite: Suite = "one subject", fault: str | None = None) -> Answer:
+def answer(verdict: Verdict = GOOD, suite: Suite = "one subject", fault: str | None = None) -> SuiteAnswer:
     ask = Ask(suite=suite, prompt="cats", language="en", scene=SCENE, asked=ALL, seed=0)
-    return Answer(ask=ask, verdict=verdict, fault=fault)
+    return SuiteAnswer(ask=ask, verdict=verdict, fault=fault)
 
 
 def test_a_perfect_verdict_is_right_in_everything() -> None:
@@ -90,12 +90,12 @@ def test_rates_carry_their_interval() -> None:
     [("%", 95, "aim reached"), ("%", 80, "reached"), ("%", 60, "short"), ("%", None, "not measured")],
 )
 def test_more_is_better_for_rates(unit: str, value: float | None, state: str) -> None:
-    assert Row(name="x", unit=unit, must=70, aim=90, value=value).state == state  # type: ignore[arg-type]
+    assert ReportRow(name="x", unit=unit, must=70, aim=90, value=value).state == state  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("value", "state"), [(-3, "aim reached"), (3, "reached"), (4.5, "short")])
 def test_less_is_better_for_gaps(value: float, state: str) -> None:
-    assert Row(name="x", unit="points", must=4, aim=1, value=value).state == state
+    assert ReportRow(name="x", unit="points", must=4, aim=1, value=value).state == state
 
 
 def test_gaps_are_the_first_less_the_second() -> None:

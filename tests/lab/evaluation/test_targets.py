@@ -12,7 +12,7 @@ from PIL import Image
 from allaprima.lab.evaluation.judge import JudgeConfig
 from allaprima.lab.evaluation.targets import IGNORED, Copy, build_targets, middle_loss, stack_targets
 from allaprima.lab.evaluation.truth import render_truth, split_copies
-from allaprima.lab.evaluation.wear import wear_picture
+from allaprima.lab.evaluation.worn_accessories import wear_picture
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.spec import Scene, Subject
 from allaprima.lab.scenes.sprites import SpriteCache

@@ -15,7 +15,7 @@ from allaprima.lab.scenes.people import draw_person
 from allaprima.lab.scenes.places import PLACES
 from allaprima.lab.scenes.render import render_scene
 from allaprima.lab.scenes.sheet import contact_sheet
-from allaprima.lab.scenes.spec import Accessory, Hour, Place, Scene, Size, Style, Subject, Weather
+from allaprima.lab.scenes.spec import Accessory, Hour, Place, Scene, Style, Subject, SubjectSize, Weather
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.lab.scenes.subjects import SUBJECTS
 
@@ -98,7 +98,7 @@ def test_masks_of_several_subjects_share_no_pixel(sprites: SpriteCache) -> None:
 
 
 def test_boxes_hug_their_masks_inside_the_picture(sprites: SpriteCache) -> None:
-    sizes: tuple[Size, ...] = get_args(Size)
+    sizes: tuple[SubjectSize, ...] = get_args(SubjectSize)
     for seed in range(12):
         subject = Subject(kind="cat", size=sizes[seed % 3], count=1 + seed % 4)
         rendered = render_scene(scene(subject, seed=seed), sprites)
@@ -112,7 +112,9 @@ def test_boxes_hug_their_masks_inside_the_picture(sprites: SpriteCache) -> None:
 @pytest.mark.parametrize(
     ("size", "low", "high"), [("small", 0.2, 0.34), ("medium", 0.45, 0.72), ("large", 0.7, 0.9)]
 )
-def test_sizes_are_what_their_names_say(sprites: SpriteCache, size: Size, low: float, high: float) -> None:
+def test_sizes_are_what_their_names_say(
+    sprites: SpriteCache, size: SubjectSize, low: float, high: float
+) -> None:
     for seed in range(6):
         box = render_scene(scene(Subject(kind="cat", size=size), seed=seed), sprites).boxes[0]
         assert low < (box[3] - box[1]) / 256 < high

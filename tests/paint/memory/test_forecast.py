@@ -20,26 +20,26 @@ from allaprima.paint.memory.plan import (
     GIB,
     RESERVE,
     RESIDENT,
-    Forecast,
-    Plan,
+    MemoryForecast,
+    MemoryPlan,
     begin_with,
     choose,
     gib,
     plans_for,
     thriftier,
 )
-from allaprima.paint.memory.process import peak_bytes, resident_bytes
+from allaprima.paint.memory.planned_base import PlannedBase
+from allaprima.paint.memory.process_memory import peak_bytes, resident_bytes
 from allaprima.paint.memory.rehearsal import Rehearsal
 from allaprima.paint.memory.shortage import is_shortage, shortage
-from allaprima.paint.memory.thrifty import Thrifty
 
 CPU = torch.device("cpu")
-TILED, TURNS = Plan(tiled=True), Plan(residency="turns", tiled=True)
+TILED, TURNS = MemoryPlan(tiled=True), MemoryPlan(residency="turns", tiled=True)
 
 
-def told(plan: Plan, peak: int, reserve: int = 0) -> Forecast:
+def told(plan: MemoryPlan, peak: int, reserve: int = 0) -> MemoryForecast:
     moments = {"load": peak // 2, "decode": peak}
-    return Forecast(plan=plan, bytes_by_moment=moments, resident={}, visiting={}, reserve=reserve)
+    return MemoryForecast(plan=plan, bytes_by_moment=moments, resident={}, visiting={}, reserve=reserve)
 
 
 THREE = [told(RESIDENT, 4 * GIB), told(TILED, 3 * GIB), told(TURNS, 2 * GIB)]
@@ -51,7 +51,7 @@ def test_plans_go_from_quick_to_thrifty_and_end() -> None:
     assert thriftier(RESIDENT, "cpu") == TILED
     assert thriftier(TURNS, "cpu") is None
     assert thriftier(TILED, "cpu", "vignette") is None
-    assert thriftier(TURNS, "cuda") == Plan(residency="streamed", tiled=True)
+    assert thriftier(TURNS, "cuda") == MemoryPlan(residency="streamed", tiled=True)
 
 
 def test_the_quickest_that_fits_is_chosen() -> None:
@@ -75,7 +75,7 @@ def test_what_a_gpu_keeps_for_itself_is_part_of_what_is_asked_for() -> None:
 
 
 def test_without_a_limit_room_is_looked_at_where_weights_could_fill_it() -> None:
-    def never() -> list[Forecast]:
+    def never() -> list[MemoryForecast]:
         raise AssertionError("nothing was to be foretold")
 
     assert begin_with(GIB, 3 * GIB, never) == RESIDENT
@@ -154,12 +154,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_larger_picture_is_painted_under_a_thriftier_plan(folder: Path) -> None:
-    def foresee(width: int | None, height: int | None, held: int = 0) -> list[Forecast]:
+    def foresee(width: int | None, height: int | None, held: int = 0) -> list[MemoryForecast]:
         return forecast(str(folder), width=width, height=height, device=CPU, dtype=torch.float32, held=held)
 
-    def keeping_to(limit: int) -> Thrifty:
+    def keeping_to(limit: int) -> PlannedBase:
         base = load_base(str(folder), device=CPU)
-        return Thrifty(base, device=CPU, foresee=foresee, limit=limit, planned=64 * 64)
+        return PlannedBase(base, device=CPU, foresee=foresee, limit=limit, planned=64 * 64)
 
     whole, tiled, _ = (one.peak_bytes for one in foresee(768, 768))
     assert tiled < whole
@@ -199,7 +199,7 @@ def test_a_warm_heap_faults_no_more() -> None:
     code = """
 import resource, sys, threading
 import torch
-from allaprima.paint.memory.process import keep_heap_warm
+from allaprima.paint.memory.process_memory import keep_heap_warm
 if sys.argv[1] == "warm":
     keep_heap_warm()
 def paint():

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from allaprima.paint.sampling.euler import EulerStep, euler_steps, sample_euler
-from allaprima.paint.sampling.schedules import flow_sigmas
+from allaprima.paint.contract.schedule import flow_sigmas
+from allaprima.paint.sampling.euler import SamplerStep, euler_steps, sample_euler
 
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -24,7 +24,7 @@ def test_the_exact_velocity_is_followed_exactly_and_previews_the_end() -> None:
         assert t.shape == (2,)
         return (x - picture) / t[:, None, None, None]
 
-    seen: list[EulerStep] = []
+    seen: list[SamplerStep] = []
     end = sample_euler(velocity, X, flow_sigmas(9), on_step=seen.append)
     torch.testing.assert_close(end, picture, atol=1e-5, rtol=0)
     assert [step.index for step in seen] == list(range(1, 10))

@@ -53,8 +53,8 @@ def test_turbo_is_warmed_up_too_and_taken_off(tmp_path: Path, asked: list[Genera
     warm_up(painter, budget_s=60.0)
     worn = [bool(request.loras) for request in asked]
     assert worn == [False, True] * MOST_WORDS + [True] * 4
-    assert painter.wardrobe is not None
-    assert painter.wardrobe.state() == ()
+    assert painter.lora_manager is not None
+    assert painter.lora_manager.state() == ()
     assert painter.paint(request).rgb == before
 
 

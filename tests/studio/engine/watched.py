@@ -11,10 +11,12 @@ import torch
 from tests.tiny import SteadyBase
 
 from allaprima.core.request import GenerationRequest
-from allaprima.paint.bases.base import TextStates
+from allaprima.paint.contract.base import TextStates
 from allaprima.paint.painter import Painter
+from allaprima.studio.engine.engine_loop import EngineLoop
+from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.live import LiveSession
+from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import (
     Frame,
     JobUpdate,
@@ -23,9 +25,7 @@ from allaprima.studio.engine.messages import (
     LiveSettings,
     LiveUpdate,
 )
-from allaprima.studio.engine.queue import Job
 from allaprima.studio.engine.stats import Snapshot
-from allaprima.studio.engine.worker import Worker
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Bench:
         self._painter = painter
         self.clock = Clock()
         self.loads: list[str] = []
-        self.worker = Worker(self._load, limits or Limits(), self.clock)
+        self.worker = EngineLoop(self._load, limits or Limits(), self.clock)
         self.worker.load("vignette")
 
     def _load(self, name: str) -> Painter:

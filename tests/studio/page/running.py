@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from allaprima.cli.lora_cards import FolderCards
 from allaprima.paint.bases.vignette.base import weights_folder
-from allaprima.paint.lora.folder import SHIPPED
+from allaprima.paint.lora.files.folder import SHIPPED
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.server.app import create_app, server_options

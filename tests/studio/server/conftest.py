@@ -17,7 +17,7 @@ import torch
 import uvicorn
 from tests.tiny import SteadyBase
 
-from allaprima.paint.bases.base import TextStates
+from allaprima.paint.contract.base import TextStates
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.limits import Limits

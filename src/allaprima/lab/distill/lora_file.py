@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import UserError, WeightsError
-from allaprima.lab.distill.rollout import Rule
-from allaprima.lab.distill.students import STUDENT, Student
+from allaprima.lab.distill.learners import STUDENT, Learners
+from allaprima.lab.distill.rollout import StepRule
 from allaprima.lab.training.checkpoint import read_tensors
-from allaprima.paint.lora.lora import Lora
-from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
+from allaprima.paint.lora.files.lora import Lora
+from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
+from allaprima.paint.lora.files.writer import write_lora
 from allaprima.paint.lora.update import LowRank
-from allaprima.paint.lora.writing import write_lora
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class StudentInfo:
     """What a file says of its training."""
 
     method: str
@@ -28,13 +28,13 @@ class About:
     base_hash: str
     """SHA-256 of the base's weight file."""
     steps: int
-    rule: Rule = "straight"
+    rule: StepRule = "straight"
     license: str = "Apache-2.0"
     commit: str | None = None
 
 
 def write_student(
-    path: Path, student: Student, about: About, *, updates: int, score: float | None = None
+    path: Path, student: Learners, about: StudentInfo, *, updates: int, score: float | None = None
 ) -> Path:
     """Write the student's LoRA to `path`, whole or not at all.
 
@@ -102,7 +102,7 @@ def ranks_of(path: Path, family: str, sites: Collection[str]) -> dict[str, int]:
 
 
 @torch.no_grad()
-def begin_with(student: Student, path: Path) -> None:
+def begin_with(student: Learners, path: Path) -> None:
     """Give the student the matrices of a LoRA of its own ranks.
 
     Raises:

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from allaprima.lab.distill.processes import Process
-from allaprima.paint.bases.base import GuidanceRule, TextStates
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.vignette.denoiser import PATCH, pack, unpack
+from allaprima.paint.contract.base import GuidanceRule, TextStates
 from allaprima.paint.sampling.guidance import RULES
+from allaprima.paint.sampling.process import Process
 
 
 class Network(nn.Module, ABC):

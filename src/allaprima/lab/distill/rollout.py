@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from allaprima.lab.distill.processes import Process
+from allaprima.paint.sampling.process import Process
 
-Rule = Literal["straight", "renoise"]
-Answer = Callable[[Tensor, Tensor], Tensor]
+StepRule = Literal["straight", "renoise"]
+NetworkAnswer = Callable[[Tensor, Tensor], Tensor]
 """(x, t) to what a network answers."""
 
 
@@ -27,10 +27,10 @@ def at(time: float, like: Tensor) -> Tensor:
 
 def walk(
     process: Process,
-    answer: Answer,
+    answer: NetworkAnswer,
     x: Tensor,
     levels: Sequence[float],
-    rule: Rule = "straight",
+    rule: StepRule = "straight",
     fresh: Callable[[], Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """Yield the latents after every step.
@@ -54,7 +54,7 @@ def stride(
     x: Tensor,
     time: float,
     after: float,
-    rule: Rule = "straight",
+    rule: StepRule = "straight",
     fresh: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """One step of a walk."""
@@ -68,10 +68,10 @@ def stride(
 
 def arrive(
     process: Process,
-    answer: Answer,
+    answer: NetworkAnswer,
     x: Tensor,
     levels: Sequence[float],
-    rule: Rule = "straight",
+    rule: StepRule = "straight",
     fresh: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """The latents at the end of a walk."""

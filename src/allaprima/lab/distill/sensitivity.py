@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from allaprima.core.errors import UserError
 from allaprima.core.files import write_whole
 from allaprima.lab.distill.networks import Network
-from allaprima.lab.distill.sites import Site, num_parameters
+from allaprima.lab.distill.target_modules import TargetModule, num_parameters
 
 CHOICES = (4, 8, 16)
 """The ranks a place may get, besides none."""
@@ -43,7 +43,7 @@ class Sensitivity:
 
 def measure_sensitivity(
     network: Network,
-    sites: Sequence[Site],
+    sites: Sequence[TargetModule],
     loss: Callable[[int], Tensor],
     *,
     batches: int = 8,
@@ -78,7 +78,7 @@ def measure_sensitivity(
 
 
 def allot(
-    sites: Sequence[Site], sensitivity: Sensitivity, budget: int, choices: Sequence[int] = CHOICES
+    sites: Sequence[TargetModule], sensitivity: Sensitivity, budget: int, choices: Sequence[int] = CHOICES
 ) -> dict[str, int]:
     """Return ranks whose LoRA has at most `budget` parameters.
 
@@ -107,7 +107,7 @@ def allot(
     return {path: rank for path, rank in ranks.items() if rank}
 
 
-def write_ranks(path: Path, ranks: Mapping[str, int], sites: Sequence[Site]) -> None:
+def write_ranks(path: Path, ranks: Mapping[str, int], sites: Sequence[TargetModule]) -> None:
     """Write `ranks.json`: the ranks, and what they come to."""
     data = {"parameters": num_parameters(sites, ranks), "ranks": dict(ranks)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def read_ranks(path: Path) -> dict[str, int]:
         raise UserError(f"cannot read {path}: {error!r}; expected the ranks as they were written") from error
 
 
-def _weight(network: Network, site: Site) -> nn.Parameter:
+def _weight(network: Network, site: TargetModule) -> nn.Parameter:
     weight = network.network.get_submodule(site.path).weight
     assert isinstance(weight, nn.Parameter)
     return weight

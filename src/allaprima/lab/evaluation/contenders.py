@@ -12,14 +12,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from allaprima.paint.bases.base import Base
-from allaprima.paint.lora.formats import read_lora
-from allaprima.paint.lora.metadata import LoraMetadata, read_metadata
+from allaprima.paint.contract.base import Base
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.update import delta_of
+from allaprima.paint.pipeline.trained_schedule import trained_schedule
 from allaprima.paint.sampling.guidance import guided
 from allaprima.paint.sampling.samplers import sample_steps
-from allaprima.paint.sampling.schedules import Schedule
-from allaprima.paint.trained import trained_schedule
 
 
 @dataclass(frozen=True, kw_only=True)

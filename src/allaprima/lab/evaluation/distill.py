@@ -24,11 +24,11 @@ from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
 from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
-from allaprima.lab.evaluation.rows import Answer
+from allaprima.lab.evaluation.rows import SuiteAnswer
 from allaprima.lab.evaluation.suites import Ask, build_suites
 from allaprima.lab.scenes.sprites import SpriteCache
-from allaprima.paint.bases.base import Base
-from allaprima.paint.lora.formats import read_lora
+from allaprima.paint.contract.base import Base
+from allaprima.paint.lora.files.formats import read_lora
 
 REAL_SEED = 8_000_000_000
 """The first of the real scenes that features are compared with; nothing else is made of them."""
@@ -325,7 +325,7 @@ def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: froz
         group = pictures[start : start + 16]
         for offset, verdict in enumerate(judge.look(group)):
             ask = asks[start + offset]
-            answer = Answer(ask=ask, verdict=verdict, fault=find_fault(group[offset]))
+            answer = SuiteAnswer(ask=ask, verdict=verdict, fault=find_fault(group[offset]))
             for attribute in ask.asked & heard:
                 right += answer.right(attribute)
                 total += 1

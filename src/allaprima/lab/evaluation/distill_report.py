@@ -19,7 +19,7 @@ from torch import Tensor
 from allaprima.core.errors import OutputError
 from allaprima.lab.evaluation.distill import COLUMNS, Comparison, Line
 from allaprima.lab.evaluation.report import Report, format_value
-from allaprima.lab.evaluation.rows import Row
+from allaprima.lab.evaluation.rows import ReportRow
 
 _DIGITS = {"frechet": 1, "saturation": 3, "high_frequencies": 2, "ssim": 3, "megabytes": 2, "seconds": 3}
 _EQUAL = 0.5
@@ -31,7 +31,7 @@ td:first-child,th:first-child{text-align:left}img{width:128px;height:128px;displ
 """
 
 
-def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[Row]:
+def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[ReportRow]:
     """The rows with figures to reach.
 
     Args:
@@ -44,8 +44,8 @@ def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[Row]:
     four, single = comparison.find(turbo, 4), comparison.find(one, 1)
     total = settings.prompts
 
-    def row(name: str, unit: Any, value: float | None, must: float | None, aim: float | None) -> Row:
-        return Row(name=name, unit=unit, must=must, aim=aim, value=value, total=total)
+    def row(name: str, unit: Any, value: float | None, must: float | None, aim: float | None) -> ReportRow:
+        return ReportRow(name=name, unit=unit, must=must, aim=aim, value=value, total=total)
 
     return [
         row(f"{turbo}, 4 steps, judge behind the base", "points", _behind(teacher, four), 1.5, 0.0),
@@ -115,7 +115,7 @@ def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     return head, [[line.name, *(_cell(line, name) for name in columns)] for line in comparison.lines]
 
 
-def _aims(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+def _aims(rows: Sequence[ReportRow]) -> tuple[list[str], list[list[str]]]:
     head = ["to reach", "value", "must", "aim", "state"]
     cells = [
         [row.name, *(format_value(value, row.unit) for value in (row.value, row.must, row.aim)), row.state]
@@ -136,7 +136,7 @@ def _method(comparison: Comparison, when: datetime) -> str:
     ).strip()
 
 
-def to_markdown(comparison: Comparison, rows: Sequence[Row], when: datetime) -> str:
+def to_markdown(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -> str:
     """The report without pictures."""
     parts = ["# Distillation: base and students", _method(comparison, when)]
     for head, cells in (_table(comparison), _aims(rows)):
@@ -145,7 +145,7 @@ def to_markdown(comparison: Comparison, rows: Sequence[Row], when: datetime) -> 
     return "\n\n".join(parts) + "\n"
 
 
-def to_html(comparison: Comparison, rows: Sequence[Row], when: datetime) -> str:
+def to_html(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -> str:
     """The report with pictures, in one file that needs no other."""
     parts = ["<h1>Distillation: base and students</h1>", f"<p>{escape(_method(comparison, when))}</p>"]
     for head, cells in (_table(comparison), _aims(rows)):
@@ -174,7 +174,7 @@ def _image(picture: Tensor) -> str:
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode("ascii")}">'
 
 
-def to_json(comparison: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
+def to_json(comparison: Comparison, rows: Sequence[ReportRow]) -> dict[str, Any]:
     """Plain values; the pictures are left out."""
     lines = [
         {"name": line.name, "method": line.method, "steps": line.steps, "trainings": line.trainings,
@@ -191,7 +191,9 @@ def to_json(comparison: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def write_distill_report(comparison: Comparison, rows: Sequence[Row], folder: Path, when: datetime) -> Report:
+def write_distill_report(
+    comparison: Comparison, rows: Sequence[ReportRow], folder: Path, when: datetime
+) -> Report:
     """Write `<date>-distill.md`, `.html` and `.json` into `folder`.
 
     Raises:

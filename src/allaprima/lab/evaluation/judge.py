@@ -60,7 +60,7 @@ class JudgeConfig:
         return cls(**fields)
 
 
-class Reading(NamedTuple):
+class JudgeReading(NamedTuple):
     """What the network says of B pictures of H x W cells before anything is decided; all are logits."""
 
     middle: Tensor
@@ -152,7 +152,7 @@ class Judge(nn.Module):
         assert self.cells.bias is not None
         nn.init.constant_(self.cells.bias[:1], -4.0)  # middles are rare: start from "almost never"
 
-    def forward(self, pictures: Tensor) -> Reading:
+    def forward(self, pictures: Tensor) -> JudgeReading:
         """Look at pictures (B, 3, 8H, 8W) in [0, 1]; H and W must be even."""
         middle = self.middle(self.fine(pictures * 2 - 1))
         coarse = self.coarse(middle)
@@ -165,7 +165,7 @@ class Judge(nn.Module):
         )
         sizes = [len(self.config.places), len(self.config.hours), len(self.config.weathers)]
         place, hour, weather = self.whole(pooled).split(sizes, dim=1)
-        return Reading(middles[:, 0], kinds, accessories, place, hour, weather)
+        return JudgeReading(middles[:, 0], kinds, accessories, place, hour, weather)
 
     @torch.inference_mode()
     def look(self, pictures: Tensor) -> list[Verdict]:
@@ -222,7 +222,7 @@ def find_peaks(belief: Tensor, threshold: float) -> list[tuple[int, int]]:
     return peaks
 
 
-def read_verdicts(reading: Reading, config: JudgeConfig) -> list[Verdict]:
+def read_verdicts(reading: JudgeReading, config: JudgeConfig) -> list[Verdict]:
     """Decide what a reading says, picture by picture."""
     belief = reading.middle.sigmoid()
     kinds = reading.kind.softmax(dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from allaprima.paint.guard import BLACK_BELOW, CONSTANT_BELOW
+from allaprima.paint.pipeline.overflow_guard import BLACK_BELOW, CONSTANT_BELOW
 
 Fault = Literal["nan", "black", "constant"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from allaprima.paint.bases.base import Base
+from allaprima.paint.contract.base import Base
 from allaprima.paint.sampling.guidance import guided
 from allaprima.paint.sampling.samplers import sample_steps
 

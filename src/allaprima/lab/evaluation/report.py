@@ -11,9 +11,9 @@ from pathlib import Path
 
 from allaprima.core.errors import OutputError
 from allaprima.lab.evaluation.accuracy import ATTRIBUTES, REPORTED_FROM
-from allaprima.lab.evaluation.rows import Row
+from allaprima.lab.evaluation.rows import ReportRow
 from allaprima.lab.evaluation.suites import SUITES
-from allaprima.lab.evaluation.vignette import Evaluation, Shown
+from allaprima.lab.evaluation.vignette import Evaluation, ReportPicture
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fff}
@@ -65,7 +65,7 @@ def format_value(value: float | None, unit: str) -> str:
     return f"{value:.2f} dB" if unit == "dB" else f"{value:.1f} {unit}"
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: ReportRow) -> list[str]:
     interval = (
         "-" if row.low is None else f"{format_value(row.low, row.unit)} to {format_value(row.high, row.unit)}"
     )
@@ -153,7 +153,7 @@ def _html_table(head: list[str], rows: list[list[str]]) -> str:
     return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{body}</table>"
 
 
-def _figure(shown: Shown) -> str:
+def _figure(shown: ReportPicture) -> str:
     source = base64.b64encode(shown.jpeg).decode("ascii")
     caption = f"{escape(_prompt(shown))}<span>{escape(_seen(shown))}</span>"
     kind = "right" if shown.right else "wrong"
@@ -163,20 +163,20 @@ def _figure(shown: Shown) -> str:
     )
 
 
-def _by_suite(evaluation: Evaluation) -> list[tuple[str, list[Shown]]]:
+def _by_suite(evaluation: Evaluation) -> list[tuple[str, list[ReportPicture]]]:
     groups = [
         (suite, [shown for shown in evaluation.shown if shown.answer.ask.suite == suite]) for suite in SUITES
     ]
     return [(suite, group) for suite, group in groups if group]
 
 
-def _mark(shown: Shown) -> str:
+def _mark(shown: ReportPicture) -> str:
     return "right" if shown.right else "**wrong**"
 
 
-def _prompt(shown: Shown) -> str:
+def _prompt(shown: ReportPicture) -> str:
     return shown.answer.ask.prompt
 
 
-def _seen(shown: Shown) -> str:
+def _seen(shown: ReportPicture) -> str:
     return shown.answer.fault or shown.answer.verdict.describe()

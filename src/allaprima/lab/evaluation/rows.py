@@ -16,7 +16,7 @@ State = Literal["aim reached", "reached", "short", "not reported", "not measured
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ReportRow:
     """One line of the report. Of "points" and "pictures" less is better, of all else more."""
 
     name: str
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class SuiteAnswer:
     """One painted prompt and what the judge made of it."""
 
     ask: Ask
@@ -105,15 +105,17 @@ def rate_row(
     aim: float | None = None,
     needs: Collection[Attribute] = (),
     reported: Collection[Attribute],
-) -> Row:
+) -> ReportRow:
     """A row of the share of `rights`, in percent, silent unless all of `needs` are reported."""
     if not set(needs) <= set(reported):
-        return Row(name=name, unit="%", must=must, aim=aim, total=len(rights), silent=True)
+        return ReportRow(name=name, unit="%", must=must, aim=aim, total=len(rights), silent=True)
     if not rights:
-        return Row(name=name, unit="%", must=must, aim=aim)
+        return ReportRow(name=name, unit="%", must=must, aim=aim)
     low, high = (100 * end for end in wilson_interval(sum(rights), len(rights)))
     value = 100 * sum(rights) / len(rights)
-    return Row(name=name, unit="%", must=must, aim=aim, value=value, low=low, high=high, total=len(rights))
+    return ReportRow(
+        name=name, unit="%", must=must, aim=aim, value=value, low=low, high=high, total=len(rights)
+    )
 
 
 def gap_row(
@@ -125,33 +127,33 @@ def gap_row(
     aim: float,
     needs: Collection[Attribute],
     reported: Collection[Attribute],
-) -> Row:
+) -> ReportRow:
     """A row of how many points `worse` falls short of `better`; below zero it is ahead."""
     total = min(better.total, worse.total)
     if not set(needs) <= set(reported):
-        return Row(name=name, unit="points", must=must, aim=aim, total=total, silent=True)
+        return ReportRow(name=name, unit="points", must=must, aim=aim, total=total, silent=True)
     if total == 0:
-        return Row(name=name, unit="points", must=must, aim=aim)
+        return ReportRow(name=name, unit="points", must=must, aim=aim)
     low, high = newcombe_interval((better.right, better.total), (worse.right, worse.total))
     gap = 100 * (better.rate - worse.rate)
-    return Row(
+    return ReportRow(
         name=name, unit="points", must=must, aim=aim, value=gap, low=100 * low, high=100 * high, total=total
     )
 
 
-def painting_rows(answers: Sequence[Answer], reported: Collection[Attribute]) -> list[Row]:
+def painting_rows(answers: Sequence[SuiteAnswer], reported: Collection[Attribute]) -> list[ReportRow]:
     """The rows of the pictures a base painted."""
 
-    def of(*suites: Suite) -> list[Answer]:
+    def of(*suites: Suite) -> list[SuiteAnswer]:
         return [answer for answer in answers if answer.ask.suite in suites]
 
     def rate(
         name: str,
-        group: Iterable[Answer],
+        group: Iterable[SuiteAnswer],
         needs: tuple[Attribute, ...],
         must: float | None,
         aim: float | None,
-    ) -> Row:
+    ) -> ReportRow:
         rights = [answer.all_right(needs) for answer in group if answer.ask.asked >= set(needs)]
         return rate_row(name, rights, must=must, aim=aim, needs=needs, reported=reported)
 
@@ -178,7 +180,7 @@ def painting_rows(answers: Sequence[Answer], reported: Collection[Attribute]) ->
             needs=("kind", "count", "place"),
             reported=reported,
         ),
-        Row(
+        ReportRow(
             name="black, NaN or constant pictures",
             unit="pictures",
             must=0,
@@ -191,13 +193,13 @@ def painting_rows(answers: Sequence[Answer], reported: Collection[Attribute]) ->
     ]
 
 
-def _gap_rows(of: Callable[..., list[Answer]], reported: Collection[Attribute]) -> list[Row]:
+def _gap_rows(of: Callable[..., list[SuiteAnswer]], reported: Collection[Attribute]) -> list[ReportRow]:
     """Held-out pairings against seen ones, and Chinese against English of the same scenes with the same noise."""
     pairing: tuple[Attribute, ...] = ("kind", "count", "place")
     language: tuple[Attribute, ...] = (*pairing, "hour")
     chinese = of("chinese")
 
-    def count(group: Sequence[Answer], needs: tuple[Attribute, ...]) -> Tally:
+    def count(group: Sequence[SuiteAnswer], needs: tuple[Attribute, ...]) -> Tally:
         return Tally(right=sum(answer.all_right(needs) for answer in group), total=len(group))
 
     return [

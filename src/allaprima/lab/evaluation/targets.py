@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from allaprima.lab.evaluation.judge import NO_ACCESSORY, JudgeConfig, Reading
+from allaprima.lab.evaluation.judge import NO_ACCESSORY, JudgeConfig, JudgeReading
 from allaprima.lab.scenes.spec import Scene
 
 IGNORED = -1
@@ -90,7 +90,7 @@ def middle_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return -(found + false).sum() / at_middle.sum().clamp(min=1)
 
 
-def judge_losses(reading: Reading, targets: Targets) -> dict[str, Tensor]:
+def judge_losses(reading: JudgeReading, targets: Targets) -> dict[str, Tensor]:
     """The loss of each part; their sum is what training lowers."""
     kind = cross_entropy(reading.kind, targets.kind, ignore_index=IGNORED)
     accessory = cross_entropy(reading.accessory, targets.accessory, ignore_index=IGNORED)

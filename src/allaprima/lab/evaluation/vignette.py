@@ -28,12 +28,12 @@ from allaprima.lab.evaluation.accuracy import (
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
 from allaprima.lab.evaluation.painting import PaintSettings, paint_batches
-from allaprima.lab.evaluation.rows import Answer, Row, painting_rows
+from allaprima.lab.evaluation.rows import ReportRow, SuiteAnswer, painting_rows
 from allaprima.lab.evaluation.suites import Ask, build_suites
 from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.sprites import SpriteCache
-from allaprima.paint.bases.base import Base
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
+from allaprima.paint.contract.base import Base
 
 UNSEEN_SEED = 5_000_000_000
 """The first scene that the autoencoder is measured on."""
@@ -57,10 +57,10 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ReportPicture:
     """A painted picture for the report, as a small JPEG."""
 
-    answer: Answer
+    answer: SuiteAnswer
     right: bool
     jpeg: bytes
 
@@ -70,12 +70,12 @@ class Evaluation:
     """Everything a report says."""
 
     settings: EvaluationSettings
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     accuracy: dict[str, float]
     """How often the judge is right on rendered scenes, by attribute."""
     through_autoencoder: dict[str, float]
     """The same on the autoencoder's reconstructions; empty where that was not measured."""
-    shown: tuple[Shown, ...]
+    shown: tuple[ReportPicture, ...]
     seconds: float
 
     def to_json(self) -> dict[str, object]:
@@ -110,8 +110,8 @@ def evaluate_vignette(
     settings = settings or EvaluationSettings()
     started = time.perf_counter()
     rows = [
-        Row(name="autoencoder PSNR", unit="dB", must=30, aim=33),
-        Row(name="autoencoder SSIM", unit="", must=0.93, aim=0.96),
+        ReportRow(name="autoencoder PSNR", unit="dB", must=30, aim=33),
+        ReportRow(name="autoencoder SSIM", unit="", must=0.93, aim=0.96),
     ]
     through: dict[str, float] = {}
     if autoencoder is not None:
@@ -143,22 +143,22 @@ def paint_and_judge(
     settings: PaintSettings,
     heard: frozenset[Attribute],
     on_progress: Progress,
-) -> tuple[list[Answer], list[Shown]]:
+) -> tuple[list[SuiteAnswer], list[ReportPicture]]:
     """Paint what is asked and let the judge look; the first pictures of each suite are kept for the report."""
-    answers: list[Answer] = []
-    shown: list[Shown] = []
+    answers: list[SuiteAnswer] = []
+    shown: list[ReportPicture] = []
     kept: dict[str, int] = {}
     prompts, seeds = [ask.prompt for ask in asks], [ask.seed for ask in asks]
     for pictures in paint_batches(base, prompts, seeds, settings):
         verdicts = judge.look(pictures.nan_to_num(0.0))
         for picture, verdict in zip(pictures, verdicts, strict=True):
             ask = asks[len(answers)]
-            answer = Answer(ask=ask, verdict=verdict, fault=find_fault(picture))
+            answer = SuiteAnswer(ask=ask, verdict=verdict, fault=find_fault(picture))
             answers.append(answer)
             kept[ask.suite] = kept.get(ask.suite, 0) + 1
             if kept[ask.suite] <= SHOWN_PER_SUITE:
                 right = answer.all_right(ask.asked & heard)
-                shown.append(Shown(answer=answer, right=right, jpeg=_jpeg(picture)))
+                shown.append(ReportPicture(answer=answer, right=right, jpeg=_jpeg(picture)))
         on_progress("painting", len(answers), len(asks))
     return answers, shown
 
@@ -172,7 +172,7 @@ def _jpeg(picture: Tensor) -> bytes:
     return file.getvalue()
 
 
-def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: Progress) -> list[Row]:
+def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: Progress) -> list[ReportRow]:
     """PSNR and SSIM, means over unseen scenes with their 95 % intervals."""
     sprites = SpriteCache()
     through = reconstruct(autoencoder)
@@ -191,10 +191,10 @@ def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: Prog
     ]
 
 
-def _mean_row(name: str, unit: Literal["dB", ""], values: Tensor, *, must: float, aim: float) -> Row:
+def _mean_row(name: str, unit: Literal["dB", ""], values: Tensor, *, must: float, aim: float) -> ReportRow:
     mean = float(values.mean())
     half = 1.96 * float(values.std()) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return Row(
+    return ReportRow(
         name=name,
         unit=unit,
         must=must,

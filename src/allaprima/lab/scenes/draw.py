@@ -11,7 +11,17 @@ from typing import Final, Literal, get_args
 
 from allaprima.lab.scenes.holdout import is_heldout, is_heldout_subject
 from allaprima.lab.scenes.people import draw_person
-from allaprima.lab.scenes.spec import Accessory, Hour, Place, Scene, Side, Size, Style, Subject, Weather
+from allaprima.lab.scenes.spec import (
+    Accessory,
+    Hour,
+    Place,
+    Scene,
+    Side,
+    Style,
+    Subject,
+    SubjectSize,
+    Weather,
+)
 from allaprima.lab.scenes.subjects import SUBJECTS
 
 __all__ = ["ACCESSORIES", "HOURS", "PERSON", "PLACES", "WEATHERS", "Split", "draw_scene", "is_heldout"]
@@ -33,7 +43,7 @@ SUBJECT_SHARES: Final = (0.62, 0.28, 0.10)
 SEVERAL_SHARE: Final = 0.22
 ACCESSORY_SHARE: Final = 0.25
 WEATHER_SHARES: Final = (0.55, 0.15, 0.15, 0.15)
-SIZE_SHARES: Final[dict[Size, float]] = {"small": 0.10, "medium": 0.80, "large": 0.10}
+SIZE_SHARES: Final[dict[SubjectSize, float]] = {"small": 0.10, "medium": 0.80, "large": 0.10}
 MOST_WITH_ACCESSORY: Final = 2
 """More copies than this wear nothing: their heads are too small to see it."""
 
@@ -107,7 +117,7 @@ def _draw_alone(rng: random.Random, kind: str) -> Subject:
 
 
 def _draw_one(
-    rng: random.Random, kind: str, *, count: int = 1, side: Side = "middle", size: Size = "medium"
+    rng: random.Random, kind: str, *, count: int = 1, side: Side = "middle", size: SubjectSize = "medium"
 ) -> Subject:
     person = draw_person(rng) if kind == PERSON else None
     wears = person is not None or SUBJECTS[kind].wears

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from allaprima.lab.scenes.spec import Scene, Side, Size, Subject
+from allaprima.lab.scenes.spec import Scene, Side, Subject, SubjectSize
 
-_ALONE: dict[Size, tuple[float, float]] = {
+_ALONE: dict[SubjectSize, tuple[float, float]] = {
     "small": (0.25, 0.3),
     "medium": (0.54, 0.68),
     "large": (0.75, 0.84),
 }
-_SHRINK: dict[Size, float] = {"small": 0.72, "medium": 1.0, "large": 1.12}
+_SHRINK: dict[SubjectSize, float] = {"small": 0.72, "medium": 1.0, "large": 1.12}
 _AMONG: dict[int, tuple[float, float]] = {2: (0.42, 0.48), 3: (0.31, 0.36)}
 _MIDDLES: dict[int, dict[Side, float]] = {
     2: {"left": 0.28, "middle": 0.5, "right": 0.72},

@@ -18,7 +18,7 @@ Hour = Literal["day", "dawn", "sunset", "night"]
 Weather = Literal["clear", "rain", "snow", "fog"]
 Style = Literal["fluent", "flat", "line", "noto"]
 Side = Literal["left", "middle", "right"]
-Size = Literal["small", "medium", "large"]
+SubjectSize = Literal["small", "medium", "large"]
 Accessory = Literal["sunglasses", "top hat", "crown", "scarf", "party hat", "headphones", "bow tie", "flower"]
 
 
@@ -58,7 +58,7 @@ class Subject:
     kind: str
     count: int = 1
     side: Side = "middle"
-    size: Size = "medium"
+    size: SubjectSize = "medium"
     accessory: Accessory | None = None
     person: Person | None = None
 

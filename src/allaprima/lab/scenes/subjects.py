@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Literal, get_args
 
-Group = Literal["animal", "vehicle", "food", "plant", "building", "object"]
-GROUPS: Final[tuple[Group, ...]] = get_args(Group)
+SubjectGroup = Literal["animal", "vehicle", "food", "plant", "building", "object"]
+GROUPS: Final[tuple[SubjectGroup, ...]] = get_args(SubjectGroup)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class SubjectInfo:
     kind: str
     icon: str
     noto: str
-    group: Group
+    group: SubjectGroup
     en: tuple[str, ...]
     plurals: tuple[str | None, ...]
     zh: tuple[str, ...]

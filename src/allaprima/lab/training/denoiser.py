@@ -22,16 +22,16 @@ from allaprima.lab.training.autoencoder import from_pixels
 from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.loop import Draw, seed_of
 from allaprima.lab.training.resident import NOTHING, Resident
-from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder
-from allaprima.paint.precision import pick_device
+from allaprima.paint.contract.base import TextStates
+from allaprima.paint.contract.schedule import flow_sigmas
+from allaprima.paint.device.precision import pick_device
 from allaprima.paint.sampling.euler import sample_euler
 from allaprima.paint.sampling.guidance import guide
 from allaprima.paint.sampling.noise import seeded_noise
-from allaprima.paint.sampling.schedules import flow_sigmas
 
 #: Batches drawn together and sorted by caption length, so that one batch pads little.
 BUCKET = 8

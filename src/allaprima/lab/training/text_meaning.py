@@ -126,7 +126,7 @@ def _measure(wanted: Sequence[str], cache: Path) -> NDArray[np.float16]:
     return np.stack([known[word] for word in wanted])
 
 
-class Likeness:
+class MeaningSimilarity:
     """Which of several names a word means, going by the names' own words."""
 
     def __init__(self, meanings: Meanings, names: Mapping[str, Sequence[str]]) -> None:

@@ -74,7 +74,7 @@ def collate_labels(examples: Sequence[Example]) -> Labels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class SceneReading:
     """What was read: logits, named and shaped like the labels."""
 
     kinds: torch.Tensor
@@ -107,14 +107,14 @@ class SceneReader(nn.Module):
 
     def forward(
         self, states: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, subject_kinds: torch.Tensor
-    ) -> Reading:
+    ) -> SceneReading:
         """Read token states (B, L, D); `rows` and `subject_kinds` (S,) say whose attributes are asked for."""
         scores, kinds = self.read_kinds(states, mask)
         attention = scores[rows, :, subject_kinds].softmax(dim=-1)
         at_subjects = torch.einsum("sl,sld->sd", attention, states[rows])
         weights = self.queries(states).masked_fill(~mask.unsqueeze(-1), -torch.inf).softmax(dim=1)
         pooled = torch.einsum("blq,bld->qbd", weights, states)
-        return Reading(
+        return SceneReading(
             kinds=kinds,
             scene=tuple(head(pooled[index]) for index, head in enumerate(self.scene)),
             subjects=tuple(head(at_subjects) for head in self.subjects),
@@ -123,7 +123,7 @@ class SceneReader(nn.Module):
         )
 
 
-def reading_losses(reading: Reading, labels: Labels) -> dict[str, torch.Tensor]:
+def reading_losses(reading: SceneReading, labels: Labels) -> dict[str, torch.Tensor]:
     """Return the losses to be summed: "kinds", each scene attribute and each subject attribute."""
     asked = (labels.kinds >= 0).float()
     each = functional.binary_cross_entropy_with_logits(
@@ -148,7 +148,7 @@ def _entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     return total / weights[classes[classes >= 0]].sum().clamp(min=_UNSAID)
 
 
-def twin_loss(reading: Reading, labels: Labels, twins: int) -> torch.Tensor:
+def twin_loss(reading: SceneReading, labels: Labels, twins: int) -> torch.Tensor:
     """Return how far apart the first `twins` pairs of examples are, of which each tells one scene in two languages.
 
     It is the mean square between the states that the same thing is read from, whose channels have variance one.
@@ -164,7 +164,7 @@ def twin_loss(reading: Reading, labels: Labels, twins: int) -> torch.Tensor:
     return (scene + subjects) / (max(1, int(said.sum()) + len(english)) * english.shape[-1])
 
 
-def count_right(reading: Reading, labels: Labels) -> dict[str, tuple[int, int]]:
+def count_right(reading: SceneReading, labels: Labels) -> dict[str, tuple[int, int]]:
     """Return for each attribute how many were read right, and of how many.
 
     "kinds" asks for exactly the kinds named, no more; other attributes count where something was said.

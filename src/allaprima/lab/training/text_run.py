@@ -18,7 +18,7 @@ from allaprima.core.errors import WeightsError
 from allaprima.lab.scenes.wording import Language
 from allaprima.lab.training.checkpoint import of_prefix, read_tensors
 from allaprima.lab.training.loop import LoopConfig, train
-from allaprima.lab.training.text import Material, Pupil, TextRecipe, TextTask, recipe_notes
+from allaprima.lab.training.text import Pupil, TextData, TextRecipe, TextTask, recipe_notes
 from allaprima.lab.training.text_evaluation import compare_twins, read_captions, read_kept_out_words
 from allaprima.lab.training.text_material import make_pupil, sample_prompts
 from allaprima.lab.training.text_student import standardise, write_text_encoder
@@ -99,7 +99,7 @@ def start_from(pupil: Pupil, checkpoint: Path) -> None:
 
 def finish(
     pupil: Pupil,
-    material: Material,
+    material: TextData,
     folder: Path,
     output: Path,
     notes: Mapping[str, str],

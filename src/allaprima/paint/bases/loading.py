@@ -21,7 +21,7 @@ from allaprima.paint.bases.hub import find_cached, is_hub_id
 if TYPE_CHECKING:
     import torch
 
-    from allaprima.paint.bases.base import Base, Stage
+    from allaprima.paint.contract.base import Base, Stage
 
 Family = Literal["vignette", "qwen-image", "sdxl"]
 

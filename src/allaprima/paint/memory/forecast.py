@@ -20,13 +20,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.base import Base, Stage, TextStates
 from allaprima.paint.bases.loading import load_base, locate
 from allaprima.paint.bases.vignette.base import VignetteBase
-from allaprima.paint.memory.plan import RESERVE, Forecast, Plan, plans_for
-from allaprima.paint.memory.process import resident_bytes
+from allaprima.paint.contract.base import Base, Stage, TextStates
+from allaprima.paint.memory.plan import RESERVE, MemoryForecast, MemoryPlan, plans_for
+from allaprima.paint.memory.planned_base import decode_in, stride_of
+from allaprima.paint.memory.process_memory import resident_bytes
 from allaprima.paint.memory.rehearsal import Rehearsal
-from allaprima.paint.memory.thrifty import decode_in, stride_of
 
 STAGES: tuple[Stage, ...] = ("text", "predict", "decode")
 TOKENS = {"qwen-image": 128, "sdxl": 77, "vignette": 24}
@@ -72,7 +72,7 @@ def forecast(
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
     held: int = 0,
-) -> list[Forecast]:
+) -> list[MemoryForecast]:
     """Return what every plan takes, from the quickest to the thriftiest.
 
     Args:
@@ -107,7 +107,7 @@ def forecast(
     return [_forecast(plan, needs, floor, reserve) for plan in plans_for(device.type, base.family)]
 
 
-def _forecast(plan: Plan, needs: _Needs, floor: int, reserve: int) -> Forecast:
+def _forecast(plan: MemoryPlan, needs: _Needs, floor: int, reserve: int) -> MemoryForecast:
     text, predict, decode = (needs.weights[stage] for stage in STAGES)
     together = text + predict if plan.residency == "resident" else 0
     at_text = {"resident": together, "turns": text, "streamed": text, "sequential": needs.leaf}[
@@ -117,7 +117,7 @@ def _forecast(plan: Plan, needs: _Needs, floor: int, reserve: int) -> Forecast:
     after = {"resident": together, "turns": predict, "streamed": 0, "sequential": 0}[plan.residency]
     rest = floor + decode
     visiting = {"text encoder": text, "denoiser": predict}
-    return Forecast(
+    return MemoryForecast(
         plan=plan,
         bytes_by_moment={
             "load": rest + max(at_text, after) + needs.reading,

@@ -9,29 +9,37 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from allaprima.paint.bases.base import Base, Stage
 from allaprima.paint.bases.loading import load_base, locate
+from allaprima.paint.contract.base import Base, Stage
 from allaprima.paint.memory.forecast import STAGES, forecast, weight_files
 from allaprima.paint.memory.offload import use_growing_segments
-from allaprima.paint.memory.plan import GIB, RESERVE, Forecast, Plan, begin_with, choose, thriftier
+from allaprima.paint.memory.plan import (
+    GIB,
+    RESERVE,
+    MemoryForecast,
+    MemoryPlan,
+    begin_with,
+    choose,
+    thriftier,
+)
+from allaprima.paint.memory.planned_base import PlannedBase, release
 from allaprima.paint.memory.shortage import MAY_TELL, available_bytes, is_shortage, shortage
-from allaprima.paint.memory.thrifty import Thrifty, release
 
 CPU = torch.device("cpu")
 
 
-def load_thrifty(
+def load_planned(
     spec: str,
     *,
     device: torch.device,
     dtype: torch.dtype,
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
-    plan: Plan | None = None,
+    plan: MemoryPlan | None = None,
     memory: float | None = None,
     size: tuple[int, int] | None = None,
     count: int = 1,
-) -> Thrifty:
+) -> PlannedBase:
     """Load the base called `spec` under the quickest plan that fits; thriftier ones are tried if memory runs out.
 
     Args:
@@ -53,7 +61,7 @@ def load_thrifty(
     if device.type == "cuda":
         use_growing_segments()
 
-    def foresee(width: int | None, height: int | None, held: int = 0) -> list[Forecast]:
+    def foresee(width: int | None, height: int | None, held: int = 0) -> list[MemoryForecast]:
         return forecast(
             spec, width=width, height=height, device=device, dtype=dtype, count=count, models_dirs=models_dirs,
             weights=weights, held=held,
@@ -72,13 +80,13 @@ def load_thrifty(
         plan = choose(ahead(), allowed, str(device)).plan
     elif plan is None:
         plan = begin_with(_stored_bytes(spec, models_dirs, device), available_bytes(device), ahead)
-    following: Plan | None = plan
+    following: MemoryPlan | None = plan
     while following is not None:
         plan = following
         try:
             base = _load(spec, plan, device, dtype, models_dirs, weights)
             width, height = size or (base.defaults.width, base.defaults.height)
-            return Thrifty(
+            return PlannedBase(
                 base, plan, device=device, reload=reload, foresee=foresee, limit=allowed, planned=width * height
             )  # fmt: skip
         except MAY_TELL as error:
@@ -112,7 +120,7 @@ def allowed_bytes(memory: float, device: torch.device) -> int:
 
 def _load(
     spec: str,
-    plan: Plan,
+    plan: MemoryPlan,
     device: torch.device,
     dtype: torch.dtype,
     models_dirs: Sequence[Path],

@@ -26,7 +26,7 @@ RESERVE = GIB // 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class MemoryPlan:
     """One way to fit a base into memory."""
 
     residency: Residency = "resident"
@@ -38,12 +38,12 @@ class Plan:
         return f"{self.residency}, tiled" if self.tiled else self.residency
 
 
-RESIDENT = Plan()
-_EVERYWHERE = (RESIDENT, Plan(tiled=True), Plan(residency="turns", tiled=True))
-_ON_GPUS = (Plan(residency="streamed", tiled=True), Plan(residency="sequential", tiled=True))
+RESIDENT = MemoryPlan()
+_EVERYWHERE = (RESIDENT, MemoryPlan(tiled=True), MemoryPlan(residency="turns", tiled=True))
+_ON_GPUS = (MemoryPlan(residency="streamed", tiled=True), MemoryPlan(residency="sequential", tiled=True))
 
 
-def plans_for(device: str, family: str = "") -> tuple[Plan, ...]:
+def plans_for(device: str, family: str = "") -> tuple[MemoryPlan, ...]:
     """Return the plans for a kind of device, such as "cuda", and a family of bases, from quick to thrifty.
 
     Vignette takes no turns on a CPU: its weights are small, and reading them again takes more than they do.
@@ -53,17 +53,17 @@ def plans_for(device: str, family: str = "") -> tuple[Plan, ...]:
     return _EVERYWHERE if device == "cpu" else (*_EVERYWHERE, *_ON_GPUS)
 
 
-def thriftier(plan: Plan, device: str, family: str = "") -> Plan | None:
+def thriftier(plan: MemoryPlan, device: str, family: str = "") -> MemoryPlan | None:
     """Return the next thriftier plan; None after the last."""
     known = plans_for(device, family)
     return next(iter(known[known.index(plan) + 1 :]), None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
+class MemoryForecast:
     """What a plan is expected to take."""
 
-    plan: Plan
+    plan: MemoryPlan
     bytes_by_moment: dict[str, int]
     """What is taken while loading, reading the text, predicting and decoding, with all that rests there then."""
     resident: dict[str, int]
@@ -97,7 +97,7 @@ class Forecast:
         }
 
 
-def choose(forecasts: list[Forecast], limit_bytes: int, where: str) -> Forecast:
+def choose(forecasts: list[MemoryForecast], limit_bytes: int, where: str) -> MemoryForecast:
     """Return the quickest plan that fits into `limit_bytes`.
 
     Raises:
@@ -113,7 +113,7 @@ def choose(forecasts: list[Forecast], limit_bytes: int, where: str) -> Forecast:
     )
 
 
-def begin_with(stored: int, room: int | None, foresee: Callable[[], list[Forecast]]) -> Plan:
+def begin_with(stored: int, room: int | None, foresee: Callable[[], list[MemoryForecast]]) -> MemoryPlan:
     """Return the plan to begin with where nobody set a limit.
 
     Args:

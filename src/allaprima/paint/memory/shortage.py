@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import OutOfMemoryError, WeightsError
-from allaprima.paint.memory.plan import Forecast, Plan, gib
-from allaprima.paint.memory.process import address_bytes, resident_bytes
+from allaprima.paint.memory.plan import MemoryForecast, MemoryPlan, gib
+from allaprima.paint.memory.process_memory import address_bytes, resident_bytes
 
 _SIGNS = (
     "can't allocate memory",
@@ -55,7 +55,9 @@ def available_bytes(device: torch.device) -> int | None:
     return min(found, default=None)
 
 
-def shortage(plan: Plan | None, forecasts: list[Forecast], available: int | None) -> OutOfMemoryError:
+def shortage(
+    plan: MemoryPlan | None, forecasts: list[MemoryForecast], available: int | None
+) -> OutOfMemoryError:
     """Return the error for a picture that did not fit under `plan`, naming a plan that would."""
     names = [forecast.plan for forecast in forecasts]
     later = forecasts[names.index(plan) + 1 :] if plan in names else []

@@ -18,8 +18,8 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor, nn
 
-from allaprima.paint.memory.middle import Window, whole_middle
-from allaprima.paint.memory.statistics import shared_statistics
+from allaprima.paint.memory.mid_block import Window, whole_mid_block
+from allaprima.paint.memory.norm_statistics import shared_statistics
 
 TILE = 512
 """Pixels along a side that a tile has at most."""
@@ -79,7 +79,7 @@ def decode_tiled(
             whole.enter_context(shared_statistics(networks, decode, picture, _tile_cells(grid)))
             look_at: Callable[[Window], None] = _ignore
             if middle is not None:
-                look_at = whole.enter_context(whole_middle(middle, decode, picture))
+                look_at = whole.enter_context(whole_mid_block(middle, decode, picture))
             pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, look_at=look_at))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
 

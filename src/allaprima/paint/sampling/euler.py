@@ -11,12 +11,12 @@ from itertools import pairwise
 
 import torch
 
-Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(latents (B, ...), times (B,) in [0, 1]) -> d latents / d t, shaped like the latents."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EulerStep:
+class SamplerStep:
     """Where the sampler stands after a step."""
 
     index: int
@@ -28,8 +28,8 @@ class EulerStep:
 
 
 def euler_steps(
-    model: Velocity, x: torch.Tensor, sigmas: Sequence[float], times: Sequence[float] | None = None
-) -> Iterator[EulerStep]:
+    model: Model, x: torch.Tensor, sigmas: Sequence[float], times: Sequence[float] | None = None
+) -> Iterator[SamplerStep]:
     """Yield each step of the way from `sigmas[0]` to `sigmas[-1]`; stop iterating to cancel.
 
     The latents are kept in float32 whatever the model computes in, for fifty roundings to bf16 would add up.
@@ -47,14 +47,14 @@ def euler_steps(
         velocity = model(latents, latents.new_full((len(latents),), time)).float()
         clean = latents - t * velocity
         latents = latents + (t_next - t) * velocity
-        yield EulerStep(index=index, latents=latents, clean=clean)
+        yield SamplerStep(index=index, latents=latents, clean=clean)
 
 
 def sample_euler(
-    model: Velocity,
+    model: Model,
     x: torch.Tensor,
     sigmas: Sequence[float],
-    on_step: Callable[[EulerStep], None] | None = None,
+    on_step: Callable[[SamplerStep], None] | None = None,
 ) -> torch.Tensor:
     """Return the latents at the last of `sigmas`, calling `on_step` after each step.
 

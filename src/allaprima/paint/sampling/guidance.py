@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from allaprima.paint.bases.base import Base, GuidanceRule, TextStates
-from allaprima.paint.sampling.euler import Velocity
+from allaprima.paint.contract.base import Base, GuidanceRule, TextStates
+from allaprima.paint.sampling.euler import Model
 
 
 def guide(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> torch.Tensor:
@@ -42,7 +42,7 @@ def needs_negative(base: Base, scale: float) -> bool:
     return scale != 1.0 and base.guidance_rule != "embedded"
 
 
-def guided(base: Base, text: TextStates, scale: float) -> Velocity:
+def guided(base: Base, text: TextStates, scale: float) -> Model:
     """Return `base`'s prediction under guidance as a function of latents and times.
 
     Args:

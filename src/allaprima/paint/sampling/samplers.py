@@ -13,13 +13,13 @@ from itertools import pairwise
 import torch
 
 from allaprima.core.errors import PaintError
-from allaprima.paint.bases.base import Prediction
-from allaprima.paint.sampling.euler import EulerStep, Velocity, euler_steps
-from allaprima.paint.sampling.exploding import exploding_ancestral, exploding_euler, exploding_lcm
+from allaprima.paint.contract.base import Prediction
+from allaprima.paint.contract.schedule import ProcessKind, Schedule
+from allaprima.paint.sampling.euler import Model, SamplerStep, euler_steps
 from allaprima.paint.sampling.noise import noise_stream
-from allaprima.paint.sampling.schedules import Kind, Schedule
+from allaprima.paint.sampling.variance_exploding import exploding_ancestral, exploding_euler, exploding_lcm
 
-Rule = Callable[[Velocity, torch.Tensor, Schedule, Prediction, Sequence[int]], Iterator[EulerStep]]
+Sampler = Callable[[Model, torch.Tensor, Schedule, Prediction, Sequence[int]], Iterator[SamplerStep]]
 """(model, standard normal noise (B, ...), schedule, prediction, B seeds) -> the steps.
 
 Rules that draw fresh noise at each step take it from the seeds, so that a picture does not depend on its company.
@@ -27,8 +27,8 @@ Rules that draw fresh noise at each step take it from the seeds, so that a pictu
 
 
 def sample_steps(
-    model: Velocity, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
-) -> Iterator[EulerStep]:
+    model: Model, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+) -> Iterator[SamplerStep]:
     """Yield each step of `schedule`; stop iterating to cancel.
 
     Args:
@@ -55,15 +55,15 @@ def sample_steps(
 
 
 def _flow_euler(
-    model: Velocity, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
-) -> Iterator[EulerStep]:
+    model: Model, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+) -> Iterator[SamplerStep]:
     del prediction, seeds
     return euler_steps(model, noise.float() * schedule.noise_scale, schedule.sigmas, schedule.times)
 
 
 def _flow_lcm(
-    model: Velocity, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
-) -> Iterator[EulerStep]:
+    model: Model, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+) -> Iterator[SamplerStep]:
     """Jump to the picture, mix in fresh noise of the next level, jump again (arXiv:2303.01469, algorithm 1)."""
     del prediction
     fresh = noise_stream(seeds, noise.shape[1:], noise.device)
@@ -74,10 +74,10 @@ def _flow_lcm(
         velocity = model(latents, latents.new_full((len(latents),), time)).float()
         clean = latents - sigma * velocity
         latents = (1 - after) * clean + after * next(fresh) if after > 0.0 else clean
-        yield EulerStep(index=index, latents=latents, clean=clean)
+        yield SamplerStep(index=index, latents=latents, clean=clean)
 
 
-SAMPLERS: dict[tuple[str, Kind], Rule] = {
+SAMPLERS: dict[tuple[str, ProcessKind], Sampler] = {
     ("euler", "flow"): _flow_euler,
     ("lcm", "flow"): _flow_lcm,
     ("euler", "variance_exploding"): exploding_euler,

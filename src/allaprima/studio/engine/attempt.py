@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Failure:
     """What went wrong in an `attempt`."""
 
     error: Exception
@@ -38,9 +38,9 @@ class Trouble:
         return f"painting failed for a reason of the studio's own; its log has it under {number}", number
 
 
-def attempt(action: Callable[[], T]) -> T | Trouble:
+def attempt(action: Callable[[], T]) -> T | Failure:
     """Return what `action` returns, or the error it raises."""
     try:
         return action()
     except Exception as error:  # noqa: BLE001  see the module docstring
-        return Trouble(error)
+        return Failure(error)

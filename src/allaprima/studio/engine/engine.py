@@ -19,17 +19,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from allaprima.core.errors import RequestError
+from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
-from allaprima.core.underpainting import Underpainting
+from allaprima.studio.engine.engine_loop import EngineLoop
+from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.live import LiveSession
+from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import JobUpdate, LiveUpdate
-from allaprima.studio.engine.queue import Job
 from allaprima.studio.engine.stats import Snapshot
-from allaprima.studio.engine.worker import Worker
 
 if TYPE_CHECKING:
-    from allaprima.paint.bases.defaults import Defaults
+    from allaprima.core.request_defaults import RequestDefaults
     from allaprima.paint.painter import Painter
 
 
@@ -56,7 +56,7 @@ class Engine:
             raise ValueError("got no bases; expected at least one name")
         self.bases = tuple(bases)
         self.limits = limits or Limits()
-        self._worker = Worker(painter_factory, self.limits, clock)
+        self._worker = EngineLoop(painter_factory, self.limits, clock)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -104,7 +104,7 @@ class Engine:
         *,
         owner: str = "",
         previews: bool = False,
-        under: Underpainting | None = None,
+        under: InitImage | None = None,
     ) -> Job:
         """Queue `requests` to be painted as one job.
 
@@ -138,7 +138,7 @@ class Engine:
         """
         return self._worker.open_live(on_update, self._check_base)
 
-    def defaults(self, base: str) -> Defaults | None:
+    def defaults(self, base: str) -> RequestDefaults | None:
         """Return size, steps and guidance of `base` where nobody asks for others; None before it was loaded."""
         return self._worker.defaults(base)
 

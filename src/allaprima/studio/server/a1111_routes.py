@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture_files import encode_picture, read_infotext
 from allaprima.core.request import GenerationRequest
-from allaprima.core.underpainting import Underpainting
 from allaprima.studio.server.a1111_bodies import (
     SAMPLER,
     ImageToImage,
@@ -201,7 +201,7 @@ def png_info(body: PngInfoBody) -> dict[str, Any]:
 async def _paint(
     body: TextToImage,
     requests: list[GenerationRequest],
-    under: Underpainting | None,
+    under: InitImage | None,
     http: Request,
     studio: StudioDep,
 ) -> dict[str, Any]:
@@ -255,10 +255,10 @@ def _info(
     }
 
 
-def _underpainting(body: ImageToImage, request: GenerationRequest, caps: Caps) -> Underpainting:
+def _underpainting(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
     image = open_upload(decode_base64(body.init_images[0]), caps)
     fitted = fit(image, request.width, request.height, body.resize_mode)
-    return Underpainting(
+    return InitImage(
         width=fitted.width, height=fitted.height, rgb=fitted.tobytes(), strength=body.denoising_strength
     )
 

@@ -53,7 +53,7 @@ _COLUMNS = "id, created_ms, width, height, request"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class GalleryEntry:
     """One kept picture."""
 
     id: str
@@ -102,7 +102,7 @@ class Gallery:
         with self._lock:
             self._connection.close()
 
-    def add(self, picture: Picture, extra: Mapping[str, str] | None = None) -> Entry:
+    def add(self, picture: Picture, extra: Mapping[str, str] | None = None) -> GalleryEntry:
         """Keep `picture` and return its entry; when this returns, the picture is on the disk.
 
         `extra` settings are told in the file's infotext.
@@ -111,7 +111,7 @@ class Gallery:
             OutputError: the file cannot be written, for example because the disk is full.
         """
         created_ms, name = self._new_id()
-        entry = Entry(
+        entry = GalleryEntry(
             id=name,
             created_ms=created_ms,
             width=picture.width,
@@ -123,7 +123,7 @@ class Gallery:
             _insert(cursor, entry)
         return entry
 
-    def get(self, name: str) -> Entry | None:
+    def get(self, name: str) -> GalleryEntry | None:
         """Return the entry with the id `name`, or None."""
         with self._transaction() as cursor:
             row = cursor.execute(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", (name,)).fetchone()
@@ -139,7 +139,7 @@ class Gallery:
         except FileNotFoundError:  # deleted in between
             return None
 
-    def find(self, text: str = "", *, before: str | None = None, limit: int = 50) -> list[Entry]:
+    def find(self, text: str = "", *, before: str | None = None, limit: int = 50) -> list[GalleryEntry]:
         """Return entries, the newest first.
 
         Args:
@@ -211,13 +211,13 @@ class Gallery:
         if known != files:
             _LOG.info("gallery put right: %d missing, %d found", len(known - files), len(files - known))
 
-    def _read_entry(self, name: str) -> Entry | None:
+    def _read_entry(self, name: str) -> GalleryEntry | None:
         try:
             request = read_request(self._file(name))
         except PictureError as error:
             _LOG.warning("a picture in the gallery is left alone: %s", error)
             return None
-        return Entry(
+        return GalleryEntry(
             id=name,
             created_ms=int(name[:12], 16),
             width=request.width,
@@ -262,7 +262,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _insert(cursor: sqlite3.Cursor, entry: Entry) -> None:
+def _insert(cursor: sqlite3.Cursor, entry: GalleryEntry) -> None:
     request = json.dumps(entry.request.to_json(), ensure_ascii=False)
     cursor.execute(
         f"INSERT INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
@@ -289,9 +289,9 @@ def _matching(text: str) -> tuple[str, list[str]]:
     return ("0" if text.strip() else "1"), []
 
 
-def _to_entry(row: tuple[str, int, int, int, str]) -> Entry:
+def _to_entry(row: tuple[str, int, int, int, str]) -> GalleryEntry:
     name, created_ms, width, height, request = row
-    return Entry(
+    return GalleryEntry(
         id=name,
         created_ms=created_ms,
         width=width,

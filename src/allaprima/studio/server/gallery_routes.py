@@ -23,7 +23,7 @@ from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS, Progress, Queued
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
-from allaprima.studio.server.gallery import MAX_PAGE, Entry
+from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.security import unsigned
 from allaprima.studio.server.studio import LoraCard, Studio, StudioDep, live_defaults, pick_seed
@@ -170,7 +170,7 @@ async def cancel(name: str, studio: StudioDep) -> None:
     ticket.cancel()
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
+def to_json(entry: GalleryEntry) -> dict[str, Any]:
     """Return what clients see of an entry."""
     return {
         "id": entry.id,
@@ -183,7 +183,7 @@ def to_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _require(studio: Studio, name: str) -> Entry:
+def _require(studio: Studio, name: str) -> GalleryEntry:
     found = studio.gallery.get(name)
     if found is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
@@ -246,7 +246,7 @@ def _thumbnail(png: bytes) -> bytes:
     return out.getvalue()
 
 
-def _to_picture(png: bytes, entry: Entry) -> Picture:
+def _to_picture(png: bytes, entry: GalleryEntry) -> Picture:
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         rgb = image.convert("RGB")
         return Picture(request=entry.request, width=rgb.width, height=rgb.height, rgb=rgb.tobytes())

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from allaprima.core.errors import RequestError
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
-from allaprima.core.underpainting import Underpainting
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import (
     Cancelled,
@@ -32,7 +32,7 @@ from allaprima.studio.engine.messages import (
     Queued,
 )
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
-from allaprima.studio.server.gallery import Entry, Gallery
+from allaprima.studio.server.gallery import Gallery, GalleryEntry
 from allaprima.studio.server.limits import OpenCount
 from allaprima.studio.server.security import client_key
 from allaprima.studio.server.settings import Caps
@@ -48,7 +48,7 @@ class Kept:
 
     pictures: tuple[Picture, ...]
     """One per request, in order."""
-    entries: tuple[Entry, ...]
+    entries: tuple[GalleryEntry, ...]
     """Theirs; none if they were not to be kept."""
 
 
@@ -57,9 +57,9 @@ class Left:
     """The client closed the connection."""
 
 
-Keeper = Callable[[Sequence[Picture]], Awaitable[list[Entry]]]
+Keeper = Callable[[Sequence[Picture]], Awaitable[list[GalleryEntry]]]
 """What becomes of finished pictures."""
-Step = Queued | Progress | Kept | Cancelled
+JobStep = Queued | Progress | Kept | Cancelled
 """What a route hears of its job; the last is Kept or Cancelled."""
 
 
@@ -105,10 +105,10 @@ class Ticket:
 class _News:
     """What a client is to hear next. One that reads slowly misses progress, nothing else."""
 
-    _waiting: deque[Step | Exception] = field(default_factory=deque)
+    _waiting: deque[JobStep | Exception] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, step: Step | Exception) -> None:
+    def put(self, step: JobStep | Exception) -> None:
         """Let `step` wait; where much waits already, in the place of the progress before it."""
         full = len(self._waiting) >= _MOST_NEWS
         if full and isinstance(self._waiting[-1], Progress) and isinstance(step, Progress):
@@ -116,7 +116,7 @@ class _News:
         self._waiting.append(step)
         self._ready.set()
 
-    async def take(self) -> Step:
+    async def take(self) -> JobStep:
         """Wait for the next step.
 
         Raises:
@@ -168,10 +168,10 @@ class Jobs:
         http: Request,
         *,
         family: str,
-        under: Underpainting | None = None,
+        under: InitImage | None = None,
         previews: bool = False,
         keep: bool = True,
-    ) -> AsyncGenerator[Step, None]:
+    ) -> AsyncGenerator[JobStep, None]:
         """Paint `requests`, over `under` if there is one, for the client of `http`, reporting; close to cancel.
 
         Unless they are to `keep`, pictures do not enter the gallery.
@@ -225,7 +225,7 @@ class Jobs:
         keeper: Keeper,
     ) -> None:
         """Take in what the engine says as it says it, for others to see and for the client to hear when it reads."""
-        entries: list[Entry] = []
+        entries: list[GalleryEntry] = []
         try:
             while True:
                 update = await updates.get()
@@ -240,10 +240,10 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
             news.put(error)
 
-    def _keeper(self, under: Underpainting | None) -> Keeper:
+    def _keeper(self, under: InitImage | None) -> Keeper:
         extra = {} if under is None else {"Denoising strength": repr(under.strength)}
 
-        async def keep(pictures: Sequence[Picture]) -> list[Entry]:
+        async def keep(pictures: Sequence[Picture]) -> list[GalleryEntry]:
             work = asyncio.to_thread(lambda: [self.gallery.add(picture, extra) for picture in pictures])
             # Shielded, since a client that leaves at this very moment must not lose what is finished.
             return await asyncio.shield(work)
@@ -256,7 +256,7 @@ class Jobs:
         http: Request,
         *,
         family: str,
-        under: Underpainting | None = None,
+        under: InitImage | None = None,
         previews: bool = False,
         keep: bool = True,
     ) -> Kept | None:
@@ -269,13 +269,13 @@ class Jobs:
         return None
 
 
-async def _keep_nothing(_pictures: Sequence[Picture]) -> list[Entry]:
+async def _keep_nothing(_pictures: Sequence[Picture]) -> list[GalleryEntry]:
     return []
 
 
 def _step(
-    update: Queued | Progress | Done | Failed | Cancelled, entries: Sequence[Entry]
-) -> Step | Exception:
+    update: Queued | Progress | Done | Failed | Cancelled, entries: Sequence[GalleryEntry]
+) -> JobStep | Exception:
     """What the client hears of `update`, with the pictures that are in the gallery."""
     if isinstance(update, Failed):
         return ProblemError(

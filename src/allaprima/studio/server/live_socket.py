@@ -25,7 +25,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from allaprima.core.errors import AllaPrimaError, BusyError, RequestError
 from allaprima.core.request import LoraUse
-from allaprima.studio.engine.live import LiveSession
+from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
 from allaprima.studio.server.errors import hide_paths, new_id
 from allaprima.studio.server.limits import RateLimiter

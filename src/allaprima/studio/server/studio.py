@@ -12,7 +12,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 
 from allaprima.core.request import MAX_SEED, LoraUse
-from allaprima.paint.turbo import TURBOS, choose_turbo, turbo_habits
+from allaprima.core.turbo import TURBOS, choose_turbo, turbo_habits
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery

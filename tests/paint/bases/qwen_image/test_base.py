@@ -8,8 +8,8 @@ import torch
 from diffusers import QwenImagePipeline
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.bases.base import Base
 from allaprima.paint.bases.qwen_image.base import QwenImageBase, pack, unpack
+from allaprima.paint.contract.base import Base
 from allaprima.paint.painter import Painter
 
 

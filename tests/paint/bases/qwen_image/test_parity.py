@@ -12,7 +12,7 @@ from tests.tiny_qwen import LIGHTNING, PUBLISHED
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.painter import Painter
-from allaprima.paint.pictures import to_pictures
+from allaprima.paint.pipeline.pictures import to_pictures
 from allaprima.paint.sampling.guidance import guided
 from allaprima.paint.sampling.samplers import sample_steps
 

@@ -16,12 +16,12 @@ from tests.tiny_sdxl import Kind, edit_json, give_scheduler, shapes_of, write_ti
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.base import Base, Stage
-from allaprima.paint.bases.defaults import Defaults
+from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.sdxl import published
 from allaprima.paint.bases.sdxl.base import load_sdxl
 from allaprima.paint.bases.sdxl.parts import refuse_pickle
 from allaprima.paint.bases.sdxl.single_file import check_file
+from allaprima.paint.contract.base import Base, Stage
 
 
 def test_a_loaded_sdxl_is_a_base(folder: Path) -> None:
@@ -42,7 +42,7 @@ def test_defaults_are_those_of_the_scheduler(copy: Path) -> None:
     wanted: dict[Kind, tuple[int, float]] = {"base": (30, 5.0), "turbo": (1, 1.0), "lcm": (4, 1.0)}
     for kind, (steps, guidance) in wanted.items():
         defaults = load_sdxl(give_scheduler(copy, kind)).defaults
-        assert defaults == Defaults(width=64, height=64, steps=steps, guidance=guidance)
+        assert defaults == RequestDefaults(width=64, height=64, steps=steps, guidance=guidance)
 
 
 def test_sizes_are_multiples_of_eight(folder: Path) -> None:

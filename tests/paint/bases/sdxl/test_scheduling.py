@@ -11,7 +11,13 @@ from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, L
 
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.sdxl.scheduling import SCHEDULES, read_scheduler
-from allaprima.paint.sampling.discrete import alphas_of, curved_levels, lcm_times, sigmas_of, spaced_times
+from allaprima.paint.sampling.discrete_schedule import (
+    alphas_of,
+    curved_levels,
+    lcm_times,
+    sigmas_of,
+    spaced_times,
+)
 
 # numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")

@@ -13,8 +13,8 @@ from torch import Tensor
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
 from allaprima.paint.bases.vignette.mmdit import Block, Moment
 from allaprima.paint.bases.vignette.moments import STATES, Moments
-from allaprima.paint.lora.rack import Rack
-from allaprima.paint.lora.sidepath import SidePath, point, prepare
+from allaprima.paint.lora.runtime.rack import Rack
+from allaprima.paint.lora.runtime.side_path import SidePath, point, prepare
 from allaprima.paint.lora.update import LowRank, Update
 
 Inputs = tuple[Tensor, Tensor, Tensor]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
-from allaprima.paint.lora.lora import Lora
-from allaprima.paint.lora.rack import Rack
-from allaprima.paint.lora.sidepath import Scale, SidePath, point, prepare
+from allaprima.paint.lora.files.lora import Lora
+from allaprima.paint.lora.runtime.rack import Rack
+from allaprima.paint.lora.runtime.side_path import Scale, SidePath, point, prepare
 
 CONFIG = DenoiserConfig(
     latent_channels=4, layers=3, heads=2, head_width=16, text_width=24, rope_axes=(4, 6, 6)

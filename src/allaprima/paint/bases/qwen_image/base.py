@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
-from allaprima.paint.bases.defaults import QWEN_IMAGE, Defaults
+from allaprima.core.request_defaults import QWEN_IMAGE, RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptReader
-from allaprima.paint.sampling.flow import FlowSettings, adaptive_cosine_schedule, lightning_schedule
+from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.sampling.flow_schedule import FlowSettings, adaptive_cosine_schedule, lightning_schedule
 from allaprima.paint.sampling.noise import seeded_noise
-from allaprima.paint.sampling.schedules import Schedule
 
 if TYPE_CHECKING:
     from diffusers import QwenImageTransformer2DModel
@@ -38,7 +38,7 @@ SCHEDULES = {"lightning": lightning_schedule, "adaptive-cosine": adaptive_cosine
 
 @dataclass(frozen=True, kw_only=True)
 class QwenImageBase:
-    """A loaded Qwen-Image on one device; see :class:`allaprima.paint.bases.base.Base`."""
+    """A loaded Qwen-Image on one device; see :class:`allaprima.paint.contract.base.Base`."""
 
     transformer: QwenImageTransformer2DModel
     autoencoder: FrameAutoencoder
@@ -46,7 +46,7 @@ class QwenImageBase:
     name: str
     flow: FlowSettings = field(default_factory=FlowSettings)
     """What the checkpoint's scheduler_config.json says."""
-    defaults: Defaults = QWEN_IMAGE
+    defaults: RequestDefaults = QWEN_IMAGE
     family: str = "qwen-image"
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "rescaled"

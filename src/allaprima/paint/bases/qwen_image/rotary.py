@@ -44,7 +44,7 @@ class JointRotary(nn.Module):
             return torch.view_as_real(torch.cat([text, picture])).clone()[:, None]
 
 
-class JointAttention:
+class RotaryJointAttention:
     """The attention of a double-stream block, with `JointRotary`'s table as `image_rotary_emb`."""
 
     _attention_backend = None
@@ -96,7 +96,7 @@ def join_rotary(transformer: nn.Module) -> None:
     """Give `transformer` (a `QwenImageTransformer2DModel`) the table and the attention of this module."""
     blocks: Any = transformer.transformer_blocks
     for block in blocks:
-        block.attn.set_processor(JointAttention())
+        block.attn.set_processor(RotaryJointAttention())
     transformer.pos_embed = JointRotary(transformer.pos_embed)
 
 

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.base import Stage
-from allaprima.paint.bases.damage import DAMAGED, in_one_line
+from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
+from allaprima.paint.bases.config_values import check_latent_statistics, is_number
 from allaprima.paint.bases.folder import check_parts, read_json
-from allaprima.paint.bases.numbers import check_latent_statistics, is_number
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.text import PromptReader
-from allaprima.paint.precision import pick_dtype
-from allaprima.paint.sampling.flow import FlowSettings
+from allaprima.paint.contract.base import Stage
+from allaprima.paint.device.precision import pick_dtype
+from allaprima.paint.sampling.flow_schedule import FlowSettings
 
 PARTS = {
     "transformer": ("QwenImageTransformer2DModel",),

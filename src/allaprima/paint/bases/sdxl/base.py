@@ -15,10 +15,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.request import MAX_SIDE_PX
-from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
-from allaprima.paint.bases.defaults import SDXL, Defaults
+from allaprima.core.request_defaults import SDXL, RequestDefaults
+from allaprima.paint.bases.config_values import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.dtypes import dtype_of
-from allaprima.paint.bases.numbers import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
 from allaprima.paint.bases.sdxl.parts import Parts
@@ -26,14 +25,15 @@ from allaprima.paint.bases.sdxl.published import PUBLISHED, Shapes
 from allaprima.paint.bases.sdxl.scheduling import Scheduler, read_scheduler
 from allaprima.paint.bases.sdxl.single_file import load_file
 from allaprima.paint.bases.sdxl.text import SdxlText
-from allaprima.paint.precision import pick_dtype
+from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.device.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
-from allaprima.paint.sampling.schedules import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class SdxlBase:
-    """A loaded SDXL on one device; see :class:`allaprima.paint.bases.base.Base`."""
+    """A loaded SDXL on one device; see :class:`allaprima.paint.contract.base.Base`."""
 
     text: SdxlText
     unet: UNet2DConditionModel
@@ -53,13 +53,13 @@ class SdxlBase:
         return "plain" if self.unet.config.time_cond_proj_dim is None else "embedded"
 
     @property
-    def defaults(self) -> Defaults:
+    def defaults(self) -> RequestDefaults:
         """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
         side = int(self.unet.config.sample_size) * self.stride
         if self.scheduler.is_turbo:
-            return Defaults(width=side, height=side, steps=1, guidance=1.0)
+            return RequestDefaults(width=side, height=side, steps=1, guidance=1.0)
         if self.scheduler.habits.sampler == "lcm":
-            return Defaults(
+            return RequestDefaults(
                 width=side, height=side, steps=4, guidance=1.0 if self.guidance_rule == "plain" else 8.0
             )
         return replace(SDXL, width=side, height=side)

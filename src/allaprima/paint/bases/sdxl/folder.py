@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.base import Stage
 from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline, read_shards
 from allaprima.paint.bases.sdxl.parts import (
     Parts,
@@ -23,6 +22,7 @@ from allaprima.paint.bases.sdxl.parts import (
 )
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.contract.base import Stage
 
 M = TypeVar("M", bound=torch.nn.Module)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.damage import DAMAGED, in_one_line
+from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import PICKLES
 from allaprima.paint.bases.sdxl.text import SdxlText
 

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.base import Prediction
-from allaprima.paint.bases.numbers import read_positive, read_whole
-from allaprima.paint.sampling.discrete import (
+from allaprima.paint.bases.config_values import read_positive, read_whole
+from allaprima.paint.contract.base import Prediction
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.sampling.discrete_schedule import (
     BetaCurve,
     Curve,
     Spacing,
@@ -34,8 +35,7 @@ from allaprima.paint.sampling.discrete import (
     spaced_times,
     times_at,
 )
-from allaprima.paint.sampling.exploding import LCM_SHARPNESS
-from allaprima.paint.sampling.schedules import Schedule
+from allaprima.paint.sampling.variance_exploding import LCM_SHARPNESS
 
 Sampler = Literal["euler", "ancestral", "lcm"]
 

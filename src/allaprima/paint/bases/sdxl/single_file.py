@@ -16,7 +16,6 @@ from diffusers.loaders.single_file_utils import (
 from safetensors import SafetensorError, safe_open
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.base import Stage
 from allaprima.paint.bases.sdxl.parts import (
     Parts,
     Tensors,
@@ -30,6 +29,7 @@ from allaprima.paint.bases.sdxl.parts import (
 )
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.contract.base import Stage
 
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from allaprima.paint.bases.base import TextStates
+from allaprima.paint.contract.base import TextStates
 
 
 @dataclass(frozen=True, kw_only=True)

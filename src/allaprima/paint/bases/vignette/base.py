@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
-from allaprima.paint.bases.defaults import VIGNETTE, Defaults
+from allaprima.core.request_defaults import VIGNETTE, RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
@@ -23,9 +22,10 @@ from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, laid_out_
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
-from allaprima.paint.precision import pick_dtype
+from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
+from allaprima.paint.device.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
-from allaprima.paint.sampling.schedules import Schedule, flow_schedule, flow_sigmas
 
 SHIFT = 2.0
 """The timestep shift it was trained for."""
@@ -33,7 +33,7 @@ SHIFT = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class VignetteBase:
-    """A loaded Vignette on one device; see :class:`allaprima.paint.bases.base.Base`."""
+    """A loaded Vignette on one device; see :class:`allaprima.paint.contract.base.Base`."""
 
     text: TextEncoder
     denoiser: Denoiser
@@ -42,7 +42,7 @@ class VignetteBase:
     family: str = "vignette"
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "plain"
-    defaults: Defaults = VIGNETTE
+    defaults: RequestDefaults = VIGNETTE
     shift: float = SHIFT
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.paint.bases.vignette.as_loaded import AsLoaded, is_plain
+from allaprima.paint.bases.vignette.weight_marks import WeightMarks, is_plain
 
 _FBGEMM: Any = torch.ops.quantized
 
@@ -23,7 +23,7 @@ class HalfLinear(nn.Linear):
     Rounding moves a weight by at most 1/2048 of itself. Training, and a layer that wears a LoRA, are plain fp32.
     """
 
-    _packed: tuple[AsLoaded, Any] | None = None
+    _packed: tuple[WeightMarks, Any] | None = None
     """The weights as they were when they were packed, and what came of it."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class HalfLinear(nn.Linear):
 
     def _pack(self) -> Any:
         if self._packed is None or not self._packed[0]:
-            weights = AsLoaded([self])
+            weights = WeightMarks([self])
             weights.hold()
             packed = _FBGEMM.linear_prepack_fp16(self.weight.detach(), self.bias.detach())
             self._packed = weights, packed

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.paint.bases.vignette.side_by_side import lay_side_by_side
+from allaprima.paint.bases.vignette.joined_linear import lay_side_by_side
 
 EPSILON = 1e-6
 TIME_WIDTH = 256

@@ -12,8 +12,8 @@ from collections import OrderedDict
 import torch
 from torch import Tensor
 
-from allaprima.paint.bases.vignette.as_loaded import AsLoaded, Marks, have_hooks
 from allaprima.paint.bases.vignette.mmdit import Moment, Transformer
+from allaprima.paint.bases.vignette.weight_marks import Marks, WeightMarks, have_hooks
 
 MOST = 128
 """Times that are kept for one state of the weights, some 100 KB each; a picture of 50 steps visits 50."""
@@ -31,7 +31,7 @@ class Moments:
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer
         self._layers = transformer.time_layers()
-        self._states: OrderedDict[Marks, tuple[AsLoaded, OrderedDict[float, Moment]]] = OrderedDict()
+        self._states: OrderedDict[Marks, tuple[WeightMarks, OrderedDict[float, Moment]]] = OrderedDict()
 
     def at(self, t: Tensor) -> Tensor | Moment:
         """Return what stands for the times t (B,): one moment, or `t` itself.
@@ -41,7 +41,7 @@ class Moments:
         times = t.tolist() if t.device.type == "cpu" and torch.is_inference_mode_enabled() else []
         if not times or times.count(times[0]) < len(times) or have_hooks(self._layers):
             return t
-        now = AsLoaded(self._layers)
+        now = WeightMarks(self._layers)
         if not now.are_plain:
             return self._transformer.moment(t[:1])
         kept = self._kept(now)
@@ -52,7 +52,7 @@ class Moments:
         kept.move_to_end(times[0])
         return kept[times[0]]
 
-    def _kept(self, now: AsLoaded) -> OrderedDict[float, Moment]:
+    def _kept(self, now: WeightMarks) -> OrderedDict[float, Moment]:
         """The moments of these weights, which are held: no others can come to lie at their addresses."""
         if now.marks not in self._states:
             now.hold()

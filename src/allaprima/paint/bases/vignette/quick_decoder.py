@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.paint.bases.vignette.as_loaded import AsLoaded
 from allaprima.paint.bases.vignette.autoencoder import (
     STEM,
     Autoencoder,
@@ -26,6 +25,7 @@ from allaprima.paint.bases.vignette.autoencoder import (
     Resize,
     match_channels,
 )
+from allaprima.paint.bases.vignette.weight_marks import WeightMarks
 from allaprima.paint.bases.vignette.winograd import CHANNELS, Winograd
 
 # What torch.compile emits for convolutions on processors; there is no public name for it.
@@ -42,7 +42,7 @@ class QuickDecoder:
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         self._autoencoder = autoencoder
-        self._layers = AsLoaded(list(autoencoder.decoder.modules()))
+        self._layers = WeightMarks(list(autoencoder.decoder.modules()))
         self._stages: list[_Stage] = []
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.paint.bases.vignette.as_loaded import SIDE, is_plain
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser, pack, unpack
+from allaprima.paint.bases.vignette.joined_linear import as_one
 from allaprima.paint.bases.vignette.mmdit import (
     EPSILON,
     Block,
@@ -34,7 +34,7 @@ from allaprima.paint.bases.vignette.mmdit import (
     turn,
 )
 from allaprima.paint.bases.vignette.moments import STATES, Moments
-from allaprima.paint.bases.vignette.side_by_side import as_one
+from allaprima.paint.bases.vignette.weight_marks import SIDE, is_plain
 
 Product = Callable[[Tensor], Tensor]
 

@@ -24,9 +24,9 @@ from torch import nn
 from torch.nn import functional
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.base import TextStates
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
 from allaprima.paint.bases.vignette.text_format import unpack_state
+from allaprima.paint.contract.base import TextStates
 
 PADDING = 1
 """Id of `<pad>`, as in XLM-R; `<s>` is 0, `</s>` 2, `<unk>` 3."""

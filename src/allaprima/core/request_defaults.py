@@ -1,0 +1,36 @@
+"""What a base paints when nobody says otherwise: plain numbers, known before any weight is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestDefaults:
+    """Size, steps and guidance of a base, or of one of its schedules."""
+
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    steps: int
+    guidance: float
+    """1 paints without the negative prompt, at half the work."""
+
+
+VIGNETTE = RequestDefaults(width=256, height=256, steps=50, guidance=4.0)
+
+SDXL = RequestDefaults(width=1024, height=1024, steps=30, guidance=5.0)
+
+QWEN_IMAGE = RequestDefaults(width=1024, height=1024, steps=50, guidance=4.0)
+
+FEW_STEPS: dict[str, tuple[int, float]] = {"lightning": (4, 1.0), "turbo": (1, 1.0), "lcm": (4, 1.0)}
+"""Schedules of distilled models to the steps and the guidance these were distilled for."""
+
+
+def defaults_for(own: RequestDefaults, schedule: str | None) -> RequestDefaults:
+    """Return a base's `own` defaults, with the steps and guidance that a named schedule brings."""
+    if schedule not in FEW_STEPS:
+        return own
+    steps, guidance = FEW_STEPS[schedule]
+    return replace(own, steps=steps, guidance=guidance)

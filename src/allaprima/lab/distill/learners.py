@@ -1,0 +1,243 @@
+"""A frozen teacher and those who learn from it, in one module: LoRAs on the teacher, or whole copies of it.
+
+    student = Student(network, {"student": ranks, "fake": ranks})   # two LoRAs on one frozen network
+    student.predict(x, t, text, "fake")
+
+LoRAs come from peft, on diffusers' module names. A fresh one changes nothing, since its second matrix is zero. What
+learns is float32, whatever the frozen weights are: steps of 1e-5 would be rounded away in bf16.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from typing import Any
+
+import torch
+from diffusers.models.embeddings import get_timestep_embedding
+from diffusers.models.modeling_utils import ModelMixin
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from allaprima.lab.distill.networks import Network, join
+from allaprima.paint.contract.base import TextStates
+from allaprima.paint.sampling.process import Process
+
+TEACHER = "teacher"
+STUDENT = "student"
+FAKE = "fake"
+
+LayerRanks = Mapping[str, int]
+"""Module path to the rank of the LoRA there."""
+
+
+class GuidanceEmbedding(nn.Module):
+    """Tells a student how strong a guidance to imitate (Luo et al. 2023, arXiv:2310.04378, section 4.2).
+
+    Zero at first, so that the student begins as the teacher.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(256, width, bias=False)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, guidance: Tensor) -> Tensor:
+        """Return what to add to the time's embedding, (B, width), for guidance scales (B,)."""
+        added: Tensor = self.project(get_timestep_embedding(guidance * 1000, 256))
+        return added
+
+
+class Learners(nn.Module):
+    """A teacher and its students; parameters of the teacher want no gradient."""
+
+    def __init__(
+        self,
+        network: Network,
+        learners: Mapping[str, LayerRanks | None],
+        *,
+        scale: float = 1.0,
+        guidance_width: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Freeze `network` and put the learners on it.
+
+        Args:
+            network: the teacher; LoRAs are put into it.
+            learners: a name for each student, and its LoRA's ranks; None for a whole copy of the network.
+            scale: alpha / rank of the LoRAs.
+            guidance_width: width of the time's embedding if the student is to be told the guidance, or 0.
+            seed: of the LoRAs' first matrices.
+        """
+        super().__init__()
+        network.requires_grad_(False).eval()
+        self.wholes = nn.ModuleDict(
+            {
+                name: deepcopy(network).float().requires_grad_(True)
+                for name, ranks in learners.items()
+                if ranks is None
+            }
+        )
+        self.network = network
+        self.ranks = {name: dict(ranks) for name, ranks in learners.items() if ranks is not None}
+        self.scale = scale
+        self.guidance = GuidanceEmbedding(guidance_width) if guidance_width else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for name, ranks in self.ranks.items():
+                _inject(network.network, name, ranks, scale)
+        self.layers = [module for module in network.modules() if isinstance(module, LoraLayer)]
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(".lora_" in name)
+        self._asked = TEACHER
+        for one in (network, *self.wholes.values()):
+            if isinstance(one.network, ModelMixin):
+                one.network.enable_gradient_checkpointing(self._run_block)
+
+    @property
+    def process(self) -> Process:
+        """How the teacher mixes picture and noise."""
+        return self.network.process
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.network.parameters()).device
+
+    def of(self, name: str) -> Network:
+        """The network of one learner, ready to be called."""
+        if name in self.wholes:
+            whole = self.wholes[name]
+            assert isinstance(whole, Network)
+            return whole
+        if name != TEACHER and name not in self.ranks:
+            known = ", ".join([TEACHER, *self.ranks, *self.wholes])
+            raise ValueError(f"got the learner {name!r}; expected one of {known}")
+        for layer in self.layers:
+            # Not peft's own setters: they also switch gradients on and off, and one loss sees several learners.
+            layer._active_adapter = [name]
+            layer._disable_adapters = name == TEACHER
+        self._asked = name
+        return self.network
+
+    def _run_block(self, block: nn.Module, *given: Any) -> Any:
+        """Run a block and keep what went in alone; its inside is computed again when gradients pass.
+
+        Networks of diffusers call this. At 1024 x 1024 the insides of Qwen-Image's blocks are 46 GB, what enters 1.5.
+        By the time gradients pass, others were asked on the same network, so the one of now must be called back.
+        """
+        name = self._asked
+        return checkpoint(
+            block,
+            *given,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=lambda: (nullcontext(), self._called_back(name)),
+        )
+
+    @contextmanager
+    def _called_back(self, name: str) -> Iterator[None]:
+        """Within, the network is that of `name`."""
+        before = self._asked
+        self.of(name)
+        try:
+            yield
+        finally:
+            self.of(before)
+
+    def predict(
+        self, x: Tensor, t: Tensor, text: TextStates, name: str = STUDENT, guidance: Tensor | None = None
+    ) -> Tensor:
+        """One learner's answer, in float32.
+
+        Args:
+            x: (B, C, h, w) latents at time `t`.
+            t: (B,) times in the network's unit.
+            text: B encoded prompts.
+            name: which learner.
+            guidance: (B,) the guidance to imitate, for students that were built to be told it.
+        """
+        network = self.of(name)
+        told = None
+        if guidance is not None:
+            if self.guidance is None:
+                raise ValueError(
+                    "got a guidance for a student that is not told it; expected guidance_width > 0"
+                )
+            told = self.guidance(guidance)
+        with network.told(told):
+            answer: Tensor = network(x, t, text)
+        return answer.float()
+
+    @torch.no_grad()
+    def guided(
+        self, x: Tensor, t: Tensor, text: TextStates, empty: TextStates, guidance: float | Tensor
+    ) -> Tensor:
+        """The teacher's answer under classifier-free guidance, without gradient.
+
+        Args:
+            x: (B, C, h, w) latents.
+            t: (B,) times.
+            text: B encoded prompts.
+            empty: B times the empty prompt, encoded like any other: zeros are not what the teacher learned.
+            guidance: the scale, one for all or (B,); 1 asks the teacher once, with the prompt alone.
+        """
+        network = self.of(TEACHER)
+        if not isinstance(guidance, Tensor) and guidance == 1.0:
+            alone: Tensor = network(x, t, text)
+            return alone.float()
+        both: Tensor = network(torch.cat([x, x]), torch.cat([t, t]), join(text, empty))
+        conditioned, unconditioned = both.float().chunk(2)
+        scale: Any = guidance[:, None, None, None] if isinstance(guidance, Tensor) else guidance
+        return network.combine(conditioned, unconditioned, scale)
+
+    def learned(self, name: str = STUDENT) -> tuple[nn.Parameter, ...]:
+        """What moves when a learner learns."""
+        if name in self.wholes:
+            found = list(self.wholes[name].parameters())
+        else:
+            marks = (f".lora_A.{name}.", f".lora_B.{name}.")
+            named = self.network.named_parameters()
+            found = [one for path, one in named if any(mark in path for mark in marks)]
+        if name == STUDENT and self.guidance is not None:
+            found += self.guidance.parameters()
+        return tuple(found)
+
+    def parameters_by_site(self, name: str = STUDENT) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
+        """A LoRA's two matrices by module path, as they learn; they are scaled by `scale`."""
+        found = {}
+        for path in self.ranks[name]:
+            layer = self.network.network.get_submodule(path)
+            assert isinstance(layer, LoraLayer)
+            down, up = (matrix[name].get_parameter("weight") for matrix in (layer.lora_A, layer.lora_B))
+            found[path] = down, up
+        return found
+
+    def matrices(self, name: str = STUDENT) -> dict[str, tuple[Tensor, Tensor]]:
+        """A LoRA's two matrices by module path, the scale folded into the second."""
+        parameters = self.parameters_by_site(name)
+        return {path: (down.detach(), up.detach() * self.scale) for path, (down, up) in parameters.items()}
+
+
+def _inject(network: nn.Module, name: str, ranks: LayerRanks, scale: float) -> None:
+    """Put a LoRA of these ranks into a network of diffusers."""
+    if not ranks:
+        return
+    config = LoraConfig(
+        r=1,
+        lora_alpha=1,
+        target_modules=list(ranks),
+        rank_pattern={f"^{path}$": rank for path, rank in ranks.items()},
+        alpha_pattern={f"^{path}$": rank * scale for path, rank in ranks.items()},
+        init_lora_weights=True,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two on one network are meant
+        inject_adapter_in_model(config, network, name)
+    for path, parameter in network.named_parameters():
+        if f".{name}." in path and ".lora_" in path:
+            parameter.data = parameter.data.float()  # peft's are in the dtype of the layer they sit on

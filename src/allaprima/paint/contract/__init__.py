@@ -1,0 +1,1 @@
+"""What every base offers and declares, and the schedules that samplers follow."""

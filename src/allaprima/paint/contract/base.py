@@ -1,0 +1,156 @@
+"""What every base model offers to the samplers: text in, a prediction per step, pixels out.
+
+A sampler knows a base only through :class:`Base`, so it never branches on a model's family: it asks the base
+for a :class:`~allaprima.paint.contract.schedule.Schedule` and follows what that declares. Latents are
+whatever tensor (B, C, h, w) the base's own `noise` hands out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+
+from allaprima.core.request_defaults import RequestDefaults
+from allaprima.paint.contract.schedule import Schedule
+
+Prediction = Literal["flow", "epsilon", "v"]
+"""What `Base.predict` returns: flow is d x / d t, that is noise minus picture."""
+
+GuidanceRule = Literal["plain", "rescaled", "embedded"]
+"""How two predictions become one: plain is Ho and Salimans', rescaled keeps the norm of the prompt's own.
+
+With embedded guidance there is one prediction only: the model is told the guidance, see `TextStates.guidance`.
+"""
+
+Stage = Literal["text", "predict", "decode"]
+"""What a network is for: `encode_text`, `predict`, or `decode` and `encode`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextStates:
+    """Encoded prompts, one row per prompt.
+
+    Attributes:
+        states: (B, L, D) float, one vector per token; rows past a prompt's end are to be ignored.
+        mask: (B, L) bool, True where a token is part of the prompt; at least one True per row.
+        pooled: (B, P) float, one vector for the whole prompt, for the families that have one.
+        guidance: how strongly to follow the prompts, for a base whose guidance rule is "embedded".
+    """
+
+    states: torch.Tensor
+    mask: torch.Tensor
+    pooled: torch.Tensor | None = None
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse states, mask and pooled vectors that do not belong together."""
+        if self.states.ndim != 3 or self.mask.shape != self.states.shape[:2]:
+            raise ValueError(
+                f"got text states {tuple(self.states.shape)} with mask {tuple(self.mask.shape)}; "
+                "expected (B, L, D) with (B, L)"
+            )
+        if self.mask.dtype != torch.bool:
+            raise ValueError(f"got a text mask of {self.mask.dtype}; expected torch.bool")
+        if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != len(self.states)):
+            raise ValueError(
+                f"got pooled text {tuple(self.pooled.shape)} for {len(self.states)} prompts; expected (B, P)"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of prompts."""
+        return int(self.states.shape[0])
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """The tokens up to each prompt's last; asked for once, since a GPU must be waited for to tell."""
+        positions = torch.arange(1, self.mask.shape[1] + 1, device=self.mask.device)
+        return tuple((self.mask * positions).amax(1).tolist())
+
+    def rows(self, index: Sequence[int]) -> TextStates:
+        """Return the prompts at `index`, in that order; an index may repeat."""
+        chosen = torch.tensor(index, dtype=torch.long, device=self.states.device)
+        pooled = None if self.pooled is None else self.pooled[chosen]
+        return replace(self, states=self.states[chosen], mask=self.mask[chosen], pooled=pooled)
+
+
+@runtime_checkable
+class Base(Protocol):
+    """One loaded base model on one device, ready to paint."""
+
+    @property
+    def name(self) -> str:
+        """What a `GenerationRequest.base` asks for: "vignette", or the checkpoint's path or id as given."""
+
+    @property
+    def family(self) -> str:
+        """The architecture: "vignette", "qwen-image" or "sdxl"; LoRAs are made for one."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` returns."""
+
+    @property
+    def guidance_rule(self) -> GuidanceRule:
+        """How the predictions for prompt and negative prompt are combined."""
+
+    @property
+    def defaults(self) -> RequestDefaults:
+        """Size, steps and guidance where nobody asks for others and no schedule is named."""
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise RequestError unless this base paints pictures of width x height pixels."""
+
+    def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
+        """Return the noise levels to visit for a picture of width x height pixels.
+
+        Args:
+            steps: how many predictions are to be made, at least 1.
+            width: pixels.
+            height: pixels.
+            name: a schedule that this base knows; None for its own.
+
+        Raises:
+            RequestError: this base has no schedule of that name, or none of so many steps.
+        """
+
+    def encode_text(self, prompts: Sequence[str]) -> TextStates:
+        """Encode `prompts`; the empty prompt is encoded like any other.
+
+        A prompt's valid states do not depend on the prompts beside it.
+        """
+
+    def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
+        """Return (B, C, h, w) standard normal latents, row i a function of `seeds[i]` and the size alone."""
+
+    def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
+        """Return the prediction, shaped like `latents`.
+
+        Args:
+            latents: (B, C, h, w) noisy latents, scaled as the schedule's kind says.
+            t: (B,) times from `Schedule.times`, in the model's own unit.
+            text: the B encoded prompts.
+        """
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return (B, 3, height, width) float pixels in [0, 1] for clean latents."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the clean latents (B, C, h, w) of pixels (B, 3, height, width) in [0, 1]."""
+
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """Return the networks a LoRA may touch, under diffusers' names.
+
+        Those are "transformer" or "unet", and "text_encoder", "text_encoder_2" where a family has them.
+        """
+
+    def stages(self) -> Mapping[Stage, tuple[torch.nn.Module, ...]]:
+        """Return every network by what it is for; each stage computes in its networks' number format."""
+
+
+def clamp_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """Return `pixels` clamped to [0, 1]; infinities become NaN, for clamping would make them black and white."""
+    return torch.add(pixels.clamp(0.0, 1.0), pixels, alpha=0.0)

@@ -1,0 +1,1 @@
+"""Which device to paint on, and how it computes."""

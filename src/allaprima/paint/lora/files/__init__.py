@@ -1,0 +1,1 @@
+"""LoRA files: read, checked, described and written."""

@@ -1,0 +1,161 @@
+"""PEFT's configuration beside the tensors: it holds the alpha that PEFT's and diffusers' files leave out.
+
+It stands in `adapter_config.json` beside the file, or inside it: under `adapter_config` where we converted a
+pickle, under `lora_adapter_metadata` with each network's name before each key where diffusers wrote the file. Only
+what changes the numbers is read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.patterns import LayerNumbers
+
+INSIDE = "lora_adapter_metadata"
+EMBEDDED = "adapter_config"
+BESIDE = "adapter_config.json"
+MAX_CONFIG_BYTES = 4 << 20
+MAX_NUMBER = 1e6
+
+_TYPES = frozenset({"LORA", "LOHA", "LOKR"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """How strongly the layers of one network count.
+
+    Attributes:
+        alpha: of every layer; None where it is its rank.
+        alphas: of single layers.
+        rank: of every layer; needed where the tensors do not show it.
+        ranks: of single layers, as `alphas`.
+        root: whether it is divided by the rank's square root (rsLoRA, arXiv:2312.03732) and not by the rank.
+    """
+
+    alpha: float | None = None
+    alphas: LayerNumbers = field(default_factory=LayerNumbers)
+    rank: float | None = None
+    ranks: LayerNumbers = field(default_factory=LayerNumbers)
+    root: bool = False
+
+    def scale(self, path: str, rank: int | None) -> float:
+        """Return what a layer's update is to be multiplied with.
+
+        Args:
+            path: of the layer.
+            rank: of its tensors; None where they are whole and only the configuration tells it.
+        """
+        alpha = _first_known(self.alphas.find(path), self.alpha)
+        divisor = _first_known(self.ranks.find(path), self.rank) if rank is None else rank
+        if alpha is None or divisor is None:
+            return 1.0
+        return alpha / (math.sqrt(divisor) if self.root else divisor)
+
+    def unmatched(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Return the patterns, each behind its key, that match no layer of `paths`."""
+        patterns = {"alpha_pattern": self.alphas, "rank_pattern": self.ranks}
+        return tuple(
+            f"{key} {pattern}" for key, numbers in patterns.items() for pattern in numbers.unmatched(paths)
+        )
+
+
+def read_configs(
+    path: Path, metadata: Mapping[str, str], networks: tuple[str, ...]
+) -> dict[str, AdapterConfig]:
+    """Return each network's configuration: from inside the file, or else from beside it, or else PEFT's silence.
+
+    Raises:
+        LoraError: a configuration that is there cannot be understood, or asks for more than a plain update.
+    """
+    if INSIDE in metadata:
+        where, found = f"{path}: {INSIDE}", _parse(f"{path}: {INSIDE}", metadata[INSIDE])
+        return {
+            network: _config(
+                where,
+                {
+                    key.removeprefix(f"{network}."): value
+                    for key, value in found.items()
+                    if key.startswith(f"{network}.")
+                },
+            )
+            for network in networks
+        }
+    if EMBEDDED in metadata:
+        where = f"{path}: {EMBEDDED}"
+        return dict.fromkeys(networks, _config(where, _parse(where, metadata[EMBEDDED])))
+    beside = path.with_name(BESIDE)
+    config = AdapterConfig()
+    if beside.is_file():
+        config = _config(str(beside), _parse(str(beside), _text(beside)))
+    return dict.fromkeys(networks, config)
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise LoraError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; expected PEFT's configuration")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LoraError(f"cannot read {path}: {error}; expected PEFT's configuration as JSON") from error
+
+
+def _parse(where: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LoraError(f"{where} is no JSON; expected PEFT's configuration") from error
+    if not isinstance(found, dict):
+        raise LoraError(f"{where} holds {found!r:.40}; expected a JSON object")
+    return found
+
+
+def _config(where: str, found: Mapping[str, Any]) -> AdapterConfig:
+    kind = "LORA" if found.get("peft_type") is None else str(found["peft_type"])
+    if kind not in _TYPES or found.get("use_dora"):
+        what = "DoRA" if kind in _TYPES else ascii(kind[:40])
+        raise LoraError(
+            f"{where} says {what}; expected a plain LoRA, LoHa or LoKr: no other update can be used here"
+        )
+    alpha = _number(where, "lora_alpha", found.get("lora_alpha", found.get("alpha")))
+    rank = _number(where, "r", found.get("r"))
+    ranks = _numbers(where, "rank_pattern", found.get("rank_pattern"))
+    if any(one is not None and one < 1 for one in (rank, *ranks.by_pattern.values())):
+        raise LoraError(
+            f"{where} has r {rank} and rank_pattern {str(ranks.by_pattern)[:80]}; expected ranks of at least 1"
+        )
+    return AdapterConfig(
+        alpha=alpha,
+        alphas=_numbers(where, "alpha_pattern", found.get("alpha_pattern")),
+        rank=rank,
+        ranks=ranks,
+        root=bool(found.get("use_rslora")),
+    )
+
+
+def _first_known(own: float | None, common: float | None) -> float | None:
+    return common if own is None else own
+
+
+def _numbers(where: str, key: str, found: Any) -> LayerNumbers:
+    if not isinstance(found or {}, dict):
+        raise LoraError(f"{where} has {key} {found!r:.80}; expected a JSON object of numbers")
+    numbers = {pattern: _number(where, key, value) for pattern, value in (found or {}).items()}
+    known = {pattern: value for pattern, value in numbers.items() if value is not None}
+    try:
+        return LayerNumbers(by_pattern=known)
+    except ValueError as error:
+        raise LoraError(f"{where}: {key} {error}") from error
+
+
+def _number(where: str, key: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MAX_NUMBER:
+        raise LoraError(f"{where} has {key} {value!r:.40}; expected a number below {MAX_NUMBER:g}")
+    return float(value)

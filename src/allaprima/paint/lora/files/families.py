@@ -1,0 +1,136 @@
+"""Which base a LoRA belongs to, told from its metadata, from its layers' names, or from their widths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+ARCHITECTURES = {
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "qwen-image": "qwen-image",
+    "vignette": "alla-prima-vignette",
+}
+"""Our families by the names that other programs look for in `modelspec.architecture`."""
+
+TITLES = {
+    "sdxl": "SDXL",
+    "qwen-image": "Qwen-Image",
+    "vignette": "Vignette",
+    "stable-diffusion-1": "Stable Diffusion 1.x",
+    "stable-diffusion-2": "Stable Diffusion 2.x",
+    "stable-diffusion-3": "Stable Diffusion 3.x",
+    "flux": "FLUX",
+    "wan": "Wan",
+    "hunyuan-video": "HunyuanVideo",
+    "z-image": "Z-Image",
+}
+
+# What metadata says, the first pattern that is found counting.
+_DECLARED = (
+    (r"vignette", "vignette"),
+    (r"qwen[-_ ]?image", "qwen-image"),
+    (r"stable-diffusion-xl|^sdxl", "sdxl"),
+    (r"stable-diffusion-v1|^sd[-_]?v?1", "stable-diffusion-1"),
+    (r"stable-diffusion-v2|^sd[-_]?v?2", "stable-diffusion-2"),
+    (r"stable-diffusion-v?3|^sd[-_]?v?3", "stable-diffusion-3"),
+    (r"^flux", "flux"),
+    (r"^wan", "wan"),
+    (r"hunyuan-?video", "hunyuan-video"),
+    (r"z[-_]?image", "z-image"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkKind:
+    """Networks that share their layers' names; the width of one layer tells them apart."""
+
+    title: str
+    names: str
+    """A pattern that finds this kind among names whose dots may be underscores."""
+    probe: str = "$^"
+    """A pattern of the layers whose input width tells."""
+    families: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """That width, to the families that have it, the likeliest first."""
+
+
+KINDS = (
+    NetworkKind(
+        title="FLUX's transformer",
+        names=r"single_transformer_blocks|(single|double)_blocks",
+        probe=r"to_[qkv]$|linear1$",
+        families={3072: ("flux",)},
+    ),
+    NetworkKind(title="Stable Diffusion 3's transformer", names="joint_blocks"),
+    NetworkKind(
+        title="a dual-stream transformer such as Qwen-Image's",
+        names=r"transformer_blocks[._]\d+[._]((img|txt)_m(od|lp)|attn)[._]",
+        probe=r"transformer_blocks[._]\d+[._](attn[._]to_[qkv]|img_mod[._]1)$",
+        families={3072: ("qwen-image", "flux")},
+    ),
+    NetworkKind(
+        title="a U-Net",
+        names=r"(input|output|down|up)_blocks[._]\d|(middle|mid)_block[._]",
+        probe=r"attn2[._](processor[._])?to_[kv]$",
+        families={
+            768: ("stable-diffusion-1",),
+            1024: ("stable-diffusion-2",),
+            2048: ("sdxl",),
+        },
+    ),
+    NetworkKind(title="Wan's transformer", names=r"\bblocks[._]\d+[._](self|cross)_attn"),
+    NetworkKind(title="Z-Image's transformer", names=r"\blayers[._]\d+[._](attention|feed_forward)[._]"),
+)
+"""The first whose names are found counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What layers look like: a kind of network, and where the widths are known, the family."""
+
+    kind: NetworkKind | None = None
+    width: int | None = None
+    declared: str | None = None
+
+    @property
+    def family(self) -> str | None:
+        """The family that is declared, unless the width tells another: numbers do not lie."""
+        told = self.kind.families.get(self.width, ()) if self.kind and self.width else ()
+        return self.declared if self.declared in told or not told else told[0]
+
+    def __str__(self) -> str:
+        """Say it in words for a message."""
+        if self.family is not None:
+            return TITLES.get(self.family, self.family)
+        if self.kind is None:
+            return "an unknown base"
+        return self.kind.title + (f" ({self.width} wide)" if self.width else "")
+
+
+def find_family(declared: str) -> str | None:
+    """Return the family that a value of metadata means, if it is one that is known."""
+    lowered = declared.lower()
+    return next((family for pattern, family in _DECLARED if re.search(pattern, lowered)), None)
+
+
+def look(layers: Iterable[tuple[str, int]], declared: str | None = None) -> Architecture:
+    """Return what `layers` look like.
+
+    Args:
+        layers: (name, input width) of each; the width is 0 where it is not known.
+        declared: the family that somebody says it is.
+    """
+    named = dict(layers)
+    for kind in KINDS:
+        if any(map(re.compile(kind.names).search, named)):
+            probe = re.compile(kind.probe)
+            width = next((width for name, width in named.items() if width and probe.search(name)), None)
+            return Architecture(kind=kind, width=width, declared=declared)
+    return Architecture(declared=declared)
+
+
+def differ(file: Architecture, base: Architecture) -> bool:
+    """Return whether a LoRA that looks like `file` cannot have been made for a base that looks like `base`."""
+    if file.family is not None and base.family is not None:
+        return file.family != base.family
+    return file.kind is not None and base.kind is not None and file.kind is not base.kind

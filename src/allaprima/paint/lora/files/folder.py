@@ -1,0 +1,248 @@
+"""A folder of LoRAs: names to files, never paths to files.
+
+    folder = LoraFolder(Path("models/lora"))
+    folder.names()                                  ("anime-v2", "ink")
+    folder.read("ink", base.modules())              a Lora
+
+The folder is looked at whenever it is asked, so a file that was just put there can be used at once. A folder that
+is itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one. What lies there under a name that
+nobody can ask for is left out, and `left_out` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.adapter_config import BESIDE
+from allaprima.paint.lora.files.layers import Layers
+from allaprima.paint.lora.files.locations import PICKLES, SUFFIX, is_lora_folder, weights_at
+from allaprima.paint.lora.files.lora import Lora
+from allaprima.paint.lora.files.reader import LoraReader
+from allaprima.paint.lora.files.weight_file import digest_of
+
+DEFAULT_FOLDER = Path("models/lora")
+SHIPPED = "loras"
+"""The folder of LoRAs that ship with a base, beside its weights."""
+
+MAX_NAME_CHARS = 200
+_UNSAFE = frozenset('/\\:<>\0"|?*')
+
+
+def existing_folder(path: Path | None) -> Path:
+    """Return the folder that is named, or the usual one, which need not exist, if none is.
+
+    Raises:
+        LoraError: a folder is named that is not there.
+    """
+    if path is None:
+        return DEFAULT_FOLDER
+    if not path.is_dir():
+        state = "which is not a folder" if path.exists() else "which is not there"
+        raise LoraError(f"got {path} as the folder of LoRAs, {state}; expected a folder that exists")
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraFile:
+    """A name and the file it means now.
+
+    Attributes:
+        name: as in `--lora NAME`.
+        path: of the weights.
+        stamp: sizes and times; another stamp is another content.
+        shipped: whether it lies in the folder behind.
+    """
+
+    name: str
+    path: Path
+    stamp: tuple[int, ...]
+    shipped: bool = False
+
+
+class LoraFolder:
+    """The LoRAs in one folder.
+
+    Args:
+        path: of the folder; it need not exist yet.
+        behind: of a folder of LoRAs that count where this one has none of their names; it need not exist.
+    """
+
+    def __init__(self, path: Path = DEFAULT_FOLDER, *, behind: Path | None = None) -> None:
+        self.path = path
+        self._behind = None if behind is None else LoraFolder(behind)
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return every name that can be asked for, in order, those too whose file will be refused."""
+        return tuple(sorted({*self._places(), *(() if self._behind is None else self._behind.names())}))
+
+    def left_out(self) -> dict[Path, str]:
+        """Return what looks like a LoRA and has no name to ask for it by, each with why and what to do."""
+        return {
+            entry: f"{why}; rename it, for example to {_safe_name(name)}{'' if entry.is_dir() else SUFFIX}"
+            for _, name, entry in self._entries()
+            if (why := _complaint(name, entry))
+        }
+
+    def find(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile | None:
+        """Return the file that `name` means, or None if there is none of that name.
+
+        Args:
+            name: of the LoRA.
+            fits: judges a file that hides one of its name behind; the one behind is meant if it does not fit.
+
+        Raises:
+            LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
+        """
+        check_name(name)
+        place = self._places().get(name)
+        if place is None:
+            return self._find_behind(name)
+        weights = weights_at(place)
+        self._check_inside(name, place, weights)
+        try:
+            seen = [weights.stat()]
+            config = weights.with_name(BESIDE)
+            seen += [config.stat()] if config.is_file() else []
+        except OSError as error:
+            raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
+        if fits is not None and (shipped := self._find_behind(name)) is not None and not fits(weights):
+            return shipped
+        return LoraFile(
+            name=name,
+            path=weights,
+            stamp=tuple(part for one in seen for part in (one.st_size, one.st_mtime_ns)),
+        )
+
+    def require(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile:
+        """Return the file that `name` means, `fits` as in `find`.
+
+        Raises:
+            LoraError: as `find`, or there is none; the message names those that are there.
+        """
+        if (file := self.find(name, fits=fits)) is not None:
+            return file
+        names = self.names()
+        there = f"one of {', '.join(names[:10])}" if names else "a file in it"
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        raise LoraError(f"got LoRA {name!r}, which is not in {self.path}; expected {there}{more}")
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of the file that `name` means, reading it only if it has changed.
+
+        Raises:
+            LoraError: as `require`.
+        """
+        file = self.require(name)
+        stamp, digest = self._digests.get(name, ((), ""))
+        if stamp != file.stamp:
+            digest = digest_of(file.path)
+            self._digests[name] = (file.stamp, digest)
+        return digest
+
+    def read(
+        self,
+        name: str,
+        reader: LoraReader | Mapping[str, nn.Module] | Layers,
+        *,
+        family: str | None = None,
+    ) -> Lora:
+        """Return the LoRA that `name` means, as `read_lora` does.
+
+        Args:
+            name: of the LoRA.
+            reader: of the base that is to wear it; or the base's modules.
+            family: of the base, where there is no reader that knows it.
+
+        Raises:
+            LoraError: as `require` and `read_lora`.
+        """
+        file = self.require(name)
+        if not isinstance(reader, LoraReader):
+            reader = LoraReader(reader, family=family)
+        return reader.read(file.path, name=name)
+
+    def _find_behind(self, name: str) -> LoraFile | None:
+        shipped = None if self._behind is None else self._behind.find(name)
+        return None if shipped is None else replace(shipped, shipped=True)
+
+    def _places(self) -> dict[str, Path]:
+        """Return the file or folder of each name; weights that can be used hide pickles beside them."""
+        found = [one for one in self._entries() if not _complaint(one[1], one[2])]
+        return {name: entry for _, name, entry in sorted(found, reverse=True)}
+
+    def _entries(self) -> list[tuple[int, str, Path]]:
+        """Return the rank, name and place of all that looks like a LoRA, whether the name can be asked for or not."""
+        try:
+            if is_lora_folder(self.path):
+                return [(0, self.path.resolve().name, self.path)]
+            return [
+                (rank, name, entry) for entry in sorted(self.path.iterdir()) for rank, name in _entry(entry)
+            ]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise LoraError(f"cannot look into {self.path}: {error}; expected a folder of LoRAs") from error
+
+    def _check_inside(self, name: str, place: Path, weights: Path) -> None:
+        home = os.path.realpath(self.path)
+        for path in (place, weights, weights.with_name(BESIDE)):
+            # Not Path.resolve, to which a link to itself is an error of another kind.
+            if not Path(os.path.realpath(path)).is_relative_to(home):
+                raise LoraError(f"got LoRA {name!r}, a link out of {self.path}; expected a file inside it")
+
+
+def check_name(name: str) -> None:
+    """Make sure that `name` can be nothing but a name.
+
+    Raises:
+        LoraError: it is empty, hidden, too long, or holds what paths, prompts or file systems give a meaning.
+    """
+    if _fault(name):
+        raise LoraError(
+            f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
+        )
+
+
+def _fault(name: str) -> str:
+    """Return why `name` is no name, or nothing."""
+    if not name:
+        return "its name is empty"
+    if name.startswith("."):
+        return "its name begins with a dot"
+    if len(name) > MAX_NAME_CHARS:
+        return f"its name has more than {MAX_NAME_CHARS} characters"
+    wrong = sorted(char for char in set(name) if char in _UNSAFE or not char.isprintable())
+    return f"its name holds {''.join(wrong)!a}" if wrong else ""
+
+
+def _complaint(name: str, entry: Path) -> str:
+    """Return why the LoRA at `entry` cannot be asked for as `name`, or nothing."""
+    if entry.suffix != SUFFIX and entry.suffix.lower() == SUFFIX and not entry.is_dir():
+        return f"its name ends in {entry.suffix}, not {SUFFIX}"
+    return _fault(name)
+
+
+def _safe_name(name: str) -> str:
+    """Return a name that can be asked for and is much like `name`."""
+    plain = "".join("-" if char in _UNSAFE or not char.isprintable() else char for char in name)
+    return re.sub("-+", "-", plain.lstrip("."))[:100].strip("- ") or "lora"
+
+
+def _entry(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the name that a folder's entry gives a LoRA, after a rank: of two places the lower counts."""
+    if path.is_dir():
+        name, rank = path.name, 1 if is_lora_folder(path) else None
+    elif path.suffix.lower() == SUFFIX:
+        name, rank = path.stem, 0
+    else:
+        name, rank = path.stem, 2 if path.suffix.lower() in PICKLES else None
+    if rank is not None:
+        yield rank, name

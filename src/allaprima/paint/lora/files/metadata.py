@@ -1,0 +1,195 @@
+"""What a LoRA's file says about itself, in three vocabularies.
+
+`allaprima.*` is ours; `modelspec.*` (Stability's ModelSpec 1.0.1) and `ss_*` (kohya's sd-scripts) are what other
+programs read and write. Every value in a safetensors file's metadata is a string; ours are JSON where they are no
+words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.families import ARCHITECTURES, find_family
+
+_FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
+_HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
+_LICENSE_KEYS = ("modelspec.license", "license")
+_TRIGGER_KEYS = ("modelspec.trigger_phrase",)
+MAX_SIGMAS = 1000
+SAMPLERS = ("euler", "lcm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraMetadata:
+    """What is known of a LoRA besides its numbers; None and () where nobody says.
+
+    Attributes:
+        family: of the base it was trained for: "vignette", "qwen-image", "sdxl", or a foreign one's name.
+        base_hash: SHA-256 of the base it was trained on.
+        sigmas: the noise levels it was trained at, falling from 1.0, pure noise, to 0.0, one more than its steps.
+        times: what the model is told at each level but the last; () for the level itself.
+        sampler: the rule it was trained to be painted with: "euler", or "lcm" for fresh noise after every step.
+        schedule: name of the schedule to paint with.
+        steps: to paint with, at least 1.
+        guidance: to paint with; 1.0 is none.
+        trigger_words: to be part of the prompt.
+        license: as the file gives it.
+        commit: of the source that trained it.
+        raw: the file's metadata as they are.
+    """
+
+    family: str | None = None
+    base_hash: str | None = None
+    sigmas: tuple[float, ...] = ()
+    times: tuple[float, ...] = ()
+    sampler: str | None = None
+    schedule: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    trigger_words: tuple[str, ...] = ()
+    license: str | None = None
+    commit: str | None = None
+    raw: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
+    """Return what the metadata of a file say.
+
+    Raises:
+        LoraError: one of our own keys holds what was never written there.
+    """
+    families = (find_family(raw[key]) for key in _FAMILY_KEYS if key in raw)
+    sigmas, times = _levels(raw)
+    sampler = raw.get("allaprima.sampler")
+    steps = _ours(raw, "steps")
+    guidance = _ours(raw, "guidance")
+    if sampler is not None and sampler not in SAMPLERS:
+        raise LoraError(f"got allaprima.sampler {sampler[:40]!r}; expected {' or '.join(SAMPLERS)}")
+    if steps is not None and not (type(steps) is int and 1 <= steps <= 1000):
+        raise LoraError(f"got allaprima.steps {steps!r:.40}; expected 1 to 1000")
+    if guidance is not None and not (_is_number(guidance) and 0 <= guidance <= 30):
+        raise LoraError(f"got allaprima.guidance {guidance!r:.40}; expected 0 to 30")
+    words = (_first(raw, _TRIGGER_KEYS) or "").split(",")
+    return LoraMetadata(
+        family=next(filter(None, families), None),
+        base_hash=_first(raw, _HASH_KEYS),
+        sigmas=sigmas,
+        times=times,
+        sampler=sampler,
+        schedule=raw.get("allaprima.schedule"),
+        steps=steps,
+        guidance=None if guidance is None else float(guidance),
+        trigger_words=tuple(word.strip() for word in words if word.strip()),
+        license=_first(raw, _LICENSE_KEYS),
+        commit=raw.get("allaprima.commit"),
+        raw=MappingProxyType(dict(raw)),
+    )
+
+
+def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
+    """Return the strings to write: what the file it came from said, with what is known on top.
+
+    Args:
+        metadata: what to say.
+        title: the LoRA's name.
+        ranks: of each low-rank layer by its key.
+    """
+    words = {
+        "allaprima.family": metadata.family,
+        "allaprima.base_hash": metadata.base_hash,
+        "allaprima.sampler": metadata.sampler,
+        "allaprima.schedule": metadata.schedule,
+        "allaprima.commit": metadata.commit,
+        "modelspec.license": metadata.license,
+        "modelspec.trigger_phrase": ", ".join(metadata.trigger_words) or None,
+        "ss_new_sd_model_hash": metadata.base_hash,
+    }
+    values = {
+        "allaprima.sigmas": list(metadata.sigmas) or None,
+        "allaprima.times": list(metadata.times) or None,
+        "allaprima.steps": metadata.steps,
+        "allaprima.guidance": metadata.guidance,
+        "allaprima.ranks": {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
+        or None,
+    }
+    return (
+        {key: value for key, value in metadata.raw.items() if not key.startswith("allaprima.")}
+        | _for_others(metadata.family, title, ranks)
+        | {key: value for key, value in words.items() if value is not None}
+        | {key: json.dumps(value) for key, value in values.items() if value is not None}
+    )
+
+
+def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
+    """Return what other programs look for to show a LoRA and to tell its base."""
+    found = {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.title": title,
+        "modelspec.implementation": "https://github.com/huggingface/diffusers",
+        "ss_output_name": title,
+        "ss_network_module": "networks.lora",
+        "ss_v2": "False",
+    }
+    if family is not None:
+        found["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
+        found["ss_base_model_version"] = "sdxl_base_v1-0" if family == "sdxl" else family
+    if ranks:
+        # alpha / rank is folded into the tensors, so alpha is the rank.
+        rank = str(Counter(ranks.values()).most_common(1)[0][0])
+        found |= {"ss_network_dim": rank, "ss_network_alpha": rank}
+    return found
+
+
+def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the noise levels and the times at them."""
+    sigmas, times = _ours(raw, "sigmas") or [], _ours(raw, "times") or []
+    if not (
+        isinstance(sigmas, list)
+        and len(sigmas) <= MAX_SIGMAS
+        and all(map(_is_level, sigmas))
+        and all(after < before for before, after in pairwise(sigmas))
+        and (not sigmas or (len(sigmas) > 1 and sigmas[-1] == 0))
+    ):
+        raise LoraError(
+            f"got allaprima.sigmas {sigmas!r:.80}; expected a list of numbers that fall, from 1 or less to 0"
+        )
+    if not (
+        isinstance(times, list)
+        and (not times or len(times) == len(sigmas) - 1)
+        and all(_is_number(time) and 0 <= time <= 1000 for time in times)
+    ):
+        raise LoraError(
+            f"got allaprima.times {times!r:.80}; expected a time from 0 to 1000 for each level but the last"
+        )
+    return tuple(map(float, sigmas)), tuple(map(float, times))
+
+
+def _ours(raw: Mapping[str, str], key: str) -> Any:
+    text = raw.get(f"allaprima.{key}")
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LoraError(f"got allaprima.{key} {text[:80]!r}; expected JSON") from error
+
+
+def _first(raw: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
+    return next((raw[key] for key in keys if raw.get(key)), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_level(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1

@@ -1,0 +1,1 @@
+"""LoRAs at work: side paths beside layers, and weights with LoRAs merged in."""

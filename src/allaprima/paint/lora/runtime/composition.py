@@ -1,0 +1,274 @@
+"""Several LoRAs as one: for each layer they touch, their matrices side by side, ready to be pointed at.
+
+What lies where is a *plan*: it depends on which layers and ranks there are, not on the numbers. Two LoRAs of one
+shape have equal plans, so that one can be copied over the other in a single copy and keep every address.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from allaprima.paint.lora.pages import Blocks
+from allaprima.paint.lora.runtime.dtype_conversion import convert_together
+from allaprima.paint.lora.runtime.side_path import AdaptedLayer, Scale, SidePath
+from allaprima.paint.lora.update import Dense, LowRank, Update, padded_rank, write_stack
+
+_ALIGNMENT = 64
+"""Bytes; a cache line, so that no two matrices share one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """What several LoRAs put on one layer.
+
+    Attributes:
+        key: network, dot, path of the layer.
+        ranks: (index of the LoRA, its rank) in the order of the LoRAs.
+        rank: all ranks together, padded.
+        dense: the indices of the LoRAs with a dense update here.
+        shape: the layer's weight.
+        dtype: what the layer computes in.
+    """
+
+    key: str
+    ranks: tuple[tuple[int, int], ...]
+    rank: int
+    dense: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of `down`, `up` (if there are ranks) and of each dense change."""
+        kernel = (1,) * (len(self.shape) - 2)
+        stack = ((self.rank, *self.shape[1:]), (self.shape[0], self.rank, *kernel)) if self.rank else ()
+        return (*stack, *(self.shape for _ in self.dense))
+
+
+SlotPlan = tuple[Slot, ...]
+RankLayout = tuple[tuple[tuple[int, int], ...], int, torch.dtype]
+"""How the ranks of a layer are laid out: `Slot.ranks`, `Slot.rank`, `Slot.dtype`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Composition:
+    """Side paths for every layer that some LoRAs touch.
+
+    Attributes:
+        plan: what lies where.
+        sides: (layer, its side path), in the plan's order.
+        scales: how ranks are laid out, to the scale that the layers laid out so share.
+        weights: (n,) the weight of each LoRA, for the dense updates.
+        storage: one block of bytes under all matrices, or under those that could not be used where they lay.
+    """
+
+    plan: SlotPlan
+    sides: tuple[tuple[AdaptedLayer, SidePath], ...]
+    scales: Mapping[RankLayout, Scale]
+    weights: Tensor
+    storage: Tensor
+
+    @property
+    def num_bytes(self) -> int:
+        """What its storage takes in memory."""
+        return self.storage.nbytes
+
+    def set_weights(self, weights: Sequence[float]) -> None:
+        """Let LoRA i count `weights[i]` times; no matrix is touched."""
+        self.weights.copy_(torch.tensor(weights))
+        plain = all(weight == 1.0 for weight in weights)
+        for (ranks, padded, _), scale in self.scales.items():
+            values = [weights[index] for index, rank in ranks for _ in range(rank)]
+            scale.vector.copy_(torch.tensor(values + [0.0] * (padded - len(values))))
+            scale.plain = plain
+
+    def load(self, other: Composition) -> None:
+        """Take over the numbers of `other`, which lies by the same plan in storage of its own; addresses stay."""
+        self.storage.copy_(other.storage)
+
+
+def plan_slots(
+    updates: Sequence[Mapping[str, Update]], layers: Mapping[str, AdaptedLayer], rank_step: int
+) -> SlotPlan:
+    """Return what lies where for LoRAs in this order.
+
+    Args:
+        updates: each LoRA's updates by key, all of them checked against the layers.
+        layers: every layer by key.
+        rank_step: the ranks of a layer are padded to a multiple of it.
+    """
+    keys = sorted(set().union(*updates))
+    slots = []
+    for key in keys:
+        here = [(index, lora[key]) for index, lora in enumerate(updates) if key in lora]
+        ranks = tuple((index, update.rank) for index, update in here if isinstance(update, LowRank))
+        weight = layers[key].weight
+        slots.append(
+            Slot(
+                key=key,
+                ranks=ranks,
+                rank=padded_rank(sum(rank for _, rank in ranks), rank_step),
+                dense=tuple(index for index, update in here if isinstance(update, Dense)),
+                shape=tuple(weight.shape),
+                dtype=weight.dtype,
+            )
+        )
+    return tuple(slots)
+
+
+def compose(
+    plan: SlotPlan,
+    updates: Sequence[Mapping[str, Update]],
+    layers: Mapping[str, AdaptedLayer],
+    blocks: Blocks,
+    *,
+    own_storage: bool,
+) -> Composition:
+    """Return the side paths of `updates` by `plan`, every weight at 1.
+
+    Args:
+        plan: from `plan_slots` of the same updates.
+        updates: each LoRA's updates by key.
+        layers: every layer by key.
+        blocks: memory where the layers compute.
+        own_storage: copy every matrix; otherwise those already as needed are used where they lie.
+    """
+    lying = {} if own_storage else {slot.key: _as_it_lies(slot, updates, blocks.device) for slot in plan}
+    ready, storage = _ready(plan, lying, blocks, updates)
+    composition = _lay_out(plan, ready, layers, blocks, len(updates), storage)
+    for slot, (_, side) in zip(plan, composition.sides, strict=True):
+        if ready.get(slot.key) is None:
+            _fill(slot, side, updates)
+    composition.set_weights([1.0] * len(updates))
+    return composition
+
+
+def empty_like(composition: Composition) -> Composition:
+    """Return a composition of the same plan and layers in storage of its own, its numbers not yet set."""
+    layers = {slot.key: layer for slot, (layer, _) in zip(composition.plan, composition.sides, strict=True)}
+    blocks = Blocks(composition.storage.device)
+    return _lay_out(composition.plan, {}, layers, blocks, len(composition.weights))
+
+
+def _as_it_lies(
+    slot: Slot, updates: Sequence[Mapping[str, Update]], device: torch.device
+) -> list[Tensor] | None:
+    """Return the only update's own tensors if nothing about them needs to change, but perhaps dtype and scale."""
+    if len(slot.ranks) + len(slot.dense) != 1:
+        return None
+    update = updates[slot.ranks[0][0] if slot.ranks else slot.dense[0]][slot.key]
+    tensors = [update.delta] if isinstance(update, Dense) else [update.down, update.up]
+    for tensor, shape in zip(tensors, slot.shapes, strict=True):
+        if tensor.shape != shape or tensor.device != device or not tensor.is_contiguous():
+            return None
+    return tensors
+
+
+def _ready(
+    plan: SlotPlan,
+    lying: Mapping[str, list[Tensor] | None],
+    blocks: Blocks,
+    updates: Sequence[Mapping[str, Update]],
+) -> tuple[dict[str, list[Tensor] | None], Tensor | None]:
+    """Return what can be used without a copy of its own, and the storage under it if that is new."""
+    ready: dict[str, list[Tensor] | None] = {}
+    other: list[tuple[Slot, list[Tensor]]] = []
+    scales: list[float] = []
+    for slot in plan:
+        tensors = lying.get(slot.key)
+        if tensors is None:
+            ready[slot.key] = None
+            continue
+        scale = _scale_of(slot, updates)
+        if scale == 1.0 and all(tensor.dtype == slot.dtype for tensor in tensors):
+            ready[slot.key] = [tensor.detach() for tensor in tensors]
+        else:
+            other.append((slot, tensors))
+            scales.append(scale)
+    dtypes = {slot.dtype for slot, _ in other}
+    # Scaling after the conversion would round twice in anything narrower than float32.
+    exact = dtypes == {torch.float32} or all(scale == 1.0 for scale in scales)
+    if not other or None in ready.values() or len(dtypes) > 1 or not exact:
+        return ready, None
+    made = convert_together([one for _, tensors in other for one in tensors], other[0][0].dtype, blocks)
+    if made is None:
+        return ready, None
+    storage, converted = made
+    views = iter(converted)
+    ready |= {slot.key: [next(views) for _ in tensors] for slot, tensors in other}
+    scaled = [(slot, scale) for (slot, _), scale in zip(other, scales, strict=True) if scale != 1.0]
+    if scaled:
+        ups = [tensors[-1] for slot, _ in scaled if (tensors := ready[slot.key])]
+        torch._foreach_mul_(ups, [scale for _, scale in scaled])
+    return ready, storage
+
+
+def _scale_of(slot: Slot, updates: Sequence[Mapping[str, Update]]) -> float:
+    """Return what the only update of a layer is to be multiplied with."""
+    if not slot.ranks:
+        return 1.0
+    update = updates[slot.ranks[0][0]][slot.key]
+    return update.scale if isinstance(update, LowRank) else 1.0
+
+
+def _lay_out(
+    plan: SlotPlan,
+    ready: Mapping[str, list[Tensor] | None],
+    layers: Mapping[str, AdaptedLayer],
+    blocks: Blocks,
+    count: int,
+    storage: Tensor | None = None,
+) -> Composition:
+    copied = [slot for slot in plan if ready.get(slot.key) is None]
+    sizes = [_num_bytes(shape, slot.dtype) for slot in copied for shape in slot.shapes]
+    storage = blocks.take(sum(sizes)) if storage is None else storage
+    pieces = iter(torch.split(storage, sizes) if sizes else ())
+    weights = torch.ones(count, device=blocks.device)
+    scales: dict[RankLayout, Scale] = {}
+    sides = []
+    for slot in plan:
+        tensors = ready.get(slot.key)
+        if tensors is None:
+            tensors = [_shaped(next(pieces), shape, slot.dtype) for shape in slot.shapes]
+        sides.append((layers[slot.key], _side_path(slot, tensors, scales, weights)))
+    return Composition(plan=plan, sides=tuple(sides), scales=scales, weights=weights, storage=storage)
+
+
+def _side_path(
+    slot: Slot, tensors: list[Tensor], scales: dict[RankLayout, Scale], weights: Tensor
+) -> SidePath:
+    stack, deltas = (tensors[:2], tensors[2:]) if slot.rank else ([], tensors)
+    scale = None
+    if stack:
+        layout = (slot.ranks, slot.rank, slot.dtype)
+        if layout not in scales:
+            scales[layout] = Scale(torch.empty(slot.rank, dtype=slot.dtype, device=weights.device))
+        scale = scales[layout]
+    down, up = stack or (None, None)
+    dense = tuple((delta, weights[index]) for index, delta in zip(slot.dense, deltas, strict=True))
+    return SidePath(down=down, up=up, scale=scale, dense=dense)
+
+
+def _fill(slot: Slot, side: SidePath, updates: Sequence[Mapping[str, Update]]) -> None:
+    if side.down is not None and side.up is not None:
+        parts = [updates[index][slot.key] for index, _ in slot.ranks]
+        write_stack([part for part in parts if isinstance(part, LowRank)], side.down, side.up)
+    for index, (delta, _) in zip(slot.dense, side.dense, strict=True):
+        update = updates[index][slot.key]
+        assert isinstance(update, Dense)
+        delta.copy_(update.delta)
+
+
+def _shaped(piece: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    size = math.prod(shape) * dtype.itemsize
+    return (piece if len(piece) == size else piece[:size]).view(dtype).view(shape)
+
+
+def _num_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
+    return math.ceil(math.prod(shape) * dtype.itemsize / _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,208 @@
+"""The shelf: registered LoRAs, checked against the networks once and prepared for the rack.
+
+Preparing brings matrices to the device and the number format of their layers and pads their ranks. What is prepared
+is kept, the least recently used giving way, because a swap has no time for it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.pages import Blocks
+from allaprima.paint.lora.runtime.composition import Composition, SlotPlan, compose, plan_slots
+from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare
+from allaprima.paint.lora.update import LowRank, Update
+
+LoraRevision = tuple[str, int]
+"""A LoRA's name and its revision, which tells LoRAs apart that were registered under one name."""
+
+
+SlotShapes = tuple[tuple[tuple[str, int, torch.dtype], ...], ...]
+"""What a plan depends on: of each LoRA its layers, their ranks (0: dense) and what they compute in."""
+
+MAX_PLANS = 16
+"""How many are remembered; one of 560 layers takes 200 kB."""
+
+
+class LoraUpdates(Protocol):
+    """What the rack needs to know of a LoRA; `allaprima.paint.lora.files.lora.Lora` is one."""
+
+    @property
+    def name(self) -> str:
+        """What it is attached by."""
+
+    @property
+    def updates(self) -> Mapping[str, Update]:
+        """By layer (network, dot, path): what changes."""
+
+
+class PreparedLoras:
+    """Registered LoRAs.
+
+    Args:
+        modules: networks by the name that keys begin with.
+        device: where the networks compute; None for where their weights are.
+        rank_step: a layer's ranks are padded to a multiple of it.
+        cache_bytes: how much memory prepared LoRAs may take.
+        own_storage: copy every matrix, even one that could be used where it lies; None: on CUDA devices.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        *,
+        device: torch.device | None,
+        rank_step: int,
+        cache_bytes: int,
+        own_storage: bool | None,
+    ) -> None:
+        self.layers: dict[str, AdaptedLayer] = dict(_find_layers(modules))
+        found = next((layer.weight.device for layer in self.layers.values()), torch.device("cpu"))
+        self.device = found if device is None else device
+        self.own_storage = self.device.type == "cuda" if own_storage is None else own_storage
+        self._blocks = Blocks(self.device)
+        self._rank_step = rank_step
+        self._cache_bytes = cache_bytes
+        self._registered: dict[str, tuple[LoraRevision, LoraUpdates]] = {}
+        self._revision = 0
+        self._cache: OrderedDict[tuple[LoraRevision, ...], Composition] = OrderedDict()
+        self._plans: OrderedDict[SlotShapes, SlotPlan] = OrderedDict()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is registered, in alphabetical order."""
+        return tuple(sorted(self._registered))
+
+    @property
+    def num_bytes(self) -> int:
+        """What prepared LoRAs take in memory."""
+        return self._cached_bytes() + self._blocks.num_bytes
+
+    def entry(self, name: str) -> LoraRevision:
+        """Return what tells this LoRA from others that had its name.
+
+        Raises:
+            LoraError: it is not registered.
+        """
+        if name not in self._registered:
+            known = ", ".join(self.names[:8]) or "none yet"
+            raise LoraError(f"got LoRA {name[:80]!r}; expected one that is registered: {known}")
+        return self._registered[name][0]
+
+    def touches(self, name: str, network: str) -> bool:
+        """Return whether the registered LoRA `name` changes a layer of `network`."""
+        return any(key.startswith(f"{network}.") for key in self._registered[name][1].updates)
+
+    def put(self, lora: LoraUpdates) -> None:
+        """Check and prepare `lora`; where its name is known, it takes that one's place.
+
+        Raises:
+            LoraError: a layer is not there, has another shape, or cannot be changed so. Nothing has changed then.
+        """
+        if not lora.updates:
+            raise LoraError(f"{lora.name} changes nothing; expected a LoRA that fits the loaded base")
+        for key, update in lora.updates.items():
+            self._check(lora.name, key, update)
+        self._revision += 1
+        entry = (lora.name, self._revision)
+        self._cache[entry,] = self._compose([lora])
+        self._registered[lora.name] = (entry, lora)
+        self._drop_stale()
+        self._shrink()
+
+    def get(self, name: str) -> tuple[LoraRevision, LoraUpdates] | None:
+        """Return what is registered as `name`, for `put_back`."""
+        return self._registered.get(name)
+
+    def put_back(self, name: str, registered: tuple[LoraRevision, LoraUpdates] | None) -> None:
+        """Let `name` stand for what `get` returned; None: for nothing."""
+        if registered is None:
+            self._registered.pop(name, None)
+        else:
+            self._registered[name] = registered
+        self._drop_stale()
+
+    def composition(self, names: tuple[str, ...]) -> Composition:
+        """Return the side paths of the LoRAs `names`, in this order, prepared now unless they are kept."""
+        key = tuple(self.entry(name) for name in names)
+        if key not in self._cache:
+            self._cache[key] = self._compose([self._registered[name][1] for name in names])
+        self._cache.move_to_end(key)
+        self._shrink()
+        return self._cache[key]
+
+    def make_ready(self) -> None:
+        """Use idle time to have memory ready for the next LoRA."""
+        self._blocks.make_ready()
+
+    def _cached_bytes(self) -> int:
+        return sum(composition.num_bytes for composition in self._cache.values())
+
+    def _compose(self, loras: list[LoraUpdates]) -> Composition:
+        updates = [lora.updates for lora in loras]
+        plan = self._plan(updates)
+        made = compose(plan, updates, self.layers, self._blocks, own_storage=self.own_storage)
+        for layer, _ in made.sides:
+            prepare(layer)
+        return made
+
+    def _plan(self, updates: list[Mapping[str, Update]]) -> SlotPlan:
+        """Return `plan_slots`, from memory where LoRAs of the same layers and ranks have been planned."""
+        kind = tuple(
+            tuple(
+                [
+                    (key, update.rank if isinstance(update, LowRank) else 0, self.layers[key].weight.dtype)
+                    for key, update in lora.items()
+                ]
+            )
+            for lora in updates
+        )
+        if kind not in self._plans:
+            self._plans[kind] = plan_slots(updates, self.layers, self._rank_step)
+        self._plans.move_to_end(kind)
+        while len(self._plans) > MAX_PLANS:
+            self._plans.popitem(last=False)
+        return self._plans[kind]
+
+    def _shrink(self) -> None:
+        total = self._cached_bytes()
+        while total > self._cache_bytes and len(self._cache) > 1:
+            total -= self._cache.popitem(last=False)[1].num_bytes
+
+    def _drop_stale(self) -> None:
+        known = {entry for entry, _ in self._registered.values()}
+        for key in list(self._cache):
+            if not known.issuperset(key):
+                del self._cache[key]
+
+    def _check(self, name: str, key: str, update: Update) -> None:
+        layer = self.layers.get(key)
+        if layer is None:
+            raise LoraError(
+                f"{name} changes {key[:120]}, which the loaded base does not have; was it made for another?"
+            )
+        expected = tuple(layer.weight.shape)
+        if update.shape != expected:
+            raise LoraError(
+                f"{name} changes {key} by {update.shape}; expected {expected}, its weight's shape"
+            )
+        if isinstance(update, LowRank) and isinstance(layer, nn.Conv2d) and layer.groups != 1:
+            raise LoraError(
+                f"{name} changes {key}, a convolution of {layer.groups} groups, by two matrices; "
+                "expected a dense change there"
+            )
+
+
+def _find_layers(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, AdaptedLayer]]:
+    for name, network in modules.items():
+        # torch.compile wraps a whole network in a module of one child.
+        inner: nn.Module = getattr(network, "_orig_mod", network)
+        for path, module in inner.named_modules():
+            if isinstance(module, nn.Linear | nn.Conv2d) and isinstance(module.weight, nn.Parameter):
+                yield f"{name}.{path}", module

@@ -1,0 +1,1 @@
+"""The way of one picture: encode, noise, denoise, decode, each written once."""

@@ -1,0 +1,120 @@
+"""The queue of whole pictures: owners take turns, and every job knows its position. No torch.
+
+Start-time fair queuing (Goyal et al. 1996): an owner's next job starts, in virtual time, when the one before it has
+used up as many pictures as it asks for. Somebody who queues a hundred jobs waits behind whoever comes with one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from allaprima.core.errors import BusyError
+from allaprima.core.init_image import InitImage
+from allaprima.core.request import GenerationRequest
+from allaprima.studio.engine.messages import JobUpdate
+
+
+class Job:
+    """Whole pictures that were asked for; every method may be called from any thread and returns at once."""
+
+    def __init__(
+        self,
+        number: int,
+        requests: tuple[GenerationRequest, ...],
+        on_update: Callable[[JobUpdate], None],
+        *,
+        owner: str,
+        previews: bool,
+        under: InitImage | None = None,
+        submitted_at: float,
+        ring: Callable[[], None],
+    ) -> None:
+        self.number = number
+        self.requests = requests
+        self.on_update = on_update
+        self.owner = owner
+        self.previews = previews
+        self.under = under
+        self.submitted_at = submitted_at
+        self.position: int | None = None
+        """Jobs that will be begun before it, as last reported; None once it is begun."""
+        self._ring = ring
+        self._cancelled = threading.Event()
+        self._ended = threading.Event()
+
+    def cancel(self) -> None:
+        """Stop before the next step; answered by Cancelled, unless the job ends first."""
+        self._cancelled.set()
+        self._ring()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last update was sent."""
+        return self._ended.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the last update was sent; return whether it was. Not from a callback."""
+        return self._ended.wait(timeout)
+
+    def end(self) -> None:
+        """Note that the last update was sent; for the engine."""
+        self._ended.set()
+
+
+@dataclass
+class JobQueue:
+    """Jobs that wait. Not for several threads at once; its owner locks."""
+
+    capacity: int
+    """How many may wait."""
+    _waiting: list[tuple[float, int, Job]] = field(default_factory=list)
+    _virtual: float = 0.0
+    _owed: dict[str, float] = field(default_factory=dict)
+    """Owner to the virtual time at which its next job starts; owners who owe nothing are left out."""
+
+    def put(self, job: Job) -> None:
+        """Let `job` wait.
+
+        Raises:
+            BusyError: the queue is full.
+        """
+        if len(self._waiting) >= self.capacity:
+            raise BusyError(
+                f"{len(self._waiting)} jobs wait, which is all there is room for; try again later"
+            )
+        start = max(self._virtual, self._owed.get(job.owner, 0.0))
+        self._owed[job.owner] = start + len(job.requests)
+        self._waiting.append((start, job.number, job))
+        self._waiting.sort(key=lambda entry: entry[:2])
+
+    def take(self) -> Job | None:
+        """Remove and return the next job, None if none waits."""
+        if not self._waiting:
+            return None
+        self._virtual, _, job = self._waiting.pop(0)
+        self._owed = {owner: owed for owner, owed in self._owed.items() if owed > self._virtual}
+        return job
+
+    def remove_cancelled(self) -> list[Job]:
+        """Remove and return the jobs that were cancelled while they waited."""
+        gone = [job for _, _, job in self._waiting if job.cancelled]
+        self._waiting = [entry for entry in self._waiting if not entry[2].cancelled]
+        # What was cancelled is not held against its owner.
+        for owner in {job.owner for job in gone} - {job.owner for _, _, job in self._waiting}:
+            self._owed.pop(owner, None)
+        return gone
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Job]:
+        """Yield the jobs in the order in which they will be begun."""
+        return iter([job for _, _, job in self._waiting])

@@ -1,0 +1,140 @@
+"""Whole pictures, a step at a time, so that live painting can go on between any two steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Condition
+
+from allaprima.core.events import Event, Finished, Started, Step
+from allaprima.core.picture import Picture
+from allaprima.core.picture_files import encode_picture
+from allaprima.studio.engine.attempt import Failure, attempt
+from allaprima.studio.engine.job_queue import Job, JobQueue
+from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
+from allaprima.studio.engine.stats import Stats
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class _Running:
+    job: Job
+    events: Iterator[Event]
+    began_at: float
+    pictures: list[Picture] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class JobScheduler:
+    """The jobs of one engine; belongs to the engine's thread, except that `queue` is shared under `door`."""
+
+    begin: Callable[[Job], Iterator[Event]]
+    """Starts to paint a job; closing the iterator stops it."""
+    queue: JobQueue
+    door: Condition
+    stats: Stats
+    clock: Callable[[], float]
+    _running: _Running | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job was begun and has not ended."""
+        return self._running is not None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a job was begun or waits."""
+        return self._running is not None or len(self.queue) > 0
+
+    def settle(self) -> None:
+        """Let cancelled jobs go and tell the others their positions."""
+        with self.door:
+            gone, waiting = self.queue.remove_cancelled(), list(self.queue)
+        for job in gone:
+            self._end(job, Cancelled(), "jobs_cancelled")
+        for position, job in enumerate(waiting):
+            if job.position != position:
+                job.position = position
+                self._send(job, Queued(position=position))
+        if self._running is not None and self._running.job.cancelled:
+            self._stop(Cancelled(), "jobs_cancelled")
+
+    def step(self) -> None:
+        """Take one step of the job whose turn it is."""
+        running = self._running or self._begin()
+        self._running = running
+        if running is None:
+            return
+        event = attempt(lambda: next(running.events, None))
+        if isinstance(event, Failure):
+            message, number = event.explain()
+            self._stop(Failed(message=message, id=number, at_fault=event.at_fault), "jobs_failed")
+            return
+        if event is not None:
+            self._report(running, event)
+        if len(running.pictures) == len(running.job.requests):
+            waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
+            timings = {"queue": 1e3 * waited, "total": 1e3 * took}
+            self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
+
+    def close(self) -> None:
+        """Cancel every job."""
+        if self._running is not None:
+            self._stop(Cancelled(), "jobs_cancelled")
+        with self.door:
+            waiting = list(self.queue)
+            for job in waiting:
+                job.cancel()
+            self.queue.remove_cancelled()
+        for job in waiting:
+            self._end(job, Cancelled(), "jobs_cancelled")
+
+    def _begin(self) -> _Running | None:
+        with self.door:
+            job = self.queue.take()
+        if job is None:
+            return None
+        job.position = None
+        return _Running(job=job, events=self.begin(job), began_at=self.clock())
+
+    def _report(self, running: _Running, event: Event) -> None:
+        job = running.job
+        if isinstance(event, Finished):
+            running.pictures += event.pictures
+            self.stats.count("pictures", len(event.pictures))
+            self.stats.count("rescues", sum(picture.rescues.total for picture in event.pictures))
+            self._send(job, Painted(pictures=event.pictures))
+            return
+        number = len(running.pictures) + 1
+        if isinstance(event, Started):
+            step, total, preview = 0, event.requests[0].steps, None
+        elif isinstance(event, Step):
+            step, total = event.index, event.total
+            preview = encode_picture(event.previews[0], "jpeg") if event.previews else None
+        else:
+            return
+        self._send(
+            job,
+            Progress(picture=number, pictures=len(job.requests), step=step, total=total, preview=preview),
+        )
+
+    def _stop(self, update: JobUpdate, counter: str) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            close = getattr(running.events, "close", None)
+            if close is not None:
+                close()
+            self._end(running.job, update, counter)
+
+    def _end(self, job: Job, update: JobUpdate, counter: str) -> None:
+        self.stats.count(counter)
+        self._send(job, update)
+        job.end()
+
+    def _send(self, job: Job, update: JobUpdate) -> None:
+        sent = attempt(lambda: job.on_update(update))
+        if isinstance(sent, Failure):
+            _LOG.error("the callback of job %d failed; it is cancelled", job.number, exc_info=sent.error)
+            job.cancel()

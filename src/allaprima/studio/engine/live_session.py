@@ -1,0 +1,168 @@
+"""A live session's door, and the rules of live painting that need no model. No torch.
+
+* The newest prompt wins: a session holds one prompt that waits, and a newer one takes its place.
+* A picture comes at 1 step first, then finer while the prompt rests (`step_counts`).
+* What is being painted for a prompt that was overtaken is dropped, unless frames are quick or the session has seen
+  nothing for a while: somebody who types faster than the device paints would see nothing at all.
+* Bases that take long wait for a pause in the typing (`Debounce`), and finer pictures wait for a short one: a step
+  under way when a key is pressed would keep that key waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from allaprima.studio.engine.messages import LivePrompt, LiveUpdate
+
+PATIENCE_S = 0.25
+"""A session that has waited so long for a frame gets the one begun, even if it was overtaken."""
+SMOOTH_S = 0.1
+"""Below this mean time of a first frame one begun is always finished: a slider moves sixty times a second, and giving
+up what it overtakes would show a jump every quarter of a second in place of a movement."""
+SLOW_S = 1.5
+"""Above this mean time of a first frame, painting waits for a pause in the typing."""
+PAUSE_S = 0.25
+"""How long a pause must be then."""
+LONGEST_WAIT_S = 3.0
+"""And how long it is waited for at most. All three as in krita-ai-diffusion's live mode."""
+REST_S = 0.12
+"""For how long nothing new was asked when a picture is made finer; somebody at 12 keystrokes a second is typing."""
+QUICK_S = 0.01
+"""Below this mean time of a first frame nobody notices a step in the way, and nothing waits for that."""
+
+
+def step_counts(steps: int) -> tuple[int, ...]:
+    """Return the step counts of a picture's frames: 1, 2, 4 and so on below `steps`, then `steps`."""
+    finer = [1 << exponent for exponent in range(steps.bit_length()) if 1 << exponent < steps]
+    return (*finer, steps)
+
+
+def next_step_count(shown: int, steps: int) -> int | None:
+    """Return how many steps the frame after one of `shown` steps has, None if that was the last."""
+    return next((level for level in step_counts(steps) if level > shown), None)
+
+
+def prompt_key(prompt: LivePrompt) -> Hashable:
+    """Return what a prompt's pictures depend on as far as can be told without a model; equal: same pictures."""
+    request = prompt.request
+    against = None if request.guidance == 1.0 else request.negative_prompt
+    return (
+        request.base, request.prompt, against, request.guidance, request.width, request.height, request.seed,
+        request.schedule, request.loras,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingPrompt:
+    """A prompt as it arrived."""
+
+    prompt: LivePrompt
+    at: float
+    """When it came."""
+    since: float
+    """When the first prompt came that it stands for: those it overtook were waiting too."""
+    overtaken: int
+    """How many that were."""
+
+
+class LiveSession:
+    """One person's live painting; every method may be called from any thread and returns at once."""
+
+    def __init__(
+        self,
+        number: int,
+        on_update: Callable[[LiveUpdate], None],
+        check_base: Callable[[str], None],
+        door: threading.Condition,
+        clock: Callable[[], float],
+        ring: Callable[[], None],
+    ) -> None:
+        self.number = number
+        self.on_update = on_update
+        self._check_base = check_base
+        self._door = door
+        self._clock = clock
+        self._ring = ring
+        self._asked: PendingPrompt | None = None
+        self._last = -1
+        self._closed = False
+
+    def ask(self, prompt: LivePrompt) -> None:
+        """Paint `prompt` from now on, in place of what was asked before.
+
+        A prompt whose sequence number is not above the last is ignored, as is any after `close`.
+
+        Raises:
+            RequestError: the engine has no such base.
+        """
+        self._check_base(prompt.settings.base)
+        with self._door:
+            if self._closed or prompt.sequence <= self._last:
+                return
+            now, before = self._clock(), self._asked
+            self._last = prompt.sequence
+            self._asked = PendingPrompt(
+                prompt=prompt,
+                at=now,
+                since=now if before is None else before.since,
+                overtaken=0 if before is None else before.overtaken + 1,
+            )
+        self._ring()
+
+    def close(self) -> None:
+        """Paint nothing more; at most the update under way still comes. May be called more than once."""
+        with self._door:
+            self._closed = True
+            self._asked = None
+        self._ring()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by either side."""
+        return self._closed
+
+    @property
+    def waiting(self) -> PendingPrompt | None:
+        """The prompt that nobody has begun to paint."""
+        return self._asked
+
+    def take(self, asked: PendingPrompt) -> bool:
+        """Hand over the waiting prompt, if it is still `asked`; return whether it was."""
+        with self._door:
+            taken = self._asked is asked
+            if taken:
+                self._asked = None
+        return taken
+
+
+@dataclass
+class Debounce:
+    """How long the painting of one base should wait for the typing to pause."""
+
+    _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=10))
+
+    def note(self, seconds: float) -> None:
+        """Remember how long a first frame took."""
+        self._seconds.append(seconds)
+
+    def due(self, asked: PendingPrompt) -> float:
+        """Return the moment from which `asked` may be painted."""
+        if self._mean <= SLOW_S:
+            return asked.at
+        return min(asked.at + PAUSE_S, asked.since + LONGEST_WAIT_S)
+
+    @property
+    def patience(self) -> float:
+        """How many seconds a session may see nothing because what it asked for was overtaken."""
+        return 0.0 if self._seconds and self._mean <= SMOOTH_S else PATIENCE_S
+
+    def rested(self, at: float) -> float:
+        """Return the moment from which a picture asked for at `at` may be made finer."""
+        return at + REST_S if self._mean > QUICK_S else at
+
+    @property
+    def _mean(self) -> float:
+        return sum(self._seconds) / len(self._seconds) if self._seconds else 0.0

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny_loras import make_updates, qwen_networks, save, spell
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.folder import DEFAULT_FOLDER, LoraFolder, existing_folder
+from allaprima.paint.lora.update import delta_of
+
+NETWORKS = qwen_networks()
+UPDATES = make_updates(NETWORKS, r"0\.attn\.to_q$")
+TENSORS = spell(UPDATES, "LightX2V")
+PEFT = spell(UPDATES, "PEFT")
+CONFIG = '{"peft_type": "LORA", "r": 2, "lora_alpha": 1, "target_modules": ["to_q"]}'
+
+
+def style(folder: Path, weights: str = "pytorch_lora_weights.safetensors") -> Path:
+    """Write a LoRA in a folder of its own, at half strength by its configuration."""
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(CONFIG, encoding="utf-8")
+    if weights.endswith("safetensors"):
+        save(folder / weights, PEFT)
+    else:
+        torch.save(PEFT, folder / weights)
+    return folder
+
+
+def test_a_new_file_is_there_at_once(tmp_path: Path) -> None:
+    folder = LoraFolder(tmp_path / "loras")
+    assert folder.names() == ()
+    with pytest.raises(LoraError, match=r"'ink', which is not in .*expected a file in it"):
+        folder.require("ink")
+    (tmp_path / "loras").mkdir()
+    save(tmp_path / "loras" / "墨 ink v1.2.safetensors", TENSORS)
+    assert folder.names() == ("墨 ink v1.2",)
+    assert folder.read("墨 ink v1.2", NETWORKS).updates.keys() == UPDATES.keys()
+    with pytest.raises(LoraError, match=r"expected one of 墨 ink v1\.2"):
+        folder.require("ink")
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    path = save(tmp_path / "ink.safetensors", TENSORS)
+    os.utime(path, ns=(1, 1))
+    folder = LoraFolder(tmp_path)
+    first, stamp = folder.read("ink", NETWORKS), folder.require("ink").stamp
+    assert folder.digest("ink") == first.digest
+    save(path, {name: 2 * tensor for name, tensor in TENSORS.items()})
+    assert folder.require("ink").stamp != stamp
+    assert folder.digest("ink") != first.digest
+    assert folder.read("ink", NETWORKS).digest == folder.digest("ink")
+    for key, update in first.updates.items():
+        assert torch.equal(delta_of(update), delta_of(UPDATES[key])), "what was read changed with its file"
+
+
+def test_the_digest_of_a_file_that_did_not_change_is_not_computed_again(tmp_path: Path) -> None:
+    path = save(tmp_path / "ink.safetensors", TENSORS)
+    os.utime(path, ns=(1, 1))
+    folder = LoraFolder(tmp_path)
+    digest = folder.digest("ink")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+    assert folder.digest("ink") == digest
+    os.utime(path, ns=(2, 2))
+    assert folder.digest("ink") != digest
+
+
+@pytest.mark.parametrize(
+    "weights", ["pytorch_lora_weights.safetensors", "adapter_model.safetensors", "any.safetensors"]
+)
+def test_a_folder_of_its_own_counts_with_its_configuration(tmp_path: Path, weights: str) -> None:
+    style(tmp_path / "anime-v2", weights)
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ("anime-v2",)
+    lora = folder.read("anime-v2", NETWORKS)
+    for key, update in lora.updates.items():
+        assert torch.equal(delta_of(update), delta_of(UPDATES[key]) / 2)
+    stamp = folder.require("anime-v2").stamp
+    (tmp_path / "anime-v2" / "adapter_config.json").write_text(CONFIG.replace("1,", "20,"), encoding="utf-8")
+    assert folder.require("anime-v2").stamp != stamp
+
+
+def test_a_folder_that_is_one_lora_holds_that_one(tmp_path: Path) -> None:
+    folder = LoraFolder(style(tmp_path / "anime-v2"))
+    assert folder.names() == ("anime-v2",)
+    assert len(folder.read("anime-v2", NETWORKS).updates) == len(UPDATES)
+
+
+def test_a_pickle_is_refused_with_the_way_out_until_safetensors_lie_beside_it(tmp_path: Path) -> None:
+    style(tmp_path / "anime-v2", "pytorch_lora_weights.bin")
+    torch.save(TENSORS, tmp_path / "loose.pt")
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ("anime-v2", "loose")
+    for name, file in (("anime-v2", "anime-v2/pytorch_lora_weights.bin"), ("loose", "loose.pt")):
+        with pytest.raises(LoraError, match=f"prima lora convert .*{file}"):
+            folder.read(name, NETWORKS)
+    save(tmp_path / "anime-v2" / "pytorch_lora_weights.safetensors", PEFT)
+    save(tmp_path / "loose.safetensors", TENSORS)
+    for name in folder.names():
+        assert len(folder.read(name, NETWORKS).updates) == len(UPDATES)
+
+
+def test_what_is_no_lora_has_no_name(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
+    (tmp_path / "previews").mkdir()
+    folder = LoraFolder(tmp_path)
+    assert (folder.names(), folder.left_out()) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a:b.safetensors", "its name holds ':'; rename it, for example to a-b.safetensors"),
+        ("a<b>.safetensors", "its name holds '<>'; rename it, for example to a-b.safetensors"),
+        (".ink.safetensors", "its name begins with a dot; rename it, for example to ink.safetensors"),
+        ("\x1b[2J\n.pt", r"its name holds '\n\x1b'; rename it, for example to [2J.safetensors"),
+        (f"{'i' * 201}.safetensors", f"more than 200 characters; rename it, for example to {'i' * 100}"),
+        ("ink.SAFETENSORS", "ends in .SAFETENSORS, not .safetensors; rename it, for example to ink.safetens"),
+        ("?:*.safetensors", "its name holds '*:?'; rename it, for example to lora.safetensors"),
+    ],
+)
+def test_a_lora_whose_name_cannot_be_asked_for_is_left_out_aloud(tmp_path: Path, name: str, why: str) -> None:
+    save(tmp_path / name, TENSORS)
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ()
+    ((path, told),) = folder.left_out().items()
+    assert path == tmp_path / name
+    assert why in told
+    path.rename(tmp_path / told.rpartition(" to ")[2])
+    assert len(folder.names()) == 1
+    assert folder.left_out() == {}
+
+
+def test_a_folder_of_its_own_with_such_a_name_is_left_out_aloud(tmp_path: Path) -> None:
+    inner = style(tmp_path / "anime:v2")
+    assert LoraFolder(tmp_path).left_out() == {
+        inner: "its name holds ':'; rename it, for example to anime-v2"
+    }
+    assert LoraFolder(inner).names() == ()
+    assert list(LoraFolder(inner).left_out()) == [inner]
+
+
+def test_a_folder_that_is_named_has_to_be_there_and_the_usual_one_has_not(tmp_path: Path) -> None:
+    assert existing_folder(tmp_path) == tmp_path
+    assert existing_folder(None) == DEFAULT_FOLDER
+    (tmp_path / "file").touch()
+    for name, why in (("none", "not there"), ("file", "not a folder")):
+        with pytest.raises(LoraError, match=f"{name} as the folder of LoRAs, which is {why}; expected a"):
+            existing_folder(tmp_path / name)
+
+
+def test_a_folder_of_several_weights_is_ambiguous(tmp_path: Path) -> None:
+    style(tmp_path / "two", "a.safetensors")
+    save(tmp_path / "two" / "b.safetensors", PEFT)
+    with pytest.raises(LoraError, match="holds 2 files"):
+        LoraFolder(tmp_path).read("two", NETWORKS)
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "loras").write_text("x", encoding="utf-8")
+    with pytest.raises(LoraError, match="expected a folder"):
+        LoraFolder(tmp_path / "loras").names()

@@ -1,0 +1,71 @@
+"""Painting over a picture: nothing at strength 0, everything at 1, and the right amount of noise in between."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.tiny import SteadyBase
+
+from allaprima.core.errors import RequestError
+from allaprima.core.init_image import InitImage
+from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
+from allaprima.paint.pipeline.img2img import first_step, start_from_image, to_pixels
+
+GREY = InitImage(width=128, height=64, rgb=bytes([128] * 3 * 128 * 64), strength=0.5)
+NOISE = torch.randn(2, 3, 8, 16, generator=torch.Generator().manual_seed(0))
+
+
+def under(strength: float) -> InitImage:
+    return InitImage(width=GREY.width, height=GREY.height, rgb=GREY.rgb, strength=strength)
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "left_out"), [(4, 1.0, 0), (4, 0.5, 2), (4, 0.0, 3), (1, 0.1, 0)]
+)
+def test_strength_is_the_share_of_steps_taken(steps: int, strength: float, left_out: int) -> None:
+    assert first_step(steps, strength) == left_out
+
+
+def test_flow_mixes_as_its_level_says() -> None:
+    schedule = flow_schedule(flow_sigmas(4))
+    rest, latents = start_from_image(SteadyBase(), under(0.5), NOISE, schedule, width=128, height=64)
+    clean = SteadyBase().encode(to_pixels(GREY))
+    assert rest.sigmas == schedule.sigmas[2:]
+    assert rest.times == schedule.times[2:]
+    torch.testing.assert_close(latents, 0.5 * clean + 0.5 * NOISE)
+
+
+def test_exploding_schedules_add_noise_to_the_picture() -> None:
+    schedule = Schedule(
+        sigmas=(14.0, 3.0, 0.0), times=(999.0, 400.0), kind="variance_exploding", noise_scale=14.0
+    )
+    rest, latents = start_from_image(SteadyBase(), under(0.5), NOISE, schedule, width=128, height=64)
+    assert rest.noise_scale == 1.0
+    torch.testing.assert_close(latents, SteadyBase().encode(to_pixels(GREY)) + 3.0 * NOISE)
+
+
+def test_full_strength_is_painting_from_noise() -> None:
+    schedule = flow_schedule(flow_sigmas(4))
+    rest, latents = start_from_image(SteadyBase(), under(1.0), NOISE, schedule, width=128, height=64)
+    assert rest == schedule
+    assert latents is NOISE
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(RequestError, match="128x64 to paint over; expected 256x256"):
+        start_from_image(SteadyBase(), GREY, NOISE, flow_schedule(flow_sigmas(4)), width=256, height=256)
+
+
+def test_pixels_are_where_they_were() -> None:
+    rgb = bytearray(3 * 128 * 64)
+    rgb[3 * (128 * 5 + 7) + 1] = 255
+    pixels = to_pixels(InitImage(width=128, height=64, rgb=bytes(rgb)))
+    assert pixels.shape == (1, 3, 64, 128)
+    assert pixels[0, 1, 5, 7] == 1.0
+    assert pixels.sum() == 1.0
+
+
+@pytest.mark.parametrize(("rgb", "strength"), [(b"abc", 0.5), (GREY.rgb, 1.5), (GREY.rgb, float("nan"))])
+def test_what_is_no_picture_or_no_strength_is_refused(rgb: bytes, strength: float) -> None:
+    with pytest.raises(RequestError):
+        InitImage(width=128, height=64, rgb=rgb, strength=strength)
