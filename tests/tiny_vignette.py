@@ -29,7 +29,8 @@ def write_tiny_vignette(folder: Path, *, broken: bool = False, seed: int = 0) ->
     return folder
 
 
-def _write_text(path: Path) -> None:
+def tiny_text_encoder(width: int = WIDTH) -> TextEncoder:
+    """Return a text encoder that reads letters, with random weights."""
     letters = "abcdefghijklmnopqrstuvwxyz猫"
     vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -38,11 +39,15 @@ def _write_text(path: Path) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    config = TextConfig(pieces=len(vocabulary), layers=1, width=WIDTH, heads=2, hidden=WIDTH)
-    encoder = TextEncoder(config, tokenizer)
+    config = TextConfig(pieces=len(vocabulary), layers=1, width=width, heads=2, hidden=width)
+    return TextEncoder(config, tokenizer)
+
+
+def _write_text(path: Path) -> None:
+    encoder = tiny_text_encoder()
     tensors = pack_state(encoder.state_dict())
-    tensors["tokenizer"] = torch.frombuffer(bytearray(tokenizer.to_str().encode()), dtype=torch.uint8)
-    save_file(tensors, path, {"config": config_json(config)})
+    tensors["tokenizer"] = torch.frombuffer(bytearray(encoder.tokenizer.to_str().encode()), dtype=torch.uint8)
+    save_file(tensors, path, {"config": config_json(encoder.config)})
 
 
 def _write_autoencoder(path: Path) -> None:

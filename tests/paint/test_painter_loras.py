@@ -70,7 +70,7 @@ def test_pictures_painted_in_turns_keep_their_loras(painter: Painter) -> None:
 
 def test_idle_time_changes_a_picture_by_rounding_only(painter: Painter) -> None:
     plain, ink = painter.paint_batch([PLAIN, INK])
-    while not painter.idle(budget_seconds=0.0):
+    while not painter.idle(budget_s=0.0):
         assert painter.paint(INK).rgb == ink.rgb
     assert painter.lora_manager is not None
     assert painter.lora_manager.rack.folded

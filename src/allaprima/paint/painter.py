@@ -1,7 +1,9 @@
-"""A request in, a picture out.
+"""A request in, a picture out: the Python door.
+
+    from allaprima import Painter
 
     painter = Painter.load()
-    picture = painter.paint(GenerationRequest(prompt="a cat on a rooftop at sunset", seed=7))
+    painter("a cat on a rooftop at sunset", seed=7).save("cat.png")
 
 A picture is a function of its request alone. Matrix products round differently at different batch sizes, so by
 default every picture takes its own way through the model (its prompt and negative prompt together in one pass),
@@ -12,11 +14,13 @@ speed: on one processor core, 8 pictures a pass took 0.7 of the time a picture a
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -37,29 +41,30 @@ from allaprima.paint.lora.files.trained_settings import introductions, remarks_o
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import PlannedBase
-from allaprima.paint.pipeline.img2img import start_from_image
+from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.pictures import to_pictures
-from allaprima.paint.pipeline.prompt_cache import KEPT_BYTES, READ_ALONE, PromptCache
-from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
+from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
+from allaprima.paint.pipeline.request_filling import fill_request, first_look, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
-from allaprima.paint.sampling.euler import Model
-from allaprima.paint.sampling.guidance import guided, needs_negative
-from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 
 
 @dataclass(frozen=True, kw_only=True)
 class Painter:
-    """A loaded base and how to drive it. Not for several threads at once."""
+    """A loaded base and how to drive it. Threads may share one: their pictures take turns, a step at a time."""
 
     base: Base
     lora_manager: LoraManager | None = None
-    """The LoRAs that the base can wear; None if it wears none."""
+    """LoRAs for the base; None if it takes none."""
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
     guarded: bool = True
     """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
+    prompt_cache_bytes: int = CACHE_BYTES
+    """Encoded prompts that are kept."""
+    _lock: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a pass without pictures."""
@@ -97,7 +102,7 @@ class Painter:
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
-            LoraError: there is no folder of LoRAs where one is named, or no base of this kind can wear `loras`.
+            LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
             RequestError: there is no base or number format of that name.
             WeightsError: a weight file is missing or damaged.
@@ -120,7 +125,7 @@ class Painter:
         return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
 
     def request(self, *, turbo: bool = True, **given: Any) -> GenerationRequest:
-        """Return a request for this base: what is `given`, and the LoRAs' and the base's own habits for the rest.
+        """Return a request for this base: what is `given`, and the LoRAs' and the base's own settings for the rest.
 
         A LoRA that was trained for some steps says so in its file, and how to paint with them; where several do,
         the first one named is heard. Where none does and no schedule is named, a LoRA called turbo that was made
@@ -151,7 +156,8 @@ class Painter:
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        unused = {} if self.lora_manager is None else self.lora_manager.unmatched(_heard(request.loras))
+        acting = _acting(request.loras)
+        unused = {} if self.lora_manager is None else self.lora_manager.unmatched(acting)
         return (
             *remarks_on_unused(unused),
             *remarks_on(request, lora_metadata(self.lora_manager, request.loras)),
@@ -174,7 +180,7 @@ class Painter:
         return [picture for event in finished for picture in event.pictures]
 
     def events(
-        self, *requests: GenerationRequest, previews: bool = False, under: InitImage | None = None
+        self, *requests: GenerationRequest, previews: bool = False, init_image: InitImage | None = None
     ) -> Iterator[Event]:
         """Paint `requests`, reporting each step; close the iterator to cancel before the next one.
 
@@ -184,16 +190,30 @@ class Painter:
         Args:
             requests: what to paint, all checked before the first is painted.
             previews: decode what each step has come to, at the cost of a decode per step.
-            under: what all of them are painted over; it has their size.
+            init_image: what all of them are painted over; it has their size.
 
         Raises:
             RequestError: the base paints neither this size nor under this name.
             LoraError: a LoRA is not there or cannot be used.
             PaintError: the model's numbers overflowed.
         """
-        for request in requests:
-            self._check(request)
-        return self._events(requests, previews, under)
+        with self._lock:
+            for request in requests:
+                self._check(request)
+        return self._take_turns(self._events(requests, previews, init_image))
+
+    def _take_turns(self, events: Generator[Event]) -> Iterator[Event]:
+        """Yield `events`, the painter locked while each comes about."""
+        try:
+            while True:
+                with self._lock:
+                    event = next(events, None)
+                if event is None:
+                    return
+                yield event
+        finally:
+            with self._lock:
+                events.close()
 
     def _check(self, request: GenerationRequest) -> None:
         if request.base != self.base.name:
@@ -206,7 +226,7 @@ class Painter:
         self._schedule(request)
 
     def wear(self, loras: Sequence[LoraUse]) -> None:
-        """Let the networks wear `loras` and nothing else; `events` does it by itself.
+        """Put `loras` and nothing else on the networks; `events` does it by itself.
 
         Raises:
             RequestError: this painter has no LoRAs.
@@ -215,19 +235,19 @@ class Painter:
         if loras or self.lora_manager is not None:
             self._require_lora_manager(loras).wear(loras)
 
-    def idle(self, budget_seconds: float | None = None) -> bool:
-        """Use time in which nothing is painted to make what is worn free of cost.
+    def idle(self, budget_s: float | None = None) -> bool:
+        """Use time in which nothing is painted to merge the LoRAs into the weights, where they cost nothing.
 
         Pictures before and after differ by rounding, so whoever needs equal bits does not call this.
 
         Args:
-            budget_seconds: how long it may take, overrun by at most one layer.
+            budget_s: seconds that it may take, overrun by at most one layer.
 
         Returns:
             Whether nothing is left to do.
         """
         moving = isinstance(self.base, PlannedBase) and self.base.plan.residency != "resident"
-        return self.lora_manager is None or moving or self.lora_manager.fold(budget_seconds)
+        return self.lora_manager is None or moving or self.lora_manager.fold(budget_s)
 
     def _require_lora_manager(self, loras: Sequence[LoraUse]) -> LoraManager:
         if self.lora_manager is None:
@@ -246,139 +266,168 @@ class Painter:
             LoraError: a LoRA is not there or cannot be used.
         """
         own = self.base.schedule(steps, width, height, name)
-        heard = _heard(loras)
-        if name is not None or self.lora_manager is None or not heard:
+        acting = _acting(loras)
+        if name is not None or self.lora_manager is None or not acting:
             return own
-        return trained_schedule(own, self.lora_manager.told(heard))
+        return trained_schedule(own, self.lora_manager.told(acting))
 
     def _schedule(self, request: GenerationRequest) -> Schedule:
         return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
+
+    @cached_property
+    def prompts(self) -> PromptCache:
+        """The encoded prompts of the base, for all that is painted on it."""
+        return PromptCache(self.base, self.prompt_cache_bytes)
+
+    @property
+    def text_state(self) -> Hashable:
+        """The LoRAs on the text encoders: most LoRAs leave these alone, and encoded prompts stay good."""
+        networks = [name for name in self.base.modules() if name.startswith("text_encoder")]
+        return () if self.lora_manager is None else tuple(map(self.lora_manager.state, networks))
+
+    @property
+    def lora_state(self) -> Hashable:
+        """The LoRAs on the networks; another after a LoRA's file has changed."""
+        return () if self.lora_manager is None else self.lora_manager.state()
+
+    def first_look(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+        """Return the LoRAs for a first look in one step at a picture that has `loras`."""
+        return first_look(self.base, self.lora_manager, loras)
+
+    def begin(
+        self,
+        rows: Sequence[DenoiseRow],
+        *,
+        width: int,
+        height: int,
+        schedule: Schedule,
+        guidance: float,
+        loras: tuple[LoraUse, ...] = (),
+        init_image: InitImage | None = None,
+        guard: OverflowGuard | None = None,
+    ) -> DenoiseBatch:
+        """Return a batch to be denoised, which keeps its LoRAs though others are painted between its steps.
+
+        Args:
+            rows: the pictures.
+            width: pixels.
+            height: pixels.
+            schedule: the levels to visit.
+            guidance: see `effective_guidance`.
+            loras: what is put on the networks before each prediction; `wear` has read them.
+            init_image: what to paint over.
+            guard: None for one that leaves a row that stays bad to its own decoding.
+        """
+        return DenoiseBatch(
+            guard or OverflowGuard(self.base, active=self.guarded, strict=False),
+            rows,
+            width=width,
+            height=height,
+            schedule=schedule,
+            guidance=guidance,
+            loras=loras,
+            init_image=init_image,
+            before_prediction=partial(self._hold, loras),
+        )
+
+    def _hold(self, loras: Sequence[LoraUse]) -> None:
+        if self.lora_manager is not None:
+            self.lora_manager.hold(loras)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.
     @torch.inference_mode()
     def _events(
-        self, requests: Sequence[GenerationRequest], previews: bool, under: InitImage | None
-    ) -> Iterator[Event]:
+        self, requests: Sequence[GenerationRequest], previews: bool, init_image: InitImage | None
+    ) -> Generator[Event]:
         for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
-            reading = _Reading(guard=self._guard())
+            text = _Text(guard=self._guard())
             while group := tuple(islice(alike, self.pictures_per_pass)):
-                paint = partial(self._paint_group, group, reading, previews, under)
-                yield from with_retry(paint, self.base, group[0], self._unfold)
+                paint = partial(self._paint_group, group, text, previews, init_image)
+                yield from with_retry(paint, self.base, group[0], self._unmerge)
 
-    def _paint_group(
-        self,
-        group: tuple[GenerationRequest, ...],
-        reading: _Reading,
-        previews: bool,
-        under: InitImage | None,
-    ) -> Iterator[Event]:
-        started = time.perf_counter()
-        self.wear(group[0].loras)
-        if reading.text is None:
-            reading.text = self._encode(group[0], reading.guard)
-        self._synchronize(reading.text.states)
-        text_ms = _ms_since(started)
-        base = self._guard(reading.guard.rescues)
-        yield from self._paint_pass(base, group, reading.text, text_ms, previews, under)
-
-    def _unfold(self) -> None:
+    def _unmerge(self) -> None:
         if self.lora_manager is not None:
             self.lora_manager.rack.unfold()
 
     def _guard(self, rescues: Rescues | None = None) -> OverflowGuard:
         return OverflowGuard(self.base, rescues, active=self.guarded)
 
-    def _encode(self, request: GenerationRequest, base: OverflowGuard) -> TextStates:
-        against = [request.negative_prompt] if needs_negative(self.base, self._scale(request)) else []
-        prompts = [request.prompt, *against]
-        if self.base.family not in READ_ALONE:
-            # Both prompts in one call, so that their padding depends on this request alone.
-            return base.encode_text(prompts)
-        return self._prompts.read(prompts, self.text_state, base)
-
-    @property
-    def text_state(self) -> Hashable:
-        """What the text encoders wear: most LoRAs leave them alone, and encoded prompts stay good."""
-        networks = [name for name in self.base.modules() if name.startswith("text_encoder")]
-        return () if self.lora_manager is None else tuple(self.lora_manager.state(name) for name in networks)
-
-    @cached_property
-    def _prompts(self) -> PromptCache:
-        return PromptCache(self.base, KEPT_BYTES)
-
-    def _scale(self, request: GenerationRequest) -> float:
-        """The guidance that matters: leading away from the prompt itself leads nowhere."""
-        idle = request.prompt == request.negative_prompt and self.base.guidance_rule != "embedded"
-        return 1.0 if idle else request.guidance
-
-    def _paint_pass(
+    def _paint_group(
         self,
-        base: OverflowGuard,
         requests: tuple[GenerationRequest, ...],
-        text: TextStates,
-        text_ms: float,
+        text: _Text,
         previews: bool,
-        under: InitImage | None,
+        init_image: InitImage | None,
     ) -> Iterator[Event]:
-        first, count = requests[0], len(requests)
+        watch = _StopWatch()
+        first = requests[0]
+        with watch("text"):
+            self.wear(first.loras)
+            prompt, negative = self._encode(first, text)
+            _synchronize(prompt.states)
         yield Started(requests=requests)
-        started = time.perf_counter()
-        rows = text.rows([row for row in range(len(text)) for _ in range(count)])
-        model = self._worn(guided(base, rows, self._scale(first)), first.loras)
-        seeds = [request.seed for request in requests]
-        latents = base.noise(seeds, first.width, first.height)
-        schedule = self._schedule(first)
-        if under is not None:
-            schedule, latents = start_from_image(
-                base, under, latents, schedule, width=first.width, height=first.height
+        with watch("denoise"):
+            batch = self.begin(
+                [DenoiseRow(prompt=prompt, negative=negative, seed=request.seed) for request in requests],
+                width=first.width,
+                height=first.height,
+                schedule=self._schedule(first),
+                guidance=self._guidance(first),
+                loras=first.loras,
+                init_image=init_image,
+                guard=self._guard(text.guard.rescues),
             )
-        preview_ms = 0.0
-        for step in sample_steps(model, latents, schedule, base.prediction, seeds):
-            latents = step.latents
-            shown: tuple[Picture, ...] = ()
-            if previews:
-                preview_started = time.perf_counter()
-                shown = to_pictures(base.decode(step.clean), requests)
-                preview_ms += _ms_since(preview_started)
-            yield Step(index=step.index, total=len(schedule), previews=shown)
-        self._synchronize(latents)
-        denoise_ms = _ms_since(started) - preview_ms
-        started = time.perf_counter()
-        pictures = to_pictures(base.finish(latents), requests, base.rescues)
-        timings = {"text": text_ms, "denoise": denoise_ms, "decode": _ms_since(started) + preview_ms}
-        yield Finished(pictures=pictures, timings_ms=timings)
+        while batch.left:
+            with watch("denoise"):
+                step = batch.step()
+            with watch("decode"):
+                shown = to_pictures(batch.guard.decode(step.clean), requests) if previews else ()
+            yield Step(index=step.index, total=len(batch.schedule), previews=shown)
+        with watch("decode"):
+            pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
+        yield Finished(pictures=pictures, timings_ms=watch.ms)
 
-    def _worn(self, model: Model, loras: Sequence[LoraUse]) -> Model:
-        """Return `model` wearing `loras`, even if another picture is painted between its steps."""
-        lora_manager = self.lora_manager
-        if lora_manager is None:
-            return model
+    def _encode(self, request: GenerationRequest, text: _Text) -> tuple[TextStates, TextStates | None]:
+        """Return prompt and, where it matters, negative prompt of `request`; neighbours share them in `text`."""
+        if not text.encoded:
+            guides = needs_negative(self.base, self._guidance(request))
+            prompts = [request.prompt, *([request.negative_prompt] if guides else [])]
+            text.encoded = self.prompts.read(prompts, self.text_state, text.guard)
+        prompt, *negative = text.encoded
+        return prompt, negative[0] if negative else None
 
-        def worn(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            lora_manager.hold(loras)
-            return model(latents, t)
-
-        return worn
-
-    @staticmethod
-    def _synchronize(tensor: torch.Tensor) -> None:
-        """Wait for the device, so that a stage's time is its own."""
-        if tensor.is_cuda:
-            torch.cuda.synchronize(tensor.device)
+    def _guidance(self, request: GenerationRequest) -> float:
+        same = request.prompt == request.negative_prompt
+        return effective_guidance(self.base, request.guidance, same_text=same)
 
 
 @dataclass(kw_only=True)
-class _Reading:
-    """The text that neighbouring pictures share."""
+class _Text:
+    """The encoded prompts that neighbouring pictures share."""
 
     guard: OverflowGuard
-    text: TextStates | None = None
+    encoded: list[TextStates] = field(default_factory=list)
 
 
-def _heard(loras: Sequence[LoraUse]) -> list[LoraUse]:
+class _StopWatch:
+    """Milliseconds by stage, added up."""
+
+    def __init__(self) -> None:
+        self.ms = dict.fromkeys(("text", "denoise", "decode"), 0.0)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.ms[stage] += (time.perf_counter() - started) * 1000.0
+
+
+def _acting(loras: Sequence[LoraUse]) -> list[LoraUse]:
     return [use for use in loras if use.weight != 0.0]
 
 
-def _ms_since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000.0
+def _synchronize(tensor: torch.Tensor) -> None:
+    """Wait for the device, so that a stage's time is its own."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.tiny_vignette import tiny_text_encoder
 
 from allaprima.core.errors import AssetError
 from allaprima.lab.training.alignment import GROUPS, UNASKED, WORN, AlignedDenoiser
@@ -196,8 +197,9 @@ def test_it_learns_and_paints_what_the_text_says(cache: LatentCache, tmp_path: P
         mask=torch.ones(3, 2, dtype=torch.bool),
     )
     preview = Preview(
-        autoencoder=Autoencoder(AUTOENCODER).eval(), text=text, steps=4, guidance=1.0, columns=2
-    )
+        text=tiny_text_encoder(8), autoencoder=Autoencoder(AUTOENCODER).eval(), prompts=("cat", "dog"), steps=4,
+        columns=2,
+    )  # fmt: skip
     task = task_on(cache, preview=preview)
     model = Denoiser(DENOISER)
     model.begin()

@@ -9,10 +9,11 @@ from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import PaintError
 from allaprima.core.picture import Picture
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.contract.base import Base
 from allaprima.paint.painter import Painter
-from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow, share_first_prediction
+from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
+from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.pictures import to_pictures
 from allaprima.paint.pipeline.prompt_cache import PromptCache
 
@@ -36,12 +37,12 @@ def rows_for(base: Base, requests: list[GenerationRequest]) -> list[DenoiseRow]:
     ]
 
 
-def pass_for(
+def batch_of(
     base: Base, requests: list[GenerationRequest], rows: list[DenoiseRow] | None = None
 ) -> DenoiseBatch:
     first = requests[0]
     return DenoiseBatch(
-        base,
+        OverflowGuard(base, strict=False),
         rows or rows_for(base, requests),
         width=first.width,
         height=first.height,
@@ -50,11 +51,14 @@ def pass_for(
     )
 
 
+def run(batch: DenoiseBatch) -> DenoiseBatch:
+    while batch.left:
+        batch.step()
+    return batch
+
+
 def together(base: Base, requests: list[GenerationRequest]) -> tuple[Picture, ...]:
-    shared = pass_for(base, requests)
-    for _ in shared.steps():
-        pass
-    return to_pictures(shared.decode(range(len(requests))), requests)
+    return to_pictures(run(batch_of(base, requests)).decode(range(len(requests))), requests)
 
 
 def furthest(one: Picture, other: Picture) -> int:
@@ -84,11 +88,12 @@ def test_a_dropped_row_costs_nothing_and_changes_no_other() -> None:
     base = SteadyBase()
     kept = together(base, requests)
     base.passes.clear()
-    shared = pass_for(base, requests)
-    for step in shared.steps():
-        if step == 1:
+    shared = batch_of(base, requests)
+    while shared.left:
+        index = shared.step().index
+        if index == 1:
             shared.drop(1)
-        if step == 3:
+        if index == 3:
             shared.drop(0)
     assert base.passes == [6, 4, 4, 2]
     assert shared.predictions == 3 + 2 + 2 + 1
@@ -96,29 +101,28 @@ def test_a_dropped_row_costs_nothing_and_changes_no_other() -> None:
     assert to_pictures(shared.decode([2]), requests[2:]) == kept[2:]
 
 
-def test_a_pass_without_rows_ends() -> None:
+def test_a_batch_without_rows_paints_nothing() -> None:
     base = SteadyBase()
-    shared = pass_for(base, [GenerationRequest(prompt="a", steps=4, guidance=1.0)])
-    steps = shared.steps()
-    next(steps)
-    shared.drop(0)
-    shared.drop(0)
-    assert next(steps, None) is None
+    batch = batch_of(base, [GenerationRequest(prompt="a", steps=4, guidance=1.0)])
+    batch.step()
+    batch.drop(0)
+    batch.drop(0)
+    assert (batch.alive, batch.left) == ((), 3)
+    with pytest.raises(RuntimeError, match="nothing left to paint"):
+        batch.step()
     assert base.passes == [1]
 
 
-def test_a_known_opening_spares_the_first_prediction(painter: Painter) -> None:
+def test_a_known_first_prediction_is_not_made_again(painter: Painter) -> None:
     base = painter.base
     request = GenerationRequest(prompt="a cat", steps=1, guidance=1.0, seed=7)
-    first = pass_for(base, [request])
-    assert list(first.steps()) == [1]
+    first = run(batch_of(base, [request])).first(0)
+    assert first is not None
     finer = GenerationRequest(prompt="a cat", steps=4, guidance=1.0, seed=7)
-    one, four = base.schedule(1, 256, 256), base.schedule(4, 256, 256)
-    assert share_first_prediction(one, four)
+    assert first.fits(base.schedule(4, 256, 256), ())
+    assert not first.fits(base.schedule(4, 256, 256), (LoraUse(name="ink"),))
     row = rows_for(base, [finer])[0]
-    opened = DenoiseRow(prompt=row.prompt, seed=row.seed, opening=first.openings[0])
-    shared = pass_for(base, [finer], [opened])
-    assert list(shared.steps()) == [1, 2, 3, 4]
+    shared = run(batch_of(base, [finer], [DenoiseRow(prompt=row.prompt, seed=row.seed, first=first)]))
     assert shared.predictions == 3
     assert to_pictures(shared.decode([0]), [finer])[0] == painter.paint(finer)
 
@@ -128,7 +132,7 @@ def test_negative_prompts_come_exactly_where_they_matter() -> None:
     request = GenerationRequest(prompt="a", guidance=1.0, steps=1)
     with pytest.raises(ValueError, match="expected all with one"):
         DenoiseBatch(
-            base,
+            OverflowGuard(base),
             rows_for(base, [request]),
             width=256,
             height=256,
@@ -139,18 +143,17 @@ def test_negative_prompts_come_exactly_where_they_matter() -> None:
 
 def test_overflow_is_the_rows_own() -> None:
     base = SteadyBase(broken_after=0)
-    shared = pass_for(base, [GenerationRequest(prompt="a", guidance=1.0, steps=1)])
-    list(shared.steps())
+    shared = run(batch_of(base, [GenerationRequest(prompt="a", guidance=1.0, steps=1)]))
     with pytest.raises(PaintError, match="latents"):
         shared.decode([0])
 
 
 def test_nothing_is_decoded_before_a_step() -> None:
     with pytest.raises(RuntimeError, match="expected at least one step"):
-        pass_for(SteadyBase(), [GenerationRequest(prompt="a", guidance=1.0, steps=1)]).decode([0])
+        batch_of(SteadyBase(), [GenerationRequest(prompt="a", guidance=1.0, steps=1)]).decode([0])
 
 
 def test_inference_mode_stays_inside() -> None:
-    shared = pass_for(SteadyBase(), [GenerationRequest(prompt="a", guidance=1.0, steps=2)])
-    next(shared.steps())
+    shared = batch_of(SteadyBase(), [GenerationRequest(prompt="a", guidance=1.0, steps=2)])
+    shared.step()
     assert not torch.is_inference_mode_enabled()

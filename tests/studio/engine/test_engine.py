@@ -186,7 +186,7 @@ def test_the_numbers_add_up(engine: Engine) -> None:
     for sequence, text in enumerate(("a cat", "a dog", "a cat")):
         session.ask(LivePrompt(sequence=sequence, prompt=text))
         box.final(sequence)
-    job = engine.submit([GenerationRequest(prompt="a cat", steps=1)], Mailbox())
+    job = engine.submit([GenerationRequest(prompt="a cat", steps=1, guidance=1.0)], Mailbox())
     assert job.wait(PATIENCE_S)
     stats = engine.stats()
     assert stats.counters["prompts"] == 3

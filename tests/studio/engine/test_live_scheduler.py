@@ -354,7 +354,7 @@ def test_a_session_closed_in_the_middle_costs_nothing_more() -> None:
     with bench.unchanged_work():
         bench.run()
     assert bench.worker._live is not None
-    assert list(bench.worker._live.seats) == [other.session.number]
+    assert list(bench.worker._live.sessions) == [other.session.number]
 
 
 def test_slow_pictures_wait_for_a_pause_in_the_typing() -> None:
@@ -378,7 +378,8 @@ def test_slow_pictures_wait_for_a_pause_in_the_typing() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    bench = Bench(limits=Limits(text_bytes=1000, sessions=8))
+    painter = Painter(base=WatchedBase(), prompt_cache_bytes=1000)
+    bench = Bench(limits=Limits(sessions=8), painter=painter)
     client = bench.client()
     for number in range(60):
         client.ask(f"cat {number:03}", steps=2, width=128, height=64)
@@ -387,11 +388,11 @@ def test_memory_is_bounded() -> None:
         bench.client().session.close()
         bench.turn()
     assert bench.worker._live is not None
-    assert len(bench.worker._live.seats) == 1
+    assert len(bench.worker._live.sessions) == 1
     assert len(bench.worker._sessions) <= 8
-    easel = bench.worker._easel
-    assert easel is not None
-    assert easel._loaded["vignette"].prompts.num_bytes <= 1000
+    runner = bench.worker._runner
+    assert runner is not None
+    assert runner.painter("vignette").prompts.num_bytes <= 1000
 
 
 def test_nobody_who_types_waits_for_a_finer_picture() -> None:

@@ -58,7 +58,7 @@ def test_the_newest_prompt_takes_the_place_of_what_waits() -> None:
     session.ask(prompt(1))
     now[0] = 2.0
     session.ask(prompt(5))
-    assert session.waiting == PendingPrompt(prompt=prompt(5), at=2.0, since=1.0, overtaken=1)
+    assert session.waiting == PendingPrompt(prompt=prompt(5), at=2.0, since=1.0, superseded=1)
     session.ask(prompt(5, "late"))
     session.ask(prompt(4, "later still"))
     assert session.waiting.prompt == prompt(5)
@@ -98,13 +98,13 @@ def test_a_base_that_is_not_there_is_told_at_once() -> None:
 
 def test_only_slow_pictures_wait_for_a_pause() -> None:
     grace = Debounce()
-    asked = PendingPrompt(prompt=prompt(1), at=10.0, since=9.0, overtaken=3)
+    asked = PendingPrompt(prompt=prompt(1), at=10.0, since=9.0, superseded=3)
     assert grace.due(asked) == 10.0
     grace.note(1.5)
     assert grace.due(asked) == 10.0
     grace.note(1.7)
     assert grace.due(asked) == 10.25
-    assert grace.due(PendingPrompt(prompt=prompt(1), at=12.9, since=10.0, overtaken=9)) == 13.0
+    assert grace.due(PendingPrompt(prompt=prompt(1), at=12.9, since=10.0, superseded=9)) == 13.0
     for _ in range(10):
         grace.note(0.1)
     assert grace.due(asked) == 10.0

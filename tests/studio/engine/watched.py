@@ -133,7 +133,7 @@ class Bench:
         """Queue a job."""
         updates: list[JobUpdate] = []
         job = self.worker.submit(
-            requests, on_update or updates.append, owner=owner, previews=previews, under=None
+            requests, on_update or updates.append, owner=owner, previews=previews, init_image=None
         )
         return job, updates
 

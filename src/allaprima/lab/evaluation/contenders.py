@@ -12,14 +12,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from allaprima.lab.evaluation.painting import paint_prompts
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.lora.files.formats import read_lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.update import delta_of
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
-from allaprima.paint.sampling.guidance import guided
-from allaprima.paint.sampling.samplers import sample_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +38,9 @@ class Contender:
         return words if self.guidance == 1 else f"{words}, guidance {self.guidance:g}"
 
 
-@torch.inference_mode()
 def paint(base: Base, prompts: Sequence[str], seeds: Sequence[int], contender: Contender) -> Tensor:
-    """The pictures of one contender, (B, 3, H, W) in [0, 1] rounded to 8 bits; not finite is NaN."""
-    width, height = base.defaults.width, base.defaults.height
-    against = [] if contender.guidance == 1.0 else [""] * len(prompts)
-    text = base.encode_text([*prompts, *against])
-    latents = base.noise(seeds, width, height)
-    model, schedule = guided(base, text, contender.guidance), _schedule(base, contender)
-    for step in sample_steps(model, latents, schedule, base.prediction, seeds):
-        latents = step.latents
-    pixels = base.decode(latents).float().cpu()
-    levels = pixels.clamp(0, 1).mul(255).round().div(255)
-    return torch.where(pixels.isfinite(), levels, torch.nan)
+    """Return the pictures of one contender, (B, 3, H, W) in [0, 1] rounded to 8 bits; not finite is NaN."""
+    return paint_prompts(base, prompts, seeds, _schedule(base, contender), contender.guidance)
 
 
 def _schedule(base: Base, contender: Contender) -> Schedule:

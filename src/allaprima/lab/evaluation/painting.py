@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from allaprima.paint.contract.base import Base
-from allaprima.paint.sampling.guidance import guided
-from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
+from allaprima.paint.pipeline.overflow_guard import OverflowGuard
+from allaprima.paint.sampling.guidance import needs_negative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +35,31 @@ def paint_batches(
 
     Values that are not finite come out as NaN: it is for the caller to count them.
     """
+    schedule = base.schedule(settings.steps, base.defaults.width, base.defaults.height)
     for start in range(0, len(prompts), settings.batch):
         chosen = slice(start, start + settings.batch)
-        yield _paint(base, prompts[chosen], seeds[chosen], settings)
+        yield paint_prompts(base, prompts[chosen], seeds[chosen], schedule, settings.guidance)
 
 
 @torch.inference_mode()
-def _paint(base: Base, prompts: Sequence[str], seeds: Sequence[int], settings: PaintSettings) -> Tensor:
+def paint_prompts(
+    base: Base, prompts: Sequence[str], seeds: Sequence[int], schedule: Schedule, guidance: float
+) -> Tensor:
+    """Return the pictures of `prompts`, painted in one batch, as `paint_batches` does."""
     width, height = base.defaults.width, base.defaults.height
-    against = [] if settings.guidance == 1.0 else [""] * len(prompts)
-    text = base.encode_text([*prompts, *against])
-    model = guided(base, text, settings.guidance)
-    latents = base.noise(seeds, width, height)
-    schedule = base.schedule(settings.steps, width, height)
-    for step in sample_steps(model, latents, schedule, base.prediction, seeds):
-        latents = step.latents
-    pixels = base.decode(latents).float().cpu()
+    guides = needs_negative(base, guidance)
+    text = base.encode_text([*prompts, *([""] * len(prompts) if guides else [])])
+    rows = [
+        DenoiseRow(
+            prompt=text.rows([row]), negative=text.rows([len(prompts) + row]) if guides else None, seed=seed
+        )
+        for row, seed in enumerate(seeds)
+    ]
+    # Not guarded: a number format that overflows is what an evaluation wants to see.
+    guard = OverflowGuard(base, active=False, strict=False)
+    batch = DenoiseBatch(guard, rows, width=width, height=height, schedule=schedule, guidance=guidance)
+    while batch.left:
+        batch.step()
+    pixels = base.decode(batch.latents).float().cpu()
     levels = pixels.clamp(0, 1).mul(255).round().div(255)
     return torch.where(pixels.isfinite(), levels, torch.nan)

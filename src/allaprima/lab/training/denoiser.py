@@ -17,21 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from allaprima.lab.evaluation.painting import paint_prompts
 from allaprima.lab.training.alignment import WORN, AlignedDenoiser, naming_error
-from allaprima.lab.training.autoencoder import from_pixels
 from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.loop import Draw, seed_of
 from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
+from allaprima.paint.bases.vignette.base import SHIFT, VignetteBase
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder
-from allaprima.paint.contract.base import TextStates
-from allaprima.paint.contract.schedule import flow_sigmas
+from allaprima.paint.contract.schedule import flow_schedule, flow_sigmas
 from allaprima.paint.device.precision import pick_device
-from allaprima.paint.sampling.euler import sample_euler
-from allaprima.paint.sampling.guidance import guide
-from allaprima.paint.sampling.noise import seeded_noise
 
 #: Batches drawn together and sorted by caption length, so that one batch pads little.
 BUCKET = 8
@@ -116,45 +113,6 @@ def compile_for_training(model: Denoiser, backend: str = "inductor") -> None:
         block.forward = torch.compile(block.forward, dynamic=False, backend=backend)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """Fixed prompts from fixed noise, to watch a training by."""
-
-    autoencoder: Autoencoder
-    text: TextStates
-    """One row per prompt, then the empty prompt."""
-    steps: int = 16
-    guidance: float = 4.0
-    shift: float = 2.0
-    columns: int = 6
-
-    @torch.inference_mode()
-    def grid(self, model: Denoiser) -> NDArray[np.uint8]:
-        """Return the prompts' pictures side by side, (rows 256, columns 256, 3) uint8."""
-        count = len(self.text) - 1
-        device = next(model.parameters()).device
-        shape = (model.config.latent_channels, 16, 16)
-        states = torch.cat([self.text.states[:count], self.text.states[count:].expand(count, -1, -1)]).to(
-            device
-        )
-        mask = torch.cat([self.text.mask[:count], self.text.mask[count:].expand(count, -1)]).to(device)
-
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
-            both = model(torch.cat([x, x]), torch.cat([t, t]), states, mask)
-            conditioned, unconditioned = both.chunk(2)
-            return guide(conditioned, unconditioned, self.guidance)
-
-        noise = seeded_noise(range(count), shape, device)
-        latents = sample_euler(velocity, noise, flow_sigmas(self.steps, self.shift))
-        pictures = from_pixels(self.autoencoder.decode(latents.to(self.autoencoder.device)).cpu())
-        side = pictures.shape[1]
-        rows = -(-count // self.columns)
-        canvas = np.zeros((rows * self.columns, side, side, 3), np.uint8)
-        canvas[:count] = pictures
-        grid = canvas.reshape(rows, self.columns, side, side, 3).transpose(0, 2, 1, 3, 4)
-        return grid.reshape(rows * side, self.columns * side, 3)
-
-
 PROMPTS = (
     "a cat on a rooftop at sunset",
     "a dog on the beach",
@@ -172,9 +130,36 @@ PROMPTS = (
 """What a training's sample grids show."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Fixed prompts from fixed noise, to watch a training by; painted as Vignette paints them."""
+
+    text: TextEncoder
+    autoencoder: Autoencoder
+    prompts: tuple[str, ...] = PROMPTS
+    steps: int = 16
+    guidance: float = 4.0
+    shift: float = SHIFT
+    columns: int = 6
+
+    def grid(self, model: Denoiser) -> NDArray[np.uint8]:
+        """Return the prompts' pictures side by side, (rows 256, columns 256, 3) uint8."""
+        base = VignetteBase(text=self.text, denoiser=model, autoencoder=self.autoencoder)
+        schedule = flow_schedule(flow_sigmas(self.steps, self.shift))
+        count = len(self.prompts)
+        pixels = paint_prompts(base, self.prompts, range(count), schedule, self.guidance)
+        pictures = pixels.nan_to_num().mul(255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        side = pictures.shape[1]
+        rows = -(-count // self.columns)
+        canvas = np.zeros((rows * self.columns, side, side, 3), np.uint8)
+        canvas[:count] = pictures
+        grid = canvas.reshape(rows, self.columns, side, side, 3).transpose(0, 2, 1, 3, 4)
+        return grid.reshape(rows * side, self.columns * side, 3)
+
+
 def preview_of(weights: Path) -> Preview:
-    """A preview of :data:`PROMPTS` with the autoencoder and text encoder in the folder `weights`."""
+    """Return a preview of :data:`PROMPTS` with the autoencoder and text encoder in the folder `weights`."""
     device = pick_device()
-    text = TextEncoder.from_file(weights / "text.safetensors")
+    text = TextEncoder.from_file(weights / "text.safetensors").to(device)
     autoencoder = load_autoencoder(weights / "autoencoder.safetensors", device, torch.float32)
-    return Preview(autoencoder=autoencoder, text=text.encode([*PROMPTS, ""]))
+    return Preview(text=text, autoencoder=autoencoder)

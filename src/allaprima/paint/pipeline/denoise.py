@@ -1,105 +1,152 @@
-"""Pictures of different prompts and seeds in one pass, any of which may be given up on the way.
+"""The denoising loop: pictures that share a pass through the model, any of which may be dropped on the way.
 
-    shared = Pass(base, rows, width=256, height=256, schedule=base.schedule(4, 256, 256), guidance=1.0)
-    for step in shared.steps():
-        shared.drop(1)                  # row 1 costs nothing from here on
-    pixels = shared.decode([0, 2])
+    guard = OverflowGuard(base)
+    batch = DenoiseBatch(guard, rows, width=256, height=256, schedule=base.schedule(4, 256, 256), guidance=1.0)
+    while batch.left:
+        batch.step()
+    pixels = batch.decode([0, 2])
 
+Everything that paints goes through here: whole pictures, live frames, evaluations and the previews of a training.
 Matrix products round differently at different batch sizes, so the last bits of a row depend on its company.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Rescues
-from allaprima.paint.contract.base import Base, TextStates
+from allaprima.core.request import LoraUse
+from allaprima.paint.contract.base import TextStates
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.pipeline.img2img import start_from_image
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import join_prompts
-from allaprima.paint.sampling.euler import Model
+from allaprima.paint.sampling.euler import Model, SamplerStep
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import sample_steps
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstPrediction:
+    """What the model answered first for one picture, of use to every schedule that begins alike."""
+
+    schedule: Schedule
+    loras: tuple[LoraUse, ...]
+    """LoRAs that were on the networks."""
+    prediction: torch.Tensor
+    """(C, h, w)."""
+
+    def fits(self, schedule: Schedule, loras: tuple[LoraUse, ...]) -> bool:
+        """Return whether the model would be asked the same question first.
+
+        Schedules of different length begin at the same noise, so 1, 2 and 4 steps in turn cost 5 predictions, not 7.
+        """
+        return (loras, _beginning(schedule)) == (self.loras, _beginning(self.schedule))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenoiseRow:
-    """One picture of a pass."""
+    """One picture of a batch."""
 
     prompt: TextStates
     """One prompt."""
     seed: int
-    """Of its noise."""
+    """Seed of its noise."""
     negative: TextStates | None = None
     """What guidance leads away from, where that matters; see `guidance.needs_negative`."""
-    opening: torch.Tensor | None = None
-    """(C, h, w), the first prediction, if a pass whose schedule begins alike has made it already."""
+    first: FirstPrediction | None = None
+    """Of an earlier batch, where one was made for the same prompt and seed; used if it fits."""
 
 
-def share_first_prediction(one: Schedule, other: Schedule) -> bool:
-    """Return whether the model is asked the same question first, so that `DenoiseRow.opening` holds for both.
-
-    Schedules of different length all begin at the same noise, so 1, 2 and 4 steps in turn cost 5 predictions
-    rather than 7.
-    """
-    return (one.sigmas[0], one.times[0], one.kind, one.noise_scale) == (
-        other.sigmas[0],
-        other.times[0],
-        other.kind,
-        other.noise_scale,
-    )
+def _beginning(schedule: Schedule) -> tuple[object, ...]:
+    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale
 
 
 class DenoiseBatch:
-    """One way through the model, shared by several rows.
+    """Rows on their way from noise to pictures, a step at a time.
 
     Args:
-        base: the model; nothing else may use it during a step.
+        guard: the model under a guard of this batch's own; nothing else may use it during a step.
         rows: the pictures.
         width: pixels, of all of them.
         height: pixels.
         schedule: what all of them follow.
         guidance: of all of them.
+        loras: what `before_prediction` puts on the networks.
+        init_image: what all of them are painted over; it has their size.
+        before_prediction: called before the model is asked: another batch may have been painted since the last
+            step, with other LoRAs on the networks.
     """
 
     def __init__(
         self,
-        base: Base,
+        guard: OverflowGuard,
         rows: Sequence[DenoiseRow],
         *,
         width: int,
         height: int,
         schedule: Schedule,
         guidance: float,
+        loras: tuple[LoraUse, ...] = (),
+        init_image: InitImage | None = None,
+        before_prediction: Callable[[], None] = lambda: None,
     ) -> None:
-        led = needs_negative(base, guidance)
-        if any((row.negative is not None) != led for row in rows):
+        guides = needs_negative(guard, guidance)
+        if any((row.negative is not None) != guides for row in rows):
             raise ValueError(
                 f"got rows with and without negative prompts at guidance {guidance:g}; expected "
-                f"{'all with' if led else 'none with'} one"
+                f"{'all with' if guides else 'none with'} one"
             )
         self.rows = tuple(rows)
-        self.openings: list[torch.Tensor | None] = [row.opening for row in rows]
-        """(C, h, w) by row, each one's first prediction once it was made."""
+        self.loras = loras
         self.predictions = 0
         """Rows predicted so far; a guided row counts once."""
-        # A row that stays bad ends when it is decoded, and leaves the others alone.
-        self._base = OverflowGuard(base, strict=False)
-        self._size = (width, height)
-        self._schedule = schedule
+        self.taken = 0
+        """Steps taken."""
+        self.guard = guard
         self._guidance = guidance
+        self._before_prediction = before_prediction
         self._alive = list(range(len(rows)))
-        self._latents: torch.Tensor | None = None
         self._models: dict[tuple[int, ...], Model] = {}
-        self._begun = False
+        self._start(schedule, width, height, init_image)
+
+    @torch.inference_mode()
+    def _start(self, schedule: Schedule, width: int, height: int, init_image: InitImage | None) -> None:
+        seeds = [row.seed for row in self.rows]
+        self.latents = self.guard.noise(seeds, width, height)
+        """(B, C, h, w) after the steps taken, dropped rows too."""
+        if init_image is not None:
+            schedule, self.latents = start_from_image(
+                self.guard, init_image, self.latents, schedule, width=width, height=height
+            )
+        self.schedule = schedule
+        """The levels that are visited, fewer than were given with an init image."""
+        self._first = [
+            row.first.prediction if row.first is not None and row.first.fits(schedule, self.loras) else None
+            for row in self.rows
+        ]
+        self._steps = sample_steps(self._predict, self.latents, schedule, self.guard.prediction, seeds)
 
     @property
-    def is_cuda(self) -> bool:
-        """Whether the latents lie on a GPU, where decoding many at once pays."""
-        return self._latents is not None and self._latents.is_cuda
+    def left(self) -> int:
+        """Steps not yet taken."""
+        return len(self.schedule) - self.taken
+
+    @property
+    def rescues(self) -> Rescues:
+        """What had to be computed again so far, for whichever row."""
+        return self.guard.rescues
+
+    def first(self, row: int) -> FirstPrediction | None:
+        """Return the first prediction of `row`, None before it was made."""
+        prediction = self._first[row]
+        if prediction is None:
+            return None
+        return FirstPrediction(schedule=self.schedule, loras=self.loras, prediction=prediction)
 
     @property
     def alive(self) -> tuple[int, ...]:
@@ -107,33 +154,30 @@ class DenoiseBatch:
         return tuple(self._alive)
 
     @property
-    def rescues(self) -> Rescues:
-        """What had to be computed again so far, for whichever row."""
-        return self._base.rescues
+    def is_cuda(self) -> bool:
+        """Whether the latents lie on a GPU, where decoding many at once pays."""
+        return self.latents.is_cuda
 
     def drop(self, row: int) -> None:
         """Spend nothing more on `row`."""
         if row in self._alive:
             self._alive.remove(row)
 
-    # The decorator, not a with-block: a block would leave inference mode switched on in the caller between steps.
     @torch.inference_mode()
-    def steps(self) -> Iterator[int]:
-        """Yield 1, 2, ... after each step; ends early when every row was dropped. Stop iterating to cancel.
+    def step(self) -> SamplerStep:
+        """Take the next step and return where it led.
 
         Raises:
-            PaintError: the base and the schedule do not go together.
+            PaintError: the base and the schedule do not go together, or the model's numbers overflowed.
         """
-        seeds = [row.seed for row in self.rows]
-        noise = self._base.noise(seeds, *self._size)
-        for step in sample_steps(self._predict, noise, self._schedule, self._base.prediction, seeds):
-            self._latents = step.latents
-            if step.latents.is_cuda:
-                # Otherwise all steps would be queued at once, and giving up between them would spare nothing.
-                torch.cuda.synchronize(step.latents.device)
-            yield step.index
-            if not self._alive:
-                return
+        if not self.left or not self._alive:
+            raise RuntimeError("there is nothing left to paint; expected steps to take and rows to take them")
+        step = next(self._steps)
+        self.latents, self.taken = step.latents, step.index
+        if step.latents.is_cuda:
+            # Otherwise all steps would be queued at once, and dropping a row between them would spare nothing.
+            torch.cuda.synchronize(step.latents.device)
+        return step
 
     @torch.inference_mode()
     def decode(self, rows: Sequence[int]) -> torch.Tensor:
@@ -142,34 +186,39 @@ class DenoiseBatch:
         Raises:
             PaintError: the model's numbers overflowed.
         """
-        if self._latents is None:
+        if not self.taken:
             raise RuntimeError("nothing was painted yet; expected at least one step before decoding")
-        latents = self._latents[list(rows)]
-        return self._base.finish(latents)
+        return self.guard.finish(self.latents[list(rows)])
 
     def _predict(self, latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Predict for the rows that are alive; the others' share is zero, and nobody looks at it."""
-        result = torch.zeros_like(latents)
-        asked = list(self._alive)
-        if not self._begun:
-            asked = [row for row in asked if self.openings[row] is None]
-        if asked:
-            result[asked] = self._ask(latents[asked], t[asked], tuple(asked))
-            self.predictions += len(asked)
-        if not self._begun:
-            self._begun = True
-            for row in self._alive:
-                opening = self.openings[row]
-                if opening is None:
-                    self.openings[row] = result[row].clone()
-                else:
-                    result[row] = opening
+        first = not self.taken
+        asked = [row for row in self._alive if not (first and self._first[row] is not None)]
+        self.predictions += len(asked)
+        if len(asked) == len(self.rows):
+            result = self._ask(latents, t, tuple(asked))
+        else:
+            result = torch.zeros_like(latents)
+            if asked:
+                result[asked] = self._ask(latents[asked], t[asked], tuple(asked))
+        if first:
+            self._share_first(result, asked)
         return result
 
+    def _share_first(self, result: torch.Tensor, asked: Sequence[int]) -> None:
+        """Keep the first predictions that were made, and put those that were known where they belong."""
+        for row in self._alive:
+            known = self._first[row]
+            if known is not None:
+                result[row] = known
+        for row in asked:
+            self._first[row] = result[row].clone()
+
     def _ask(self, latents: torch.Tensor, t: torch.Tensor, asked: tuple[int, ...]) -> torch.Tensor:
+        self._before_prediction()
         if asked not in self._models:
             rows = [self.rows[row] for row in asked]
             negatives = [row.negative for row in rows if row.negative is not None]
             text = join_prompts([*(row.prompt for row in rows), *negatives])
-            self._models = {asked: guided(self._base, text, self._guidance)}
+            self._models = {asked: guided(self.guard, text, self._guidance)}
         return self._models[asked](latents, t).float()

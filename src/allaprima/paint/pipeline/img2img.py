@@ -17,28 +17,30 @@ from allaprima.paint.contract.schedule import Schedule
 
 
 def start_from_image(
-    base: Base, under: InitImage, noise: torch.Tensor, schedule: Schedule, *, width: int, height: int
+    base: Base, init_image: InitImage, noise: torch.Tensor, schedule: Schedule, *, width: int, height: int
 ) -> tuple[Schedule, torch.Tensor]:
     """Return the rest of `schedule` and the latents to begin it with, in place of noise.
 
     Args:
         base: encodes the picture.
-        under: the picture; it has the size that is painted.
+        init_image: the picture; it has the size that is painted.
         noise: (B, C, h, w) standard normal, a row per seed.
         schedule: the whole way from noise.
         width: pixels that are painted.
         height: pixels that are painted.
 
     Raises:
-        RequestError: the picture under it has another size.
+        RequestError: the init image has another size.
     """
-    if (under.width, under.height) != (width, height):
-        raise RequestError(f"got {under.width}x{under.height} to paint over; expected {width}x{height}")
-    first = first_step(len(schedule), under.strength)
-    if under.strength == 1.0:
+    if (init_image.width, init_image.height) != (width, height):
+        raise RequestError(
+            f"got {init_image.width}x{init_image.height} to paint over; expected {width}x{height}"
+        )
+    first = first_step(len(schedule), init_image.strength)
+    if init_image.strength == 1.0:
         return schedule, noise
     sigma = schedule.sigmas[first]
-    clean = base.encode(to_pixels(under)).float().to(noise.device)
+    clean = base.encode(to_pixels(init_image)).float().to(noise.device)
     share = 1.0 - sigma if schedule.kind == "flow" else 1.0
     # What `sample_steps` is given is taken as the latents themselves, for nothing scales them any more.
     rest = replace(schedule, sigmas=schedule.sigmas[first:], times=schedule.times[first:], noise_scale=1.0)
@@ -50,7 +52,7 @@ def first_step(steps: int, strength: float) -> int:
     return steps - max(1, min(steps, round(steps * strength)))
 
 
-def to_pixels(under: InitImage) -> torch.Tensor:
+def to_pixels(init_image: InitImage) -> torch.Tensor:
     """Return the picture as (1, 3, height, width) floats in [0, 1]."""
-    rows = torch.frombuffer(bytearray(under.rgb), dtype=torch.uint8)
-    return rows.view(1, under.height, under.width, 3).permute(0, 3, 1, 2).float() / 255.0
+    rows = torch.frombuffer(bytearray(init_image.rgb), dtype=torch.uint8)
+    return rows.view(1, init_image.height, init_image.width, 3).permute(0, 3, 1, 2).float() / 255.0

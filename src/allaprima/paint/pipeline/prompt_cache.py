@@ -1,4 +1,4 @@
-"""Encoded prompts, one at a time and kept: what a live session asks for again and again.
+"""Encoded prompts, one at a time and kept: one cache for all that is painted on a base.
 
     cache = PromptCache(base, max_bytes=2**26)
     cat, = cache.encode(["a cat"])
@@ -24,7 +24,7 @@ from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 READ_ALONE = frozenset({"sdxl", "qwen-image"})
 """Families that take each prompt through their encoders by itself, so that its last bits never tell of others."""
 
-KEPT_BYTES = 64 * 2**20
+CACHE_BYTES = 64 * 2**20
 """A hundred prompts of SDXL, a dozen of the longest of Qwen-Image."""
 
 
@@ -34,6 +34,8 @@ class EncodedPrompt:
 
     text: TextStates
     """One row, up to its last token."""
+    company: tuple[str, ...]
+    """The prompts that were encoded in one call with it, itself among them."""
 
     @cached_property
     def digest(self) -> bytes:
@@ -58,7 +60,7 @@ class PromptCache:
     def __init__(self, base: Base, max_bytes: int) -> None:
         self._base = OverflowGuard(base)
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[tuple[Hashable, str], EncodedPrompt] = OrderedDict()
+        self._cached: OrderedDict[tuple[Hashable, str], EncodedPrompt] = OrderedDict()
         self.num_bytes = 0
         """What is kept."""
         self.hits = 0
@@ -72,25 +74,27 @@ class PromptCache:
         return self._base.rescues
 
     @torch.inference_mode()
-    def read(self, prompts: Sequence[str], state: Hashable, base: OverflowGuard) -> TextStates:
-        """Return `prompts` as `base.encode_text` does, which is asked for those only that are not kept.
+    def read(self, prompts: Sequence[str], state: Hashable, guard: OverflowGuard) -> list[TextStates]:
+        """Return `prompts`, a row each, with the same bits whatever was encoded before.
 
-        A base of `READ_ALONE` gives the same bits, whatever is kept. What overflows is read in the company that it
-        was asked in, counted, and not kept.
+        A base that encodes several prompts in one pass may round a prompt in the company of others otherwise than
+        alone, so what was encoded in other company is encoded anew. What overflows is counted and not kept.
 
         Args:
-            prompts: texts; they may repeat.
+            prompts: the texts that one picture depends on, all different.
             state: as for `encode`.
-            base: the cache's base under the caller's guard.
+            guard: the cache's base under the caller's guard.
         """
-        before = base.rescues
-        encoded = self.encode(prompts, state, base)
-        if base.rescues == before:
-            return join_prompts([one.text for one in encoded])
-        for prompt in set(prompts):
-            self._drop((state, prompt))
-        base.rescues = before
-        return base.encode_text(prompts)
+        if self._base.family not in READ_ALONE and not self._holds_together(prompts, state):
+            self._drop(prompts, state)
+        before = guard.rescues
+        encoded = self.encode(prompts, state, guard)
+        if guard.rescues == before:
+            return [prompt.text for prompt in encoded]
+        self._drop(prompts, state)
+        guard.rescues = before
+        text = guard.encode_text(prompts)
+        return [text.rows([row]) for row in range(len(prompts))]
 
     def encode(
         self, prompts: Sequence[str], state: Hashable = None, base: Base | None = None
@@ -102,28 +106,35 @@ class PromptCache:
             state: what the text encoder is besides its weights, such as the LoRAs on it.
             base: what encodes those that are not kept: the cache's base, perhaps under a guard of the caller's.
         """
-        missing = [text for text in dict.fromkeys(prompts) if (state, text) not in self._kept]
+        missing = tuple(text for text in dict.fromkeys(prompts) if (state, text) not in self._cached)
         self.misses += len(missing)
         self.hits += len(prompts) - len(missing)
-        found = {text: self._kept[state, text] for text in prompts if (state, text) in self._kept}
+        encoded = {text: self._cached[state, text] for text in prompts if text not in missing}
         if missing:
             states = (base or self._base).encode_text(missing)
-            found |= {text: _take(states, row) for row, text in enumerate(missing)}
-        for text, encoded in found.items():
-            self._keep((state, text), encoded)
-        return [found[text] for text in prompts]
+            encoded |= {text: _take(states, row, missing) for row, text in enumerate(missing)}
+        for text, prompt in encoded.items():
+            self._keep((state, text), prompt)
+        return [encoded[text] for text in prompts]
+
+    def _holds_together(self, prompts: Sequence[str], state: Hashable) -> bool:
+        """Return whether exactly these prompts were encoded in one call and are all kept."""
+        cached = [self._cached.get((state, prompt)) for prompt in prompts]
+        return all(prompt is not None and prompt.company == tuple(prompts) for prompt in cached)
 
     def _keep(self, key: tuple[Hashable, str], encoded: EncodedPrompt) -> None:
-        if key not in self._kept:
-            self._kept[key] = encoded
+        if key not in self._cached:
+            self._cached[key] = encoded
             self.num_bytes += encoded.num_bytes
-        self._kept.move_to_end(key)
+        self._cached.move_to_end(key)
         while self.num_bytes > self._max_bytes:
-            self._drop(next(iter(self._kept)))
+            _, oldest = self._cached.popitem(last=False)
+            self.num_bytes -= oldest.num_bytes
 
-    def _drop(self, key: tuple[Hashable, str]) -> None:
-        if (dropped := self._kept.pop(key, None)) is not None:
-            self.num_bytes -= dropped.num_bytes
+    def _drop(self, prompts: Sequence[str], state: Hashable) -> None:
+        for prompt in prompts:
+            if (dropped := self._cached.pop((state, prompt), None)) is not None:
+                self.num_bytes -= dropped.num_bytes
 
 
 def join_prompts(texts: Sequence[TextStates]) -> TextStates:
@@ -139,7 +150,7 @@ def join_prompts(texts: Sequence[TextStates]) -> TextStates:
     )
 
 
-def _take(text: TextStates, row: int) -> EncodedPrompt:
+def _take(text: TextStates, row: int, company: tuple[str, ...]) -> EncodedPrompt:
     length = text.lengths[row]
     # Cloned: a view would keep the whole batch in memory.
     alone = TextStates(
@@ -147,7 +158,7 @@ def _take(text: TextStates, row: int) -> EncodedPrompt:
         mask=text.mask[row : row + 1, :length].clone(),
         pooled=None if text.pooled is None else text.pooled[row : row + 1].clone(),
     )
-    return EncodedPrompt(text=alone)
+    return EncodedPrompt(text=alone, company=company)
 
 
 def _digest(text: TextStates) -> bytes:

@@ -37,6 +37,17 @@ RULES: dict[GuidanceRule, Callable[[torch.Tensor, torch.Tensor, float], torch.Te
 """What a base names to the function that combines its two predictions."""
 
 
+def effective_guidance(base: Base, scale: float, *, same_text: bool) -> float:
+    """Return the guidance that matters: leading away from the prompt itself leads nowhere.
+
+    Args:
+        base: the model; one that is told the guidance is told it whatever the negative prompt.
+        scale: the guidance asked for.
+        same_text: whether prompt and negative prompt are one to the model.
+    """
+    return 1.0 if same_text and base.guidance_rule != "embedded" else scale
+
+
 def needs_negative(base: Base, scale: float) -> bool:
     """Whether the negative prompts matter: at a scale of 1, and where the model is told the scale, they do not."""
     return scale != 1.0 and base.guidance_rule != "embedded"

@@ -6,17 +6,19 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from allaprima.core.errors import AllaPrimaError, UserError
 
 _LOG = logging.getLogger(__name__)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong in an `attempt`."""
+    """What went wrong."""
 
     error: Exception
 
@@ -38,9 +40,19 @@ class Failure:
         return f"painting failed for a reason of the studio's own; its log has it under {number}", number
 
 
-def attempt(action: Callable[[], T]) -> T | Failure:
+def attempt(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Failure:
     """Return what `action` returns, or the error it raises."""
     try:
-        return action()
+        return action(*args, **kwargs)
     except Exception as error:  # noqa: BLE001  see the module docstring
         return Failure(error)
+
+
+def attempted(action: Callable[P, T]) -> Callable[P, T | Failure]:
+    """Make a function return the error that it raises."""
+
+    @wraps(action)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T | Failure:
+        return attempt(action, *args, **kwargs)
+
+    return run

@@ -104,7 +104,7 @@ class Engine:
         *,
         owner: str = "",
         previews: bool = False,
-        under: InitImage | None = None,
+        init_image: InitImage | None = None,
     ) -> Job:
         """Queue `requests` to be painted as one job.
 
@@ -113,7 +113,7 @@ class Engine:
             on_update: called with each update, on the engine's thread.
             owner: who asks; owners take turns, however many jobs one of them queues.
             previews: put a JPEG of what each step has come to into Progress, at the cost of a decode per step.
-            under: what all of them are painted over; None: nothing.
+            init_image: what all of them are painted over; None: nothing.
 
         Raises:
             RequestError: there are no pictures or too many, or a base is not among `bases`.
@@ -125,7 +125,9 @@ class Engine:
             )
         for request in requests:
             self._check_base(request.base)
-        return self._worker.submit(tuple(requests), on_update, owner=owner, previews=previews, under=under)
+        return self._worker.submit(
+            tuple(requests), on_update, owner=owner, previews=previews, init_image=init_image
+        )
 
     def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:
         """Open a live session.

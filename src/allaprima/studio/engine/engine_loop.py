@@ -37,7 +37,7 @@ PATIENCE = {FIRST: 1, REFINE: 4, JOB: 4}
 
 
 PAUSE_S, MOST_PAUSES = 0.005, 500
-"""When nothing is asked for, LoRAs are folded into the weights in such slices, and no more than so many in a row."""
+"""When nothing is asked for, LoRAs are merged into the weights in such slices, and no more than so many in a row."""
 
 
 class EngineLoop:
@@ -65,7 +65,7 @@ class EngineLoop:
         self._closing = False
         self._loaded = threading.Event()
         self._error: BaseException | None = None
-        self._easel: ModelRunner | None = None
+        self._runner: ModelRunner | None = None
         self._live: LiveScheduler | None = None
 
     # For any thread ------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class EngineLoop:
         *,
         owner: str,
         previews: bool,
-        under: InitImage | None,
+        init_image: InitImage | None,
     ) -> Job:
         """Queue a job; BusyError if there is no room."""
         with self._door:
@@ -88,7 +88,7 @@ class EngineLoop:
                 on_update,
                 owner=owner,
                 previews=previews,
-                under=under,
+                init_image=init_image,
                 submitted_at=self._clock(),
                 ring=self.ring,
             )
@@ -137,14 +137,14 @@ class EngineLoop:
 
     def defaults(self, base: str) -> RequestDefaults | None:
         """Return what `base` paints where nobody says otherwise, None before it was loaded."""
-        return None if self._easel is None else self._easel.defaults.get(base)
+        return None if self._runner is None else self._runner.defaults.get(base)
 
     def snapshot(self) -> Snapshot:
         """Return the numbers of this moment."""
-        encoded, known = (0, 0) if self._easel is None else self._easel.text_counts()
+        encoded, cached = (0, 0) if self._runner is None else self._runner.text_counts()
         with self._door:
             return Snapshot(
-                counters={**self._stats.counters, "texts_encoded": encoded, "texts_known": known},
+                counters={**self._stats.counters, "texts_encoded": encoded, "texts_known": cached},
                 sessions=sum(not session.closed for session in self._sessions),
                 jobs_waiting=len(self._queue),
                 jobs_running=int(self._jobs.is_running),
@@ -171,10 +171,10 @@ class EngineLoop:
         # Here, not above: it imports torch, which those who only speak to an engine do without.
         from allaprima.studio.engine.model_runner import ModelRunner
 
-        self._easel = ModelRunner(self._factory, self._limits)
-        self._easel.load(base)
+        self._runner = ModelRunner(self._factory, self._limits)
+        self._runner.painter(base)
         self._live = LiveScheduler(
-            easel=self._easel, limits=self._limits, stats=self._stats, clock=self._clock
+            runner=self._runner, limits=self._limits, stats=self._stats, clock=self._clock
         )
         self._loaded.set()
 
@@ -210,14 +210,14 @@ class EngineLoop:
         self._jobs.close()
         if self._live is not None:
             self._live.close()
-        self._live = self._easel = None
+        self._live = self._runner = None
 
     def _tidy(self, live: LiveScheduler) -> bool:
         """Use a pause for live sessions' LoRAs; return whether there is more of that to do."""
-        if self._easel is None or not live.seats or self._pauses >= MOST_PAUSES:
+        if self._runner is None or not live.sessions or self._pauses >= MOST_PAUSES:
             return False
         self._pauses += 1
-        return not self._easel.idle(PAUSE_S)
+        return not self._runner.idle(PAUSE_S)
 
     def _paint_until_closed(self, base: str) -> None:
         self.load(base)
@@ -229,8 +229,8 @@ class EngineLoop:
                     self._door.wait(delay)
 
     def _begin_job(self, job: Job) -> Iterator[Event]:
-        assert self._easel is not None
-        return self._easel.events(job.requests, previews=job.previews, under=job.under)
+        assert self._runner is not None
+        return self._runner.events(job.requests, previews=job.previews, init_image=job.init_image)
 
     def _check_open(self) -> None:
         if self._closing:

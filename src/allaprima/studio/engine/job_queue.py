@@ -27,7 +27,7 @@ class Job:
         *,
         owner: str,
         previews: bool,
-        under: InitImage | None = None,
+        init_image: InitImage | None = None,
         submitted_at: float,
         ring: Callable[[], None],
     ) -> None:
@@ -36,7 +36,7 @@ class Job:
         self.on_update = on_update
         self.owner = owner
         self.previews = previews
-        self.under = under
+        self.init_image = init_image
         self.submitted_at = submitted_at
         self.position: int | None = None
         """Jobs that will be begun before it, as last reported; None once it is begun."""

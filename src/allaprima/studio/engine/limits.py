@@ -17,8 +17,6 @@ class Limits:
     """Requests in one job."""
     pixels_per_pass: int = 2**21
     """Live pictures that share a pass have at most so many pixels together: 32 of 256x256, 2 of 1024x1024."""
-    text_bytes: int = 8 * 2**20
-    """Encoded prompts that are kept, in bytes: some 400 of Vignette, twelve of SDXL."""
     bases: int = 2
     """Bases that are kept loaded."""
 

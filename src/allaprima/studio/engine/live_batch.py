@@ -1,151 +1,169 @@
-"""Pictures in the making: a pass for several sessions, left by each as soon as nobody waits for its picture."""
+"""Live frames on their way: a batch for several sessions, left by each as soon as nobody waits for its frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from allaprima.core.picture import Picture
-from allaprima.studio.engine.attempt import Failure, attempt
+from allaprima.studio.engine.attempt import Failure, attempted
 from allaprima.studio.engine.live_session import PATIENCE_S, PendingPrompt, prompt_key
 from allaprima.studio.engine.session_state import SessionState, ShownFrame
 from allaprima.studio.engine.stats import Stats
 
 if TYPE_CHECKING:
-    from allaprima.studio.engine.model_runner import FirstPrediction, LivePass, ModelRunner, PreparedPrompt
+    from allaprima.paint.pipeline.denoise import DenoiseBatch, FirstPrediction
+    from allaprima.studio.engine.model_runner import ModelRunner, PreparedPrompt
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LiveRow:
-    """One session's picture, begun or about to be.
+    """One session's frame, begun or about to be."""
 
-    Attributes:
-        seat: the session.
-        prepared: its prompt, encoded.
-        like: `prompt_key` of that prompt.
-        steps: of the picture.
-        asked: what a first frame answers; None for a finer one.
-        text_ms: what encoding took, together with others.
-        patience_s: how long the session may see nothing because what it asked for was overtaken.
-    """
-
-    seat: SessionState
+    state: SessionState
+    """The session."""
     prepared: PreparedPrompt
-    like: Hashable
+    """Its prompt, encoded."""
+    key: Hashable
+    """`prompt_key` of that prompt."""
     steps: int
-    asked: PendingPrompt | None = None
+    """Steps of the frame."""
+    pending: PendingPrompt | None = None
+    """What a first frame answers; None for a finer one."""
     text_ms: float = 0.0
+    """Milliseconds that encoding took, together with others."""
     patience_s: float = PATIENCE_S
+    """How long the session may see nothing because what it asked for was superseded."""
 
-    def stale(self, now: float) -> bool:
-        """Whether nobody waits for it any more."""
-        seat = self.seat
-        if seat.session.closed or seat.aim is None:
+    def is_stale(self, now: float) -> bool:
+        """Return whether nobody waits for it any more."""
+        state = self.state
+        if state.session.closed or state.aim is None:
             return True
-        waiting = seat.session.waiting
-        if waiting is not None and (waiting.prompt.blank or prompt_key(waiting.prompt) != self.like):
-            hungry_since = seat.hungry_since
-            return self.asked is None or hungry_since is None or now - hungry_since < self.patience_s
-        aim = seat.aim if waiting is None else waiting.prompt
+        newer = state.session.waiting
+        if newer is not None and (newer.prompt.blank or prompt_key(newer.prompt) != self.key):
+            waits_since = state.waits_since
+            return self.pending is None or waits_since is None or now - waits_since < self.patience_s
+        aim = state.aim if newer is None else newer.prompt
         if self.steps > aim.settings.steps:
             return True
-        return self.asked is None and not seat.shows_key(self.prepared.key, self.steps)
+        return self.pending is None and not state.shows_picture(self.prepared.key, self.steps)
 
-    def opening(self) -> FirstPrediction | None:
-        """The first prediction, if the session's last frame began like this picture."""
-        shown = self.seat.shown
-        return shown.opening if shown is not None and shown.prepared.key == self.prepared.key else None
+    def known_first(self) -> FirstPrediction | None:
+        """Return the first prediction, if the session's last frame began like this one."""
+        shown = self.state.shown
+        return shown.first if shown is not None and shown.prepared.key == self.prepared.key else None
 
 
 @dataclass(kw_only=True)
 class LiveBatch:
-    """A pass under way; the rows of `live` are those of `sheets`."""
+    """Rows under way; those of `batch` are those of `rows`."""
 
-    sheets: Sequence[LiveRow]
-    live: LivePass
+    rows: Sequence[LiveRow]
+    batch: DenoiseBatch
     stats: Stats
     clock: Callable[[], float]
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    @attempted
+    def begin(
+        cls, runner: ModelRunner, rows: Sequence[LiveRow], stats: Stats, clock: Callable[[], float]
+    ) -> LiveBatch:
+        """Return the batch that paints `rows`, which agree in all that a batch has only one of."""
+        batch = runner.begin(
+            [row.prepared for row in rows], rows[0].steps, [row.known_first() for row in rows]
+        )
+        stats.count("passes")
+        stats.count("rows", len(rows))
+        return cls(rows=rows, batch=batch, stats=stats, clock=clock)
 
     @property
     def alive(self) -> list[LiveRow]:
-        """The pictures that are still painted."""
-        return [self.sheets[row] for row in self.live.alive]
+        """The frames that are still painted."""
+        return [self.rows[row] for row in self.batch.alive]
 
     @property
     def left(self) -> int:
-        """Steps to take before they can be delivered."""
-        return self.live.left
+        """Steps to take before the frames can be delivered."""
+        return self.batch.left
 
+    @attempted
     def step(self) -> None:
         """Take a step with whatever is not stale; without any, nothing is left to do."""
         if self.drop_stale():
-            before = self.live.shared.predictions
-            self.live.advance()
-            self.stats.count("predictions", self.live.shared.predictions - before)
+            before = self.batch.predictions
+            with self._timed("denoise"):
+                self.batch.step()
+            self.stats.count("predictions", self.batch.predictions - before)
 
     def drop_stale(self) -> bool:
         """Give up what nobody waits for; return whether anything is left."""
         now = self.clock()
-        for row in self.live.alive:
-            if self.sheets[row].stale(now):
+        for row in self.batch.alive:
+            if self.rows[row].is_stale(now):
                 self._drop(row)
-        return bool(self.live.alive)
+        return bool(self.batch.alive)
 
     def deliver(self) -> None:
         """Decode what is not stale and send it, row by row where that is as quick as all at once."""
-        rows = list(self.live.alive)
-        stride = len(rows) if self.live.decodes_together else 1
+        rows = list(self.batch.alive)
+        stride = len(rows) if self.batch.is_cuda else 1
         for start in range(0, len(rows), max(1, stride)):
             self.drop_stale()
-            kept = [row for row in rows[start : start + stride] if row in self.live.alive]
-            if kept:
-                self._deliver(kept)
-        self.stats.count("rescues", self.live.shared.rescues.total)
+            fresh = [row for row in rows[start : start + stride] if row in self.batch.alive]
+            if fresh:
+                self._deliver(fresh)
+        self.stats.count("rescues", self.batch.rescues.total)
 
     def _deliver(self, rows: Sequence[int]) -> None:
-        pictures = attempt(lambda: self._decode(rows))
+        pictures = self._decode(rows)
         if not isinstance(pictures, Failure):
             for row, picture in zip(rows, pictures, strict=True):
                 self._send(row, picture)
         elif len(rows) == 1:
-            sheet = self.sheets[rows[0]]
-            sheet.seat.fail(sheet.prepared.prompt, pictures)
+            failed = self.rows[rows[0]]
+            failed.state.fail(failed.prepared.prompt, pictures)
         else:
             for row in rows:
                 self._deliver([row])
 
+    @attempted
     def _decode(self, rows: Sequence[int]) -> Sequence[Picture]:
-        aims = [self.sheets[row].seat.aim or self.sheets[row].prepared.prompt for row in rows]
-        return self.live.decode(rows, aims)
+        from allaprima.paint.pipeline.pictures import to_pictures  # it imports torch
 
-    def _send(self, row: int, picture: Picture) -> None:
-        sheet = self.sheets[row]
-        aim = sheet.seat.aim or sheet.prepared.prompt
+        aims = [self.rows[row].state.aim or self.rows[row].prepared.prompt for row in rows]
+        requests = [
+            replace(aim.settings.request(aim.prompt, self.rows[row].steps), loras=self.batch.loras)
+            for row, aim in zip(rows, aims, strict=True)
+        ]
+        with self._timed("decode"):
+            return to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
+
+    def _send(self, index: int, picture: Picture) -> None:
+        row = self.rows[index]
+        aim = row.state.aim or row.prepared.prompt
         shown = ShownFrame(
-            like=prompt_key(aim),
-            prepared=replace(sheet.prepared, prompt=aim),
-            steps=sheet.steps,
+            key=prompt_key(aim),
+            prepared=replace(row.prepared, prompt=aim),
+            steps=row.steps,
             picture=picture,
-            opening=self.live.opening(row),
+            first=self.batch.first(index),
         )
-        sheet.seat.show(shown, {"text": sheet.text_ms, **self.live.timings_ms}, sheet.asked)
+        row.state.show(shown, {"text": row.text_ms, **self.timings_ms}, row.pending)
 
-    def _drop(self, row: int) -> None:
-        self.live.drop(row)
-        self.stats.count("steps_spared", self.live.left)
+    def _drop(self, index: int) -> None:
+        self.batch.drop(index)
+        self.stats.count("steps_spared", self.left)
         self.stats.count("decodes_spared")
-        if self.sheets[row].asked is not None:
-            self.sheets[row].seat.overtake()
+        if self.rows[index].pending is not None:
+            self.rows[index].state.supersede()
 
-
-def begin_batch(
-    easel: ModelRunner, sheets: Sequence[LiveRow], stats: Stats, clock: Callable[[], float]
-) -> LiveBatch:
-    """Return the pass that makes `sheets`, which agree in all that a pass has only one of."""
-    live = easel.begin(
-        [sheet.prepared for sheet in sheets], sheets[0].steps, [sheet.opening() for sheet in sheets]
-    )
-    stats.count("passes")
-    stats.count("rows", len(sheets))
-    return LiveBatch(sheets=sheets, live=live, stats=stats, clock=clock)
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1e3 * (time.perf_counter() - started)

@@ -1,7 +1,7 @@
-"""Painting for all live sessions: who is answered without painting, who shares a pass, whose error is whose.
+"""Painting for all live sessions: who is answered without painting, who shares a batch, whose error is whose.
 
-Three kinds of work, each a short turn: `settle` answers what needs no painting, `paint_first` is one pass of first
-frames, `refine` one step of a pass of finer ones. It asks `clock` for the time and sleeps nowhere.
+Three kinds of work, each a short turn: `settle` answers what needs no painting, `paint_first` is one batch of first
+frames, `refine` one step of a batch of finer ones. It asks `clock` for the time and sleeps nowhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from allaprima.core.request import LoraUse
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.fairness import Candidate, select_batch
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.live_batch import LiveBatch, LiveRow, begin_batch
+from allaprima.studio.engine.live_batch import LiveBatch, LiveRow
 from allaprima.studio.engine.live_session import Debounce, LiveSession, PendingPrompt, prompt_key
 from allaprima.studio.engine.messages import LivePrompt
 from allaprima.studio.engine.session_state import SessionState
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class BatchKey(NamedTuple):
-    """What pictures of one pass have in common."""
+    """What frames of one batch have in common."""
 
     base: str
     width: int
@@ -42,180 +42,195 @@ class BatchKey(NamedTuple):
 class LiveScheduler:
     """All live sessions of one engine; belongs to the engine's thread."""
 
-    easel: ModelRunner
+    runner: ModelRunner
     limits: Limits
     stats: Stats
     clock: Callable[[], float]
-    seats: dict[int, SessionState] = field(default_factory=dict)
+    sessions: dict[int, SessionState] = field(default_factory=dict)
+    """By number."""
     _refining: LiveBatch | None = None
-    _graces: dict[str, Debounce] = field(default_factory=dict)
+    _debounce: dict[str, Debounce] = field(default_factory=dict)
+    """By base."""
 
     def open(self, session: LiveSession) -> None:
-        """Give `session` a seat."""
-        self.seats[session.number] = SessionState(session=session, clock=self.clock, stats=self.stats)
+        """Paint for `session` from now on."""
+        self.sessions[session.number] = SessionState(session=session, clock=self.clock, stats=self.stats)
 
     def settle(self) -> None:
         """Let closed sessions go, and answer what differs from the last frame in nothing that can be seen."""
-        for number, seat in list(self.seats.items()):
-            asked = seat.session.waiting
-            if seat.session.closed:
-                del self.seats[number]
-            elif asked is not None:
-                prompt = asked.prompt
+        for number, state in list(self.sessions.items()):
+            pending = state.session.waiting
+            if state.session.closed:
+                del self.sessions[number]
+            elif pending is not None:
+                prompt = pending.prompt
                 if prompt.blank:
-                    seat.take(asked)
-                elif seat.shows(like := prompt_key(prompt), prompt.settings.steps) and seat.take(asked):
-                    seat.repeat(like, None, asked)
+                    state.take(pending)
+                elif state.shows(key := prompt_key(prompt), prompt.settings.steps) and state.take(pending):
+                    state.repeat(key, None, pending)
 
     def due_in(self) -> float | None:
         """Return the seconds until a first frame may be painted (0: now), None if nobody waits for one."""
-        moments = [self._due(asked) for _, asked in self._waiting()]
+        moments = [self._due(pending) for _, pending in self._waiting()]
         return max(0.0, min(moments) - self.clock()) if moments else None
 
     def paint_first(self) -> None:
-        """Paint the first frames of those whose turn it is, in one pass."""
+        """Paint the first frames of those whose turn it is, in one batch."""
         now = self.clock()
-        due = [(seat, asked) for seat, asked in self._waiting() if self._due(asked) <= now]
-        waiting = [
+        due = [(state, pending) for state, pending in self._waiting() if self._due(pending) <= now]
+        candidates = [
             Candidate(
-                who=(seat, asked),
-                group=_group(asked.prompt, 1),
-                since=asked.since,
-                passed_over=seat.passed_over,
+                who=(state, pending),
+                group=_batch_key(pending.prompt, 1),
+                since=pending.since,
+                passed_over=state.passed_over,
             )
-            for seat, asked in due
+            for state, pending in due
         ]
-        for seat, _ in due:
-            seat.passed_over += 1
-        chosen = [(seat, asked) for seat, asked in select_batch(waiting, self._room) if seat.take(asked)]
-        sheets = sorted(self._prepare(chosen), key=lambda sheet: sheet.prepared.guidance)
-        # Guidance is 1 for those whose negative prompt says the same as their prompt; they need a pass of their own.
-        for _, alike in groupby(sheets, key=lambda sheet: sheet.prepared.guidance):
-            self._make(list(alike))
-        if sheets:
-            grace = self._grace(sheets[0].prepared.prompt.settings.base)
-            grace.note((self.clock() - now) / len(sheets))
+        for state, _ in due:
+            state.passed_over += 1
+        chosen = [
+            (state, pending)
+            for state, pending in select_batch(candidates, self._max_rows)
+            if state.take(pending)
+        ]
+        rows = sorted(self._prepare(chosen), key=lambda row: row.prepared.guidance)
+        # Guidance is 1 for those whose negative prompt says the same as their prompt; they need their own batch.
+        for _, alike in groupby(rows, key=lambda row: row.prepared.guidance):
+            self._paint(list(alike))
+        if rows:
+            debounce = self._debounce_of(rows[0].prepared.prompt.settings.base)
+            debounce.note((self.clock() - now) / len(rows))
 
     def refines_in(self) -> float | None:
         """Return the seconds until some frame may be made finer (0: now), None if none can be."""
         if self._refining is not None:
             return 0.0
-        moments = [self._rested(seat) for seat in self.seats.values() if seat.next_steps is not None]
+        moments = [
+            self._rested(state) for state in self.sessions.values() if state.next_step_count is not None
+        ]
         return max(0.0, min(moments) - self.clock()) if moments else None
 
     def refine(self) -> None:
-        """Take one step of a pass of finer frames; after its last step they are sent."""
-        making, self._refining = self._refining or self._begin_refining(), None
-        if making is None:
+        """Take one step of a batch of finer frames; after its last step they are sent."""
+        batch, self._refining = self._refining or self._begin_refining(), None
+        if batch is None:
             return
-        stepped = attempt(making.step)
-        if isinstance(stepped, Failure):
-            self._make_alone(making.alive, stepped)
-            return
-        if making.left == 0:
-            making.deliver()
-        elif making.drop_stale():
-            self._refining = making
+        failure = batch.step()
+        if failure is not None:
+            self._paint_alone(batch.alive, failure)
+        elif batch.left == 0:
+            batch.deliver()
+        elif batch.drop_stale():
+            self._refining = batch
 
     def close(self) -> None:
         """Close every session."""
-        for seat in self.seats.values():
-            seat.session.close()
-        self.seats.clear()
+        for state in self.sessions.values():
+            state.session.close()
+        self.sessions.clear()
         self._refining = None
 
     def _waiting(self) -> list[tuple[SessionState, PendingPrompt]]:
         return [
-            (seat, asked)
-            for seat in self.seats.values()
-            if (asked := seat.session.waiting) is not None and not asked.prompt.blank
+            (state, pending)
+            for state in self.sessions.values()
+            if (pending := state.session.waiting) is not None and not pending.prompt.blank
         ]
 
-    def _grace(self, base: str) -> Debounce:
-        return self._graces.setdefault(base, Debounce())
+    def _debounce_of(self, base: str) -> Debounce:
+        return self._debounce.setdefault(base, Debounce())
 
-    def _due(self, asked: PendingPrompt) -> float:
-        grace = self._graces.get(asked.prompt.settings.base)
-        return asked.at if grace is None else grace.due(asked)
+    def _due(self, pending: PendingPrompt) -> float:
+        debounce = self._debounce.get(pending.prompt.settings.base)
+        return pending.at if debounce is None else debounce.due(pending)
 
-    def _rested(self, seat: SessionState) -> float:
-        grace = None if seat.aim is None else self._graces.get(seat.aim.settings.base)
-        return seat.asked_at if grace is None else grace.rested(seat.asked_at)
+    def _rested(self, state: SessionState) -> float:
+        debounce = None if state.aim is None else self._debounce.get(state.aim.settings.base)
+        return state.asked_at if debounce is None else debounce.rested(state.asked_at)
 
-    def _room(self, group: BatchKey) -> int:
-        return self.limits.rows_per_pass(group.width, group.height)
+    def _max_rows(self, key: BatchKey) -> int:
+        return self.limits.rows_per_pass(key.width, key.height)
 
     def _prepare(self, chosen: Sequence[tuple[SessionState, PendingPrompt]]) -> list[LiveRow]:
         """Encode what was chosen; return what has to be painted, having answered the rest."""
         if not chosen:
             return []
         started = time.perf_counter()
-        prepared = attempt(lambda: self.easel.prepare([asked.prompt for _, asked in chosen]))
+        prepared = attempt(self.runner.prepare, [pending.prompt for _, pending in chosen])
         if isinstance(prepared, Failure):
             if len(chosen) > 1:
-                return [sheet for one in chosen for sheet in self._prepare([one])]
-            seat, asked = chosen[0]
-            seat.fail(asked.prompt, prepared)
+                return [row for each in chosen for row in self._prepare([each])]
+            state, pending = chosen[0]
+            state.fail(pending.prompt, prepared)
             return []
         text_ms = 1e3 * (time.perf_counter() - started)
-        found = zip(chosen, prepared, strict=True)
-        sheets = [self._to_sheet(seat, asked, ready, text_ms) for (seat, asked), ready in found]
-        return [sheet for sheet in sheets if sheet is not None]
+        rows = [
+            self._row(state, pending, ready, text_ms)
+            for (state, pending), ready in zip(chosen, prepared, strict=True)
+        ]
+        return [row for row in rows if row is not None]
 
-    def _to_sheet(
-        self, seat: SessionState, asked: PendingPrompt, ready: PreparedPrompt, text_ms: float
+    def _row(
+        self, state: SessionState, pending: PendingPrompt, prepared: PreparedPrompt, text_ms: float
     ) -> LiveRow | None:
-        like = prompt_key(asked.prompt)
-        if seat.shows_key(ready.key, asked.prompt.settings.steps):
-            seat.repeat(like, ready, asked)
+        """Return what is to be painted, None if the session's last frame was the answer."""
+        key = prompt_key(pending.prompt)
+        if state.shows_picture(prepared.key, pending.prompt.settings.steps):
+            state.repeat(key, prepared, pending)
             return None
-        patience = self._grace(asked.prompt.settings.base).patience
         return LiveRow(
-            seat=seat, prepared=ready, like=like, steps=1, asked=asked, text_ms=text_ms, patience_s=patience
+            state=state,
+            prepared=prepared,
+            key=key,
+            steps=1,
+            pending=pending,
+            text_ms=text_ms,
+            patience_s=self._debounce_of(pending.prompt.settings.base).patience_s,
         )
 
-    def _make(self, sheets: Sequence[LiveRow]) -> None:
-        """Make `sheets` from beginning to end."""
-        making = attempt(lambda: begin_batch(self.easel, sheets, self.stats, self.clock))
-        if isinstance(making, Failure):
-            self._make_alone(sheets, making)
+    def _paint(self, rows: Sequence[LiveRow]) -> None:
+        """Paint `rows` from beginning to end."""
+        batch = LiveBatch.begin(self.runner, rows, self.stats, self.clock)
+        if isinstance(batch, Failure):
+            self._paint_alone(rows, batch)
             return
-        while making.left:
-            stepped = attempt(making.step)
-            if isinstance(stepped, Failure):
-                self._make_alone(making.alive, stepped)
+        while batch.left:
+            failure = batch.step()
+            if failure is not None:
+                self._paint_alone(batch.alive, failure)
                 return
-            if not making.drop_stale():
+            if not batch.drop_stale():
                 return
-        making.deliver()
+        batch.deliver()
 
-    def _make_alone(self, sheets: Sequence[LiveRow], trouble: Failure) -> None:
-        """After `trouble` in a pass of `sheets`, find out whose it is: each is made by itself."""
-        if len(sheets) == 1:
-            sheets[0].seat.fail(sheets[0].prepared.prompt, trouble)
+    def _paint_alone(self, rows: Sequence[LiveRow], failure: Failure) -> None:
+        """Find out whose failure it was in a batch of `rows`: each is painted by itself."""
+        if len(rows) == 1:
+            rows[0].state.fail(rows[0].prepared.prompt, failure)
             return
-        for sheet in sheets:
-            self._make([sheet])
+        for row in rows:
+            self._paint([row])
 
     def _begin_refining(self) -> LiveBatch | None:
-        waiting, now = [], self.clock()
-        for seat in self.seats.values():
-            steps, shown = seat.next_steps, seat.shown
-            if steps is not None and shown is not None and self._rested(seat) <= now:
-                sheet = LiveRow(seat=seat, prepared=shown.prepared, like=shown.like, steps=steps)
-                group = _group(shown.prepared.prompt, steps)._replace(guidance=shown.prepared.guidance)
-                waiting.append(Candidate(who=sheet, group=group, since=seat.rested_at))
-        sheets = select_batch(waiting, self._room)
-        if not sheets:
+        candidates, now = [], self.clock()
+        for state in self.sessions.values():
+            steps, shown = state.next_step_count, state.shown
+            if steps is not None and shown is not None and self._rested(state) <= now:
+                row = LiveRow(state=state, prepared=shown.prepared, key=shown.key, steps=steps)
+                group = _batch_key(shown.prepared.prompt, steps)._replace(guidance=shown.prepared.guidance)
+                candidates.append(Candidate(who=row, group=group, since=state.shown_at))
+        rows = select_batch(candidates, self._max_rows)
+        if not rows:
             return None
-        making = attempt(lambda: begin_batch(self.easel, sheets, self.stats, self.clock))
-        if isinstance(making, Failure):
-            self._make_alone(sheets, making)
+        batch = LiveBatch.begin(self.runner, rows, self.stats, self.clock)
+        if isinstance(batch, Failure):
+            self._paint_alone(rows, batch)
             return None
-        return making
+        return batch
 
 
-def _group(prompt: LivePrompt, steps: int) -> BatchKey:
+def _batch_key(prompt: LivePrompt, steps: int) -> BatchKey:
     settings = prompt.settings
     return BatchKey(
         base=settings.base,

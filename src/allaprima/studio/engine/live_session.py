@@ -2,7 +2,7 @@
 
 * The newest prompt wins: a session holds one prompt that waits, and a newer one takes its place.
 * A picture comes at 1 step first, then finer while the prompt rests (`step_counts`).
-* What is being painted for a prompt that was overtaken is dropped, unless frames are quick or the session has seen
+* What is being painted for a prompt that was superseded is dropped, unless frames are quick or the session has seen
   nothing for a while: somebody who types faster than the device paints would see nothing at all.
 * Bases that take long wait for a pause in the typing (`Debounce`), and finer pictures wait for a short one: a step
   under way when a key is pressed would keep that key waiting.
@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from allaprima.studio.engine.messages import LivePrompt, LiveUpdate
 
 PATIENCE_S = 0.25
-"""A session that has waited so long for a frame gets the one begun, even if it was overtaken."""
+"""A session that has waited so long for a frame gets the one begun, even if it was superseded."""
 SMOOTH_S = 0.1
 """Below this mean time of a first frame one begun is always finished: a slider moves sixty times a second, and giving
-up what it overtakes would show a jump every quarter of a second in place of a movement."""
+up what it supersedes would show a jump every quarter of a second in place of a movement."""
 SLOW_S = 1.5
 """Above this mean time of a first frame, painting waits for a pause in the typing."""
 PAUSE_S = 0.25
@@ -63,8 +63,8 @@ class PendingPrompt:
     at: float
     """When it came."""
     since: float
-    """When the first prompt came that it stands for: those it overtook were waiting too."""
-    overtaken: int
+    """When the first prompt came that it stands for: those it superseded were waiting too."""
+    superseded: int
     """How many that were."""
 
 
@@ -86,7 +86,7 @@ class LiveSession:
         self._door = door
         self._clock = clock
         self._ring = ring
-        self._asked: PendingPrompt | None = None
+        self._waiting: PendingPrompt | None = None
         self._last = -1
         self._closed = False
 
@@ -102,13 +102,13 @@ class LiveSession:
         with self._door:
             if self._closed or prompt.sequence <= self._last:
                 return
-            now, before = self._clock(), self._asked
+            now, before = self._clock(), self._waiting
             self._last = prompt.sequence
-            self._asked = PendingPrompt(
+            self._waiting = PendingPrompt(
                 prompt=prompt,
                 at=now,
                 since=now if before is None else before.since,
-                overtaken=0 if before is None else before.overtaken + 1,
+                superseded=0 if before is None else before.superseded + 1,
             )
         self._ring()
 
@@ -116,7 +116,7 @@ class LiveSession:
         """Paint nothing more; at most the update under way still comes. May be called more than once."""
         with self._door:
             self._closed = True
-            self._asked = None
+            self._waiting = None
         self._ring()
 
     @property
@@ -127,14 +127,14 @@ class LiveSession:
     @property
     def waiting(self) -> PendingPrompt | None:
         """The prompt that nobody has begun to paint."""
-        return self._asked
+        return self._waiting
 
-    def take(self, asked: PendingPrompt) -> bool:
-        """Hand over the waiting prompt, if it is still `asked`; return whether it was."""
+    def take(self, pending: PendingPrompt) -> bool:
+        """Hand over the waiting prompt, if it is still `pending`; return whether it was."""
         with self._door:
-            taken = self._asked is asked
+            taken = self._waiting is pending
             if taken:
-                self._asked = None
+                self._waiting = None
         return taken
 
 
@@ -148,15 +148,15 @@ class Debounce:
         """Remember how long a first frame took."""
         self._seconds.append(seconds)
 
-    def due(self, asked: PendingPrompt) -> float:
-        """Return the moment from which `asked` may be painted."""
+    def due(self, pending: PendingPrompt) -> float:
+        """Return the moment from which `pending` may be painted."""
         if self._mean <= SLOW_S:
-            return asked.at
-        return min(asked.at + PAUSE_S, asked.since + LONGEST_WAIT_S)
+            return pending.at
+        return min(pending.at + PAUSE_S, pending.since + LONGEST_WAIT_S)
 
     @property
-    def patience(self) -> float:
-        """How many seconds a session may see nothing because what it asked for was overtaken."""
+    def patience_s(self) -> float:
+        """How many seconds a session may see nothing because what it asked for was superseded."""
         return 0.0 if self._seconds and self._mean <= SMOOTH_S else PATIENCE_S
 
     def rested(self, at: float) -> float:

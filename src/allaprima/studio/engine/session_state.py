@@ -16,7 +16,8 @@ from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, Live
 from allaprima.studio.engine.stats import Stats
 
 if TYPE_CHECKING:
-    from allaprima.studio.engine.model_runner import FirstPrediction, PreparedPrompt
+    from allaprima.paint.pipeline.denoise import FirstPrediction
+    from allaprima.studio.engine.model_runner import PreparedPrompt
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,98 +26,96 @@ _LOG = logging.getLogger(__name__)
 class ShownFrame:
     """The frame a session saw last."""
 
-    like: Hashable
+    key: Hashable
     """`prompt_key` of its prompt."""
     prepared: PreparedPrompt
     steps: int
     picture: Picture
-    opening: FirstPrediction | None
+    first: FirstPrediction | None
+    """The model's first answer, of use to finer frames."""
     jpeg: bytes = b""
 
 
 @dataclass(kw_only=True)
 class SessionState:
-    """One session as the engine's thread sees it.
-
-    Attributes:
-        session: its door.
-        clock: the engine's.
-        stats: the engine's counters.
-        aim: the prompt to show and refine; None before the first and after a failure or a blank one.
-        shown: its last frame.
-        hungry_since: when the first prompt came since the last frame; None if none has.
-        passed_over: passes that others got while it waited for one.
-        asked_at: when its aim came.
-        rested_at: when it got its last frame.
-    """
+    """One session as the engine's thread sees it."""
 
     session: LiveSession
+    """What other threads hold."""
     clock: Callable[[], float]
+    """The engine's."""
     stats: Stats
+    """The engine's counters."""
     aim: LivePrompt | None = None
+    """The prompt to show and refine; None before the first and after a failure or a blank one."""
     shown: ShownFrame | None = None
-    hungry_since: float | None = None
+    """Its last frame."""
+    waits_since: float | None = None
+    """When the first prompt came since the last frame; None if none has."""
     passed_over: int = 0
+    """Batches that others got while it waited for one."""
     asked_at: float = 0.0
-    rested_at: float = 0.0
+    """When its aim came."""
+    shown_at: float = 0.0
+    """When it got its last frame."""
     _frames: int = 0
-    _overtaken: int = 0
+    _superseded: int = 0
 
-    def take(self, asked: PendingPrompt) -> bool:
-        """Make the waiting prompt the new aim, if it is still `asked`; return whether it was."""
-        if not self.session.take(asked):
+    def take(self, pending: PendingPrompt) -> bool:
+        """Make the waiting prompt the new aim, if it is still `pending`; return whether it was."""
+        if not self.session.take(pending):
             return False
         self.passed_over = 0
-        self.asked_at = asked.at
-        self._overtaken += asked.overtaken
-        self.stats.count("prompts_overtaken", asked.overtaken)
-        self.stats.count("prompts", asked.overtaken + 1)
-        self.hungry_since = asked.since if self.hungry_since is None else self.hungry_since
-        self.aim = None if asked.prompt.blank else asked.prompt
+        self.asked_at = pending.at
+        self._superseded += pending.superseded
+        self.stats.count("prompts_overtaken", pending.superseded)
+        self.stats.count("prompts", pending.superseded + 1)
+        self.waits_since = pending.since if self.waits_since is None else self.waits_since
+        self.aim = None if pending.prompt.blank else pending.prompt
         if self.aim is None:
-            self.hungry_since = None
+            self.waits_since = None
         return True
 
-    def shows(self, like: Hashable, steps: int) -> bool:
-        """Whether the last frame is a picture of that `prompt_key`, no finer than `steps`."""
-        return self.shown is not None and self.shown.like == like and self.shown.steps <= steps
+    def shows(self, key: Hashable, steps: int) -> bool:
+        """Return whether the last frame is a picture of that `prompt_key`, no finer than `steps`."""
+        return self.shown is not None and self.shown.key == key and self.shown.steps <= steps
 
-    def shows_key(self, key: Hashable, steps: int) -> bool:
-        """Whether the last frame is the picture of that `PreparedPrompt.key`, no finer than `steps`."""
+    def shows_picture(self, key: Hashable, steps: int) -> bool:
+        """Return whether the last frame is the picture of that `PreparedPrompt.key`, no finer than `steps`."""
         return self.shown is not None and self.shown.prepared.key == key and self.shown.steps <= steps
 
     @property
-    def next_steps(self) -> int | None:
+    def next_step_count(self) -> int | None:
         """How many steps its next, finer frame has; None while there is nothing to refine."""
         if self.aim is None or self.shown is None or self.session.waiting is not None or self.session.closed:
             return None
         return next_step_count(self.shown.steps, self.aim.settings.steps)
 
-    def repeat(self, like: Hashable, prepared: PreparedPrompt | None, asked: PendingPrompt) -> None:
+    def repeat(self, key: Hashable, prepared: PreparedPrompt | None, pending: PendingPrompt) -> None:
         """Answer the aim with the last frame, written anew if the quality differs."""
         aim, shown = self.aim, self.shown
         assert aim is not None
         assert shown is not None
-        shown.like = like
+        shown.key = key
         shown.prepared = replace(shown.prepared if prepared is None else prepared, prompt=aim)
         request = aim.settings.request(aim.prompt, shown.steps)
         if request != shown.picture.request:
             shown.picture = replace(shown.picture, request=request)
             shown.jpeg = encode_picture(shown.picture, "jpeg")
         self.stats.count("frames_repeated")
-        self._send_frame({}, asked, repeated=True)
+        self._send_frame({}, pending, repeated=True)
 
-    def show(self, shown: ShownFrame, timings_ms: Mapping[str, float], asked: PendingPrompt | None) -> None:
-        """Send a new frame, the first one for `asked` if it is that; `shown.jpeg` is filled in here."""
+    def show(self, shown: ShownFrame, timings_ms: Mapping[str, float], pending: PendingPrompt | None) -> None:
+        """Send a new frame, the first one for `pending` if it is that; `shown.jpeg` is filled in here."""
         started = time.perf_counter()
         shown.jpeg = encode_picture(shown.picture, "jpeg")
         self.shown = shown
         encode_ms = 1e3 * (time.perf_counter() - started)
-        self._send_frame({**timings_ms, "encode": encode_ms}, asked, repeated=False)
+        self._send_frame({**timings_ms, "encode": encode_ms}, pending, repeated=False)
 
-    def overtake(self) -> None:
+    def supersede(self) -> None:
         """Note that a prompt under way was dropped unseen."""
-        self._overtaken += 1
+        self._superseded += 1
         self.stats.count("prompts_overtaken")
 
     def fail(self, prompt: LivePrompt, trouble: Failure) -> None:
@@ -125,16 +124,16 @@ class SessionState:
         self.stats.count("failures")
         if self.aim is prompt:
             self.aim = None
-        self.hungry_since = None
+        self.waits_since = None
         self._send(LiveFailed(sequence=prompt.sequence, message=message, id=number))
 
     def _send_frame(
-        self, timings_ms: Mapping[str, float], asked: PendingPrompt | None, *, repeated: bool
+        self, timings_ms: Mapping[str, float], pending: PendingPrompt | None, *, repeated: bool
     ) -> None:
         shown, now = self.shown, self.clock()
         assert shown is not None
-        if asked is not None:
-            total_ms = 1e3 * (now - asked.at)
+        if pending is not None:
+            total_ms = 1e3 * (now - pending.at)
             self.stats.time_frame(total_ms)
             timings_ms = {"total": total_ms, **timings_ms}
         prompt = shown.prepared.prompt
@@ -150,11 +149,11 @@ class SessionState:
             final=next_step_count(shown.steps, prompt.settings.steps) is None,
             repeated=repeated,
             timings_ms=timings_ms,
-            dropped=self._overtaken,
+            dropped=self._superseded,
         )
-        self._overtaken = 0
-        self.hungry_since = None
-        self.rested_at = now
+        self._superseded = 0
+        self.waits_since = None
+        self.shown_at = now
         self.stats.count("frames")
         self._send(frame)
 

@@ -58,8 +58,8 @@ async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[
     """Paint over a picture."""
     requests = to_requests(body, studio)
     studio.jobs.check(requests)  # before the picture is looked at
-    under = await asyncio.to_thread(_underpainting, body, requests[0], studio.settings.caps)
-    return await _paint(body, requests, under, http, studio)
+    init_image = await asyncio.to_thread(_init_image, body, requests[0], studio.settings.caps)
+    return await _paint(body, requests, init_image, http, studio)
 
 
 @router.get("/progress")
@@ -201,13 +201,18 @@ def png_info(body: PngInfoBody) -> dict[str, Any]:
 async def _paint(
     body: TextToImage,
     requests: list[GenerationRequest],
-    under: InitImage | None,
+    init_image: InitImage | None,
     http: Request,
     studio: StudioDep,
 ) -> dict[str, Any]:
     previews = bool(studio.a1111_options.get(_PREVIEWS, False))
     kept = await studio.jobs.finish(
-        requests, http, family="a1111", under=under, previews=previews, keep=not body.do_not_save_samples
+        requests,
+        http,
+        family="a1111",
+        init_image=init_image,
+        previews=previews,
+        keep=not body.do_not_save_samples,
     )
     pictures = () if kept is None else kept.pictures
     files = (
@@ -215,7 +220,7 @@ async def _paint(
         if body.send_images
         else []
     )
-    strength = None if under is None else under.strength
+    strength = None if init_image is None else init_image.strength
     return {
         "images": [base64.b64encode(file).decode() for file in files],
         "parameters": body.echo(),
@@ -255,7 +260,7 @@ def _info(
     }
 
 
-def _underpainting(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
+def _init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
     image = open_upload(decode_base64(body.init_images[0]), caps)
     fitted = fit(image, request.width, request.height, body.resize_mode)
     return InitImage(

@@ -168,11 +168,11 @@ class Jobs:
         http: Request,
         *,
         family: str,
-        under: InitImage | None = None,
+        init_image: InitImage | None = None,
         previews: bool = False,
         keep: bool = True,
     ) -> AsyncGenerator[JobStep, None]:
-        """Paint `requests`, over `under` if there is one, for the client of `http`, reporting; close to cancel.
+        """Paint `requests`, over `init_image` if there is one, for the client of `http`, reporting; close to cancel.
 
         Unless they are to `keep`, pictures do not enter the gallery.
 
@@ -184,10 +184,12 @@ class Jobs:
         self.check(requests)
         client = client_key(http.client.host if http.client else None)
         with self._open.hold(client):
-            keeper = self._keeper(under) if keep else _keep_nothing
+            keeper = self._keeper(init_image) if keep else _keep_nothing
             updates: asyncio.Queue[JobUpdate | Left] = asyncio.Queue()
             on_update = _hand_over(updates, asyncio.get_running_loop())
-            job = self.engine.submit(requests, on_update, owner=client, previews=previews, under=under)
+            job = self.engine.submit(
+                requests, on_update, owner=client, previews=previews, init_image=init_image
+            )
             ticket = Ticket(
                 id=new_id(),
                 family=family,
@@ -240,8 +242,8 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
             news.put(error)
 
-    def _keeper(self, under: InitImage | None) -> Keeper:
-        extra = {} if under is None else {"Denoising strength": repr(under.strength)}
+    def _keeper(self, init_image: InitImage | None) -> Keeper:
+        extra = {} if init_image is None else {"Denoising strength": repr(init_image.strength)}
 
         async def keep(pictures: Sequence[Picture]) -> list[GalleryEntry]:
             work = asyncio.to_thread(lambda: [self.gallery.add(picture, extra) for picture in pictures])
@@ -256,12 +258,12 @@ class Jobs:
         http: Request,
         *,
         family: str,
-        under: InitImage | None = None,
+        init_image: InitImage | None = None,
         previews: bool = False,
         keep: bool = True,
     ) -> Kept | None:
         """Paint to the end; None if the job was cancelled by somebody else. Takes and raises what `run` does."""
-        run = self.run(requests, http, family=family, under=under, previews=previews, keep=keep)
+        run = self.run(requests, http, family=family, init_image=init_image, previews=previews, keep=keep)
         async with aclosing(run) as steps:
             async for step in steps:
                 if isinstance(step, Kept):
