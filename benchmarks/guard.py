@@ -28,7 +28,7 @@ from allaprima.core.errors import PaintError
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.lab.evaluation.metrics import find_fault
-from allaprima.lab.progress import track
+from allaprima.core.progress import track
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.overflow_guard import is_sound
 

@@ -27,7 +27,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from allaprima.lab.progress import progress_bar
+from allaprima.core.progress import progress_bar
 
 RESULTS = Path(__file__).parent / "results"
 COMMIT = "ALLAPRIMA_COMMIT"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json, progress_bar
+from allaprima.cli.output import JsonFlag, print_json
 from allaprima.core.errors import AssetError, UserError
 from allaprima.core.files import make_folder
+from allaprima.core.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

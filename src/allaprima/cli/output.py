@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from allaprima.core.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="End stdout with one line of JSON.")]
 """The option `--json` as every command spells it."""
@@ -58,14 +55,3 @@ def _escaped(char: str) -> str:
 def print_json(data: Mapping[str, Any]) -> None:
     """Print `data` as one line on stdout; to be called last."""
     print(printable(json.dumps(data, ensure_ascii=False, allow_nan=False)), flush=True)
-
-
-def progress_bar() -> Progress:
-    """Return a bar on stderr for a with-block; shows nothing where no terminal looks on, leaves no trace."""
-    # Here, not above: a command that shows no bar is not to wait for rich.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

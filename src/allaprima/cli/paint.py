@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from allaprima.cli import paint_options as options
-from allaprima.cli.output import JsonFlag, check_memory, print_json, printable, progress_bar
+from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
+from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import is_turbo, keep_turbo, without_turbo
 

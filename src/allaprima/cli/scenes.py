@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json, progress_bar
+from allaprima.cli.output import JsonFlag, print_json
 from allaprima.core.errors import OutputError, UserError
+from allaprima.core.progress import progress_bar
 from allaprima.lab.scenes.spec import Style
 
 app = typer.Typer(

@@ -24,12 +24,12 @@ from torch import Tensor
 
 from allaprima.core.errors import AssetError, OutputError
 from allaprima.core.files import make_folder, write_whole
+from allaprima.core.progress import track
 from allaprima.lab.arrays import open_array
 from allaprima.lab.distill.data import DistillBatch, Texts
 from allaprima.lab.distill.learners import Learners
 from allaprima.lab.distill.networks import to_device
 from allaprima.lab.distill.rollout import walk
-from allaprima.lab.progress import track
 from allaprima.lab.training.loop import Draw, mixed_norms
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.device.precision import pick_dtype

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allaprima.core.errors import AssetError
+from allaprima.core.progress import track
 from allaprima.lab.arrays import open_array
-from allaprima.lab.progress import track
 from allaprima.lab.scenes.captions import Language, caption, prefix
 from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.spec import Scene

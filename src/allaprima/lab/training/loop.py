@@ -31,7 +31,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
-from allaprima.lab.progress import progress_bar
+from allaprima.core.progress import progress_bar
 from allaprima.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from allaprima.lab.training.log import Clock, Log, require_finite
 from allaprima.paint.device.precision import pick_dtype

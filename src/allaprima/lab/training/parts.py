@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from allaprima.lab.progress import progress_bar
+from allaprima.core.progress import progress_bar
 
 T = TypeVar("T")
 
