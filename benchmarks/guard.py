@@ -26,9 +26,9 @@ from tests.tiny_qwen import write_tiny_qwen
 
 from allaprima.core.errors import PaintError
 from allaprima.core.picture import Picture
+from allaprima.core.progress import track
 from allaprima.core.request import GenerationRequest
 from allaprima.lab.evaluation.metrics import find_fault
-from allaprima.core.progress import track
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.overflow_guard import is_sound
 

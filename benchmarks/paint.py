@@ -22,7 +22,6 @@ import torch
 import typer
 from benchmarks.harness import RESULTS, Limits, Row, Timing, count_flops, find_limits, measure, report
 
-from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
 from allaprima.paint.device.precision import pick_device, pick_dtype
@@ -103,8 +102,8 @@ def _stages(base: VignetteBase) -> Iterator[Stage]:
     )
     decoder = _num_bytes(base.autoencoder.decoder)
     yield Stage(name="decode", action=lambda: base.decode(latents), weight_bytes=decoder)
-    yield Stage(name="jpeg", action=lambda: encode_picture(picture, "jpeg"))
-    yield Stage(name="png", action=lambda: encode_picture(picture, "png"))
+    yield Stage(name="jpeg", action=lambda: picture.encode("jpeg"))
+    yield Stage(name="png", action=lambda: picture.encode("png"))
 
 
 def _stage_rows(stage: Stage, short: str, timing: Timing, flops: float, limits: Limits) -> Iterator[Row]:

@@ -6,11 +6,13 @@ import ast
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 
 import allaprima
 from allaprima.cli.app import app
@@ -125,3 +127,17 @@ def test_python_in_the_documents_compiles_and_imports_names_that_exist() -> None
             for node in ast.walk(ast.parse(code)):
                 if isinstance(node, ast.ImportFrom) and node.module == "allaprima":
                     assert {alias.name for alias in node.names} <= set(dir(allaprima))
+
+
+@pytest.mark.weights
+def test_the_python_guide_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / "docs/guides/python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL):
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")  # a remark of the painter's is a warning, and meant
+            exec(compile(code, "docs/guides/python.md", "exec"), names)
+    with Image.open(tmp_path / "cat.png") as image:
+        assert image.size == (256, 256)
+    assert len(list((tmp_path / "foxes").glob("*.png"))) == 4

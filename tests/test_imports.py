@@ -143,7 +143,10 @@ def test_importing_the_package_its_core_or_its_command_loads_no_torch() -> None:
 
 
 def test_public_names_are_these() -> None:
-    assert dir(allaprima) == ["GenerationRequest", "Painter", "__version__"]
+    assert set(dir(allaprima)) == set(allaprima.__all__)
+    for name in allaprima.__all__:
+        assert getattr(allaprima, name) is not None
     assert allaprima.GenerationRequest.__module__ == "allaprima.core.request"
+    assert allaprima.PaintError.__module__ == "allaprima.core.errors"
     with pytest.raises(AttributeError, match="has no attribute 'Panter'"):
         _ = allaprima.Panter  # type: ignore[attr-defined]

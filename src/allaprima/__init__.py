@@ -1,8 +1,10 @@
 """Alla Prima paints little pictures from words, in one sitting, on the machine at hand.
 
-    >>> from allaprima import GenerationRequest, Painter
-    >>> painter = Painter.load()
-    >>> picture = painter.paint(GenerationRequest(prompt="a cat on a rooftop at sunset", seed=7))
+    from allaprima import Painter
+
+    painter = Painter.load()
+    picture = painter("a cat on a rooftop at sunset", seed=7)
+    picture.save("cat.png")
 
 The names are imported when they are first used, so that `import allaprima` costs nothing.
 """
@@ -13,15 +15,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a misspelt name from it
-    from allaprima.core.request import GenerationRequest
+    from allaprima.core.errors import (
+        AllaPrimaError,
+        LoraError,
+        OutOfMemoryError,
+        OutputError,
+        PaintError,
+        PictureError,
+        RequestError,
+        UserError,
+        WeightsError,
+    )
+    from allaprima.core.init_image import InitImage
+    from allaprima.core.picture import Picture, PictureSet
+    from allaprima.core.request import GenerationRequest, LoraUse
     from allaprima.paint.painter import Painter
 
 __version__ = "0.1.0"
-__all__ = ["GenerationRequest", "Painter", "__version__"]
+__all__ = [
+    "AllaPrimaError",
+    "GenerationRequest",
+    "InitImage",
+    "LoraError",
+    "LoraUse",
+    "OutOfMemoryError",
+    "OutputError",
+    "PaintError",
+    "Painter",
+    "Picture",
+    "PictureError",
+    "PictureSet",
+    "RequestError",
+    "UserError",
+    "WeightsError",
+    "__version__",
+]
 
 _HOMES = {
     "GenerationRequest": "allaprima.core.request",
+    "InitImage": "allaprima.core.init_image",
+    "LoraUse": "allaprima.core.request",
     "Painter": "allaprima.paint.painter",
+    "Picture": "allaprima.core.picture",
+    "PictureSet": "allaprima.core.picture",
 }
 
 
@@ -29,9 +65,9 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import a public name from its home module on first use."""
-        if name not in _HOMES:
-            raise AttributeError(f"module 'allaprima' has no attribute {name!r}; it has {', '.join(_HOMES)}")
-        return getattr(import_module(_HOMES[name]), name)
+        if name not in __all__:
+            raise AttributeError(f"module 'allaprima' has no attribute {name!r}; it has {', '.join(__all__)}")
+        return getattr(import_module(_HOMES.get(name, "allaprima.core.errors")), name)
 
 
 def __dir__() -> list[str]:

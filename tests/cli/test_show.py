@@ -9,7 +9,6 @@ import pytest
 
 from allaprima.cli.app import run
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest, LoraUse
 
 REQUEST = GenerationRequest(
@@ -23,7 +22,7 @@ REQUEST = GenerationRequest(
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "cat.jpg"
-    path.write_bytes(encode_picture(Picture(request=REQUEST, width=8, height=8, rgb=bytes(192)), "jpeg"))
+    path.write_bytes(Picture(request=REQUEST, width=8, height=8, rgb=bytes(192)).encode("jpeg"))
     return path
 
 

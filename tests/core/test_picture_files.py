@@ -20,7 +20,8 @@ from allaprima.core import picture_files
 from allaprima.core.errors import PictureError
 from allaprima.core.infotext import to_infotext
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import SUFFIXES, FileFormat, encode_picture, read_request
+from allaprima.core.picture_encoding import QUALITY, SUFFIXES, FileFormat
+from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
 
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -43,7 +44,7 @@ def test_a_file_carries_its_request(
     tmp_path: Path, file_format: FileFormat, request_: GenerationRequest
 ) -> None:
     path = tmp_path / "picture"
-    path.write_bytes(encode_picture(paint_noise(request_), file_format))
+    path.write_bytes(paint_noise(request_).encode(file_format))
     assert read_request(path) == request_
     with Image.open(path) as image:
         assert (image.format, image.size) == (file_format.upper(), (64, 48))
@@ -52,7 +53,7 @@ def test_a_file_carries_its_request(
 
 def test_png_keeps_the_pixels() -> None:
     picture = paint_noise(REQUESTS[0])
-    with Image.open(io.BytesIO(encode_picture(picture, "png"))) as image:
+    with Image.open(io.BytesIO(picture.encode("png"))) as image:
         assert image.tobytes() == picture.rgb
 
 
@@ -60,17 +61,17 @@ def test_png_keeps_the_pixels() -> None:
 def test_high_quality_is_finer_than_medium(file_format: FileFormat) -> None:
     high = paint_noise(GenerationRequest(prompt="a cat", quality="high"), 256, 256)
     medium = replace(high, request=GenerationRequest(prompt="a cat", quality="medium"))
-    assert len(encode_picture(high, file_format)) > 1.3 * len(encode_picture(medium, file_format))
-    assert picture_files.QUALITY == {"high": 95, "medium": 80}
+    assert len(high.encode(file_format)) > 1.3 * len(medium.encode(file_format))
+    assert QUALITY == {"high": 95, "medium": 80}
 
 
 def test_other_programs_find_the_infotext_where_they_look() -> None:
     request = REQUESTS[1]
-    with Image.open(io.BytesIO(encode_picture(paint_noise(request), "png"))) as image:
+    with Image.open(io.BytesIO(paint_noise(request).encode("png"))) as image:
         assert image.info["parameters"] == to_infotext(request)
         assert json.loads(image.info["allaprima"])["request"] == request.to_json()
     for file_format in ("jpeg", "webp"):
-        with Image.open(io.BytesIO(encode_picture(paint_noise(request), file_format))) as image:
+        with Image.open(io.BytesIO(paint_noise(request).encode(file_format))) as image:
             comment = image.getexif().get_ifd(0x8769)[0x9286]
         assert comment.startswith(b"UNICODE\0")
         assert comment[8:].decode("utf-16-be").startswith(to_infotext(request))
@@ -183,7 +184,7 @@ def test_compressed_text_that_would_fill_memory_is_refused(tmp_path: Path) -> No
 @given(st.sampled_from(FORMATS), st.data())
 def test_any_damage_is_told_or_harmless(tmp_path: Path, file_format: FileFormat, data: st.DataObject) -> None:
     picture = Picture(request=REQUESTS[0], width=8, height=8, rgb=bytes(192))
-    whole = bytearray(encode_picture(picture, file_format))
+    whole = bytearray(picture.encode(file_format))
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, min(len(whole), 900) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "damaged"

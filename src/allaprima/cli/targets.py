@@ -11,7 +11,7 @@ from allaprima.core.files import check_target, free_path, slug, write_whole
 
 if TYPE_CHECKING:
     from allaprima.core.picture import Picture
-    from allaprima.core.picture_files import FileFormat
+    from allaprima.core.picture_encoding import FileFormat
     from allaprima.core.request import GenerationRequest
 
 _SUFFIX: dict[FileFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -28,10 +28,8 @@ class OutputTarget:
 
     def write(self, picture: Picture, label: str = "") -> Path:
         """Write `picture` at the path, with `label` before its suffix, and return where it is."""
-        from allaprima.core.picture_files import encode_picture
-
         path = self.path.with_name(f"{self.path.stem}{label}{self.path.suffix}")
-        return write_whole(path, encode_picture(picture, self.file_format), overwrite=self.overwrite)
+        return write_whole(path, picture.encode(self.file_format), overwrite=self.overwrite)
 
 
 def plan_targets(
@@ -61,7 +59,7 @@ def plan_targets(
 
 
 def _output_format(output: Path, asked: FileFormat | None) -> FileFormat:
-    from allaprima.core.picture_files import SUFFIXES
+    from allaprima.core.picture_encoding import SUFFIXES
 
     named = SUFFIXES.get(output.suffix.lower())
     if named is None:

@@ -1,8 +1,7 @@
-"""What happens to a job, as a closed set of plain records.
+"""What a painter reports, as a closed set of plain records.
 
-A painter emits Started, then one Step per step, then Finished, once for every pass through the model; it
-raises its errors and is cancelled by closing the iterator. Whoever runs painters for others adds Queued
-before, and Failed or Cancelled where an exception cannot travel.
+Started, then one Step per step, then Finished, once for every pass through the model. A painter raises its errors and
+is cancelled by closing the iterator.
 """
 
 from __future__ import annotations
@@ -12,14 +11,6 @@ from dataclasses import dataclass, field
 
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Queued:
-    """The job waits for its turn."""
-
-    position: int
-    """Jobs before it; 0 is next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +42,4 @@ class Finished:
     """Milliseconds by stage: text, denoise, decode."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """The job ended without a picture."""
-
-    message: str
-    """One sentence for the person who asked."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cancelled:
-    """The job was stopped before it finished."""
-
-
-Event = Queued | Started | Step | Finished | Failed | Cancelled
+Event = Started | Step | Finished

@@ -1,18 +1,23 @@
-"""A picture to paint over: pixels, never a path."""
+"""The picture that img2img starts from: pixels, never a path."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from allaprima.core.errors import RequestError
+from allaprima.core.errors import PictureError, RequestError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitImage:
-    """What lies under a picture and how much of it is painted over. Raises RequestError for other values."""
+    """A picture and how much of it is painted over. Raises RequestError for other values."""
 
     width: int
-    """Pixels; those of the picture."""
+    """Pixels; those of the picture that is painted."""
     height: int
     """Pixels."""
     rgb: bytes = field(repr=False)
@@ -29,3 +34,30 @@ class InitImage:
             )
         if not 0.0 <= self.strength <= 1.0:
             raise RequestError(f"got strength {self.strength}; expected 0 to 1")
+
+    @classmethod
+    def from_image(cls, image: Image.Image, *, width: int, height: int, strength: float = 0.75) -> InitImage:
+        """Return a PIL image, upright, scaled to cover width x height pixels and cut to them around its middle."""
+        from PIL import Image, ImageOps
+
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        fitted = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
+        return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength)
+
+    @classmethod
+    def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
+        """Return the picture file at `path`, as `from_image`.
+
+        Raises:
+            PictureError: it cannot be read as a picture.
+        """
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                return cls.from_image(image, width=width, height=height, strength=strength)
+        except RequestError:
+            raise
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+            raise PictureError(f"{path} cannot be read: {reason}; expected a picture file") from error

@@ -1,10 +1,28 @@
-"""A painted picture as plain bytes, and the request it was painted from."""
+"""Painted pictures as plain bytes, and the requests they were painted from.
+
+picture.save("cat.png")             # the request inside, written whole or not at all
+picture.image                       # a PIL image
+"""
 
 from __future__ import annotations
 
+import io
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
+from allaprima.core.errors import OutputError
+from allaprima.core.files import check_target, make_folder, slug, write_whole
 from allaprima.core.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from allaprima.core.picture_encoding import FileFormat
+
+SHEET_GAP_PX = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +30,7 @@ class Rescues:
     """What overflowed on the way to a picture and was computed again in a wider number format."""
 
     texts: int = 0
-    """Readings of the prompts."""
+    """Encodings of the prompts."""
     steps: int = 0
     """Predictions; from the first one on, the picture is painted in the wider format."""
     decodes: int = 0
@@ -37,7 +55,7 @@ class Rescues:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Pixels and their request; equal pictures are equal bit for bit."""
+    """Pixels and their request; equal pictures are equal bit for bit. A notebook shows it."""
 
     request: GenerationRequest
     """What it was painted from."""
@@ -57,3 +75,89 @@ class Picture:
             raise ValueError(
                 f"got {len(self.rgb)} bytes for a {self.width}x{self.height} picture; expected {expected}"
             )
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as a PIL image."""
+        from PIL import Image  # here, for who speaks only about pictures loads no image library
+
+        return Image.frombytes("RGB", (self.width, self.height), self.rgb)
+
+    def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:
+        """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
+        from allaprima.core.picture_encoding import encode_file
+
+        return encode_file(
+            self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra or {}
+        )
+
+    def save(self, path: Path | str) -> Path:
+        """Write the picture with its request inside, in place of a file that is there, and return where it is.
+
+        Args:
+            path: ends in .png, .jpg, .jpeg or .webp.
+
+        Raises:
+            OutputError: the name ends otherwise, or the place cannot be written; nothing half-written is left.
+        """
+        from allaprima.core.picture_encoding import SUFFIXES
+
+        path = Path(path)
+        file_format = SUFFIXES.get(path.suffix.lower())
+        if file_format is None:
+            raise OutputError(f"got the file name {path}; expected one that ends in {', '.join(SUFFIXES)}")
+        check_target(path)
+        return write_whole(path, self.encode(file_format), overwrite=True)
+
+    def _repr_png_(self) -> bytes:
+        return self.encode("png")
+
+
+@dataclass(frozen=True)
+class PictureSet(Sequence[Picture]):
+    """Pictures that were painted together. A notebook shows them as a sheet."""
+
+    pictures: tuple[Picture, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> PictureSet: ...
+    def __getitem__(self, index: int | slice) -> Picture | PictureSet:
+        return PictureSet(self.pictures[index]) if isinstance(index, slice) else self.pictures[index]
+
+    @property
+    def sheet(self) -> Image.Image:
+        """All of them side by side, in rows of about as many as there are rows, as a PIL image."""
+        from PIL import Image
+
+        columns = math.ceil(math.sqrt(len(self)))
+        width = max(picture.width for picture in self) + SHEET_GAP_PX
+        height = max(picture.height for picture in self) + SHEET_GAP_PX
+        rows = math.ceil(len(self) / columns)
+        sheet = Image.new("RGB", (columns * width - SHEET_GAP_PX, rows * height - SHEET_GAP_PX), "white")
+        for number, picture in enumerate(self):
+            sheet.paste(picture.image, (number % columns * width, number // columns * height))
+        return sheet
+
+    def save(self, folder: Path | str) -> list[Path]:
+        """Write each as a PNG with its request inside, under a free name made of prompt and seed.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        names = [f"{slug(picture.request.prompt)}-{picture.request.seed}.png" for picture in self]
+        return [
+            write_whole(folder / name, picture.encode("png"), overwrite=False)
+            for name, picture in zip(names, self, strict=True)
+        ]
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.sheet.save(out, "PNG")
+        return out.getvalue()

@@ -13,22 +13,25 @@ speed: on one processor core, 8 pictures a pass took 0.7 of the time a picture a
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Generator, Hashable, Iterator, Sequence
+import warnings
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
-from allaprima.core.picture import Picture, Rescues
+from allaprima.core.picture import Picture, PictureSet, Rescues
+from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.vignette.base import weights_folder
@@ -40,7 +43,7 @@ from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_fold
 from allaprima.paint.lora.files.trained_settings import introductions, remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
-from allaprima.paint.memory.planned_base import PlannedBase
+from allaprima.paint.memory.planned_base import PlannedBase, release
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.pictures import to_pictures
@@ -49,6 +52,12 @@ from allaprima.paint.pipeline.request_filling import fill_request, first_look, l
 from allaprima.paint.pipeline.retry import with_retry
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Loras = Mapping[str, float] | Sequence[LoraUse | str]
+"""LoRAs as a person writes them: names to weights, or names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +132,93 @@ class Painter:
         )
         lora_manager.make_ready()
         return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
+
+    @overload
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        count: Literal[1] = 1,
+        seed: int | None = None,
+        loras: Loras = (),
+        init_image: InitImage | Image.Image | Path | str | None = None,
+        strength: float = 0.75,
+        turbo: bool = True,
+        **fields: Any,
+    ) -> Picture: ...
+    @overload
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        count: int,
+        seed: int | None = None,
+        loras: Loras = (),
+        init_image: InitImage | Image.Image | Path | str | None = None,
+        strength: float = 0.75,
+        turbo: bool = True,
+        **fields: Any,
+    ) -> PictureSet: ...
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        count: int = 1,
+        seed: int | None = None,
+        loras: Loras = (),
+        init_image: InitImage | Image.Image | Path | str | None = None,
+        strength: float = 0.75,
+        turbo: bool = True,
+        **fields: Any,
+    ) -> Picture | PictureSet:
+        """Paint `prompt`, with a progress bar where a person looks on.
+
+        What the request's LoRAs make useless or unwise is said as a warning.
+
+        Args:
+            prompt: what to paint.
+            count: 1 returns a picture; more return a set, whose seeds follow each other.
+            seed: of the first picture; None for a random one.
+            loras: names to weights, or names or `LoraUse` s.
+            init_image: what to paint over; one that is no `InitImage` is scaled and cut to the picture's size.
+            strength: how much of such an image is painted over, 0 to 1.
+            turbo: False for the plain base.
+            fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
+
+        Raises:
+            RequestError: a value is out of range.
+            LoraError: a LoRA is not there or cannot be used.
+            PictureError: `init_image` cannot be read.
+            PaintError: the model's numbers overflowed.
+        """
+        if count < 1:
+            raise RequestError(f"got count {count}; expected at least 1")
+        seed = secrets.randbelow(2**32) if seed is None else seed
+        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        for remark in self.remarks(first):
+            warnings.warn(remark, stacklevel=2)
+        requests = [replace(first, seed=first.seed + number) for number in range(count)]
+        size = {"width": first.width, "height": first.height}
+        if isinstance(init_image, Path | str):
+            init_image = InitImage.open(init_image, **size, strength=strength)
+        elif init_image is not None and not isinstance(init_image, InitImage):
+            init_image = InitImage.from_image(init_image, **size, strength=strength)
+        pictures = _follow(self.events(*requests, init_image=init_image), first.steps * count)
+        return pictures[0] if count == 1 else PictureSet(pictures)
+
+    def close(self) -> None:
+        """Let the base go, so that its memory can be used for something else; nothing can be painted afterwards."""
+        with self._lock:
+            for name in ("base", "lora_manager"):
+                object.__setattr__(self, name, _Closed())
+            vars(self).pop("prompts", None)
+        release()
+
+    def __enter__(self) -> Painter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def request(self, *, turbo: bool = True, **given: Any) -> GenerationRequest:
         """Return a request for this base: what is `given`, and the LoRAs' and the base's own settings for the rest.
@@ -400,6 +496,36 @@ class Painter:
     def _guidance(self, request: GenerationRequest) -> float:
         same = request.prompt == request.negative_prompt
         return effective_guidance(self.base, request.guidance, same_text=same)
+
+
+class _Closed:
+    """What a closed painter has in place of its parts."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError("this painter was closed; load another with Painter.load()")
+
+
+def _to_uses(loras: Loras) -> tuple[LoraUse, ...]:
+    if isinstance(loras, Mapping):
+        return tuple(LoraUse(name=name, weight=weight) for name, weight in loras.items())
+    return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in loras)
+
+
+def _follow(events: Iterator[Event], steps: int) -> tuple[Picture, ...]:
+    """Return the pictures of `events`, showing how many of all `steps` are taken."""
+    pictures: tuple[Picture, ...] = ()
+    with progress_bar() as bar:
+        task, rows = bar.add_task("painting", total=steps), 1
+        for event in events:
+            if isinstance(event, Started):
+                rows = len(event.requests)
+            elif isinstance(event, Step):
+                bar.advance(task, rows)
+            else:
+                pictures += event.pictures
+    return pictures
 
 
 @dataclass(kw_only=True)

@@ -20,7 +20,8 @@ from allaprima.core.errors import PaintError
 from allaprima.core.events import Finished, Step
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Rescues
-from allaprima.core.picture_files import FileFormat, encode_picture, read_request
+from allaprima.core.picture_encoding import FileFormat
+from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.contract.base import Base, Stage, TextStates, clamp_pixels
 from allaprima.paint.lora.files.folder import LoraFolder
@@ -276,7 +277,7 @@ def test_what_is_rescued_is_told_in_the_file(tmp_path: Path, specs: dict[str, st
     base = load("vignette", specs["vignette"], FP16, ("predict", "decode"))
     picture = painter_of(base).paint(request_for(base))
     path = tmp_path / "cat.png"
-    path.write_bytes(encode_picture(picture))
+    path.write_bytes(picture.encode())
     with Image.open(path) as image:
         texts = image.info
     assert texts["parameters"].endswith("Rescued steps: 1, Rescued decodes: 1")
@@ -285,11 +286,11 @@ def test_what_is_rescued_is_told_in_the_file(tmp_path: Path, specs: dict[str, st
     formats: tuple[FileFormat, ...] = ("jpeg", "webp")
     for file_format in formats:
         path = tmp_path / f"cat.{file_format}"
-        path.write_bytes(encode_picture(picture, file_format))
+        path.write_bytes(picture.encode(file_format))
         assert b"R\0e\0s\0c\0u\0e\0d" in path.read_bytes()
         assert read_request(path) == picture.request
     plain = replace(picture, rescues=Rescues())
-    assert b"escue" not in encode_picture(plain)
+    assert b"escue" not in plain.encode()
 
 
 def test_a_picture_that_stays_bad_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,6 @@ from tests.studio.engine.watched import WatchedBase
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import BusyError, RequestError, WeightsError
-from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
@@ -80,7 +79,7 @@ def test_live_frames_and_whole_pictures_are_the_painters(engine: Engine, weights
     assert job.wait(PATIENCE_S)
     painter = Painter.load(folder=weights, device="cpu")
     picture = painter.paint(GenerationRequest(prompt="a cat", steps=4, seed=2, guidance=1.0))
-    assert frame.jpeg == encode_picture(picture, "jpeg")
+    assert frame.jpeg == picture.encode("jpeg")
     done = whole.updates[-1]
     assert isinstance(done, Done)
     assert done.pictures == (painter.paint(request),)

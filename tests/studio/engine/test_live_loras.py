@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from tests.studio.engine.watched import Bench, Client
 from tests.tiny_vignette import write_tiny_vignette
 
-from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.painter import Painter
 
@@ -44,7 +43,7 @@ def load(folders: tuple[Path, Path]) -> Painter:
 
 def as_painted(painter: Painter, loras: tuple[LoraUse, ...], steps: int) -> bytes:
     request = GenerationRequest(prompt="a cat", steps=steps, guidance=1.0, loras=loras)
-    return encode_picture(painter.paint(request), "jpeg")
+    return painter.paint(request).encode("jpeg")
 
 
 def last(client: Client) -> bytes:

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from tests.studio.engine.watched import Bench, Client, WatchedBase
 
-from allaprima.core.picture_files import encode_picture
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.limits import Limits
@@ -35,7 +34,7 @@ def test_a_frame_is_the_painters_picture() -> None:
     client.ask("cat", steps=2, seed=5)
     bench.run()
     request = GenerationRequest(prompt="cat", steps=2, seed=5, guidance=1.0)
-    expected = encode_picture(Painter(base=WatchedBase()).paint(request), "jpeg")
+    expected = Painter(base=WatchedBase()).paint(request).encode("jpeg")
     assert client.frames[-1].jpeg == expected
     assert Image.open(io.BytesIO(expected)).size == (256, 256)
 
@@ -159,7 +158,7 @@ def test_a_change_that_cannot_be_seen_costs_nothing(change: dict[str, object]) -
         assert (answer.sequence, answer.steps, answer.repeated) == (2, 4, True)
         assert answer.final == (change != {"steps": 8})
     if change == {"quality": "medium"}:
-        assert answer.jpeg == encode_picture(Painter(base=WatchedBase()).paint(medium), "jpeg")
+        assert answer.jpeg == Painter(base=WatchedBase()).paint(medium).encode("jpeg")
     if not change:
         assert answer.jpeg == shown.jpeg
     bench.run()
@@ -241,7 +240,7 @@ def test_sessions_share_passes() -> None:
     assert bench.base.encoded == [["a", "b", "c", "d", "e"]]
     for number, client in enumerate(several):
         request = GenerationRequest(prompt="abcde"[number], steps=2, seed=number, guidance=1.0)
-        assert client.frames[-1].jpeg == encode_picture(Painter(base=WatchedBase()).paint(request), "jpeg")
+        assert client.frames[-1].jpeg == Painter(base=WatchedBase()).paint(request).encode("jpeg")
 
 
 def test_nobody_waits_more_than_two_passes_however_many_type() -> None:

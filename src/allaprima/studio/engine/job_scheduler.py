@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Condition
 
-from allaprima.core.events import Event, Finished, Started, Step
+from allaprima.core.events import Event, Finished, Started
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import encode_picture
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.job_queue import Job, JobQueue
 from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
@@ -110,11 +109,9 @@ class JobScheduler:
         number = len(running.pictures) + 1
         if isinstance(event, Started):
             step, total, preview = 0, event.requests[0].steps, None
-        elif isinstance(event, Step):
-            step, total = event.index, event.total
-            preview = encode_picture(event.previews[0], "jpeg") if event.previews else None
         else:
-            return
+            step, total = event.index, event.total
+            preview = event.previews[0].encode("jpeg") if event.previews else None
         self._send(
             job,
             Progress(picture=number, pictures=len(job.requests), step=step, total=total, preview=preview),

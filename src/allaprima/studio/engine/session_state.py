@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import encode_picture
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.live_session import LiveSession, PendingPrompt, next_step_count
 from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveUpdate
@@ -101,14 +100,14 @@ class SessionState:
         request = aim.settings.request(aim.prompt, shown.steps)
         if request != shown.picture.request:
             shown.picture = replace(shown.picture, request=request)
-            shown.jpeg = encode_picture(shown.picture, "jpeg")
+            shown.jpeg = shown.picture.encode("jpeg")
         self.stats.count("frames_repeated")
         self._send_frame({}, pending, repeated=True)
 
     def show(self, shown: ShownFrame, timings_ms: Mapping[str, float], pending: PendingPrompt | None) -> None:
         """Send a new frame, the first one for `pending` if it is that; `shown.jpeg` is filled in here."""
         started = time.perf_counter()
-        shown.jpeg = encode_picture(shown.picture, "jpeg")
+        shown.jpeg = shown.picture.encode("jpeg")
         self.shown = shown
         encode_ms = 1e3 * (time.perf_counter() - started)
         self._send_frame({**timings_ms, "encode": encode_ms}, pending, repeated=False)

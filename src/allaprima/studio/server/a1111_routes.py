@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
-from allaprima.core.picture_files import encode_picture, read_infotext
+from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.a1111_bodies import (
     SAMPLER,
@@ -216,7 +216,7 @@ async def _paint(
     )
     pictures = () if kept is None else kept.pictures
     files = (
-        await asyncio.to_thread(lambda: [encode_picture(picture) for picture in pictures])
+        await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
         if body.send_images
         else []
     )

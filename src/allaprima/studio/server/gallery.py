@@ -26,7 +26,7 @@ from pathlib import Path
 from allaprima.core.errors import OutputError, PictureError, RequestError, UserError
 from allaprima.core.files import write_whole
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import encode_picture, read_request
+from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.search_words import match_expression, to_words
 
@@ -118,7 +118,7 @@ class Gallery:
             height=picture.height,
             request=picture.request,
         )
-        write_whole(self._file(name), encode_picture(picture, "png", extra), overwrite=True)
+        write_whole(self._file(name), picture.encode("png", extra), overwrite=True)
         with self._transaction() as cursor:
             _insert(cursor, entry)
         return entry

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from allaprima import __version__
 from allaprima.core.errors import RequestError
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import SUFFIXES, encode_picture
+from allaprima.core.picture_encoding import SUFFIXES
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS, Progress, Queued
 from allaprima.studio.server.errors import ProblemError
@@ -135,7 +135,7 @@ def picture(file: str, studio: StudioDep) -> Response:
         return Response(_thumbnail(data), media_type="image/jpeg", headers=_FOREVER)
     file_format = SUFFIXES[f".{kind}"]
     if file_format != "png":
-        data = encode_picture(_to_picture(data, _require(studio, match[1])), file_format)
+        data = _to_picture(data, _require(studio, match[1])).encode(file_format)
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 

@@ -21,7 +21,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from allaprima.core.infotext import parse_size
-from allaprima.core.picture_files import FileFormat, encode_picture
+from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
 from allaprima.studio.engine.messages import Cancelled, Progress
 from allaprima.studio.server.errors import ProblemError
@@ -94,9 +94,7 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
         entries = zip(kept.entries, requests, strict=True)
         data = [{"url": _url(studio, http, entry.id, file_format), "seed": r.seed} for entry, r in entries]
     else:
-        files = await asyncio.to_thread(
-            lambda: [encode_picture(picture, file_format) for picture in kept.pictures]
-        )
+        files = await asyncio.to_thread(lambda: [picture.encode(file_format) for picture in kept.pictures])
         data = [
             {"b64_json": base64.b64encode(file).decode(), "seed": request.seed}
             for file, request in zip(files, requests, strict=True)
@@ -214,7 +212,7 @@ async def _events(
                     yield _event("partial_image", requests[0], file, file_format, partial_image_index=index)
             elif isinstance(step, Kept):
                 for picture in step.pictures:
-                    file = await asyncio.to_thread(encode_picture, picture, file_format)
+                    file = await asyncio.to_thread(picture.encode, file_format)
                     extra = {"usage": _NO_USAGE, "seed": picture.request.seed}
                     yield _event("completed", picture.request, file, file_format, **extra)
             elif isinstance(step, Cancelled):

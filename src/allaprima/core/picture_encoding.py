@@ -1,0 +1,88 @@
+"""Pictures as PNG, JPEG and WebP files that carry the request they were painted from.
+
+Two forms are written, so that other programs and this one can both read them:
+
+* the A1111 infotext (see `infotext`): PNG text `parameters`; EXIF UserComment in JPEG and WebP;
+* our JSON: PNG text `allaprima`; in JPEG and WebP the last setting of the infotext, also named `allaprima`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from allaprima.core.infotext import to_infotext
+from allaprima.core.request import GenerationRequest, Quality
+
+FileFormat = Literal["png", "jpeg", "webp"]
+SUFFIXES: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+QUALITY: dict[Quality, int] = {"high": 95, "medium": 80}
+"""The JPEG and WebP quality a request's word stands for."""
+
+KEY = "allaprima"
+LAYOUT = 1  # of our JSON; a reader refuses one it does not know
+EXIF_IFD = 0x8769
+USER_COMMENT = 0x9286
+UTF16 = b"UNICODE\0"
+ASCII = b"ASCII\0\0\0"
+
+
+def encode_file(
+    image: Image.Image,
+    request: GenerationRequest,
+    file_format: FileFormat,
+    *,
+    rescues: Mapping[str, int],
+    extra: Mapping[str, str],
+) -> bytes:
+    """Return `image` as the bytes of a file that carries its request.
+
+    PNG keeps the pixels exactly; JPEG and WebP are written at the quality the request names.
+
+    Args:
+        image: RGB.
+        request: what it was painted from.
+        file_format: of the file.
+        rescues: what had to be computed again, by name; told in both forms, as in "Rescued steps: 1".
+        extra: settings for the infotext: what the request does not hold, such as how strongly another picture was
+            painted over.
+    """
+    extra = {**extra, **{f"Rescued {name}": str(count) for name, count in rescues.items()}}
+    ours = _to_our_json(request, rescues)
+    out = io.BytesIO()
+    if file_format == "png":
+        text = PngInfo()
+        text.add_text("parameters", to_infotext(request, extra))
+        text.add_text(KEY, ours)
+        image.save(out, "PNG", pnginfo=text)
+    elif file_format == "jpeg":
+        high = request.quality == "high"
+        # Coloured edges are what these pictures consist of, so the high quality keeps colour at full size.
+        sampling = "4:4:4" if high else "4:2:0"
+        image.save(
+            out,
+            "JPEG",
+            quality=QUALITY[request.quality],
+            subsampling=sampling,
+            exif=_to_exif(request, extra, ours),
+        )
+    else:
+        image.save(out, "WEBP", quality=QUALITY[request.quality], exif=_to_exif(request, extra, ours))
+    return out.getvalue()
+
+
+def _to_our_json(request: GenerationRequest, rescues: Mapping[str, int]) -> str:
+    noted = {"rescues": rescues} if rescues else {}
+    return json.dumps({"layout": LAYOUT, "request": request.to_json(), **noted}, ensure_ascii=False)
+
+
+def _to_exif(request: GenerationRequest, extra: Mapping[str, str], ours: str) -> bytes:
+    text = to_infotext(request, {**extra, KEY: ours})
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UTF16 + text.encode("utf-16-be")
+    return exif.tobytes()

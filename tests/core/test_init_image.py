@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from allaprima.core.errors import PictureError, RequestError
+from allaprima.core.init_image import InitImage
+
+
+def test_pixels_and_strength_are_checked() -> None:
+    with pytest.raises(RequestError, match="got 3 bytes for a 2x2 picture; expected 12"):
+        InitImage(width=2, height=2, rgb=bytes(3))
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(RequestError, match="expected 0 to 1"):
+            InitImage(width=1, height=1, rgb=bytes(3), strength=strength)
+
+
+def test_an_image_covers_the_size_and_is_cut_around_its_middle() -> None:
+    image = Image.new("RGB", (4, 2), "red")
+    image.paste("blue", (1, 0, 3, 2))
+    middle = InitImage.from_image(image, width=2, height=2, strength=0.5)
+    assert (middle.width, middle.height, middle.strength) == (2, 2, 0.5)
+    assert middle.rgb == b"\x00\x00\xff" * 4
+
+
+def test_a_file_is_opened_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (2, 1), "red")
+    image.putpixel((1, 0), (0, 0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to see it upright
+    image.save(tmp_path / "turned.png", exif=exif)
+    assert InitImage.open(tmp_path / "turned.png", width=1, height=2).rgb == b"\xff\x00\x00\x00\x00\xff"
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
+def test_what_is_no_picture_is_told(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    with pytest.raises(PictureError, match=r"cannot be read: .*; expected a picture file"):
+        InitImage.open(path, width=2, height=2)
+    with pytest.raises(PictureError, match="cannot be read"):
+        InitImage.open(tmp_path / "nowhere.png", width=2, height=2)
