@@ -16,7 +16,6 @@ from allaprima.core.errors import BusyError, RequestError, WeightsError
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.limits import Limits
 from allaprima.studio.engine.messages import (
     Cancelled,
     Done,
@@ -177,30 +176,6 @@ def test_a_job_is_checked_before_it_waits(engine: Engine) -> None:
         session.ask(LivePrompt(sequence=1, prompt="a cat", settings=LiveSettings(base="sdxl")))
     with pytest.raises(ValueError, match="at least one name"):
         Engine(lambda _: Painter(base=WatchedBase()), bases=())
-
-
-def test_the_numbers_add_up(engine: Engine) -> None:
-    box = Mailbox()
-    session = engine.open_live(box)
-    for sequence, text in enumerate(("a cat", "a dog", "a cat")):
-        session.ask(LivePrompt(sequence=sequence, prompt=text))
-        box.final(sequence)
-    job = engine.submit([GenerationRequest(prompt="a cat", steps=1, guidance=1.0)], Mailbox())
-    assert job.wait(PATIENCE_S)
-    stats = engine.stats()
-    assert stats.counters["prompts"] == 3
-    assert stats.counters["frames"] == 9
-    assert stats.counters["jobs_done"] == stats.counters["pictures"] == 1
-    assert stats.counters["texts_encoded"] == 2
-    assert sum(stats.latency_counts) == 3
-    assert stats.latency_sum_ms > 0
-    assert (stats.sessions, stats.jobs_waiting, stats.jobs_running) == (1, 0, 0)
-
-
-def test_two_rows_may_share_a_pass_of_the_smallest_room() -> None:
-    assert Limits(pixels_per_pass=1).rows_per_pass(256, 256) == 1
-    assert Limits().rows_per_pass(256, 256) == 32
-    assert Limits().rows_per_pass(1024, 1024) == 2
 
 
 def test_the_engines_types_load_no_torch() -> None:

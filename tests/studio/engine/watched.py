@@ -123,6 +123,10 @@ class Bench:
         session = self.worker.open_live(on_update or updates.append, lambda _: None)
         return Client(session=session, updates=updates)
 
+    def clients(self, count: int) -> list[Client]:
+        """Open sessions."""
+        return [self.client() for _ in range(count)]
+
     def submit(
         self,
         *requests: GenerationRequest,
