@@ -23,7 +23,7 @@ from benchmarks.harness import RESULTS, Row, report
 from benchmarks.lora_networks import build, one_pass, targets, write_lora
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.reader import read_lora
 from allaprima.paint.lora.runtime.rack import Rack
 
 Step = Callable[[], torch.Tensor]

@@ -32,9 +32,8 @@ from diffusers import UNet2DConditionModel
 from torch._dynamo.utils import counters
 
 from allaprima.paint.device.precision import pick_device, pick_dtype
-from allaprima.paint.lora.files.formats import read_lora
 from allaprima.paint.lora.files.layers import Layers
-from allaprima.paint.lora.files.reader import LoraReader
+from allaprima.paint.lora.files.reader import LoraReader, read_lora
 from allaprima.paint.lora.runtime.rack import Rack
 
 DIFFUSERS_NAME = "worn"

@@ -19,7 +19,7 @@ from allaprima.lab.distill.target_modules import (
     pattern_ranks,
     uniform_ranks,
 )
-from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.reader import read_lora
 
 
 def inputs(family: str) -> tuple[torch.Tensor, torch.Tensor]:

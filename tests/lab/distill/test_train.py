@@ -22,7 +22,7 @@ from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.loop import LoopConfig
 from allaprima.paint.bases.vignette.base import load_vignette
-from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.reader import read_lora
 
 
 def write_cache(folder: Path, scenes: int = 12) -> Path:

@@ -26,7 +26,10 @@ from allaprima.lab.evaluation.distill_report import aim_rows, to_html, to_markdo
 from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
 from allaprima.lab.evaluation.suites import build_suites
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
-from allaprima.paint.lora.files.formats import Lora, LoraMetadata, LowRank, write_lora
+from allaprima.paint.lora.files.lora import Lora
+from allaprima.paint.lora.files.metadata import LoraMetadata
+from allaprima.paint.lora.files.writer import write_lora
+from allaprima.paint.lora.update import LowRank
 
 
 def test_frechet_of_normal_clouds_is_what_the_formula_says() -> None:

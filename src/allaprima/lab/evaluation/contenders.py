@@ -15,8 +15,8 @@ from torch import Tensor
 from allaprima.lab.evaluation.painting import paint_prompts
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
-from allaprima.paint.lora.files.formats import read_lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
+from allaprima.paint.lora.files.reader import read_lora
 from allaprima.paint.lora.update import delta_of
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
 

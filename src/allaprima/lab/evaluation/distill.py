@@ -28,7 +28,7 @@ from allaprima.lab.evaluation.rows import SuiteAnswer
 from allaprima.lab.evaluation.suites import Ask, build_suites
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.contract.base import Base
-from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.reader import read_lora
 
 REAL_SEED = 8_000_000_000
 """The first of the real scenes that features are compared with; nothing else is made of them."""

@@ -23,14 +23,11 @@ _FREE_LISTS = Path("/proc/buddyinfo")
 
 
 class Blocks:
-    """Blocks of one device's memory, the next of them written to beforehand.
-
-    Attributes:
-        device: whose memory.
-    """
+    """Blocks of one device's memory, the next of them written to beforehand."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        """The device whose memory it is."""
         self._largest = 0
         self._spare: Tensor | None = None
 
@@ -53,10 +50,6 @@ class Blocks:
         """Have a block ready for whatever is as large as the largest so far; for idle time."""
         if self.device.type == "cpu" and self.num_bytes < self._largest:
             self._spare = empty_block(self._largest, self.device).zero_()
-
-    def clear(self) -> None:
-        """Give back the block that is ready."""
-        self._spare = None
 
 
 def empty_block(num_bytes: int, device: torch.device) -> Tensor:

@@ -18,17 +18,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowRank:
-    """The change `scale * up @ down` of rank r (Hu et al. 2021, arXiv:2106.09685).
-
-    Attributes:
-        down: (r, in), or (r, in, kh, kw) for a convolution.
-        up: (out, r), or (out, r, 1, 1) for a convolution.
-        scale: multiplied on; `scale * up` is finite in float32.
-    """
+    """The change `scale * up @ down` of rank r (Hu et al. 2021, arXiv:2106.09685)."""
 
     down: Tensor
+    """The first matrix (r, in), or (r, in, kh, kw) for a convolution."""
     up: Tensor
+    """The second matrix (out, r), or (out, r, 1, 1) for a convolution."""
     scale: float = 1.0
+    """The factor of the product; `scale * up` is finite in float32."""
 
     def __post_init__(self) -> None:
         """Refuse matrices that cannot be multiplied."""
@@ -59,13 +56,10 @@ class LowRank:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dense:
-    """The change `delta`, as large as the weight itself: what LoHa and LoKr come to.
-
-    Attributes:
-        delta: (out, in), or (out, in, kh, kw) for a convolution.
-    """
+    """The change `delta`, as large as the weight itself: what LoHa and LoKr come to."""
 
     delta: Tensor
+    """The change (out, in), or (out, in, kh, kw) for a convolution."""
 
     def __post_init__(self) -> None:
         """Refuse what is no weight of a linear layer or a convolution."""

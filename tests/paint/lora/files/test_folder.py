@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.paint.lora.files.bad_files import GOOD
 from tests.tiny_loras import make_updates, qwen_networks, save, spell
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.folder import DEFAULT_FOLDER, LoraFolder, existing_folder
+from allaprima.paint.lora.files.lora import Lora
+from allaprima.paint.lora.files.reader import read_lora
 from allaprima.paint.lora.update import delta_of
 
 NETWORKS = qwen_networks()
@@ -29,6 +32,10 @@ def style(folder: Path, weights: str = "pytorch_lora_weights.safetensors") -> Pa
     return folder
 
 
+def read(folder: LoraFolder, name: str) -> Lora:
+    return read_lora(folder.require(name).path, NETWORKS, name=name)
+
+
 def test_a_new_file_is_there_at_once(tmp_path: Path) -> None:
     folder = LoraFolder(tmp_path / "loras")
     assert folder.names() == ()
@@ -37,7 +44,7 @@ def test_a_new_file_is_there_at_once(tmp_path: Path) -> None:
     (tmp_path / "loras").mkdir()
     save(tmp_path / "loras" / "墨 ink v1.2.safetensors", TENSORS)
     assert folder.names() == ("墨 ink v1.2",)
-    assert folder.read("墨 ink v1.2", NETWORKS).updates.keys() == UPDATES.keys()
+    assert read(folder, "墨 ink v1.2").updates.keys() == UPDATES.keys()
     with pytest.raises(LoraError, match=r"expected one of 墨 ink v1\.2"):
         folder.require("ink")
 
@@ -46,28 +53,13 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     path = save(tmp_path / "ink.safetensors", TENSORS)
     os.utime(path, ns=(1, 1))
     folder = LoraFolder(tmp_path)
-    first, stamp = folder.read("ink", NETWORKS), folder.require("ink").stamp
-    assert folder.digest("ink") == first.digest
+    first, stamp = read(folder, "ink"), folder.require("ink").stamp
     save(path, {name: 2 * tensor for name, tensor in TENSORS.items()})
     assert folder.require("ink").stamp != stamp
-    assert folder.digest("ink") != first.digest
-    assert folder.read("ink", NETWORKS).digest == folder.digest("ink")
+    for key, update in read(folder, "ink").updates.items():
+        assert not torch.equal(delta_of(update), delta_of(UPDATES[key]))
     for key, update in first.updates.items():
         assert torch.equal(delta_of(update), delta_of(UPDATES[key])), "what was read changed with its file"
-
-
-def test_the_digest_of_a_file_that_did_not_change_is_not_computed_again(tmp_path: Path) -> None:
-    path = save(tmp_path / "ink.safetensors", TENSORS)
-    os.utime(path, ns=(1, 1))
-    folder = LoraFolder(tmp_path)
-    digest = folder.digest("ink")
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(1, 1))
-    assert folder.digest("ink") == digest
-    os.utime(path, ns=(2, 2))
-    assert folder.digest("ink") != digest
 
 
 @pytest.mark.parametrize(
@@ -77,7 +69,7 @@ def test_a_folder_of_its_own_counts_with_its_configuration(tmp_path: Path, weigh
     style(tmp_path / "anime-v2", weights)
     folder = LoraFolder(tmp_path)
     assert folder.names() == ("anime-v2",)
-    lora = folder.read("anime-v2", NETWORKS)
+    lora = read(folder, "anime-v2")
     for key, update in lora.updates.items():
         assert torch.equal(delta_of(update), delta_of(UPDATES[key]) / 2)
     stamp = folder.require("anime-v2").stamp
@@ -88,7 +80,7 @@ def test_a_folder_of_its_own_counts_with_its_configuration(tmp_path: Path, weigh
 def test_a_folder_that_is_one_lora_holds_that_one(tmp_path: Path) -> None:
     folder = LoraFolder(style(tmp_path / "anime-v2"))
     assert folder.names() == ("anime-v2",)
-    assert len(folder.read("anime-v2", NETWORKS).updates) == len(UPDATES)
+    assert len(read(folder, "anime-v2").updates) == len(UPDATES)
 
 
 def test_a_pickle_is_refused_with_the_way_out_until_safetensors_lie_beside_it(tmp_path: Path) -> None:
@@ -98,11 +90,11 @@ def test_a_pickle_is_refused_with_the_way_out_until_safetensors_lie_beside_it(tm
     assert folder.names() == ("anime-v2", "loose")
     for name, file in (("anime-v2", "anime-v2/pytorch_lora_weights.bin"), ("loose", "loose.pt")):
         with pytest.raises(LoraError, match=f"prima lora convert .*{file}"):
-            folder.read(name, NETWORKS)
+            read(folder, name)
     save(tmp_path / "anime-v2" / "pytorch_lora_weights.safetensors", PEFT)
     save(tmp_path / "loose.safetensors", TENSORS)
     for name in folder.names():
-        assert len(folder.read(name, NETWORKS).updates) == len(UPDATES)
+        assert len(read(folder, name).updates) == len(UPDATES)
 
 
 def test_what_is_no_lora_has_no_name(tmp_path: Path) -> None:
@@ -158,10 +150,56 @@ def test_a_folder_of_several_weights_is_ambiguous(tmp_path: Path) -> None:
     style(tmp_path / "two", "a.safetensors")
     save(tmp_path / "two" / "b.safetensors", PEFT)
     with pytest.raises(LoraError, match="holds 2 files"):
-        LoraFolder(tmp_path).read("two", NETWORKS)
+        read(LoraFolder(tmp_path), "two")
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "loras").write_text("x", encoding="utf-8")
     with pytest.raises(LoraError, match="expected a folder"):
         LoraFolder(tmp_path / "loras").names()
+
+
+NAMES = [
+    "", ".", "..", "../ink", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "..\\ink", "~/ink", "./ink",
+    "ink/", "a\0b", "\0", "a\nb", "a\tb", "a:b", "C:ink", "<ink>", "ink?", "in*", '"ink"', "a|b", ".hidden",
+    "a" * 201, "ink\x7f", "\u202eink", "\ud800", "ink/../../x", "file:///ink", "http://x/ink", "//server/ink",
+    "\u2028", "ink\x1b[2J",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_name_is_never_a_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loras").mkdir()
+    for place in (tmp_path / "ink.safetensors", tmp_path / "loras" / "ink.safetensors"):
+        place.write_bytes(GOOD)
+    folder = LoraFolder(tmp_path / "loras")
+    for ask in (folder.find, folder.require):
+        with pytest.raises(LoraError):
+            ask(name)
+
+
+def test_links_that_leave_the_folder(tmp_path: Path) -> None:
+    home, outside = tmp_path / "loras", tmp_path / "outside"
+    home.mkdir()
+    outside.mkdir()
+    (outside / "secret.safetensors").write_bytes(GOOD)
+    (outside / "adapter_model.safetensors").write_bytes(GOOD)
+    (home / "direct.safetensors").symlink_to(outside / "secret.safetensors")
+    (home / "relative.safetensors").symlink_to("../outside/secret.safetensors")
+    (home / "folder").symlink_to(outside)
+    (home / "inner").mkdir()
+    (home / "inner" / "adapter_model.safetensors").symlink_to(outside / "secret.safetensors")
+    (home / "beside").mkdir()
+    (home / "beside" / "adapter_model.safetensors").write_bytes(GOOD)
+    (outside / "adapter_config.json").write_text("{}")
+    (home / "beside" / "adapter_config.json").symlink_to(outside / "adapter_config.json")
+    (home / "hop.safetensors").symlink_to(home / "direct.safetensors")
+    (home / "dangling.safetensors").symlink_to(outside / "missing.safetensors")
+    (home / "loop.safetensors").symlink_to("loop.safetensors")
+    (home / "own.safetensors").write_bytes(GOOD)
+    (home / "alias.safetensors").symlink_to("own.safetensors")
+    folder = LoraFolder(home)
+    for name in ("direct", "relative", "folder", "inner", "beside", "hop", "dangling", "loop"):
+        with pytest.raises(LoraError):
+            read(folder, name)
+    assert folder.require("alias").path.read_bytes() == GOOD

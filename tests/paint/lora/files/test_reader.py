@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save
+from diffusers.loaders.lora_pipeline import QwenImageLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
+from safetensors.torch import save as to_bytes
+from tests import tiny_loras
+from tests.paint.lora.files.samples import FAMILIES, same_updates, through_diffusers
+from tests.tiny_loras import (
+    ATTENTION,
+    SDXL_ONLY,
+    SPELLINGS,
+    Networks,
+    changed,
+    make_updates,
+    qwen_networks,
+    save,
+    sdxl_networks,
+    spell,
+)
 from torch import Tensor, nn
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.files.formats import read_lora
 from allaprima.paint.lora.files.lora import Lora
-from allaprima.paint.lora.files.reader import LoraReader
+from allaprima.paint.lora.files.reader import LoraReader, read_lora
 from allaprima.paint.lora.update import Dense, delta_of
 
 
@@ -57,7 +70,7 @@ def written(
         if alpha is None
         else {f"transformer.{name}.alpha": torch.tensor(alpha) for name in ("to_q", "to_k", "conv")}
     )
-    path.write_bytes(save({**tensors, **alphas}, metadata))
+    path.write_bytes(to_bytes({**tensors, **alphas}, metadata))
     return path
 
 
@@ -66,7 +79,6 @@ def same(one: Lora, other: Lora) -> bool:
         one.updates.keys() == other.updates.keys()
         and one.unmatched == other.unmatched
         and one.metadata == other.metadata
-        and one.digest == other.digest
         and all(torch.equal(delta_of(one.updates[key]), delta_of(other.updates[key])) for key in one.updates)
     )
 
@@ -182,9 +194,40 @@ def test_whole_changes_are_read_twice_alike(tmp_path: Path) -> None:
         assert torch.equal(update.delta, delta)
 
 
-def test_the_digest_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.safetensors", tensors(1))
-    expected = hashlib.sha256(path.read_bytes()).hexdigest()
-    lora = read_lora(path, NETWORKS)
-    written(path, tensors(2))
-    assert lora.digest == expected
+@pytest.mark.parametrize("dialect", [name for name, spelling in SPELLINGS.items() if spelling[3]])
+def test_alpha_is_multiplied_in(tmp_path: Path, dialect: str) -> None:
+    networks = qwen_networks() if dialect not in SDXL_ONLY else sdxl_networks()
+    updates = make_updates(networks, r"attn1?\.to_q$", rank=64)
+    lora = read_lora(save(tmp_path / "a.safetensors", spell(updates, dialect, alpha=8)), networks)
+    same_updates(lora, updates)  # 8 / 64 is a power of two, so nothing was rounded
+    without = {key: tensor for key, tensor in spell(updates, dialect, alpha=8).items() if "alpha" not in key}
+    eight_times = read_lora(save(tmp_path / "b.safetensors", without), networks)
+    for key, update in eight_times.updates.items():
+        assert torch.equal(delta_of(update), delta_of(updates[key]) * 8)
+
+
+@pytest.mark.parametrize(
+    ("family", "dialect", "pattern"),
+    [
+        ("sdxl", "diffusers", ATTENTION),
+        ("sdxl", "diffusers", r"^unet.*(conv\d?|conv_shortcut|time_emb_proj|proj_in|net\.2)$"),
+        ("sdxl", "kohya, SDXL", ATTENTION),
+        ("qwen-image", "diffusers", r"attn|mlp|mod"),
+        ("qwen-image", "kohya", r"attn\.to_|img_mod"),
+        ("qwen-image", "LightX2V", r"attn|mlp"),
+        ("qwen-image", "diffusion_model", r"attn|mlp"),
+    ],
+)
+def test_pictures_equal_those_of_diffusers(tmp_path: Path, family: str, dialect: str, pattern: str) -> None:
+    networks = FAMILIES[family]()
+    has_alpha = SPELLINGS[dialect][3]
+    tensors = spell(make_updates(networks, pattern, rank=4), dialect, alpha=1.0 if has_alpha else None)
+    lora = read_lora(save(tmp_path / "a.safetensors", tensors), networks)
+    run: Callable[[Networks], Tensor] = tiny_loras.run_sdxl if family == "sdxl" else tiny_loras.run_qwen
+    mixin = StableDiffusionXLLoraLoaderMixin if family == "sdxl" else QwenImageLoraLoaderMixin
+    with torch.inference_mode():
+        plain = run(networks)
+        ours = run(changed(networks, {key: delta_of(update) for key, update in lora.updates.items()}))
+        theirs = run(through_diffusers(mixin, networks, tensors))
+    assert (plain - ours).abs().max() > 0.01, "the LoRA is too weak to tell"
+    assert torch.allclose(ours, theirs, atol=2e-5, rtol=1e-4)

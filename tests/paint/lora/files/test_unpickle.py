@@ -12,7 +12,7 @@ from tests.tiny_loras import make_updates, qwen_networks, spell
 
 from allaprima.core.errors import LoraError, UserError
 from allaprima.paint.lora.files import unpickle as module
-from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.reader import read_lora
 from allaprima.paint.lora.files.unpickle import convert
 from allaprima.paint.lora.update import delta_of
 

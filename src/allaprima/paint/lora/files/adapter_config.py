@@ -28,21 +28,18 @@ _TYPES = frozenset({"LORA", "LOHA", "LOKR"})
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig:
-    """How strongly the layers of one network count.
-
-    Attributes:
-        alpha: of every layer; None where it is its rank.
-        alphas: of single layers.
-        rank: of every layer; needed where the tensors do not show it.
-        ranks: of single layers, as `alphas`.
-        root: whether it is divided by the rank's square root (rsLoRA, arXiv:2312.03732) and not by the rank.
-    """
+    """How strongly the layers of one network count."""
 
     alpha: float | None = None
+    """The alpha of every layer; None where it is the layer's rank."""
     alphas: LayerNumbers = field(default_factory=LayerNumbers)
+    """The alphas of single layers."""
     rank: float | None = None
+    """The rank of every layer; needed where the tensors do not show it."""
     ranks: LayerNumbers = field(default_factory=LayerNumbers)
+    """The ranks of single layers."""
     root: bool = False
+    """Whether alpha is divided by the rank's square root (rsLoRA, arXiv:2312.03732) and not by the rank."""
 
     def scale(self, path: str, rank: int | None) -> float:
         """Return what a layer's update is to be multiplied with.

@@ -72,19 +72,16 @@ _TAIL = (
 
 
 class KeyName(NamedTuple):
-    """A key taken apart.
-
-    Attributes:
-        dialect: of its beginning.
-        networks: that the beginning may mean.
-        layer: the layer's name in that dialect, its dots perhaps underscores.
-        role: what the tensor is for: "down", "up", "alpha", "hada_w1_a", ...
-    """
+    """A key taken apart."""
 
     dialect: str
+    """The dialect of its beginning."""
     networks: tuple[str, ...]
+    """The networks that the beginning may mean."""
     layer: str
+    """The layer's name in that dialect, its dots perhaps underscores."""
     role: str
+    """What the tensor is for: "down", "up", "alpha", "hada_w1_a", ..."""
 
 
 def parse_key(key: str) -> KeyName | None:

@@ -1,31 +1,25 @@
 """A folder of LoRAs: names to files, never paths to files.
 
     folder = LoraFolder(Path("models/lora"))
-    folder.names()                                  ("anime-v2", "ink")
-    folder.read("ink", base.modules())              a Lora
+    folder.names()                  # ("anime-v2", "ink")
+    folder.require("ink").path      # models/lora/ink.safetensors
 
-The folder is looked at whenever it is asked, so a file that was just put there can be used at once. A folder that
-is itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one. What lies there under a name that
-nobody can ask for is left out, and `left_out` says so.
+The folder is looked at with every call, so a file that was just put there can be used at once. A folder that is
+itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one. A file under a name that nobody can ask for
+is left out, and `left_out` says so.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
-
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.adapter_config import BESIDE
-from allaprima.paint.lora.files.layers import Layers
 from allaprima.paint.lora.files.locations import PICKLES, SUFFIX, is_lora_folder, weights_at
-from allaprima.paint.lora.files.lora import Lora
-from allaprima.paint.lora.files.reader import LoraReader
-from allaprima.paint.lora.files.weight_file import digest_of
 
 DEFAULT_FOLDER = Path("models/lora")
 SHIPPED = "loras"
@@ -51,19 +45,16 @@ def existing_folder(path: Path | None) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class LoraFile:
-    """A name and the file it means now.
-
-    Attributes:
-        name: as in `--lora NAME`.
-        path: of the weights.
-        stamp: sizes and times; another stamp is another content.
-        shipped: whether it lies in the folder behind.
-    """
+    """A name and the file it means now."""
 
     name: str
+    """As in `--lora NAME`."""
     path: Path
+    """The file of the weights."""
     stamp: tuple[int, ...]
+    """The sizes and times of its files; another stamp means another content."""
     shipped: bool = False
+    """Whether it ships with a base."""
 
 
 class LoraFolder:
@@ -71,20 +62,19 @@ class LoraFolder:
 
     Args:
         path: of the folder; it need not exist yet.
-        behind: of a folder of LoRAs that count where this one has none of their names; it need not exist.
+        behind: another folder, whose LoRAs count where this one has none of their names; it need not exist.
     """
 
     def __init__(self, path: Path = DEFAULT_FOLDER, *, behind: Path | None = None) -> None:
         self.path = path
         self._behind = None if behind is None else LoraFolder(behind)
-        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def names(self) -> tuple[str, ...]:
-        """Return every name that can be asked for, in order, those too whose file will be refused."""
+        """Return every name that can be asked for, in order, even if its file will be refused."""
         return tuple(sorted({*self._places(), *(() if self._behind is None else self._behind.names())}))
 
     def left_out(self) -> dict[Path, str]:
-        """Return what looks like a LoRA and has no name to ask for it by, each with why and what to do."""
+        """Return by path what looks like a LoRA but has no name to ask for it by, with why and what to do."""
         return {
             entry: f"{why}; rename it, for example to {_safe_name(name)}{'' if entry.is_dir() else SUFFIX}"
             for _, name, entry in self._entries()
@@ -96,7 +86,7 @@ class LoraFolder:
 
         Args:
             name: of the LoRA.
-            fits: judges a file that hides one of its name behind; the one behind is meant if it does not fit.
+            fits: says whether a file fits the base; one that does not hides no file of its name in the folder behind.
 
         Raises:
             LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
@@ -108,9 +98,9 @@ class LoraFolder:
         weights = weights_at(place)
         self._check_inside(name, place, weights)
         try:
-            seen = [weights.stat()]
+            statuses = [weights.stat()]
             config = weights.with_name(BESIDE)
-            seen += [config.stat()] if config.is_file() else []
+            statuses += [config.stat()] if config.is_file() else []
         except OSError as error:
             raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
         if fits is not None and (shipped := self._find_behind(name)) is not None and not fits(weights):
@@ -118,7 +108,7 @@ class LoraFolder:
         return LoraFile(
             name=name,
             path=weights,
-            stamp=tuple(part for one in seen for part in (one.st_size, one.st_mtime_ns)),
+            stamp=tuple(part for status in statuses for part in (status.st_size, status.st_mtime_ns)),
         )
 
     def require(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile:
@@ -130,56 +120,21 @@ class LoraFolder:
         if (file := self.find(name, fits=fits)) is not None:
             return file
         names = self.names()
-        there = f"one of {', '.join(names[:10])}" if names else "a file in it"
+        choices = f"one of {', '.join(names[:10])}" if names else "a file in it"
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        raise LoraError(f"got LoRA {name!r}, which is not in {self.path}; expected {there}{more}")
-
-    def digest(self, name: str) -> str:
-        """Return the SHA-256 of the file that `name` means, reading it only if it has changed.
-
-        Raises:
-            LoraError: as `require`.
-        """
-        file = self.require(name)
-        stamp, digest = self._digests.get(name, ((), ""))
-        if stamp != file.stamp:
-            digest = digest_of(file.path)
-            self._digests[name] = (file.stamp, digest)
-        return digest
-
-    def read(
-        self,
-        name: str,
-        reader: LoraReader | Mapping[str, nn.Module] | Layers,
-        *,
-        family: str | None = None,
-    ) -> Lora:
-        """Return the LoRA that `name` means, as `read_lora` does.
-
-        Args:
-            name: of the LoRA.
-            reader: of the base that is to wear it; or the base's modules.
-            family: of the base, where there is no reader that knows it.
-
-        Raises:
-            LoraError: as `require` and `read_lora`.
-        """
-        file = self.require(name)
-        if not isinstance(reader, LoraReader):
-            reader = LoraReader(reader, family=family)
-        return reader.read(file.path, name=name)
+        raise LoraError(f"got LoRA {name!r}, which is not in {self.path}; expected {choices}{more}")
 
     def _find_behind(self, name: str) -> LoraFile | None:
         shipped = None if self._behind is None else self._behind.find(name)
         return None if shipped is None else replace(shipped, shipped=True)
 
     def _places(self) -> dict[str, Path]:
-        """Return the file or folder of each name; weights that can be used hide pickles beside them."""
-        found = [one for one in self._entries() if not _complaint(one[1], one[2])]
-        return {name: entry for _, name, entry in sorted(found, reverse=True)}
+        """Return the file or folder of each name; usable weights hide pickles of their name."""
+        entries = [entry for entry in self._entries() if not _complaint(entry[1], entry[2])]
+        return {name: path for _, name, path in sorted(entries, reverse=True)}
 
     def _entries(self) -> list[tuple[int, str, Path]]:
-        """Return the rank, name and place of all that looks like a LoRA, whether the name can be asked for or not."""
+        """Return the rank, name and path of all that looks like a LoRA, whatever its name."""
         try:
             if is_lora_folder(self.path):
                 return [(0, self.path.resolve().name, self.path)]
@@ -200,7 +155,7 @@ class LoraFolder:
 
 
 def check_name(name: str) -> None:
-    """Make sure that `name` can be nothing but a name.
+    """Refuse a `name` that could be anything but a name.
 
     Raises:
         LoraError: it is empty, hidden, too long, or holds what paths, prompts or file systems give a meaning.

@@ -1,6 +1,6 @@
-"""The header of a safetensors file, distrusted: what the file says it holds, judged before any tensor exists.
+"""The header of a safetensors file: what the file says it holds, checked before any tensor is read.
 
-It is parsed here because its size, its duplicate keys and its dtypes are to be judged. Format:
+It is parsed here, and not by safetensors, so that its size, its duplicate keys and its dtypes are checked. Format:
 https://github.com/huggingface/safetensors#format
 """
 
@@ -10,7 +10,7 @@ import json
 import math
 import os
 import stat
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +20,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from allaprima.core.errors import LoraError
+from allaprima.core.lru import LruCache
 
 MAX_HEADER_BYTES = 32 << 20
 """Twenty thousand tensors need three of these MiB; tag statistics of a long training a few more."""
@@ -32,45 +31,44 @@ MAX_FILE_BYTES = 8 << 30
 
 MAX_DIMENSIONS = 8
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-}
-"""What a LoRA may be stored as; integers are for alphas alone."""
+ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4}
+"""The bytes of one number in each dtype that a LoRA may be stored in, as safetensors names it."""
+
+_INTEGERS = {"I64", "I32"}
+"""For alphas alone."""
 
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
-MAX_KNOWN = 8
-MAX_KNOWN_CHARS = 1 << 20
-"""Of a header that is remembered; those of 2,000 tensors have 300,000."""
+MAX_LAYOUTS = 8
+MAX_CACHED_CHARS = 1 << 20
+"""The characters of a header whose layout is cached; a header of 2,000 tensors has 300,000."""
 
 
 class TensorEntry(NamedTuple):
-    """One tensor as the header announces it; `begin` and `end` count from the end of the header."""
+    """One tensor as the header announces it."""
 
-    dtype: torch.dtype
+    dtype: str
+    """One of `ITEM_BYTES`."""
     shape: tuple[int, ...]
     begin: int
+    """In bytes from the end of the header."""
     end: int
+    """In bytes from the end of the header."""
+
+    @property
+    def size(self) -> int:
+        """The number of its numbers."""
+        return (self.end - self.begin) // ITEM_BYTES[self.dtype]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TensorLayout:
-    """What lies where in a file; files that one program wrote for one base mostly have the same.
-
-    Attributes:
-        entries: by key, side by side.
-        num_bytes: of all of them.
-    """
+    """What lies where in a file; files that one program wrote for one base mostly have the same."""
 
     entries: dict[str, TensorEntry]
+    """The tensors by key, side by side in the file."""
     num_bytes: int
+    """The bytes of all tensors."""
 
     @cached_property
     def runs(self) -> tuple[tuple[tuple[str, TensorEntry], ...], ...]:
@@ -94,28 +92,12 @@ class Header:
         return self.layout.entries
 
 
-class KnownLayouts:
-    """Layouts by the text that announces them, which need not be parsed and judged again.
+LayoutCache = LruCache[str, TensorLayout]
+"""Layouts by the text that announces them, which need not be parsed and checked again.
 
-    The metadata, which differ between files of one layout, are no part of that text where they come first, as the
-    format's own library writes them.
-    """
-
-    def __init__(self) -> None:
-        self._layouts: OrderedDict[str, TensorLayout] = OrderedDict()
-
-    def find(self, text: str) -> TensorLayout | None:
-        """Return the layout that was remembered by `text`."""
-        if text in self._layouts:
-            self._layouts.move_to_end(text)
-        return self._layouts.get(text)
-
-    def remember(self, text: str, layout: TensorLayout) -> None:
-        """Keep `layout` for the next file, unless it is uncommonly large."""
-        if len(text) <= MAX_KNOWN_CHARS:
-            self._layouts[text] = layout
-            while len(self._layouts) > MAX_KNOWN:
-                self._layouts.popitem(last=False)
+The metadata, which differ between files of one layout, are no part of that text where they come first, as safetensors
+writes them.
+"""
 
 
 def read_header(path: Path) -> Header:
@@ -130,7 +112,7 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[FileIO, int]]:
-    """Open the file at `path` and tell its size.
+    """Open the file at `path` and yield it with its size in bytes.
 
     Raises:
         LoraError: it cannot be read, is no ordinary file, or is too large.
@@ -154,8 +136,8 @@ def opened(path: Path) -> Iterator[tuple[FileIO, int]]:
         raise LoraError(f"cannot read {str(path)!r}: {reason}; expected a LoRA file") from error
 
 
-def parse_header(path: Path, file: FileIO, file_bytes: int, known: KnownLayouts | None = None) -> Header:
-    """Return the header of `file`, which is `path` opened; `known` is asked first and told afterwards.
+def parse_header(path: Path, file: FileIO, file_bytes: int, layouts: LayoutCache | None = None) -> Header:
+    """Return the header of `file`, which is `path` opened; its layout is taken from `layouts`, or put there.
 
     Raises:
         LoraError: as `read_header`.
@@ -170,7 +152,7 @@ def parse_header(path: Path, file: FileIO, file_bytes: int, known: KnownLayouts 
         raise LoraError(f"{path} has a header of {length} bytes; expected at most {MAX_HEADER_BYTES}")
     data_bytes = file_bytes - 8 - length
     try:
-        metadata, layout = _read_text(path, start[8:] + file.read(length - 1), known or KnownLayouts())
+        metadata, layout = _read_text(path, start[8:] + file.read(length - 1), layouts)
     except (ValueError, RecursionError) as error:
         if isinstance(error, LoraError):
             raise
@@ -184,25 +166,24 @@ def parse_header(path: Path, file: FileIO, file_bytes: int, known: KnownLayouts 
     return Header(layout=layout, metadata=metadata, data_begin=8 + length, file_bytes=file_bytes)
 
 
-def _read_text(path: Path, written: bytes, known: KnownLayouts) -> tuple[Any, TensorLayout]:
-    """Return the metadata, yet to be judged, and the layout that a header announces."""
+def _read_text(path: Path, written: bytes, layouts: LayoutCache | None) -> tuple[Any, TensorLayout]:
+    """Return the metadata, not yet checked, and the layout that a header announces."""
     first = written.startswith(_METADATA_FIRST)
     try:
         metadata, text = _split(written.decode("utf-8", "surrogatepass"), metadata_first=first)
-        if layout := known.find(text):
-            return metadata, layout
+        if layouts is not None and (cached := layouts.find(text)):
+            return metadata, cached
         announced = json.loads(written, object_pairs_hook=_without_duplicates)
     except LoraError as error:
         raise LoraError(f"{path} {error}; expected every key once") from error
     if not isinstance(announced, dict):
         raise LoraError(f"{path} has a header that is no JSON object; {_WHOLE}")
-    remembers = first or _KEY not in announced
+    cacheable = len(text) <= MAX_CACHED_CHARS and (first or _KEY not in announced)
     metadata = announced.pop(_KEY, {})
-    layout = TensorLayout(
-        entries=(entries := _entries(path, announced)), num_bytes=_check_layout(path, entries)
-    )
-    if remembers:
-        known.remember(text, layout)
+    entries = _entries(path, announced)
+    layout = TensorLayout(entries=entries, num_bytes=_check_layout(path, entries))
+    if layouts is not None and cacheable:
+        layouts.put(text, layout)
     return metadata, layout
 
 
@@ -219,9 +200,9 @@ _WHOLE = "expected a whole .safetensors file, fetch it again"
 
 
 def is_pickle(start: bytes, file_bytes: int) -> bool:
-    """Return whether a file is a pickle by its first nine bytes, whatever it is called.
+    """Return whether a file is a pickle by its first nine bytes, whatever its name is.
 
-    Two bytes do not tell: the length that a safetensors file begins with may be those of a pickle, 640 for one.
+    Two bytes are not enough: the length that begins a safetensors file may read like a pickle, for example 640.
     """
     plausible = 2 <= int.from_bytes(start[:8], "little") <= min(file_bytes - 8, MAX_HEADER_BYTES)
     return start.startswith(_PICKLES) and not (plausible and start[8:9] == b"{")
@@ -237,11 +218,11 @@ def pickle_refusal(path: Path) -> str:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    announced = dict(pairs)
+    if len(announced) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise LoraError(f"names {twice[:200]!r} twice")
-    return found
+    return announced
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
@@ -270,10 +251,9 @@ def _entries(path: Path, announced: dict[str, Any]) -> dict[str, TensorEntry]:
 def _checked(entry: Any) -> TensorEntry:
     if not isinstance(entry, dict) or entry.keys() != _FIELDS:
         raise ValueError(f"is described by {str(entry)[:80]}; expected dtype, shape and data_offsets")
-    word, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    dtype = DTYPES.get(word) if isinstance(word, str) else None
-    if dtype is None:
-        raise ValueError(f"has dtype {word!r:.40}; expected one of {', '.join(DTYPES)}")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise ValueError(f"has dtype {dtype!r:.40}; expected one of {', '.join(ITEM_BYTES)}")
     if not _are_counts(shape, MAX_DIMENSIONS) or not _are_counts(offsets, 2) or len(offsets) != 2:
         raise ValueError(
             f"has shape {str(shape)[:80]} at {str(offsets)[:80]}; expected lists of whole numbers"
@@ -281,10 +261,10 @@ def _checked(entry: Any) -> TensorEntry:
     size, (begin, end) = math.prod(shape), offsets
     if not size:
         raise ValueError(f"has shape {shape}; expected at least one number")
-    if size * dtype.itemsize != end - begin:
-        raise ValueError(f"has shape {shape} as {word} in {end - begin} bytes; {_WHOLE}")
-    if size > 1 and not dtype.is_floating_point:
-        raise ValueError(f"has dtype {word} and shape {shape}; expected integers for an alpha alone")
+    if size * ITEM_BYTES[dtype] != end - begin:
+        raise ValueError(f"has shape {shape} as {dtype} in {end - begin} bytes; {_WHOLE}")
+    if size > 1 and dtype in _INTEGERS:
+        raise ValueError(f"has dtype {dtype} and shape {shape}; expected integers for an alpha alone")
     return TensorEntry(dtype, tuple(shape), begin, end)
 
 
@@ -295,7 +275,7 @@ def _are_counts(value: Any, longest: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) <= longest
-        and all(type(one) is int and 0 <= one < _LARGEST for one in value)
+        and all(type(count) is int and 0 <= count < _LARGEST for count in value)
     )
 
 
@@ -303,7 +283,7 @@ _LARGEST = 1 << 40
 
 
 def _check_layout(path: Path, entries: dict[str, TensorEntry]) -> int:
-    """Make sure that the tensors lie side by side, nothing shared, nothing hidden between; return where they end."""
+    """Refuse tensors that overlap or leave gaps; return where the last one ends."""
     at = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].begin):
         if entry.begin != at:

@@ -1,43 +1,29 @@
-"""One LoRA once it is read: for each layer the change to its weight, whatever the file called it."""
+"""One LoRA once it is read: the update of each layer's weight."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
-from torch import Tensor
-
 from allaprima.paint.lora.files.metadata import LoraMetadata
-from allaprima.paint.lora.files.weight_file import digest_of_bytes
 from allaprima.paint.lora.update import Update
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lora:
-    """A LoRA whose file has been checked, or that was made in memory.
-
-    Attributes:
-        name: as `LoraFolder` calls it.
-        updates: by layer: the network's name as in `Base.modules()`, a dot, and the module's path, such as
-            "transformer.transformer_blocks.0.attn.to_q".
-        metadata: what the file says about itself.
-        path: of the file; None for a LoRA made in memory.
-        unmatched: the file's keys, and its configuration's patterns, that no layer of the base answers to.
-        content: the file's bytes, most `updates` being views of them; None for a LoRA made in memory.
-    """
+    """A LoRA whose file has been checked, or that was made in memory."""
 
     name: str
+    """Its name in a `LoraFolder`."""
     updates: dict[str, Update]
+    """By layer: the network's name as in `Base.modules()`, a dot, and the module's path, such as
+    `transformer.transformer_blocks.0.attn.to_q`."""
     metadata: LoraMetadata = field(default_factory=LoraMetadata)
+    """What the file says about itself."""
     path: Path | None = None
+    """The file of the weights; None for a LoRA made in memory."""
     unmatched: tuple[str, ...] = ()
-    content: Tensor | None = field(default=None, repr=False)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the file, computed when it is first asked for; "" for a LoRA made in memory."""
-        return "" if self.content is None else digest_of_bytes(self.content)
+    """The file's keys, and its configuration's patterns, that no layer of the base answers to."""
 
     @property
     def num_bytes(self) -> int:

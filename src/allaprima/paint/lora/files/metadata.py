@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.families import ARCHITECTURES, find_family
+from allaprima.paint.lora.files.header import Header
 
 _FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
 _HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
@@ -29,39 +31,50 @@ SAMPLERS = ("euler", "lcm")
 
 @dataclass(frozen=True, kw_only=True)
 class LoraMetadata:
-    """What is known of a LoRA besides its numbers; None and () where nobody says.
-
-    Attributes:
-        family: of the base it was trained for: "vignette", "qwen-image", "sdxl", or a foreign one's name.
-        base_hash: SHA-256 of the base it was trained on.
-        sigmas: the noise levels it was trained at, falling from 1.0, pure noise, to 0.0, one more than its steps.
-        times: what the model is told at each level but the last; () for the level itself.
-        sampler: the rule it was trained to be painted with: "euler", or "lcm" for fresh noise after every step.
-        schedule: name of the schedule to paint with.
-        steps: to paint with, at least 1.
-        guidance: to paint with; 1.0 is none.
-        trigger_words: to be part of the prompt.
-        license: as the file gives it.
-        commit: of the source that trained it.
-        raw: the file's metadata as they are.
-    """
+    """What is known of a LoRA besides its numbers; None and () where nobody says."""
 
     family: str | None = None
+    """The family of the base it was trained for: "vignette", "qwen-image", "sdxl", or a foreign one."""
     base_hash: str | None = None
+    """The SHA-256 of the base it was trained on."""
     sigmas: tuple[float, ...] = ()
+    """The noise levels it was trained at, falling from 1.0, pure noise, to 0.0, one more than its steps."""
     times: tuple[float, ...] = ()
+    """What the model is told at each level but the last; () for the level itself."""
     sampler: str | None = None
+    """The sampler it was trained for: "euler", or "lcm" for fresh noise after every step."""
     schedule: str | None = None
+    """The name of the schedule to paint with."""
     steps: int | None = None
+    """The number of steps to paint with, at least 1."""
     guidance: float | None = None
+    """The guidance to paint with; 1.0 is none."""
     trigger_words: tuple[str, ...] = ()
+    """The words to put into the prompt."""
     license: str | None = None
+    """The license in the file's own words."""
     commit: str | None = None
+    """The commit of the source that trained it."""
     raw: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The file's metadata, unchanged."""
+
+
+def metadata_at(path: Path, header: Header) -> LoraMetadata:
+    """Return what the file at `path` says about itself in its `header`.
+
+    Raises:
+        LoraError: it holds no tensor, or as `read_metadata`.
+    """
+    if not header.entries:
+        raise LoraError(f"{path} holds no tensor; expected a LoRA")
+    try:
+        return read_metadata(header.metadata)
+    except LoraError as error:
+        raise LoraError(f"{path}: {error}") from error
 
 
 def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
-    """Return what the metadata of a file say.
+    """Return what the metadata of a file mean.
 
     Raises:
         LoraError: one of our own keys holds what was never written there.
@@ -95,10 +108,10 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
 
 
 def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
-    """Return the strings to write: what the file it came from said, with what is known on top.
+    """Return the strings to write: those of the file it came from, overwritten by what is known.
 
     Args:
-        metadata: what to say.
+        metadata: what is known.
         title: the LoRA's name.
         ranks: of each low-rank layer by its key.
     """
@@ -129,8 +142,8 @@ def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, i
 
 
 def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
-    """Return what other programs look for to show a LoRA and to tell its base."""
-    found = {
+    """Return the keys by which other programs show a LoRA and recognise its base."""
+    keys = {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.title": title,
@@ -140,13 +153,13 @@ def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dic
         "ss_v2": "False",
     }
     if family is not None:
-        found["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
-        found["ss_base_model_version"] = "sdxl_base_v1-0" if family == "sdxl" else family
+        keys["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
+        keys["ss_base_model_version"] = "sdxl_base_v1-0" if family == "sdxl" else family
     if ranks:
-        # alpha / rank is folded into the tensors, so alpha is the rank.
+        # alpha / rank is multiplied into the tensors, so alpha is the rank.
         rank = str(Counter(ranks.values()).most_common(1)[0][0])
-        found |= {"ss_network_dim": rank, "ss_network_alpha": rank}
-    return found
+        keys |= {"ss_network_dim": rank, "ss_network_alpha": rank}
+    return keys
 
 
 def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import product
 from math import prod
 
-from allaprima.paint.lora.files.layers import versions_of
+from allaprima.paint.lora.files.layer_names import versions_of
 
 MAX_REPEATS = 2
 """In one expression, but for a leading `.*`: the time to match grows with that power of a path's length."""
@@ -36,14 +36,12 @@ _GROUP = re.compile(r"\((?:\?:)?([^()]*)\)(?![*+?{])")
 class LayerNumbers:
     """Numbers of single layers.
 
-    Attributes:
-        by_pattern: the number of each pattern, the first that matches a layer counting.
-
     Raises:
         ValueError: a pattern is an expression that is not understood here.
     """
 
     by_pattern: Mapping[str, float] = field(default_factory=dict)
+    """The number of each pattern, the first that matches a layer counting."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be understood."""

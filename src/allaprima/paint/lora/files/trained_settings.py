@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from allaprima.core.request import GenerationRequest
-from allaprima.paint.lora.files.checks import name_some
+from allaprima.paint.lora.files.keys import name_some
 from allaprima.paint.lora.files.metadata import LoraMetadata
 
 

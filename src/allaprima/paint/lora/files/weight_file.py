@@ -1,7 +1,7 @@
-"""A safetensors file, whole and distrusted: nothing of it is believed before it has been checked.
+"""A whole safetensors file in memory, checked.
 
 The file is read into memory once, and both the tensors and the digest come from those bytes. A mapped file, as
-safetensors' own reader makes it, would change under a painting model, or kill the process, when somebody writes
+safetensors' own reader makes it, would change under a model that paints, or kill the process, when somebody writes
 over it.
 """
 
@@ -19,30 +19,38 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.files.header import Header, KnownLayouts, TensorEntry, opened, parse_header
+from allaprima.paint.lora.files.header import Header, LayoutCache, TensorEntry, opened, parse_header
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+}
 
 _ALIGNMENT = 64
 """Bytes; where the tensors begin in memory."""
 
 _PIECE = 1 << 18
-"""Bytes read at a time; a processor keeps so many at hand."""
+"""Bytes read at a time; they fit into a processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightFile:
-    """A whole file in memory.
-
-    Attributes:
-        header: what it says it holds.
-        tensors: by key, views of few buffers; all finite.
-        largest: no number of them is larger in magnitude.
-        content: the file's bytes.
-    """
+    """A whole file in memory."""
 
     header: Header
+    """What the file says it holds."""
     tensors: dict[str, Tensor]
+    """The tensors by key, views of few buffers; all finite."""
     largest: float
+    """The largest magnitude in all tensors."""
     content: Tensor
+    """The file's bytes."""
 
     @cached_property
     def peaks(self) -> dict[str, float]:
@@ -51,36 +59,36 @@ class WeightFile:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file, computed when it is first asked for: painting needs none."""
-        return digest_of_bytes(self.content)
+        """The SHA-256 of the file, computed when it is first asked for: painting needs none."""
+        return hashlib.sha256(memoryview(self.content.numpy().data)).hexdigest()
 
 
 def read_weight_file(
     path: Path,
     *,
-    known: KnownLayouts | None = None,
+    layouts: LayoutCache | None = None,
     allocate: Callable[[int], Tensor] | None = None,
 ) -> WeightFile:
-    """Return the file at `path`, whole, all its numbers finite; whether they make sense is yet to be judged.
+    """Return the file at `path`, whole, all its numbers finite; whether they make sense is not checked yet.
 
     Args:
         path: of the file.
-        known: layouts that have been judged.
-        allocate: gives so many bytes of memory, uint8; by default fresh ones.
+        layouts: layouts that have been checked.
+        allocate: returns so many bytes of memory as uint8; by default new memory.
 
     Raises:
         LoraError: as `read_header`, the file changed meanwhile, is too large for memory, or holds NaN or infinity.
     """
     with opened(path) as (file, file_bytes):
-        header = parse_header(path, file, file_bytes, known)
-        content = _allocate(path, header, allocate or _fresh)
+        header = parse_header(path, file, file_bytes, layouts)
+        content = _allocate(path, header, allocate or _new_bytes)
         if _fill(content, file) != file_bytes or file.read(1):
             raise LoraError(f"{path} changed while it was read; expected a finished file, try again")
     tensors: dict[str, Tensor] = {}
     largest = 0.0
     data = content[header.data_begin :]
     for run in header.layout.runs:
-        flat = _flat(data[run[0][1].begin : run[-1][1].end], run[0][1].dtype)
+        flat = _flat(data[run[0][1].begin : run[-1][1].end], _DTYPES[run[0][1].dtype])
         views = _views(flat, run)
         peak = _peak(flat)
         if not math.isfinite(peak):
@@ -90,22 +98,7 @@ def read_weight_file(
     return WeightFile(header=header, tensors=tensors, largest=largest, content=content)
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of the file at `path`.
-
-    Raises:
-        LoraError: it cannot be read.
-    """
-    with opened(path) as (file, _):
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def digest_of_bytes(content: Tensor) -> str:
-    """Return the SHA-256 of `content`, bytes."""
-    return hashlib.sha256(memoryview(content.numpy().data)).hexdigest()
-
-
-def _fresh(num_bytes: int) -> Tensor:
+def _new_bytes(num_bytes: int) -> Tensor:
     return torch.empty(num_bytes, dtype=torch.uint8)
 
 
@@ -125,8 +118,8 @@ def _fill(content: Tensor, file: FileIO) -> int:
     """Read `file` into `content`, bytes, from its beginning; return how many there were."""
     file.seek(0)
     view = memoryview(content.numpy().data)
-    # By way of memory that lies as the file does: many a system copies six times slower to where offsets in the
-    # file are not aligned, and the tensors are aligned here instead.
+    # Through a buffer that is aligned as the file is: some systems copy six times slower to memory that is not, and
+    # here the tensors are aligned instead.
     piece = memoryview(torch.empty(_PIECE, dtype=torch.uint8).numpy().data)
     filled = 0
     while filled < len(view) and (count := file.readinto(piece[: len(view) - filled])):
@@ -136,7 +129,7 @@ def _fill(content: Tensor, file: FileIO) -> int:
 
 
 def _flat(data: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return bytes as numbers; float32 and bf16 hold what float64 and float8 have to say to a model."""
+    """Return bytes as numbers; float64 becomes float32 and float8 bf16, in which models compute."""
     if data.storage_offset() % dtype.itemsize:
         data = data.clone()
     flat = data.view(dtype)
@@ -146,7 +139,7 @@ def _flat(data: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _views(flat: Tensor, run: tuple[tuple[str, TensorEntry], ...]) -> dict[str, Tensor]:
-    pieces = torch.split(flat, [(entry.end - entry.begin) // entry.dtype.itemsize for _, entry in run])
+    pieces = torch.split(flat, [entry.size for _, entry in run])
     return {name: piece.view(entry.shape) for (name, entry), piece in zip(run, pieces, strict=True)}
 
 

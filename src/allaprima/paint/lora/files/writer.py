@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from allaprima.core.errors import LoraError
 from allaprima.core.files import write_whole
 from allaprima.paint.lora.files.algebra import scaled
-from allaprima.paint.lora.files.layers import Layers, ldm_names
+from allaprima.paint.lora.files.layer_names import ldm_names
+from allaprima.paint.lora.files.layers import Layers
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, stored_metadata
 from allaprima.paint.lora.update import LowRank
@@ -39,7 +40,7 @@ def write_lora(
 ) -> Path:
     """Write `lora` at `path`, whole or not at all, over what was there, and return the path.
 
-    alpha / rank is folded into the tensors, so that loaders which forget the alpha are right too.
+    alpha / rank is multiplied into the tensors, so that loaders which forget the alpha are right too.
 
     Args:
         path: ending in .safetensors.

@@ -25,23 +25,20 @@ _ALIGNMENT = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """What several LoRAs put on one layer.
-
-    Attributes:
-        key: network, dot, path of the layer.
-        ranks: (index of the LoRA, its rank) in the order of the LoRAs.
-        rank: all ranks together, padded.
-        dense: the indices of the LoRAs with a dense update here.
-        shape: the layer's weight.
-        dtype: what the layer computes in.
-    """
+    """What several LoRAs put on one layer."""
 
     key: str
+    """The network's name, a dot, and the layer's path."""
     ranks: tuple[tuple[int, int], ...]
+    """Pairs (index of the LoRA, its rank), in the order of the LoRAs."""
     rank: int
+    """All ranks together, padded."""
     dense: tuple[int, ...]
+    """The indices of the LoRAs with a dense update here."""
     shape: tuple[int, ...]
+    """The shape of the layer's weight."""
     dtype: torch.dtype
+    """The dtype that the layer computes in."""
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -58,21 +55,18 @@ RankLayout = tuple[tuple[tuple[int, int], ...], int, torch.dtype]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Composition:
-    """Side paths for every layer that some LoRAs touch.
-
-    Attributes:
-        plan: what lies where.
-        sides: (layer, its side path), in the plan's order.
-        scales: how ranks are laid out, to the scale that the layers laid out so share.
-        weights: (n,) the weight of each LoRA, for the dense updates.
-        storage: one block of bytes under all matrices, or under those that could not be used where they lay.
-    """
+    """Side paths for every layer that some LoRAs touch."""
 
     plan: SlotPlan
+    """What lies where."""
     sides: tuple[tuple[AdaptedLayer, SidePath], ...]
+    """Pairs (layer, its side path), in the plan's order."""
     scales: Mapping[RankLayout, Scale]
+    """By the layout of ranks, the scale that all layers of that layout share."""
     weights: Tensor
+    """The weight of each LoRA (n,), for the dense updates."""
     storage: Tensor
+    """One block of bytes under all matrices, or under those that could not be used where they lay."""
 
     @property
     def num_bytes(self) -> int:

@@ -52,15 +52,12 @@ class _Copies:
 
 @dataclass(eq=False)
 class MergedWeights:
-    """The second copies of one rack's touched weights.
-
-    Attributes:
-        keep_addresses: exchange contents rather than pointers.
-        kept_bytes: the last fold is kept beside another one if it takes no more.
-    """
+    """The second copies of one rack's touched weights."""
 
     keep_addresses: bool
+    """Exchange contents rather than pointers."""
     kept_bytes: int = 0
+    """The last fold is kept beside another one if it takes no more."""
     _now: _Copies = field(default_factory=_Copies)
     _last: _Copies | None = None
     """Those of another content, which are not being worked on."""

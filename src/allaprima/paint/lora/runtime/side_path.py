@@ -27,32 +27,26 @@ SIDE = "side"
 
 @dataclass(eq=False)
 class Scale:
-    """How strongly each rank counts; layers whose ranks are laid out alike share one.
-
-    Attributes:
-        vector: (R,) the weight of the LoRA that the rank belongs to, zero where padded.
-        plain: every weight is 1, so that multiplying by it may be left out.
-    """
+    """How strongly each rank counts; layers whose ranks are laid out alike share one."""
 
     vector: Tensor
+    """The weight (R,) of the LoRA that each rank belongs to, zero where padded."""
     plain: bool = True
+    """Whether every weight is 1, so that multiplying by it may be left out."""
 
 
 @dataclass(eq=False)
 class SidePath:
-    """What is added to one layer's output.
-
-    Attributes:
-        down: (R, in) or (R, in, kh, kw); None if only dense updates touch the layer.
-        up: (out, R) or (out, R, 1, 1).
-        scale: the weights of the R ranks.
-        dense: changes as large as the layer's weight, each with its own weight, a tensor without dimensions.
-    """
+    """What is added to one layer's output."""
 
     down: Tensor | None
+    """The first matrix (R, in) or (R, in, kh, kw); None if only dense updates touch the layer."""
     up: Tensor | None
+    """The second matrix (out, R) or (out, R, 1, 1)."""
     scale: Scale | None
+    """The weights of the R ranks."""
     dense: tuple[tuple[Tensor, Tensor], ...] = ()
+    """Changes as large as the layer's weight, each with its own weight, a tensor without dimensions."""
 
     def add_to(self, out: Tensor, x: Tensor) -> None:
         """Add a linear layer's side path's answer to `x` (B, L, in) to `out` (B, L, out), part of a larger tensor."""

@@ -1,0 +1,53 @@
+"""The keys of a file, taken apart, and what they show of the base that the file was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.dialects import KeyName, find_refused, parse_key
+from allaprima.paint.lora.files.families import Architecture, look
+
+MAX_NAMED = 3
+
+
+def parse_keys(path: Path, keys: Iterable[str]) -> dict[str, KeyName | None]:
+    """Return each key taken apart.
+
+    Raises:
+        LoraError: one of them stands for something that cannot be left out and cannot be used.
+    """
+    names = {}
+    for key in keys:
+        if meaning := find_refused(key):
+            raise LoraError(
+                f"{path} holds {meaning} ({shown(key)}); expected LoRA, LoCon, LoHa or LoKr: "
+                "leaving it out would paint something else, ask for the LoRA without it"
+            )
+        names[key] = parse_key(key)
+    return names
+
+
+def architecture_of(
+    names: Mapping[str, KeyName | None], shapes: Mapping[str, tuple[int, ...]], declared: str | None
+) -> Architecture:
+    """Return which base the layers of a file look made for."""
+    widths: dict[str, int] = {}
+    for key, name in names.items():
+        if name is not None:
+            told = name.role in {"down", "hada_w1_b"} and len(shapes[key]) > 1
+            widths[name.layer] = shapes[key][1] if told else widths.get(name.layer, 0)
+    return look(widths.items(), declared)
+
+
+def name_some(keys: Iterable[str]) -> str:
+    """Return the first few of `keys`, and how many more there are."""
+    named = list(keys)
+    more = len(named) - MAX_NAMED
+    return ", ".join(map(shown, named[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def shown(key: str) -> str:
+    """Return a stranger's word as a message may hold it: not endless, and nothing that a terminal acts on."""
+    return key[:200] if key[:200].isprintable() else ascii(key[:200])

@@ -1,0 +1,98 @@
+"""What other programs call a network's layers: tables of renamed paths, and how Stable Diffusion's first code counts.
+
+names_of("down_blocks.0.attentions.0.to_out.0")     every spelling of one path
+ldm_names(paths)                                    LDM's names of a U-Net's layers
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+# Names of one path: where the pattern is found, the same path with the replacement is a name too.
+_VERSIONS: tuple[tuple[str, str], ...] = (
+    # transformers 5 flattened CLIPTextModel and left CLIPTextModelWithProjection as it was
+    (r"^text_model\.(?=encoder\.)", ""),
+    (r"^(?=encoder\.layers\.)", "text_model."),
+)
+ALIASES: tuple[tuple[str, str], ...] = (
+    *_VERSIONS,
+    # diffusers before 0.22 kept the halves in attention processors
+    (r"(?<=\battn[12])\.(to_[qkv])$", r".processor.\1"),
+    (r"(?<=\battn[12])\.to_out\.0$", ".processor.to_out"),
+    (r"(?<=\battn[12])\.to_out\.0$", ".to_out"),
+    (r"(?<=\bself_attn)\.([qkv])_proj$", r".to_\1"),
+    (r"(?<=\bself_attn)\.out_proj$", ".to_out"),
+)
+
+# What Stable Diffusion's first code (LDM, later sgm) calls the layers that diffusers renamed.
+_LDM_OUTSIDE = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+_LDM_INSIDE = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def names_of(path: str) -> list[str]:
+    """Return `path` and its other names, each with its dots and with underscores for them."""
+    dotted = [path]
+    for pattern, replacement in ALIASES:
+        dotted += [new for name in dotted if (new := re.sub(pattern, replacement, name)) not in dotted]
+    return [*dotted, *(name.replace(".", "_") for name in dotted)]
+
+
+def versions_of(path: str) -> tuple[str, ...]:
+    """Return `path` and what other versions of the same library call it."""
+    others = (re.sub(pattern, replacement, path) for pattern, replacement in _VERSIONS)
+    return tuple(dict.fromkeys((path, *others)))
+
+
+def ldm_names(paths: Collection[str]) -> dict[str, str]:
+    """Return what LDM calls the layers of a U-Net, by their paths in diffusers; empty for any other network.
+
+    LDM numbers its blocks through: one for each resnet (with its attention), one for each change of size on the
+    way down; on the way up the change of size stands inside the last block of its size.
+    """
+    if not any(path.startswith("down_blocks.") for path in paths):
+        return {}
+    blocks = _ldm_blocks(paths)
+    names = {path: name for path, name in _LDM_OUTSIDE.items() if path in paths}
+    for path in paths:
+        if found := re.match(r"((?:down_blocks|up_blocks)\.\d+\.\w+\.\d+|mid_block\.\w+\.\d+)\.(.+)", path):
+            block, inside = found.groups()
+            if block in blocks:
+                ending = "op" if block.startswith("down_blocks") and "downsamplers" in block else inside
+                names[path] = f"{blocks[block]}.{_LDM_INSIDE.get(inside, ending)}"
+    return names
+
+
+def _ldm_blocks(paths: Collection[str]) -> dict[str, str]:
+    """Return LDM's name of each resnet, attention and resampler of a U-Net."""
+    there = {found[0] for path in paths if (found := re.match(r"\w+(?:\.\d+)?\.[a-z]+\.\d+", path))}
+    blocks = {"mid_block.resnets.0": "middle_block.0", "mid_block.resnets.1": "middle_block.2"}
+    blocks["mid_block.attentions.0"] = "middle_block.1"
+    for side, ldm, number in (("down_blocks", "input_blocks", 1), ("up_blocks", "output_blocks", 0)):
+        block = 0
+        while f"{side}.{block}.resnets.0" in there:
+            at, place = f"{side}.{block}", 0
+            while f"{at}.resnets.{place}" in there:
+                blocks[f"{at}.resnets.{place}"] = f"{ldm}.{number}.0"
+                blocks[f"{at}.attentions.{place}"] = f"{ldm}.{number}.1"
+                number, place = number + 1, place + 1
+            if f"{at}.downsamplers.0" in there:
+                blocks[f"{at}.downsamplers.0"] = f"{ldm}.{number}.0"
+                number += 1
+            if f"{at}.upsamplers.0" in there:
+                inside = 2 if f"{at}.attentions.{place - 1}" in there else 1
+                blocks[f"{at}.upsamplers.0"] = f"{ldm}.{number - 1}.{inside}"
+            block += 1
+    return blocks

@@ -1,0 +1,63 @@
+"""From the tensors that a file holds for one layer to its update, checked against the layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.adapter_config import AdapterConfig
+from allaprima.paint.lora.files.algebra import MisfitError, update_from
+from allaprima.paint.lora.files.keys import shown
+from allaprima.paint.lora.files.layer_keys import FileAndBase
+from allaprima.paint.lora.files.layers import Layer
+from allaprima.paint.lora.files.weight_file import WeightFile
+from allaprima.paint.lora.update import Update
+
+MAX_CHANGE = 1e30
+"""The largest change of a weight that is accepted; those of trained files stay far below 1."""
+
+
+def build_update(
+    keys: Mapping[str, str], file: WeightFile, layer: Layer, config: AdapterConfig, about: FileAndBase
+) -> Update:
+    """Return the update that some tensors of a file make of one layer.
+
+    Args:
+        keys: the file's key of each role.
+        file: that holds them.
+        layer: to be changed.
+        config: what PEFT says of the layer's network.
+        about: the file, for messages.
+
+    Raises:
+        LoraError: they do not make one.
+    """
+    where = f"{about.path}: {shown(next(iter(keys.values())))}"
+    parts = {role: file.tensors[key] for role, key in keys.items() if role != "alpha"}
+    alpha = None
+    if "alpha" in keys:
+        stored = file.tensors[keys["alpha"]]
+        if stored.numel() != 1:
+            raise LoraError(f"{where}: got an alpha of shape {tuple(stored.shape)}; expected one number")
+        alpha = float(stored)
+    module = layer.key.partition(".")[2]
+
+    def scale_of(rank: int | None) -> float:
+        # Where both factors of a LoKr are whole, the alpha that LyCORIS writes means nothing.
+        own = None if alpha is None else alpha / (rank or alpha or 1.0)
+        scale = config.scale(module, rank) if own is None else own
+        times = abs(scale) * (rank or 1) ** 2
+        # The largest of all numbers mostly tells and is at hand; each tensor's own has to be looked for.
+        at_most = math.prod([max(1.0, file.largest)] * len(parts))
+        if (
+            not times * at_most <= MAX_CHANGE
+            and not times * math.prod(file.peaks[keys[role]] for role in parts) <= MAX_CHANGE
+        ):
+            raise MisfitError("got numbers so large that weights would overflow; expected a trained LoRA's")
+        return scale
+
+    try:
+        return update_from(parts, layer.shape, scale_of)
+    except MisfitError as error:
+        raise LoraError(f"{where}: {error}; {about}") from error
