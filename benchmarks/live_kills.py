@@ -26,7 +26,7 @@ def count_losses(weights: Path | None, folder: Path, times: int) -> list[Row]:
         with open_studio(weights, folder) as studio:
             reported |= asyncio.run(_paint_until_killed(studio, 0.1 * number))
     gallery = Gallery.open(folder)
-    lost = sum(gallery.read(name) is None for name in reported)
+    lost = sum(gallery.find_png(name) is None for name in reported)
     broken = sum(_is_broken(path) for path in folder.glob("*.png"))
     broken += len(gallery) != len(list(folder.glob("*.png")))
     gallery.close()

@@ -14,13 +14,15 @@ import allaprima
 SOURCE = Path(allaprima.__file__).parent
 
 CONTRACT = {"core", "paint.contract"}
+LORA_GROUND = {"core", "paint.lora.update", "paint.lora.pages"}
+LORA = {"paint.lora", "paint.lora.files", "paint.lora.runtime", *LORA_GROUND}
 PAINT = {
     "paint.device",
     "paint.sampling",
     "paint.bases",
-    "paint.lora",
     "paint.memory",
     "paint.pipeline",
+    *LORA,
     *CONTRACT,
 }
 LAB = {"allaprima", "paint.painter", "lab", "lab.scenes", *PAINT}
@@ -33,7 +35,11 @@ ARROWS = {
     "paint.contract": {"core"},
     "paint.device": {"core"},
     "paint.sampling": CONTRACT,
-    "paint.lora": {"core"},
+    "paint.lora": LORA - {"paint.lora"},
+    "paint.lora.files": LORA_GROUND,
+    "paint.lora.runtime": LORA_GROUND,
+    "paint.lora.update": set(),
+    "paint.lora.pages": set(),
     "paint.bases": {"paint.device", "paint.sampling", *CONTRACT},
     "paint.memory": {"paint.bases", *CONTRACT},
     "paint.pipeline": PAINT - {"paint.bases", "paint.pipeline"},
@@ -45,7 +51,7 @@ ARROWS = {
     "lab.distill": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
     "studio.engine": {"paint.painter", *PAINT},
-    "studio.server": {"core", "studio", "studio.engine"},
+    "studio.server": {"core", "studio", "studio.engine", "paint.lora.files"},
     "cli": {
         "lab.evaluation",
         "lab.training",

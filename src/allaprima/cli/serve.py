@@ -201,12 +201,12 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     Raises:
         UserError: a base, its weights or a folder is not what it should be.
     """
-    from allaprima.cli.lora_cards import FolderCards
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
     from allaprima.studio.server.gallery import Gallery
+    from allaprima.studio.server.lora_cards import LoraCards
     from allaprima.studio.server.studio import LoadedCards, Studio
 
     cards = makers.cards()
@@ -214,7 +214,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     weights, lora_dir = makers.weights or weights_folder(), existing_folder(makers.lora_dir)
     for folder in (weights, lora_dir, gallery, *makers.models_dirs):
         hide_folder(folder)
-    loras = FolderCards(lora_dir, behind=weights / SHIPPED if ships else None)
+    loras = LoraCards(lora_dir, behind=weights / SHIPPED if ships else None)
     with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
         bases = LoadedCards(cards, engine)
         yield Studio(engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras)

@@ -18,13 +18,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Playwright
 from safetensors.torch import load_file, save_file
 
-from allaprima.cli.lora_cards import FolderCards
 from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.lora.files.folder import SHIPPED
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.server.app import create_app, server_options
 from allaprima.studio.server.gallery import Gallery
+from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.studio import BaseCard, Studio
 
@@ -78,7 +78,7 @@ class RunningStudio:
                 gallery=gallery,
                 settings=settings,
                 bases={card.name: card},
-                loras=FolderCards(
+                loras=LoraCards(
                     self.loras, behind=weights_folder() / SHIPPED if self.weights is None else None
                 ),
             )

@@ -100,12 +100,12 @@ def test_a_picture_that_was_deleted_elsewhere_is_kept_again(lone_page: Page, stu
         keep(lone_page)
         lone_page.click("#keep")
         expect(lone_page.locator("#said")).to_have_text("Already kept.")
-        (first,) = opened.gallery.find()
+        (first,) = opened.gallery.search()
         opened.gallery.delete(first.id)
         with lone_page.expect_download() as waiting:
             lone_page.keyboard.press("Alt+KeyS")
         assert waiting.value.failure() is None
-        (second,) = opened.gallery.find()
+        (second,) = opened.gallery.search()
         assert second.id != first.id
 
 

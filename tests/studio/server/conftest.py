@@ -23,8 +23,9 @@ from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.limits import Limits
 from allaprima.studio.server.app import create_app, server_options
 from allaprima.studio.server.gallery import Gallery
+from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
-from allaprima.studio.server.studio import BaseCard, LoraShelf, NoLoras, Studio
+from allaprima.studio.server.studio import BaseCard, Studio
 
 CARD = BaseCard(name="vignette", family="vignette", width=128, height=64, steps=4, guidance=1.0)
 
@@ -84,7 +85,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             settings: ServerSettings | None = None,
             *,
             base: PacedBase | None = None,
-            loras: LoraShelf | None = None,
+            loras: LoraCards | None = None,
             limits: Limits | None = None,
         ) -> Served:
             chosen, painted_with = settings or ServerSettings(), base or PacedBase()
@@ -97,7 +98,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 gallery=Gallery.open(folder),
                 settings=chosen,
                 bases={CARD.name: CARD},
-                loras=loras or NoLoras(),
+                loras=loras or LoraCards(tmp_path / "loras"),
             )
             port = _run(studio, stack)
             return Served(

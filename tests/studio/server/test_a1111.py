@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 from tests.studio.server.conftest import PacedBase, Serve, Served
+from tests.studio.server.lora_files import cards_with
 from tests.studio.server.pictures import png_bytes
 
 from allaprima.core.picture_files import read_request
 from allaprima.studio.server.a1111_bodies import TextToImage
 from allaprima.studio.server.settings import ServerSettings
-from allaprima.studio.server.studio import LoraCard
 
 
 def b64(data: bytes) -> str:
@@ -35,23 +35,6 @@ def mean_of(png: str) -> float:
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
         levels = image.convert("L").tobytes()
     return sum(levels) / len(levels)
-
-
-class Shelf:
-    """Two LoRAs, one with a picture beside it."""
-
-    def __init__(self, preview: Path) -> None:
-        self.refreshed = 0
-        self._cards = (LoraCard(name="ink"), LoraCard(name="sun set", title="Sunset", preview=preview))
-
-    def cards(self) -> tuple[LoraCard, ...]:
-        return self._cards
-
-    def find(self, name: str) -> LoraCard | None:
-        return next((card for card in self._cards if card.name == name), None)
-
-    def refresh(self) -> None:
-        self.refreshed += 1
 
 
 def test_txt2img_answers_with_pictures_parameters_and_info(served: Served, tmp_path: Path) -> None:
@@ -237,14 +220,14 @@ def test_progress_tells_and_interrupt_stops(serve: Serve) -> None:
 
 
 def test_lists_and_options(serve: Serve, tmp_path: Path) -> None:
-    (tmp_path / "sun set.png").write_bytes(png_bytes())
-    shelf = Shelf(tmp_path / "sun set.png")
-    served = serve(loras=shelf)
+    folder = tmp_path / "loras"
+    served = serve(loras=cards_with(folder, "sun set"))
+    (folder / "sun set.png").write_bytes(png_bytes())
     with served.client() as client:
+        cards_with(folder, "ink")
         loras = client.get("/sdapi/v1/loras").json()
-        assert [(one["name"], one["alias"]) for one in loras] == [("ink", "ink"), ("sun set", "Sunset")]
+        assert [(one["name"], one["alias"]) for one in loras] == [("ink", "ink"), ("sun set", "sun set")]
         assert client.post("/sdapi/v1/refresh-loras").json() == {}
-        assert shelf.refreshed == 1
         assert [one["model_name"] for one in client.get("/sdapi/v1/sd-models").json()] == ["vignette"]
         assert client.get("/sdapi/v1/samplers").json()[0]["name"] == "Euler"
         assert client.get("/sdapi/v1/schedulers").json()[0]["label"] == "Automatic"

@@ -9,42 +9,36 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tests.studio.server.conftest import CARD, Serve
+from tests.studio.server.lora_files import cards_with
 
-from allaprima.cli.lora_cards import FolderCards
 from allaprima.core.request import LoraUse
 from allaprima.studio.server import a1111_bodies, openai_routes
 from allaprima.studio.server.a1111_bodies import TextToImage
+from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.openai_routes import ImagesBody
-from allaprima.studio.server.studio import LoadedCards, LoraCard, NoLoras, live_defaults
+from allaprima.studio.server.studio import LoadedCards, live_defaults
 
 SLOW = replace(CARD, steps=50, guidance=4.0)
-TOLD = LoraCard(name="turbo", family="vignette", steps=2, guidance=1.0)
+TOLD = {"family": "vignette", "steps": "2", "guidance": "1.0"}
 
 
-class Shelf(NoLoras):
-    """One LoRA."""
-
-    def __init__(self, card: LoraCard) -> None:
-        self._card = card
-
-    def find(self, name: str) -> LoraCard | None:
-        return self._card if name == self._card.name else None
+def test_a_base_begins_as_it_was_trained_within_the_live_steps(tmp_path: Path) -> None:
+    assert live_defaults(SLOW, LoraCards(tmp_path)) == {"steps": 8, "guidance": 4.0, "loras": []}
+    assert live_defaults(CARD, cards_with(tmp_path, "ink", steps="1"))["steps"] == CARD.steps
 
 
-def test_a_base_begins_as_it_was_trained_within_the_live_steps() -> None:
-    assert live_defaults(SLOW, NoLoras()) == {"steps": 8, "guidance": 4.0, "loras": []}
-    assert live_defaults(CARD, Shelf(LoraCard(name="ink", steps=1)))["steps"] == CARD.steps
+def test_a_turbo_lora_brings_its_own_steps_and_no_guidance(tmp_path: Path) -> None:
+    turbo = [{"name": "turbo", "weight": 1.0}]
+    cards = cards_with(tmp_path, "turbo", **TOLD)
+    assert live_defaults(SLOW, cards) == {"steps": 2, "guidance": 1.0, "loras": turbo}
+    cards_with(tmp_path, "turbo")
+    assert live_defaults(SLOW, cards) == {"steps": 4, "guidance": 1.0, "loras": turbo}
+    cards_with(tmp_path, "turbo", **{**TOLD, "family": "sdxl"})
+    assert live_defaults(SLOW, cards)["loras"] == []
 
 
-def test_a_turbo_lora_brings_its_own_steps_and_no_guidance() -> None:
-    worn = [{"name": "turbo", "weight": 1.0}]
-    assert live_defaults(SLOW, Shelf(TOLD)) == {"steps": 2, "guidance": 1.0, "loras": worn}
-    assert live_defaults(SLOW, Shelf(LoraCard(name="turbo"))) == {"steps": 4, "guidance": 1.0, "loras": worn}
-    assert live_defaults(SLOW, Shelf(replace(TOLD, family="sdxl")))["loras"] == []
-
-
-def test_the_routes_paint_quickly_for_who_only_says_what(serve: Serve) -> None:
-    studio = serve(loras=Shelf(TOLD)).studio
+def test_the_routes_paint_quickly_for_who_only_says_what(serve: Serve, tmp_path: Path) -> None:
+    studio = serve(loras=cards_with(tmp_path / "loras", "turbo", **TOLD)).studio
     openai, a1111 = openai_routes._to_requests, a1111_bodies.to_requests
     wear = (LoraUse(name="turbo"),)
     for quick in (
@@ -66,17 +60,6 @@ def test_the_routes_paint_quickly_for_who_only_says_what(serve: Serve) -> None:
         assert (plain.loras, plain.steps, plain.guidance) == ((), CARD.steps, CARD.guidance)
     (tagged,) = a1111(TextToImage(prompt="a cat <lora:ink:0.5>"), studio)
     assert (tagged.loras, tagged.steps) == ((LoraUse(name="ink", weight=0.5),), CARD.steps)
-
-
-def test_a_file_that_declares_nothing_is_told_by_its_layers(tmp_path: Path) -> None:
-    key = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
-    halves = {f"{key}.lora_down.weight": torch.zeros(4, 2048), f"{key}.lora_up.weight": torch.zeros(640, 4)}
-    save_file(halves, tmp_path / "turbo.safetensors")
-    (tmp_path / "turbo-1.safetensors").write_bytes(b"not a LoRA")
-    cards = FolderCards(tmp_path / "none", behind=tmp_path)
-    assert [(card.name, card.family) for card in cards.cards()] == [("turbo", "sdxl")]
-    assert live_defaults(SLOW, cards)["loras"] == []
-    assert cards.find("turbo-1") is cards.find("ink") is None
 
 
 def test_the_engine_knows_better_once_it_has_loaded_a_base(serve: Serve) -> None:
@@ -102,7 +85,7 @@ def test_the_page_is_told(serve: Serve, tmp_path: Path) -> None:
         "modelspec.trigger_phrase": "ink, wash",
     }
     save_file({"x": torch.zeros(1)}, tmp_path / "turbo.safetensors", said)
-    served = serve(loras=FolderCards(tmp_path))
+    served = serve(loras=LoraCards(tmp_path))
     with served.client() as client:
         (base,) = client.get("/api/config").json()["bases"]
         (lora,) = client.get("/api/loras").json()["loras"]

@@ -40,9 +40,9 @@ def test_a_picture_comes_back_with_its_request(tmp_path: Path) -> None:
     gallery = Gallery.open(tmp_path / "gallery")
     picture = plain_picture("a cat on a roof", seed=7)
     entry = gallery.add(picture)
-    assert gallery.get(entry.id) == entry
+    assert gallery.find_entry(entry.id) == entry
     assert entry.request == picture.request
-    data = gallery.read(entry.id)
+    data = gallery.find_png(entry.id)
     assert data is not None
     (tmp_path / "out.png").write_bytes(data)
     assert read_request(tmp_path / "out.png") == picture.request
@@ -51,10 +51,10 @@ def test_a_picture_comes_back_with_its_request(tmp_path: Path) -> None:
 def test_pages_follow_each_other_without_gaps_even_when_new_pictures_come(tmp_path: Path) -> None:
     gallery = Gallery.open(tmp_path)
     ids = [gallery.add(plain_picture(seed=seed)).id for seed in range(7)]
-    first = gallery.find(limit=3)
+    first = gallery.search(limit=3)
     gallery.add(plain_picture(seed=9))
-    second = gallery.find(limit=3, before=first[-1].id)
-    third = gallery.find(limit=3, before=second[-1].id)
+    second = gallery.search(limit=3, before=first[-1].id)
+    third = gallery.search(limit=3, before=second[-1].id)
     assert [entry.id for entry in (*first, *second, *third)] == ids[::-1]
 
 
@@ -62,13 +62,13 @@ def test_words_are_found_by_their_beginnings_in_any_order(tmp_path: Path) -> Non
     gallery = Gallery.open(tmp_path)
     for prompt in ("a cat on a rooftop", "a lion at sunset", "屋顶上的一只猫", "un café"):
         gallery.add(plain_picture(prompt))
-    assert [e.request.prompt for e in gallery.find("roof CAT")] == ["a cat on a rooftop"]
-    assert [e.request.prompt for e in gallery.find("屋顶")] == ["屋顶上的一只猫"]
-    assert [e.request.prompt for e in gallery.find("猫")] == ["屋顶上的一只猫"]
-    assert [e.request.prompt for e in gallery.find("cafe")] == ["un café"]
-    assert gallery.find("顶屋") == []
-    assert gallery.find("!!!") == []
-    assert len(gallery.find("  ")) == 4
+    assert [e.request.prompt for e in gallery.search("roof CAT")] == ["a cat on a rooftop"]
+    assert [e.request.prompt for e in gallery.search("屋顶")] == ["屋顶上的一只猫"]
+    assert [e.request.prompt for e in gallery.search("猫")] == ["屋顶上的一只猫"]
+    assert [e.request.prompt for e in gallery.search("cafe")] == ["un café"]
+    assert gallery.search("顶屋") == []
+    assert gallery.search("!!!") == []
+    assert len(gallery.search("  ")) == 4
     assert [gallery.count(text) for text in ("a ", "猫", "顶屋", "!!!", "  ", "")] == [2, 1, 0, 0, 4, 4]
 
 
@@ -88,7 +88,7 @@ def test_no_search_is_read_as_the_indexs_own_language(text: str) -> None:
 def test_operators_are_words_like_others(tmp_path: Path, text: str) -> None:
     gallery = Gallery.open(tmp_path)
     gallery.add(plain_picture("a lion"))
-    assert gallery.find(text) == []
+    assert gallery.search(text) == []
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_operators_are_words_like_others(tmp_path: Path, text: str) -> None:
 def test_a_name_never_becomes_a_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     gallery = Gallery.open(tmp_path / "gallery")
-    assert gallery.get(name) is None
-    assert gallery.read(name) is None
+    assert gallery.find_entry(name) is None
+    assert gallery.find_png(name) is None
     assert not gallery.delete(name)
     assert (tmp_path / "secret.png").exists()
 
@@ -108,8 +108,8 @@ def test_deleted_is_gone_from_disk_index_and_search(tmp_path: Path) -> None:
     kept, deleted = gallery.add(plain_picture("a cat")), gallery.add(plain_picture("a cat"))
     assert gallery.delete(deleted.id)
     assert not gallery.delete(deleted.id)
-    assert gallery.read(deleted.id) is None
-    assert [entry.id for entry in gallery.find("cat")] == [kept.id]
+    assert gallery.find_png(deleted.id) is None
+    assert [entry.id for entry in gallery.search("cat")] == [kept.id]
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [f"{kept.id}.png"]
 
 
@@ -126,8 +126,8 @@ def test_opening_puts_right_what_was_cut_short(tmp_path: Path) -> None:
     (tmp_path / ".old.part").write_bytes(b"half")
     os.utime(tmp_path / ".old.part", (0, 0))
     again = Gallery.open(tmp_path)
-    assert again.find() == [entries[2], entries[0]]
-    assert [entry.id for entry in again.find("cat 0")] == [entries[0].id]
+    assert again.search() == [entries[2], entries[0]]
+    assert [entry.id for entry in again.search("cat 0")] == [entries[0].id]
     assert not (tmp_path / ".old.part").exists()
     assert (tmp_path / "holiday.png").exists()
 
@@ -138,7 +138,7 @@ def test_a_damaged_index_is_made_anew_from_the_pictures(tmp_path: Path, damage: 
     entry = gallery.add(plain_picture("a cat"))
     gallery.close()
     (tmp_path / INDEX).write_bytes(damage)
-    assert Gallery.open(tmp_path).find("cat") == [entry]
+    assert Gallery.open(tmp_path).search("cat") == [entry]
 
 
 def test_an_index_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
 def test_pages_have_bounds(tmp_path: Path) -> None:
     for limit in (0, 201, -1):
         with pytest.raises(RequestError):
-            Gallery.open(tmp_path).find(limit=limit)
+            Gallery.open(tmp_path).search(limit=limit)
 
 
 def test_many_threads_share_it(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_many_threads_share_it(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({entry.id for entry in gallery.find()}) == len(gallery) == 40
+    assert len({entry.id for entry in gallery.search()}) == len(gallery) == 40
 
 
 def test_kill_9_loses_nothing_that_was_reported(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_kill_9_loses_nothing_that_was_reported(tmp_path: Path) -> None:
     writer.stdout.close()
     writer.wait()
     gallery = Gallery.open(tmp_path)
-    kept = {entry.id: entry for entry in gallery.find(limit=200)}
+    kept = {entry.id: entry for entry in gallery.search(limit=200)}
     files = {path.stem for path in tmp_path.glob("*.png")}
     assert {one for one in reported if len(one) == 25} <= files
     assert len(gallery) == len(files)

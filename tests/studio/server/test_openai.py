@@ -55,7 +55,7 @@ def test_words_on_several_lines_are_one_prompt(served: Served) -> None:
     with client_of(served) as client:
         extra = {"steps": 1, "negative_prompt": "rain\r\nsnow"}
         client.images.generate(prompt="a cat\r\non a roof\nat night", extra_body=extra)
-    (entry,) = served.studio.gallery.find()
+    (entry,) = served.studio.gallery.search()
     assert (entry.request.prompt, entry.request.negative_prompt) == ("a cat on a roof at night", "rain snow")
 
 

@@ -133,19 +133,18 @@ def loras(studio: StudioDep) -> list[dict[str, Any]]:
     return [
         {
             "name": card.name,
-            "alias": card.title or card.name,
+            "alias": card.name,
             "path": card.name,
             "metadata": {"ss_output_name": card.name, "trigger_words": list(card.trigger_words)},
         }
-        for card in studio.loras.cards()
+        for card in studio.loras.all()
     ]
 
 
 @router.post("/refresh-loras")
-def refresh_loras(studio: StudioDep) -> dict[str, Any]:
+def refresh_loras() -> dict[str, Any]:
     """Look at the folder of LoRAs again."""
-    studio.loras.refresh()
-    return {}
+    return {}  # it is looked at with every request
 
 
 @router.get("/sd-models")

@@ -2,7 +2,7 @@
 
     gallery = Gallery.open(folder)
     entry = gallery.add(picture)
-    page = gallery.find("cat roof", limit=20)
+    page = gallery.search("cat roof", limit=20)
 
 The files are the truth and the index follows them. A picture is written whole to its file first and then into the
 index, and `open` puts right whatever a power cut or kill -9 left between the two. So a picture that `add` returned
@@ -123,23 +123,23 @@ class Gallery:
             _insert(cursor, entry)
         return entry
 
-    def get(self, name: str) -> GalleryEntry | None:
+    def find_entry(self, name: str) -> GalleryEntry | None:
         """Return the entry with the id `name`, or None."""
         with self._transaction() as cursor:
             row = cursor.execute(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", (name,)).fetchone()
         return None if row is None else _to_entry(row)
 
-    def read(self, name: str) -> bytes | None:
+    def find_png(self, name: str) -> bytes | None:
         """Return the PNG file of the entry `name`, or None; any text is safe to ask for."""
         # The index is asked first, so that a name never becomes a path unless we made it.
-        if self.get(name) is None:
+        if self.find_entry(name) is None:
             return None
         try:
             return self._file(name).read_bytes()
         except FileNotFoundError:  # deleted in between
             return None
 
-    def find(self, text: str = "", *, before: str | None = None, limit: int = 50) -> list[GalleryEntry]:
+    def search(self, text: str = "", *, before: str | None = None, limit: int = 50) -> list[GalleryEntry]:
         """Return entries, the newest first.
 
         Args:
@@ -161,14 +161,14 @@ class Gallery:
         return [_to_entry(row) for row in rows]
 
     def count(self, text: str = "") -> int:
-        """Return how many entries `find` has for `text` in all."""
+        """Return how many entries `search` has for `text` in all."""
         where, values = _matching(text)
         with self._transaction() as cursor:
             return int(cursor.execute(f"SELECT count(*) FROM pictures WHERE {where}", values).fetchone()[0])
 
     def delete(self, name: str) -> bool:
         """Delete the picture `name` for good and return whether there was one."""
-        if self.get(name) is None:
+        if self.find_entry(name) is None:
             return False
         # The file first: if we are killed in between, the index drops the entry at the next start.
         self._file(name).unlink(missing_ok=True)

@@ -25,8 +25,9 @@ from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
 from allaprima.studio.server.jobs import Kept, Ticket
+from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.security import unsigned
-from allaprima.studio.server.studio import LoraCard, Studio, StudioDep, live_defaults, pick_seed
+from allaprima.studio.server.studio import Studio, StudioDep, live_defaults, pick_seed
 
 router = APIRouter(tags=["studio"])
 
@@ -72,20 +73,19 @@ def config(studio: StudioDep) -> dict[str, Any]:
 @router.get("/api/loras")
 def loras(studio: StudioDep) -> dict[str, Any]:
     """The LoRAs, by name."""
-    return {"loras": [_lora(card) for card in studio.loras.cards()]}
+    return {"loras": [_lora(card) for card in studio.loras.all()]}
 
 
 @router.post("/api/loras/refresh")
 def refresh_loras(studio: StudioDep) -> dict[str, Any]:
     """Look at the folder of LoRAs again."""
-    studio.loras.refresh()
     return loras(studio)
 
 
 @router.get("/api/loras/preview", response_class=Response)
 def lora_preview(name: Annotated[str, Query(max_length=200)], studio: StudioDep) -> Response:
     """The picture that lies beside a LoRA."""
-    card = next((card for card in studio.loras.cards() if card.name == name), None)
+    card = studio.loras.find(name)
     path = None if card is None else card.preview
     kind = None if path is None else PREVIEW_SUFFIXES.get(path.suffix.lower())
     if path is None or kind is None or path.stat().st_size > MAX_PREVIEW_BYTES:
@@ -101,7 +101,7 @@ def find(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> dict[str, Any]:
     """Kept pictures, the newest first; `next` is the `before` of the following page, `total` counts all pages."""
-    entries = studio.gallery.find(query, before=before, limit=limit)
+    entries = studio.gallery.search(query, before=before, limit=limit)
     more = entries[-1].id if len(entries) == limit else None
     return {
         "pictures": [to_json(entry) for entry in entries],
@@ -127,7 +127,7 @@ def delete(name: str, studio: StudioDep) -> None:
 def picture(file: str, studio: StudioDep) -> Response:
     """A kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail."""
     match = _FILE.fullmatch(unsigned(file))
-    data = studio.gallery.read(match[1]) if match else None
+    data = studio.gallery.find_png(match[1]) if match else None
     if match is None or data is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
     kind = match[2]
@@ -184,16 +184,16 @@ def to_json(entry: GalleryEntry) -> dict[str, Any]:
 
 
 def _require(studio: Studio, name: str) -> GalleryEntry:
-    found = studio.gallery.get(name)
-    if found is None:
+    entry = studio.gallery.find_entry(name)
+    if entry is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
-    return found
+    return entry
 
 
 def _lora(card: LoraCard) -> dict[str, Any]:
     return {
         "name": card.name,
-        "title": card.title or card.name,
+        "title": card.name,
         "trigger_words": list(card.trigger_words),
         "steps": card.steps,
         "guidance": card.guidance,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -18,6 +17,7 @@ from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.jobs import Jobs
 from allaprima.studio.server.limits import OpenCount
+from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 
 
@@ -62,54 +62,6 @@ class LoadedCards(Mapping[str, BaseCard]):
         return len(self.usual)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoraCard:
-    """A LoRA as clients see it: a name, never a path."""
-
-    name: str
-    """What a request asks for."""
-    title: str = ""
-    """For people; "" for the name."""
-    trigger_words: tuple[str, ...] = ()
-    """Words that it was trained with."""
-    family: str | None = None
-    """The architecture of the bases it is for; None if its file does not say."""
-    steps: int | None = None
-    """Of a picture, if it was trained for so many."""
-    guidance: float | None = None
-    """Of a picture, if it was trained for that; 1 is none."""
-    preview: Path | None = field(default=None, repr=False)
-    """A picture that lies beside it; for the server alone."""
-
-
-class LoraShelf(Protocol):
-    """The folder of LoRAs, as far as the server needs to know it."""
-
-    def cards(self) -> Sequence[LoraCard]:
-        """Return what may be asked for, in alphabetical order."""
-
-    def find(self, name: str) -> LoraCard | None:
-        """Return the one of that name; None if there is none that can be used."""
-
-    def refresh(self) -> None:
-        """Look at the folder again."""
-
-
-class NoLoras:
-    """A studio without a folder of LoRAs."""
-
-    def cards(self) -> Sequence[LoraCard]:
-        """There are none."""
-        return ()
-
-    def find(self, name: str) -> LoraCard | None:  # noqa: ARG002
-        """There is none."""
-        return None
-
-    def refresh(self) -> None:
-        """There is nothing to look at."""
-
-
 @dataclass(kw_only=True)
 class Studio:
     """One server's parts."""
@@ -119,7 +71,7 @@ class Studio:
     settings: ServerSettings
     bases: Mapping[str, BaseCard]
     """By name; the first is the one that is painted with where nobody says otherwise."""
-    loras: LoraShelf
+    loras: LoraCards
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by reason."""
     frames_missed: int = 0
@@ -142,24 +94,24 @@ class Studio:
         return next(iter(self.bases.values()))
 
 
-def painting_defaults(base: BaseCard, shelf: LoraShelf, *, turbo: bool = True) -> dict[str, Any]:
+def painting_defaults(base: BaseCard, cards: LoraCards, *, turbo: bool = True) -> dict[str, Any]:
     """Return the steps, guidance and LoRAs that `base` is painted with where a client says nothing of them.
 
     Args:
         base: to paint with.
-        shelf: the LoRAs that are there.
+        cards: the LoRAs that are there.
         turbo: False for the plain base: for who says something of how to paint.
     """
-    there = {name: card for name in TURBOS if (card := shelf.find(name)) is not None} if turbo else {}
+    there = {name: card for name in TURBOS if (card := cards.find(name)) is not None} if turbo else {}
     name = choose_turbo(there, base.family)
     if name is None:
         return {"steps": base.steps, "guidance": base.guidance, "loras": ()}
     return {**turbo_habits(there[name]), "loras": (LoraUse(name=name),)}
 
 
-def live_defaults(base: BaseCard, shelf: LoraShelf) -> dict[str, Any]:
+def live_defaults(base: BaseCard, cards: LoraCards) -> dict[str, Any]:
     """Return the steps, guidance and LoRAs that live painting on `base` begins with, as plain data."""
-    usual = painting_defaults(base, shelf)
+    usual = painting_defaults(base, cards)
     loras = [asdict(use) for use in usual["loras"]]
     return {**usual, "steps": min(usual["steps"], MAX_LIVE_STEPS), "loras": loras}
 

@@ -1,0 +1,44 @@
+"""What clients see of the folder of LoRAs, now and after a file has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tests.studio.server.lora_files import cards_with
+from tests.studio.server.pictures import png_bytes
+
+from allaprima.studio.server.lora_cards import LoraCards
+
+
+def test_a_file_that_declares_nothing_is_told_by_its_layers(tmp_path: Path) -> None:
+    key = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    halves = {f"{key}.lora_down.weight": torch.zeros(4, 2048), f"{key}.lora_up.weight": torch.zeros(640, 4)}
+    save_file(halves, tmp_path / "turbo.safetensors")
+    (tmp_path / "turbo-1.safetensors").write_bytes(b"not a LoRA")
+    cards = LoraCards(tmp_path / "none", behind=tmp_path)
+    assert [(card.name, card.family) for card in cards.all()] == [("turbo", "sdxl")]
+    assert cards.find("turbo-1") is cards.find("ink") is None
+
+
+def test_the_folder_is_looked_at_with_every_call(tmp_path: Path) -> None:
+    cards = LoraCards(tmp_path / "loras")
+    assert cards.all() == []
+    cards_with(tmp_path / "loras", "ink", steps="4")
+    (card,) = cards.all()
+    assert (card.name, card.steps, card.guidance, card.preview) == ("ink", 4, None, None)
+    cards_with(tmp_path / "loras", "ink", steps="12")
+    (tmp_path / "loras" / "ink.preview.png").write_bytes(png_bytes())
+    (card,) = cards.all()
+    assert card.steps == 12
+    assert card.preview == tmp_path / "loras" / "ink.preview.png"
+    assert cards.find("../ink") is None
+
+
+def test_a_link_beside_a_lora_is_no_picture_of_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(png_bytes())
+    cards = cards_with(tmp_path / "loras", "ink")
+    (tmp_path / "loras" / "ink.png").symlink_to(tmp_path / "secret")
+    (card,) = cards.all()
+    assert card.preview is None
