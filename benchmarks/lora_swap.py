@@ -4,7 +4,7 @@
 
 The same network, files and machine serve diffusers (load, hotswap, fuse) and the rack, in one run. A LoRA of rank 16
 changes all attention layers, stored in bf16 as such files are. Waiting ends when the next pass could begin. Passes
-without a LoRA, with one on its side path and with one folded take turns, so that a machine that slows down slows
+without a LoRA, with one on its side path and with one merged take turns, so that a machine that slows down slows
 all three.
 
 The memory of 1,000 swaps over 100 files and the recompilations are measured on the tiny network: neither depends
@@ -57,7 +57,7 @@ def main(
     rank: Annotated[int, typer.Option(help="Of the LoRAs.")] = 16,
     side: Annotated[int, typer.Option(help="Pixels a side of the picture a pass is for.")] = 512,
     runs: Annotated[int, typer.Option(help="Runs of each measurement.")] = 9,
-    passes: Annotated[int, typer.Option(help="Rounds of passes without, beside and folded.")] = 5,
+    passes: Annotated[int, typer.Option(help="Rounds of passes without, beside and merged.")] = 5,
     swaps: Annotated[int, typer.Option(help="Swaps for the growth of memory.")] = 1000,
     num_files: Annotated[int, typer.Option(help="Files for the growth of memory.")] = 100,
     backend: Annotated[str, typer.Option(help="What compiles for the count of recompilations.")] = "inductor",
@@ -146,16 +146,16 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
     following = ["a", "b"]
 
     def swap() -> None:
-        rack.arrange({following[0]: 1.0})
+        rack.set_adapters({following[0]: 1.0})
         following.reverse()
 
     def drop(reader: LoraReader = reader, file: Path = first) -> None:
         rack.register(reader.read(file, name="dropped"))
-        rack.arrange({"dropped": 1.0})
+        rack.set_adapters({"dropped": 1.0})
 
     def drop_after_idleness() -> float:
-        rack.arrange({})
-        rack.fold()
+        rack.set_adapters({})
+        rack.merge()
         reader.make_ready()
         return _timed(drop)
 
@@ -164,10 +164,10 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
     with drawn_between("the rack", 8) as advance:
         swapped = measure(swap, runs=10 * runs)
         advance()
-        out_of_fold = []
+        out_of_merge = []
         for _ in range(3):
-            rack.fold()
-            out_of_fold.append(_timed(swap))
+            rack.merge()
+            out_of_merge.append(_timed(swap))
         advance()
         busy = measure(drop, runs=runs, warm_up=1).median_ms
         advance()
@@ -177,27 +177,29 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
         advance()
         with_alphas = measure(lambda: drop(LoraReader(layers), stand.kohya), runs=runs, warm_up=1).median_ms
         advance()
-        slider = measure(lambda: rack.arrange({"a": 0.5 + next(weighed) / 1e6}), runs=runs)
-        both = measure(lambda: rack.arrange({"a": 1.0, "b": 0.5 + next(weighed) / 1e6}), runs=runs, warm_up=1)
+        slider = measure(lambda: rack.set_adapters({"a": 0.5 + next(weighed) / 1e6}), runs=runs)
+        both = measure(
+            lambda: rack.set_adapters({"a": 1.0, "b": 0.5 + next(weighed) / 1e6}), runs=runs, warm_up=1
+        )
         advance()
-        rack.arrange({"a": 1.0})
-        rack.unfold()
-        first_fold = _timed(rack.fold)
-        rack.arrange({"b": 1.0})
-        folding = _timed(rack.fold)
+        rack.set_adapters({"a": 1.0})
+        rack.unmerge()
+        first_merge = _timed(rack.merge)
+        rack.set_adapters({"b": 1.0})
+        merging = _timed(rack.merge)
         advance()
     rows = [
         Row(name="swap to a registered LoRA", value=swapped.median_ms, unit="ms", must=20, aim=3),
         Row(name="swap to a registered LoRA, p95", value=swapped.p95_ms, unit="ms"),
-        Row(name="swap out of a fold", value=statistics.median(out_of_fold), unit="ms", must=20, aim=3),
+        Row(name="swap out of a merge", value=statistics.median(out_of_merge), unit="ms", must=20, aim=3),
         Row(name="swap to a LoRA just dropped in", value=dropped, unit="ms", must=120, aim=50),
         Row(name="the same, with no idle time before", value=busy, unit="ms", must=120, aim=50),
         Row(name="the same, the first file of its layout", value=of_its_kind, unit="ms", must=120, aim=50),
         Row(name="the same, kohya's layout with alphas", value=with_alphas, unit="ms", must=120, aim=50),
         Row(name="change of weight", value=slider.median_ms, unit="ms"),
         Row(name="change of weight, two LoRAs", value=both.median_ms, unit="ms"),
-        Row(name="fold, when idle", value=folding, unit="ms"),
-        Row(name="the first fold, which takes memory", value=first_fold, unit="ms"),
+        Row(name="merge, when idle", value=merging, unit="ms"),
+        Row(name="the first merge, which takes memory", value=first_merge, unit="ms"),
     ]
     rows += _pass_rows(rack, stand.step, passes)
     rows.append(_bits_row(rack, stand.step, unet, pristine))
@@ -208,24 +210,24 @@ def _rack_rows(stand: Stand, passes: int) -> list[Row]:
 def _pass_rows(rack: Rack, step: Callable[[], torch.Tensor], passes: int) -> list[Row]:
     """Hold each pass against the one without a LoRA of its own round, there and back, as machines slow down."""
     kinds: list[tuple[str, dict[str, float]]] = [
-        ("without", {}), ("before folding", {"a": 1.0}), ("steady state after folding", {"a": 1.0}),
+        ("without", {}), ("before merging", {"a": 1.0}), ("steady state after merging", {"a": 1.0}),
     ]  # fmt: skip
     rounds: list[dict[str, float]] = []
     with drawn_between("passes", passes * len(kinds)) as advance:
         for number in range(passes):
             times = {}
             for kind, wanted in kinds if number % 2 == 0 else kinds[::-1]:
-                rack.arrange({})
-                rack.arrange(wanted)
-                if kind == "steady state after folding":
-                    rack.fold()
+                rack.set_adapters({})
+                rack.set_adapters(wanted)
+                if kind == "steady state after merging":
+                    rack.merge()
                 step()
                 times[kind] = _timed(step)
                 advance()
             rounds.append(times)
     without = statistics.median(times["without"] for times in rounds)
     rows = [Row(name="a pass without a LoRA", value=without, unit="ms")]
-    for kind, must, aim in (("steady state after folding", 1.01, 1.00), ("before folding", 1.10, 1.04)):
+    for kind, must, aim in (("steady state after merging", 1.01, 1.00), ("before merging", 1.10, 1.04)):
         ratios = sorted(times[kind] / times["without"] for times in rounds)
         spread = ratios[3 * len(ratios) // 4] - ratios[len(ratios) // 4]
         rows.append(Row(name=kind, value=statistics.median(ratios), unit="x", must=must, aim=aim))
@@ -242,20 +244,20 @@ def _bits_row(
 ) -> Row:
     """Count what is not as it was: the answers of A, and without a LoRA answers and weights.
 
-    Side paths are compared with side paths and folds with folds, which differ from each other by rounding.
+    Side paths are compared with side paths and merges with merges, which differ from each other by rounding.
     """
 
-    def answer(wanted: dict[str, float], *, folds: bool) -> torch.Tensor:
-        rack.arrange(wanted)
-        if folds:
-            rack.fold()
+    def answer(wanted: dict[str, float], *, merges: bool) -> torch.Tensor:
+        rack.set_adapters(wanted)
+        if merges:
+            rack.merge()
         return step()
 
     differing = 0
-    for folds in (False, True):
-        rack.unfold()  # what was folded before would be folded again at once
+    for merges in (False, True):
+        rack.unmerge()  # what was merged before would be merged again at once
         plain, first, _, again, last = (
-            answer(wanted, folds=folds) for wanted in ({}, {"a": 1.0}, {"b": 1.0}, {"a": 1.0}, {})
+            answer(wanted, merges=merges) for wanted in ({}, {"a": 1.0}, {"b": 1.0}, {"a": 1.0}, {})
         )
         differing += int((first != again).sum() + (plain != last).sum())
         differing += sum(digest != pristine[path] for path, digest in _digests(unet).items())
@@ -284,13 +286,15 @@ def _growth_row(unet: UNet2DConditionModel, files: list[Path], swaps: int) -> Ro
                 before = _resident_bytes()
             file, other = files[i % len(files)], files[(i * 7) % len(files)]
             rack.register(read_lora(file, layers, name=file.stem))
-            rack.arrange({file.stem: 1.0, **({other.stem: 0.5} if i >= round_ and other != file else {})})
+            rack.set_adapters(
+                {file.stem: 1.0, **({other.stem: 0.5} if i >= round_ and other != file else {})}
+            )
             if i % 10 == 0:
-                rack.fold()
+                rack.merge()
             advance()
     growth = 100 * (_resident_bytes() - before) / before
-    rack.arrange({})
-    rack.fold()
+    rack.set_adapters({})
+    rack.merge()
     name = f"{swaps:,} swaps over {len(files)} files: growth"
     return Row(name=name, value=max(0.0, growth), unit="%", must=1, aim=0)
 
@@ -301,14 +305,14 @@ def _recompile_row(unet: UNet2DConditionModel, files: list[Path], side: int, bac
     rack = Rack({"unet": unet})
     for i, file in enumerate(files):
         rack.register(read_lora(file, layers, name=str(i)))
-    rack.arrange({"0": 1.0})
+    rack.set_adapters({"0": 1.0})
     step = one_pass(unet, "tiny", side)
     unet.compile_repeated_blocks(fullgraph=True, backend=backend)
     step()
     before = counters["stats"]["unique_graphs"]
     with drawn_between("recompilations", 100) as advance:
         for i in range(100):
-            rack.arrange({str(i * 7 % len(files)): 1.0 if i % 2 else 0.6})
+            rack.set_adapters({str(i * 7 % len(files)): 1.0 if i % 2 else 0.6})
             step()
             advance()
     recompiled = counters["stats"]["unique_graphs"] - before

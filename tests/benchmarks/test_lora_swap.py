@@ -27,14 +27,14 @@ def test_every_row_of_the_table_is_there_and_nothing_differs(
     bounds = {name: (row["must"], row["aim"]) for name, row in rows.items() if row["must"] is not None}
     assert bounds == {
         "swap to a registered LoRA": (20, 3),
-        "swap out of a fold": (20, 3),
+        "swap out of a merge": (20, 3),
         "swap to a LoRA just dropped in": (120, 50),
         "the same, with no idle time before": (120, 50),
         "the same, the first file of its layout": (120, 50),
         "the same, kohya's layout with alphas": (120, 50),
         "against diffusers load": (50, 300),
-        "steady state after folding": (1.01, 1.0),
-        "before folding": (1.10, 1.04),
+        "steady state after merging": (1.01, 1.0),
+        "before merging": (1.10, 1.04),
         "A, B, A and detach: what differs": (0, None),
         "4 swaps over 3 files: growth": (1, 0),
         "recompiles over 100 swaps": (0, 0),

@@ -73,15 +73,15 @@ def test_idle_time_changes_a_picture_by_rounding_only(painter: Painter) -> None:
     while not painter.idle(budget_s=0.0):
         assert painter.paint(INK).rgb == ink.rgb
     assert painter.lora_manager is not None
-    assert painter.lora_manager.rack.folded
-    folded = painter.paint(INK)
-    assert furthest(folded, ink) <= 1
-    assert painter.lora_manager.rack.folded
+    assert painter.lora_manager.rack.merged
+    merged = painter.paint(INK)
+    assert furthest(merged, ink) <= 1
+    assert painter.lora_manager.rack.merged
     assert painter.paint(PLAIN).rgb == plain.rgb
-    # The last fold was kept: it is back at once, and the picture with it.
-    assert painter.paint(INK).rgb == folded.rgb
-    assert painter.lora_manager.rack.folded
-    painter.lora_manager.rack.unfold()
+    # The last merge was kept: it is back at once, and the picture with it.
+    assert painter.paint(INK).rgb == merged.rgb
+    assert painter.lora_manager.rack.merged
+    painter.lora_manager.rack.unmerge()
     assert painter.paint(INK).rgb == ink.rgb
 
 

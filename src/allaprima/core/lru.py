@@ -56,10 +56,10 @@ class LruCache(Generic[Key, Value]):
 
     def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
         """Return the value of `key`, made and kept now if there is none."""
-        if key in self._values:
-            self._values.move_to_end(key)
-            return self._values[key]
-        return self.put(key, make())
+        if key not in self._values:
+            return self.put(key, make())
+        self._values.move_to_end(key)
+        return self._values[key]
 
     def discard(self, key: Key) -> None:
         """Drop the value of `key`, if there is one."""

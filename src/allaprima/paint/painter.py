@@ -128,7 +128,7 @@ class Painter:
             count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
-            loaded.modules(), folder_of_loras, family=loaded.family, device=on, keeps_folds=memory is None
+            loaded.modules(), folder_of_loras, family=loaded.family, device=on, keeps_merges=memory is None
         )
         lora_manager.make_ready()
         return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
@@ -317,7 +317,7 @@ class Painter:
                 f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
             )
         if request.loras:
-            self._require_lora_manager(request.loras).read(request.loras)
+            self._require_lora_manager(request.loras).load(request.loras)
         self.base.check_size(request.width, request.height)
         self._schedule(request)
 
@@ -329,7 +329,7 @@ class Painter:
             LoraError: a name means no file, or a file cannot be used.
         """
         if loras or self.lora_manager is not None:
-            self._require_lora_manager(loras).wear(loras)
+            self._require_lora_manager(loras).apply(loras)
 
     def idle(self, budget_s: float | None = None) -> bool:
         """Use time in which nothing is painted to merge the LoRAs into the weights, where they cost nothing.
@@ -343,7 +343,7 @@ class Painter:
             Whether nothing is left to do.
         """
         moving = isinstance(self.base, PlannedBase) and self.base.plan.residency != "resident"
-        return self.lora_manager is None or moving or self.lora_manager.fold(budget_s)
+        return self.lora_manager is None or moving or self.lora_manager.merge(budget_s)
 
     def _require_lora_manager(self, loras: Sequence[LoraUse]) -> LoraManager:
         if self.lora_manager is None:
@@ -365,7 +365,7 @@ class Painter:
         acting = _acting(loras)
         if name is not None or self.lora_manager is None or not acting:
             return own
-        return trained_schedule(own, self.lora_manager.told(acting))
+        return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
 
     def _schedule(self, request: GenerationRequest) -> Schedule:
         return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
@@ -428,7 +428,7 @@ class Painter:
 
     def _hold(self, loras: Sequence[LoraUse]) -> None:
         if self.lora_manager is not None:
-            self.lora_manager.hold(loras)
+            self.lora_manager.set_adapters(loras)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.
@@ -444,7 +444,7 @@ class Painter:
 
     def _unmerge(self) -> None:
         if self.lora_manager is not None:
-            self.lora_manager.rack.unfold()
+            self.lora_manager.rack.unmerge()
 
     def _guard(self, rescues: Rescues | None = None) -> OverflowGuard:
         return OverflowGuard(self.base, rescues, active=self.guarded)

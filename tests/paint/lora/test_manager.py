@@ -68,34 +68,34 @@ def make_manager(denoiser: Denoiser, folder: Path, kept_bytes: int = 2**20) -> L
 def test_files_are_worn_by_name_and_the_way_back_is_exact(tmp_path: Path, denoiser: Denoiser) -> None:
     plain = answer(denoiser)
     lora_manager = make_manager(denoiser, tmp_path)
-    lora_manager.wear([])
-    assert lora_manager.fold()
+    lora_manager.apply([])
+    assert lora_manager.merge()
     write(tmp_path, "ink", 1)
-    lora_manager.wear(use("ink", 0.5))
+    lora_manager.apply(use("ink", 0.5))
     worn = answer(denoiser)
     assert not torch.allclose(worn, plain, atol=1e-4)
     write(tmp_path, "chalk", 2)
-    lora_manager.wear(use("chalk"))
+    lora_manager.apply(use("chalk"))
     assert not torch.equal(answer(denoiser), worn)
-    lora_manager.wear(use("ink", 0.5))
+    lora_manager.apply(use("ink", 0.5))
     assert torch.equal(answer(denoiser), worn)
     state = lora_manager.state("transformer")
-    assert lora_manager.fold()
-    lora_manager.wear(use("ink", 0.5))
-    assert lora_manager.rack.folded
+    assert lora_manager.merge()
+    lora_manager.apply(use("ink", 0.5))
+    assert lora_manager.rack.merged
     assert lora_manager.state("transformer") == state
-    lora_manager.wear([])
+    lora_manager.apply([])
     assert torch.equal(answer(denoiser), plain)
 
 
 def test_a_file_that_changes_is_read_again(tmp_path: Path, denoiser: Denoiser) -> None:
     path = write(tmp_path, "ink", 1)
     lora_manager = make_manager(denoiser, tmp_path)
-    lora_manager.wear(use("ink"))
+    lora_manager.apply(use("ink"))
     first, state = answer(denoiser), lora_manager.state()
     write(tmp_path, "ink", 2)
     os.utime(path, ns=(1, 1))
-    lora_manager.wear(use("ink"))
+    lora_manager.apply(use("ink"))
     assert not torch.equal(answer(denoiser), first)
     assert lora_manager.state() != state
 
@@ -105,10 +105,10 @@ def test_what_cannot_be_worn_leaves_what_is(tmp_path: Path, denoiser: Denoiser, 
     write(tmp_path, "ink", 1)
     (tmp_path / "broken.safetensors").write_bytes(b"\x08" + bytes(7) + b"{}      ")
     lora_manager = make_manager(denoiser, tmp_path)
-    lora_manager.wear(use("ink"))
+    lora_manager.apply(use("ink"))
     worn = answer(denoiser)
     with pytest.raises(LoraError):
-        lora_manager.wear([*use("ink", 0.3), *use(bad)])
+        lora_manager.apply([*use("ink", 0.3), *use(bad)])
     assert torch.equal(answer(denoiser), worn)
     assert lora_manager.rack.attached == {"ink": 1.0}
 
@@ -119,7 +119,7 @@ def test_what_was_not_worn_for_long_is_forgotten_and_read_again(tmp_path: Path, 
     lora_manager = make_manager(denoiser, tmp_path, kept_bytes=2 * len(KEYS) * 2 * 3 * 32 * 4)
     answers = []
     for i in (*range(5), 0):
-        lora_manager.wear(use(str(i)))
+        lora_manager.apply(use(str(i)))
         answers.append(answer(denoiser))
     assert lora_manager.rack.registered == ("0", "4")
     assert torch.equal(answers[0], answers[-1])
@@ -132,11 +132,11 @@ def test_made_ready_it_wears_as_it_would_have(tmp_path: Path, denoiser: Denoiser
     lora_manager.make_ready()
     assert torch.equal(answer(denoiser), plain)
     assert not lora_manager.rack.attached
-    lora_manager.wear(use("ink"))
+    lora_manager.apply(use("ink"))
     worn = answer(denoiser)
-    lora_manager.wear([])
+    lora_manager.apply([])
     late = make_manager(denoiser, tmp_path)
-    late.wear(use("ink"))
+    late.apply(use("ink"))
     assert torch.equal(answer(denoiser), worn)
-    late.wear([])
+    late.apply([])
     make_manager(denoiser, path).make_ready()  # no folder: nobody has asked for a LoRA yet

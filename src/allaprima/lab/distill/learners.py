@@ -218,7 +218,7 @@ class Learners(nn.Module):
         return found
 
     def matrices(self, name: str = STUDENT) -> dict[str, tuple[Tensor, Tensor]]:
-        """A LoRA's two matrices by module path, the scale folded into the second."""
+        """A LoRA's two matrices by module path, the scale multiplied into the second."""
         parameters = self.parameters_by_site(name)
         return {path: (down.detach(), up.detach() * self.scale) for path, (down, up) in parameters.items()}
 

@@ -1,41 +1,42 @@
-"""What a base can wear: a folder's LoRAs, read when they are first asked for and hung on the base's rack.
+"""The LoRAs of one base: those of a folder, read when they are first asked for and attached to the base's rack.
 
-manager = LoraManager(base.modules(), LoraFolder(Path("models/lora")), family=base.family)
-manager.wear([LoraUse(name="ink", weight=0.8)])     # the next picture has it
-manager.fold(0.01)                                   # ten idle milliseconds
-manager.wear([])                                     # the base as it was, bit for bit
+    manager = LoraManager(base.modules(), LoraFolder(Path("models/lora")), family=base.family)
+    manager.apply([LoraUse(name="ink", weight=0.8)])     # the next picture has it
+    manager.merge(budget_s=0.01)                         # while nothing is painted
+    manager.apply([])                                    # the base as it was, bit for bit
 
 A file that has changed on disk is read again the next time it is asked for.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from allaprima.core.errors import LoraError
+from allaprima.core.lru import LruCache
 from allaprima.core.request import LoraUse
 from allaprima.paint.lora.files.families import TITLES, differ
 from allaprima.paint.lora.files.folder import LoraFile, LoraFolder
 from allaprima.paint.lora.files.metadata import LoraMetadata
 from allaprima.paint.lora.files.reader import LoraReader
 from allaprima.paint.lora.files.summary import LoraSummary, read_summary
-from allaprima.paint.lora.runtime.rack import Content, Rack
+from allaprima.paint.lora.runtime.rack import Rack, RackState
 
 KEPT_BYTES = 2 * 2**30
 MAX_SUMMARIES = 64
 
 
 def check_uses(uses: Sequence[LoraUse], folder: LoraFolder, family: str) -> None:
-    """Make sure, from the files' headers alone, that a base of `family` might wear `uses`.
+    """Refuse, by the files' headers alone, `uses` that no base of `family` can have.
 
-    What takes the base itself or the numbers is found out by `LoraManager.read`; this takes a few milliseconds and is
-    for before a base is loaded, which may take minutes.
+    It takes a few milliseconds, and is for before a base is loaded, which may take minutes. `LoraManager.load` checks
+    what needs the base itself or the numbers.
 
     Raises:
         LoraError: a name means no file, or one that no base of the family can use.
@@ -53,6 +54,18 @@ def check_uses(uses: Sequence[LoraUse], folder: LoraFolder, family: str) -> None
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _LoadedFile:
+    """A file whose LoRA is registered."""
+
+    path: Path
+    stamp: tuple[int, ...]
+    num_bytes: int
+    metadata: LoraMetadata
+    unmatched: tuple[str, ...]
+    """Its keys that match no layer."""
+
+
 class LoraManager:
     """One base's rack and the folder that fills it.
 
@@ -62,7 +75,7 @@ class LoraManager:
         family: `Base.family`.
         device: where the networks compute; None for where their weights are.
         kept_bytes: how much of what has been read is kept for the next time.
-        keeps_folds: see `Rack`.
+        keeps_merges: see `Rack`.
     """
 
     def __init__(
@@ -73,24 +86,20 @@ class LoraManager:
         family: str | None = None,
         device: torch.device | None = None,
         kept_bytes: int = KEPT_BYTES,
-        keeps_folds: bool = True,
+        keeps_merges: bool = True,
     ) -> None:
         self.folder = folder
         self._family = family
         self._device = device
         self._kept_bytes = kept_bytes
-        self._keeps_folds = keeps_folds
+        self._keeps_merges = keeps_merges
         self._modules = modules
         self._reader: LoraReader | None = None
         self._rack: Rack | None = None
-        self._read: OrderedDict[str, tuple[Path, tuple[int, ...], int]] = OrderedDict()
-        """Name to file, stamp and size of what is registered, the least recently worn first."""
-        self._summaries: OrderedDict[Path, tuple[tuple[int, ...], LoraSummary]] = OrderedDict()
-        """File to stamp and summary: every first frame asks for the turbos'."""
-        self._told: dict[str, LoraMetadata] = {}
-        """What the registered files say about themselves."""
-        self._unmatched: dict[str, tuple[str, ...]] = {}
-        """Their keys that no layer answers to."""
+        self._loaded: dict[str, _LoadedFile] = {}
+        """What is registered by name, the least recently used first."""
+        self._summaries = LruCache[tuple[Path, tuple[int, ...]], LoraSummary](max_count=MAX_SUMMARIES)
+        """By file and stamp: every first frame asks for the summaries of the turbos."""
 
     @property
     def reader(self) -> LoraReader:
@@ -101,33 +110,33 @@ class LoraManager:
 
     @property
     def rack(self) -> Rack:
-        """The rack, made when it is first needed: a base that never wears anything pays nothing."""
+        """The rack, made when it is first needed: a base without LoRAs pays nothing."""
         if self._rack is None:
-            self._rack = Rack(self._modules, device=self._device, keeps_folds=self._keeps_folds)
+            self._rack = Rack(self._modules, device=self._device, keeps_merges=self._keeps_merges)
         return self._rack
 
-    def state(self, network: str | None = None) -> Content:
-        """Return what is worn that touches `network`, see `Rack.state`."""
+    def state(self, network: str | None = None) -> RackState:
+        """Return what is attached that touches `network`, see `Rack.state`."""
         return () if self._rack is None else self._rack.state(network)
 
     def make_ready(self) -> None:
-        """Have the names of the base's layers at hand if there are LoRAs: for when nobody waits yet.
+        """Make the reader and the rack if there are LoRAs: for when nobody waits yet.
 
-        The first LoRA of SDXL would wait 70 ms for them.
+        The first LoRA of SDXL would wait 70 ms for the names of its layers.
         """
         with suppress(LoraError):  # a folder that cannot be looked into is an error to who asks for a LoRA
             if self.folder.names():
                 _ = self.reader, self.rack
 
-    def read(self, uses: Sequence[LoraUse]) -> None:
-        """Have `uses` ready to be worn; what is worn stays, though a file that has changed is worn as it is now.
+    def load(self, uses: Sequence[LoraUse]) -> None:
+        """Have `uses` ready; what is attached stays, though a file that has changed is attached as it is now.
 
         Raises:
-            LoraError: a name means no file, or a file cannot be used. What was worn is worn as before.
+            LoraError: a name means no file, or a file cannot be used. What was attached stays as it was.
         """
         files = [self.folder.require(use.name, fits=self._fits) for use in uses]
         for file in files:
-            self._register(file)
+            self._load(file)
         self._forget_oldest(keep={use.name for use in uses})
 
     def summary(self, name: str) -> LoraSummary | None:
@@ -139,86 +148,83 @@ class LoraManager:
         file = self.folder.find(name, fits=self._fits)
         if file is None:
             return None
-        summary = self._summary_of(file)
+        summary = self._summaries.get_or_make((file.path, file.stamp), lambda: read_summary(file.path))
         return None if differ(summary.architecture, self.reader.base) else summary
 
     def metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
         """Return what the files of `uses` say about themselves, in the order of `uses`.
 
         Raises:
-            LoraError: as `read`.
+            LoraError: as `load`.
         """
-        self.read(uses)
-        return tuple(self._told[use.name] for use in uses)
+        self.load(uses)
+        return tuple(self._loaded[use.name].metadata for use in uses)
 
-    def told(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
-        """As `metadata`, without a look at the folder for those that have been read: for each frame anew."""
-        known = all(use.name in self._told for use in uses)
-        return tuple(self._told[use.name] for use in uses) if known else self.metadata(uses)
+    def loaded_metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
+        """Return `metadata` without a look at the folder if all are loaded: for every frame."""
+        if all(use.name in self._loaded for use in uses):
+            return tuple(self._loaded[use.name].metadata for use in uses)
+        return self.metadata(uses)
 
     def unmatched(self, uses: Sequence[LoraUse]) -> dict[str, tuple[str, ...]]:
-        """Return, by name, the keys of the files of `uses` that no layer of the base answers to.
+        """Return, by name, the keys of the files of `uses` that match no layer of the base.
 
         Raises:
-            LoraError: as `read`.
+            LoraError: as `load`.
         """
-        self.read(uses)
-        return {use.name: self._unmatched[use.name] for use in uses}
+        self.load(uses)
+        return {use.name: self._loaded[use.name].unmatched for use in uses}
 
-    def wear(self, uses: Sequence[LoraUse]) -> None:
-        """Wear exactly `uses`; what is worn already is left as it is, folded if it was.
+    def apply(self, uses: Sequence[LoraUse]) -> None:
+        """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was.
 
         Raises:
-            LoraError: as `read`.
+            LoraError: as `load`.
         """
-        self.read(uses)
-        self.hold(uses)
+        self.load(uses)
+        self.set_adapters(uses)
 
-    def hold(self, uses: Sequence[LoraUse]) -> None:
-        """Wear exactly `uses`, which have been read, without a look at the folder.
+    def set_adapters(self, uses: Sequence[LoraUse]) -> None:
+        """Attach exactly `uses`, which are loaded, without a look at the folder.
 
         Raises:
-            LoraError: one has not been read, or has been forgotten since.
+            LoraError: one has not been loaded, or has been forgotten since.
         """
         if uses or self._rack is not None:
-            self.rack.arrange({use.name: use.weight for use in uses})
+            self.rack.set_adapters({use.name: use.weight for use in uses})
 
-    def fold(self, budget_seconds: float | None = None) -> bool:
-        """Use idle time to make what is worn free of cost, see `Rack.fold`."""
+    def merge(self, budget_s: float | None = None) -> bool:
+        """Use idle time to make what is attached free of cost, see `Rack.merge`."""
         if self._reader is not None:
             self._reader.make_ready()
-        return True if self._rack is None else self._rack.fold(budget_seconds)
-
-    def _summary_of(self, file: LoraFile) -> LoraSummary:
-        stamp, summary = self._summaries.pop(file.path, (None, None))
-        if summary is None or stamp != file.stamp:
-            summary = read_summary(file.path)
-        self._summaries[file.path] = file.stamp, summary
-        while len(self._summaries) > MAX_SUMMARIES:
-            self._summaries.popitem(last=False)
-        return summary
+        return True if self._rack is None else self._rack.merge(budget_s)
 
     def _fits(self, path: Path) -> bool:
-        """Whether the LoRA at `path` may be for this base: one of yours that is not hides none that ships."""
+        """Return whether the LoRA at `path` may be for this base: a user's that is not hides none that ships."""
         return not differ(read_summary(path).architecture, self.reader.base)
 
-    def _register(self, file: LoraFile) -> None:
-        path, stamp, _ = self._read.get(file.name, (None, (), 0))
-        if (path, stamp) != (file.path, file.stamp):
+    def _load(self, file: LoraFile) -> None:
+        loaded = self._loaded.get(file.name)
+        if loaded is None or (loaded.path, loaded.stamp) != (file.path, file.stamp):
             lora = self.reader.read(file.path, name=file.name)
             self.rack.register(lora)
-            self._read[file.name] = (file.path, file.stamp, lora.num_bytes)
-            self._told[file.name] = lora.metadata
-            self._unmatched[file.name] = lora.unmatched
-        self._read.move_to_end(file.name)
+            loaded = _LoadedFile(
+                path=file.path,
+                stamp=file.stamp,
+                num_bytes=lora.num_bytes,
+                metadata=lora.metadata,
+                unmatched=lora.unmatched,
+            )
+        self._loaded.pop(file.name, None)
+        self._loaded[file.name] = loaded
 
     def _forget_oldest(self, keep: set[str]) -> None:
-        total = sum(size for _, _, size in self._read.values())
-        keep = keep | set(self.rack.attached) if self._read else keep
-        for name, (_, _, size) in list(self._read.items()):
-            if total <= self._kept_bytes:
+        num_bytes = sum(loaded.num_bytes for loaded in self._loaded.values())
+        keep = keep | set(self.rack.attached) if self._loaded else keep
+        for name, loaded in list(self._loaded.items()):
+            if num_bytes <= self._kept_bytes:
                 return
             if name not in keep:
                 self.rack.forget(name)
-                del self._read[name], self._told[name], self._unmatched[name]
-                total -= size
+                del self._loaded[name]
+                num_bytes -= loaded.num_bytes

@@ -122,12 +122,12 @@ def _scaled_up(part: LowRank) -> Tensor:
     return part.up if part.scale == 1.0 else part.up.float() * part.scale
 
 
-def fold_into(
+def merge_into(
     weight: Tensor, stack: LowRank | None, scale: Tensor | None, dense: Tensor | None, *, out: Tensor
 ) -> None:
     """Write `weight + up diag(scale) down + dense` into `out`, computed in float32 and rounded once.
 
-    Products of bf16 are emulated on many processors, and rounding twice loses what a small update says.
+    Products of bf16 are emulated on many processors, and rounding twice loses a small update.
 
     Args:
         weight: (out, in) or (out, in, kh, kw).
@@ -146,5 +146,5 @@ def fold_into(
         # What follows, without a third copy of the weight.
         torch.addmm(base.flatten(1), up, down, out=out.view(len(out), -1))
         return
-    folded = torch.addmm(base.flatten(1), up, down).view(weight.shape)
-    out.copy_(folded if dense is None else folded + dense)
+    merged = torch.addmm(base.flatten(1), up, down).view(weight.shape)
+    out.copy_(merged if dense is None else merged + dense)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from allaprima.paint.device.offload_hooks import find_hook_registry
+
 
 def stream(networks: Sequence[nn.Module], device: torch.device, *, ahead: bool) -> None:
     """Let weights come to `device` layer by layer and leave it again, through diffusers.
@@ -37,7 +39,7 @@ def stop_streaming(network: nn.Module) -> None:
     """Undo `stream`: the weights stay on the CPU; does nothing to a network that is not streamed."""
     from diffusers.hooks import group_offloading as theirs
 
-    registry = getattr(network, "_diffusers_hook", None)
+    registry = find_hook_registry(network)
     if registry is None:
         return
     for name in (

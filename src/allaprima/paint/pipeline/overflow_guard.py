@@ -27,14 +27,12 @@ from allaprima.core.errors import PaintError
 from allaprima.core.picture import Rescues
 from allaprima.paint.contract.base import Base, Stage, TextStates
 from allaprima.paint.contract.wrapper import BaseWrapper
+from allaprima.paint.device.offload_hooks import has_offload_hook
 from allaprima.paint.device.precision import wider_dtypes
 from allaprima.paint.pipeline.casting import computing_in, dtypes_of
 from allaprima.paint.pipeline.pictures import require_finite
 
 T = TypeVar("T")
-
-HOOK = "_diffusers_hook"
-"""The attribute by which diffusers marks layers whose weights it moves about."""
 
 BLACK_BELOW = 4 / 255
 """A picture whose brightest value is below this is black."""
@@ -165,7 +163,7 @@ class OverflowGuard(BaseWrapper):
         modules = [module for network in networks for module in network.modules()]
         weights = [weight for network in networks for weight in network.parameters()]
         # What an offloading library holds elsewhere, or puts back by itself, cannot be cast here.
-        offloaded = any(weight.is_meta for weight in weights) or any(HOOK in vars(one) for one in modules)
+        offloaded = any(weight.is_meta for weight in weights) or any(map(has_offload_hook, modules))
         if not weights or offloaded:
             return ()
         return wider_dtypes(dtypes_of(networks), weights[0].device)

@@ -122,12 +122,12 @@ def test_other_weights_are_heard_at_once(base: VignetteBase, inputs: Inputs, cha
 
 def test_a_rack_without_loras_changes_nothing(base: VignetteBase, inputs: Inputs) -> None:
     plain = fast(base, inputs)
-    Rack(base.modules()).fold()
+    Rack(base.modules()).merge()
     assert is_kept(base)
     assert torch.equal(fast(base, inputs), plain)
 
 
-def test_moments_of_two_folds_in_turns_are_both_kept_and_right(base: VignetteBase, inputs: Inputs) -> None:
+def test_moments_of_two_merges_in_turns_are_both_kept_and_right(base: VignetteBase, inputs: Inputs) -> None:
     layers = dict(base.modules()["transformer"].named_modules())
     paths = ("norm_out.linear", "transformer_blocks.0.img_mod.1", "transformer_blocks.0.attn.to_q")
     rack = Rack(base.modules())
@@ -142,23 +142,23 @@ def test_moments_of_two_folds_in_turns_are_both_kept_and_right(base: VignetteBas
         }
         rack.register(Worn(name, updates))
     for name in ("a", "b", "a", "b", "c", "a", "c", "a"):
-        rack.arrange({name: 1.0})
+        rack.set_adapters({name: 1.0})
         beside = fast(base, inputs)
-        rack.fold()
+        rack.merge()
         assert is_kept(base)
         assert torch.allclose(fast(base, inputs), beside, atol=1e-4)
         assert torch.allclose(fast(base, inputs), slow(base, inputs), atol=1e-5)
         with torch.inference_mode():
             quick = base._denoiser(*inputs)
         assert torch.allclose(quick, slow(base, inputs), atol=1e-4)
-    rack.arrange({"c": 1.0})
-    assert rack.folded
+    rack.set_adapters({"c": 1.0})
+    assert rack.merged
     moments = base._denoiser._moments
     with torch.inference_mode():
         of_c = moments.at(inputs[1])
-        rack.arrange({"a": 1.0})
+        rack.set_adapters({"a": 1.0})
         of_a = moments.at(inputs[1])
-        rack.arrange({"c": 1.0})
+        rack.set_adapters({"c": 1.0})
         assert moments.at(inputs[1]) is of_c is not of_a
     assert len(moments._states) <= STATES
 

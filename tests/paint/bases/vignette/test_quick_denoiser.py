@@ -106,8 +106,8 @@ def test_a_lora_is_heard_beside_the_weights_and_in_them(denoiser: Denoiser, name
     point(layer, None)
     assert torch.equal(quick(way, *given), without)
     layer.weight += up @ down
-    folded = quick(way, *given)
-    torch.testing.assert_close(folded, beside, rtol=1e-3, atol=1e-4)
+    merged = quick(way, *given)
+    torch.testing.assert_close(merged, beside, rtol=1e-3, atol=1e-4)
     layer.weight -= up @ down
     torch.testing.assert_close(quick(way, *given), without, rtol=1e-3, atol=1e-4)
 
@@ -132,8 +132,8 @@ def test_layers_computed_as_one_hear_each_its_own_change(denoiser: Denoiser) -> 
 
 
 @pytest.mark.parametrize("keep_addresses", [False, True])
-def test_every_fold_is_heard(denoiser: Denoiser, keep_addresses: bool) -> None:
-    """A second fold writes to where the first one's weights are, on the layers of the time too."""
+def test_every_merge_is_heard(denoiser: Denoiser, keep_addresses: bool) -> None:
+    """A second merge writes to where the first one's weights are, on the layers of the time too."""
     modules: dict[str, nn.Module] = {"transformer": denoiser.transformer}
     way, given = QuickDenoiser(denoiser), inputs()
     rack = Rack(modules, keep_addresses=keep_addresses)
@@ -150,10 +150,10 @@ def test_every_fold_is_heard(denoiser: Denoiser, keep_addresses: bool) -> None:
         {},
     ]
     for wanted in wishes:
-        rack.arrange(wanted)
+        rack.set_adapters(wanted)
         beside = plain(denoiser, *given)
-        rack.fold()
-        assert rack.folded == bool(wanted)
+        rack.merge()
+        assert rack.merged == bool(wanted)
         torch.testing.assert_close(quick(way, *given), beside, rtol=1e-3, atol=1e-4)
     assert torch.equal(quick(way, *given), without)
 

@@ -85,9 +85,9 @@ def test_folders_of_peft_mean_what_peft_makes_of_them(tmp_path: Path, config: Lo
     for path, layer in networks["unet"].named_modules():
         if not isinstance(layer, nn.Linear | nn.Conv2d):
             continue
-        folded = merged.get_submodule(path)
-        assert isinstance(folded, nn.Linear | nn.Conv2d)
-        moved = folded.weight - layer.weight
+        layer_of_peft = merged.get_submodule(path)
+        assert isinstance(layer_of_peft, nn.Linear | nn.Conv2d)
+        moved = layer_of_peft.weight - layer.weight
         update = lora.updates.get(f"unet.{path}")
         expected = torch.zeros_like(moved) if update is None else delta_of(update)
         assert torch.allclose(expected, moved, atol=1e-5), path

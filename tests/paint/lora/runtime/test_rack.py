@@ -18,7 +18,7 @@ from allaprima.core.errors import LoraError
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.lora.pages import HUGE, empty_block, empty_tensor_like
 from allaprima.paint.lora.runtime.rack import Rack
-from allaprima.paint.lora.update import Dense, LowRank, Update, delta_of, fold_into
+from allaprima.paint.lora.update import Dense, LowRank, Update, delta_of, merge_into
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def expected(wanted: Mapping[str, float], loras: Mapping[str, Made] = LORAS) -> 
     return answer(net)
 
 
-def is_folded(rack: Rack) -> bool:
+def is_merged(rack: Rack) -> bool:
     """Ask again each time, which the type checker does not do with a property."""
-    return rack.folded
+    return rack.merged
 
 
 def close(left: Tensor, right: Tensor) -> bool:
@@ -130,31 +130,31 @@ def make_rack(net: nn.Module, *, keep_addresses: bool | None = None, **options: 
 @pytest.mark.parametrize(
     "wanted", [{"a": 1.0}, {"a": 0.3}, {"d": 1.0}, {"a": -0.5, "b": 2.0}, {"a": 0.5, "b": 0.7, "d": -1.5}]
 )
-def test_side_path_and_fold_answer_as_changed_weights_do(wanted: dict[str, float], *, keep: bool) -> None:
+def test_side_path_and_merge_answer_as_changed_weights_do(wanted: dict[str, float], *, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
     assert not torch.allclose(expected(wanted), net(X), atol=1e-2)
-    rack.arrange(wanted)
+    rack.set_adapters(wanted)
     assert close(net(X), expected(wanted))
-    assert not is_folded(rack)
-    assert rack.fold()
-    assert is_folded(rack)
+    assert not is_merged(rack)
+    assert rack.merge()
+    assert is_merged(rack)
     assert close(net(X), expected(wanted))
 
 
-@pytest.mark.parametrize("folding", [False, True])
-def test_a_b_a_and_detach_give_the_first_bits_back(*, keep: bool, folding: bool) -> None:
+@pytest.mark.parametrize("merging", [False, True])
+def test_a_b_a_and_detach_give_the_first_bits_back(*, keep: bool, merging: bool) -> None:
     net = make_net()
     plain_weights, plain = weights_of(net), net(X)
     rack = make_rack(net, keep_addresses=keep)
     addresses = [parameter.data_ptr() for parameter in net.parameters()]
 
     def attached(name: str) -> tuple[Tensor, dict[str, Tensor]]:
-        handle = rack.attach(name, 0.8)
-        if folding:
-            assert rack.fold()
+        rack.set_adapters({name: 0.8})
+        if merging:
+            assert rack.merge()
         seen = answer(net), weights_of(net)
-        handle.detach()
+        rack.set_adapters({})
         assert same(weights_of(net), plain_weights)
         assert torch.equal(net(X), plain)
         return seen
@@ -162,21 +162,21 @@ def test_a_b_a_and_detach_give_the_first_bits_back(*, keep: bool, folding: bool)
     first, _, again = attached("a"), attached("b"), attached("a")
     assert torch.equal(first[0], again[0])
     assert same(first[1], again[1])
-    assert same(first[1], plain_weights) is not folding
+    assert same(first[1], plain_weights) is not merging
     assert [parameter.data_ptr() for parameter in net.parameters()] == addresses
 
 
-def test_kept_addresses_stay_while_attached_and_folded() -> None:
+def test_kept_addresses_stay_while_attached_and_merged() -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=True)
     rack.register(make_lora("e", 9))
     addresses = [parameter.data_ptr() for parameter in net.parameters()]
     sides = []
     for name in ("a", "e", "a"):
-        rack.arrange({name: 1.0})
+        rack.set_adapters({name: 1.0})
         side = vars(net.first)["side"]
         sides.append((side.down.data_ptr(), side.up.data_ptr(), side.scale.vector.data_ptr()))
-        rack.fold()
+        rack.merge()
         assert [parameter.data_ptr() for parameter in net.parameters()] == addresses
     assert len(set(sides)) == 1
 
@@ -185,41 +185,45 @@ def test_weight_zero_equals_absent(*, keep: bool) -> None:
     net = make_net()
     plain = net(X)
     rack = make_rack(net, keep_addresses=keep)
-    handle = rack.attach("a", 0.0)
+    rack.set_adapters({"a": 0.0})
     assert torch.equal(net(X), plain)
     assert rack.attached == {"a": 0.0}
-    rack.attach("b")
+    rack.set_adapters({"a": 0.0, "b": 1.0})
     beside = net(X)
-    handle.detach()
+    rack.set_adapters({"b": 1.0})
     assert torch.equal(net(X), beside)
 
 
-def test_a_weight_follows_its_handle_and_the_order_of_coming_does_not_show(*, keep: bool) -> None:
+def test_a_weight_that_changes_acts_and_the_order_of_coming_does_not_show(*, keep: bool) -> None:
     pictures = []
     for order in permutations(("a", "b", "d")):
         net = make_net()
         rack = make_rack(net, keep_addresses=keep)
-        handles = {name: rack.attach(name) for name in order}
+        weights: dict[str, float] = {}
+        for name in order:
+            weights[name] = 1.0
+            rack.set_adapters(weights)
         for name, weight in (("a", 0.25), ("b", 1.5)):
-            handles[name].set_weight(weight)
-        unfolded = net(X)
-        rack.fold()
-        pictures.append((unfolded, net(X)))
+            weights[name] = weight
+            rack.set_adapters(weights)
+        unmerged = net(X)
+        rack.merge()
+        pictures.append((unmerged, net(X)))
     assert all(torch.equal(x, y) for pair in pictures for x, y in zip(pair, pictures[0], strict=True))
     assert close(pictures[0][0], expected({"a": 0.25, "b": 1.5, "d": 1.0}))
 
 
-def test_what_is_wanted_again_stays_folded() -> None:
+def test_what_is_wanted_again_stays_merged() -> None:
     net = make_net()
     rack = make_rack(net)
-    rack.arrange({"a": 0.5})
-    rack.fold()
-    rack.arrange({"a": 0.5})
-    assert is_folded(rack)
-    rack.arrange({"a": 0.5, "b": 0.0})
-    assert is_folded(rack)
-    rack.arrange({"a": 0.6})
-    assert not is_folded(rack)
+    rack.set_adapters({"a": 0.5})
+    rack.merge()
+    rack.set_adapters({"a": 0.5})
+    assert is_merged(rack)
+    rack.set_adapters({"a": 0.5, "b": 0.0})
+    assert is_merged(rack)
+    rack.set_adapters({"a": 0.6})
+    assert not is_merged(rack)
     assert close(net(X), expected({"a": 0.6}))
 
 
@@ -239,7 +243,7 @@ def test_what_is_wanted_again_stays_folded() -> None:
 def test_a_fault_found_late_changes_nothing(wrong: dict[str, Update], says: str, *, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
-    rack.attach("a", 0.5)
+    rack.set_adapters({"a": 0.5})
     before, seen = weights_of(net), net(X)
     with pytest.raises(LoraError, match=says):
         rack.register(Made("a", {**A.updates, **wrong}))
@@ -253,34 +257,30 @@ def test_a_fault_found_late_changes_nothing(wrong: dict[str, Update], says: str,
 def test_bad_uses_say_so_and_change_nothing() -> None:
     net = make_net()
     rack = make_rack(net)
-    handle = rack.attach("a")
+    rack.set_adapters({"a": 1.0})
     seen = net(X)
     for bad in (float("nan"), float("inf")):
         with pytest.raises(LoraError, match="expected a finite number"):
-            handle.set_weight(bad)
+            rack.set_adapters({"a": bad})
     with pytest.raises(LoraError, match="'c'; expected one that is registered: a, b, d"):
-        rack.attach("c")
-    with pytest.raises(LoraError, match="already attached"):
-        rack.attach("a")
+        rack.set_adapters({"a": 1.0, "c": 1.0})
     with pytest.raises(LoraError, match="detach it before"):
         rack.forget("a")
     assert torch.equal(net(X), seen)
-    handle.detach()
-    with pytest.raises(LoraError, match="not attached"):
-        handle.detach()
+    rack.set_adapters({})
     rack.forget("a")
     assert rack.registered == ("b", "d")
     with pytest.raises(ValueError, match=r"got down \(2, 3\) and up \(4, 3\)"):
         LowRank(down=torch.ones(2, 3), up=torch.ones(4, 3))
 
 
-def test_a_fold_goes_on_where_its_budget_ended_and_shows_nothing_before_the_end(*, keep: bool) -> None:
+def test_a_merge_goes_on_where_its_budget_ended_and_shows_nothing_before_the_end(*, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
-    rack.attach("a")
+    rack.set_adapters({"a": 1.0})
     seen, before = net(X), weights_of(net)
     calls = 0
-    while not rack.fold(budget_seconds=0.0):
+    while not rack.merge(budget_s=0.0):
         calls += 1
         assert torch.equal(net(X), seen)
         assert same(weights_of(net), before)
@@ -288,105 +288,105 @@ def test_a_fold_goes_on_where_its_budget_ended_and_shows_nothing_before_the_end(
     assert close(net(X), expected({"a": 1.0}))
 
 
-def test_a_fold_overtaken_by_another_wish_is_discarded(*, keep: bool) -> None:
+def test_a_merge_overtaken_by_another_wish_is_discarded(*, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
-    rack.arrange({"a": 1.0})
-    rack.fold(budget_seconds=0.0)
-    rack.arrange({"d": 1.0})
-    rack.fold()
+    rack.set_adapters({"a": 1.0})
+    rack.merge(budget_s=0.0)
+    rack.set_adapters({"d": 1.0})
+    rack.merge()
     assert close(net(X), expected({"d": 1.0}))
-    rack.arrange({})
+    rack.set_adapters({})
     assert torch.equal(net(X), make_net()(X))
 
 
-def test_two_contents_in_turns_are_both_folded_and_a_third_takes_the_older_ones_place() -> None:
+def test_two_contents_in_turns_are_both_merged_and_a_third_takes_the_older_ones_place() -> None:
     net = make_net()
     rack = make_rack(net)
     seen = {}
     for weight in (1.0, 0.5):
-        rack.arrange({"a": weight})
-        rack.fold()
+        rack.set_adapters({"a": weight})
+        rack.merge()
         seen[weight] = net(X)
         assert close(seen[weight], expected({"a": weight}))
     both = rack.num_bytes
     for weight in (1.0, 0.5, 1.0):
-        rack.arrange({"a": weight})
-        assert is_folded(rack)
+        rack.set_adapters({"a": weight})
+        assert is_merged(rack)
         assert torch.equal(net(X), seen[weight])
-    rack.arrange({"a": 0.25})
-    assert not is_folded(rack)
-    rack.fold()
+    rack.set_adapters({"a": 0.25})
+    assert not is_merged(rack)
+    rack.merge()
     assert rack.num_bytes == both
-    for wanted, folded in (({"a": 1.0}, True), ({"a": 0.25}, True), ({"a": 0.5}, False)):
-        rack.arrange(wanted)
-        assert is_folded(rack) == folded
+    for wanted, merged in (({"a": 1.0}, True), ({"a": 0.25}, True), ({"a": 0.5}, False)):
+        rack.set_adapters(wanted)
+        assert is_merged(rack) == merged
         assert close(net(X), expected(wanted))
-    rack.arrange({})
+    rack.set_adapters({})
     assert same(weights_of(net), weights_of(make_net()))
 
 
-def test_folds_begun_in_turns_are_both_gone_on_with_and_do_not_cost_a_whole_one() -> None:
+def test_merges_begun_in_turns_are_both_gone_on_with_and_do_not_cost_a_whole_one() -> None:
     net = make_net()
     rack = make_rack(net)
     for _ in range(len(SHAPES)):
         for weight in (1.0, 0.5):
-            rack.arrange({"a": weight})
-            rack.fold(budget_seconds=0.0)
-    rack.arrange({"a": 1.0})
-    assert is_folded(rack)
+            rack.set_adapters({"a": weight})
+            rack.merge(budget_s=0.0)
+    rack.set_adapters({"a": 1.0})
+    assert is_merged(rack)
     for weight in (0.1, 0.2, 0.3):  # a slider on its way
-        rack.arrange({"a": weight})
-        rack.fold(budget_seconds=0.0)
+        rack.set_adapters({"a": weight})
+        rack.merge(budget_s=0.0)
         assert close(net(X), expected({"a": weight}))
-    rack.arrange({"a": 1.0})
-    assert is_folded(rack)
+    rack.set_adapters({"a": 1.0})
+    assert is_merged(rack)
     assert close(net(X), expected({"a": 1.0}))
 
 
-def test_a_kept_fold_is_not_shown_for_a_lora_of_its_name_or_to_a_network_that_was_cast() -> None:
+def test_a_kept_merge_is_not_shown_for_a_lora_of_its_name_or_to_a_network_that_was_cast() -> None:
     net = make_net()
     rack = make_rack(net)
     for wanted in ({"a": 1.0}, {"d": 1.0}):
-        rack.arrange(wanted)
-        rack.fold()
+        rack.set_adapters(wanted)
+        rack.merge()
     rack.register(Made("a", make_lora("a", 7).updates))
-    rack.arrange({"a": 1.0})
-    assert not is_folded(rack)
+    rack.set_adapters({"a": 1.0})
+    assert not is_merged(rack)
     assert close(net(X), expected({"a": 1.0}, {"a": make_lora("a", 7)}))
-    net.double()  # while a fold is shown
-    rack.arrange({})
+    net.double()  # while a merge is shown
+    rack.set_adapters({})
     assert {weight.dtype for weight in net.state_dict().values()} == {torch.float64}
-    rack.arrange({"d": 1.0})
-    assert not is_folded(rack)
+    rack.set_adapters({"d": 1.0})
+    assert not is_merged(rack)
 
 
-def test_a_fold_of_weights_that_were_exchanged_is_made_again() -> None:
+def test_a_merge_of_weights_that_were_exchanged_is_made_again() -> None:
     net = make_net()
     rack = make_rack(net)
-    rack.arrange({"a": 1.0})
-    rack.fold()
-    rack.arrange({})
+    rack.set_adapters({"a": 1.0})
+    rack.merge()
+    rack.set_adapters({})
     doubled = {name: 2 * weight for name, weight in weights_of(net).items()}
     net.load_state_dict(doubled, assign=True)
     plain = net(X)
-    rack.arrange({"a": 1.0})
-    assert not is_folded(rack)
+    rack.set_adapters({"a": 1.0})
+    assert not is_merged(rack)
     beside = net(X)
-    rack.fold()
+    rack.merge()
     assert close(net(X), beside)
-    rack.arrange({})
+    rack.set_adapters({})
     assert torch.equal(net(X), plain)
 
 
-def test_a_fold_made_again_that_fails_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_made_again_that_fails_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     net = make_net()
     rack = make_rack(net)
-    rack.arrange({"a": 1.0})
-    rack.fold()
-    rack.arrange({})
+    rack.set_adapters({"a": 1.0})
+    rack.merge()
+    rack.set_adapters({})
     net.double()
-    rack.arrange({"a": 1.0})
+    rack.set_adapters({"a": 1.0})
     layers = [
         module for module in net.modules() if "side" in vars(module) and vars(module)["side"] is not None
     ]
@@ -395,49 +395,49 @@ def test_a_fold_made_again_that_fails_is_not_shown(monkeypatch: pytest.MonkeyPat
         out.fill_(1e3)
         raise MemoryError
 
-    monkeypatch.setattr("allaprima.paint.lora.runtime.merge.fold_into", fail)
+    monkeypatch.setattr("allaprima.paint.lora.runtime.merge.merge_into", fail)
     for _ in layers:
         with pytest.raises(MemoryError):
-            rack.fold()
-    assert not is_folded(rack)
+            rack.merge()
+    assert not is_merged(rack)
     assert all(layer.weight.abs().max() < 100.0 for layer in layers if isinstance(layer, nn.Linear))
 
 
-@pytest.mark.parametrize("options", [{"keeps_folds": False}, {"keep_addresses": True}])
-def test_no_fold_is_kept_where_memory_is_counted_or_addresses_stay(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{"keeps_merges": False}, {"keep_addresses": True}])
+def test_no_merge_is_kept_where_memory_is_counted_or_addresses_stay(options: dict[str, Any]) -> None:
     rack = make_rack(make_net(), **options)
     for wanted in ({"a": 1.0}, {"d": 1.0}):
-        rack.arrange(wanted)
-        rack.fold()
-    rack.arrange({"a": 1.0})
-    assert not is_folded(rack)
+        rack.set_adapters(wanted)
+        rack.merge()
+    rack.set_adapters({"a": 1.0})
+    assert not is_merged(rack)
 
 
-def test_a_fold_that_fails_leaves_the_side_paths(monkeypatch: pytest.MonkeyPatch, *, keep: bool) -> None:
+def test_a_merge_that_fails_leaves_the_side_paths(monkeypatch: pytest.MonkeyPatch, *, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
-    handle = rack.attach("a")
+    rack.set_adapters({"a": 1.0})
     seen, before = net(X), weights_of(net)
     tries = iter([False, False, True])
 
     def fail_third(*args: Any, **kwargs: Any) -> None:
         if next(tries):
             raise KeyboardInterrupt
-        fold_into(*args, **kwargs)
+        merge_into(*args, **kwargs)
 
-    monkeypatch.setattr("allaprima.paint.lora.runtime.merge.fold_into", fail_third)
+    monkeypatch.setattr("allaprima.paint.lora.runtime.merge.merge_into", fail_third)
     with pytest.raises(KeyboardInterrupt):
-        rack.fold()
+        rack.merge()
     monkeypatch.undo()
     assert torch.equal(net(X), seen)
     assert same(weights_of(net), before)
-    assert rack.fold()
+    assert rack.merge()
     assert close(net(X), expected({"a": 1.0}))
-    handle.detach()
+    rack.set_adapters({})
     assert same(weights_of(net), before)
 
 
-def test_folding_bf16_rounds_once() -> None:
+def test_merging_bf16_rounds_once() -> None:
     net = make_net().bfloat16()
     draw = torch.Generator().manual_seed(4)
     small = {"net.first": low_rank((24, 12), 4, draw)}
@@ -446,11 +446,11 @@ def test_folding_bf16_rounds_once() -> None:
     rack.register(Made("small", small))
     pristine = net.first.weight.clone()
     side = LowRank(down=small["net.first"].down.bfloat16(), up=small["net.first"].up.bfloat16())
-    rack.attach("small")
-    rack.fold()
+    rack.set_adapters({"small": 1.0})
+    rack.merge()
     assert net.first.weight.dtype == torch.bfloat16
     assert torch.equal(net.first.weight, (pristine.float() + delta_of(side)).bfloat16())
-    rack.arrange({})
+    rack.set_adapters({})
     assert torch.equal(net.first.weight, pristine)
 
 
@@ -466,7 +466,7 @@ def test_a_scale_is_rounded_once_wherever_it_is_multiplied_on(
     net = make_net().to(dtype)
     rack = Rack({"net": net}, keep_addresses=keep)
     rack.register(Made("scaled", {"net.first": LowRank(down=down, up=up, scale=0.3)}))
-    rack.attach("scaled")
+    rack.set_adapters({"scaled": 1.0})
     side = vars(net.first)["side"]
     assert torch.equal(side.down[:rank], down.to(dtype))
     assert torch.equal(side.up[:, :rank], (up.float() * 0.3).to(dtype))
@@ -476,8 +476,8 @@ def test_a_scale_is_rounded_once_wherever_it_is_multiplied_on(
 def test_registering_anew_reaches_the_next_picture(*, keep: bool) -> None:
     net = make_net()
     rack = make_rack(net, keep_addresses=keep)
-    rack.arrange({"a": 1.0, "b": 0.5})
-    rack.fold()
+    rack.set_adapters({"a": 1.0, "b": 0.5})
+    rack.merge()
     state = rack.state()
     newer = make_lora("a", 77, rank=5)
     rack.register(newer)
@@ -487,18 +487,18 @@ def test_registering_anew_reaches_the_next_picture(*, keep: bool) -> None:
     assert rack.state("text_encoder") == ()
 
 
-def test_folding_gives_way_where_weights_are_shared_or_moved_about_or_too_large() -> None:
+def test_merging_gives_way_where_weights_are_shared_or_moved_about_or_too_large() -> None:
     tied = make_net()
     tied.twin = nn.Linear(12, 24)
     tied.twin.weight = tied.first.weight
     limited = make_net()
     hooked = make_net()
     add_hook_to_module(hooked.first, ModelHook())
-    for net, fold_bytes in ((tied, None), (limited, 100), (hooked, None)):
-        rack = make_rack(net, fold_bytes=fold_bytes)
-        rack.attach("a")
-        assert not rack.fold()
-        assert not is_folded(rack)
+    for net, max_merge_bytes in ((tied, None), (limited, 100), (hooked, None)):
+        rack = make_rack(net, max_merge_bytes=max_merge_bytes)
+        rack.set_adapters({"a": 1.0})
+        assert not rack.merge()
+        assert not is_merged(rack)
         assert close(net(X), expected({"a": 1.0}))
 
 
@@ -513,7 +513,7 @@ def test_layers_that_are_no_plain_layers_get_their_side_path_too() -> None:
     rack.register(Made("x", {"net.0": update}))
     x = torch.randn(5, 12)
     plain = net(x)
-    rack.attach("x")
+    rack.set_adapters({"x": 1.0})
     assert close(net(x), plain + x @ delta_of(update).T)
     assert close(net(input=x), net(x))
 
@@ -522,18 +522,18 @@ def test_made_in_inference_mode_used_outside_and_the_other_way_round() -> None:
     net = make_net()
     with torch.inference_mode():
         rack = make_rack(net, keep_addresses=False)
-        handle = rack.attach("a", 0.5)
-        rack.fold(0.0)
+        rack.set_adapters({"a": 0.5})
+        rack.merge(0.0)
         seen = net(X)
     assert torch.equal(net(X), seen)
-    rack.fold()
-    handle.set_weight(0.7)
+    rack.merge()
+    rack.set_adapters({"a": 0.7})
     leaf = X.clone().requires_grad_()
     net(leaf).sum().backward()
     assert leaf.grad is not None
     with torch.inference_mode():
-        rack.fold()
-        handle.detach()
+        rack.merge()
+        rack.set_adapters({})
     assert torch.equal(net(X), make_net()(X))
     assert not net.first.weight.is_inference()
 
@@ -541,7 +541,7 @@ def test_made_in_inference_mode_used_outside_and_the_other_way_round() -> None:
 def test_names_and_copies_of_a_network_with_a_rack_are_the_usual_ones() -> None:
     net = make_net()
     rack = make_rack(net)
-    rack.attach("a")
+    rack.set_adapters({"a": 1.0})
     assert net.state_dict().keys() == make_net().state_dict().keys()
     assert close(copy.deepcopy(net)(X), expected({"a": 1.0}))
     assert repr(net.first).endswith("(in_features=12, out_features=24, bias=True)")
@@ -553,14 +553,14 @@ def test_a_lora_that_is_as_needed_is_used_where_it_lies_and_memory_is_made_ready
     same_shape = make_lora("same", 1, rank=16)
     rack.register(same_shape)
     assert rack.num_bytes == 0
-    rack.attach("same")
+    rack.set_adapters({"same": 1.0})
     update = same_shape.updates["net.first"]
     assert isinstance(update, LowRank)
     assert vars(net.first)["side"].down.data_ptr() == update.down.data_ptr()
     rack.register(A)
     taken = rack.num_bytes
-    rack.fold()
-    rack.unfold()
+    rack.merge()
+    rack.unmerge()
     assert rack.num_bytes == 2 * taken
     rack.register(make_lora("a", 5))
     assert rack.num_bytes == taken
@@ -583,9 +583,9 @@ def test_a_thousand_swaps_over_a_hundred_loras_do_not_grow() -> None:
 
     def swap(begin: int, end: int) -> tuple[int, int]:
         for i in range(begin, end):
-            rack.arrange({f"{i % 100:03}": 1.0, f"{(i * 7) % 100:03}": 0.5})
+            rack.set_adapters({f"{i % 100:03}": 1.0, f"{(i * 7) % 100:03}": 0.5})
             if i % 10 == 0:
-                rack.fold()
+                rack.merge()
         gc.collect()
         tensors = sum(type(one) is Tensor for one in gc.get_objects())
         return rack.num_bytes, tensors
@@ -594,8 +594,8 @@ def test_a_thousand_swaps_over_a_hundred_loras_do_not_grow() -> None:
     first, last = swap(200, 600), swap(600, 1000)
     assert last[0] <= 1.01 * first[0]
     assert last[1] <= 1.01 * first[1]
-    rack.arrange({})
-    rack.fold()
+    rack.set_adapters({})
+    rack.merge()
     assert torch.equal(net(X), make_net()(X))
 
 
@@ -628,27 +628,27 @@ def test_a_compiled_block_is_compiled_once_for_a_hundred_swaps(backend: str, *, 
         draw = torch.Generator().manual_seed(i)
         rack.register(Made(str(i), {key: low_rank(shape, 1 + i, draw) for key, shape in linears.items()}))
     arguments = (torch.randn(1, 4, 4, 4), torch.full((1,), 0.5), torch.randn(1, 5, 32))
-    rack.attach("3", 0.5)
+    rack.set_adapters({"3": 0.5})
     with torch.inference_mode():
         eager = denoiser(*arguments)
         for block in transformer.transformer_blocks:
             block.compile(backend=backend, fullgraph=True)
         seen = []
         for i in range(100):
-            rack.arrange({str(i * 7 % 10): 1.0 if i % 3 else 0.5})
+            rack.set_adapters({str(i * 7 % 10): 1.0 if i % 3 else 0.5})
             seen.append(denoiser(*arguments))
-        rack.arrange({"3": 0.5})
+        rack.set_adapters({"3": 0.5})
         assert torch.allclose(denoiser(*arguments), eager, atol=1e-5)
     assert all(not torch.equal(x, y) for x, y in pairwise(seen))
 
 
 STEPS = st.one_of(
     st.tuples(
-        st.just("arrange"),
+        st.just("set_adapters"),
         st.dictionaries(st.sampled_from(sorted(LORAS)), st.sampled_from([-1.0, 0.0, 0.5, 1.0])),
     ),
-    st.tuples(st.just("fold"), st.sampled_from([0.0, None])),
-    st.tuples(st.just("unfold"), st.none()),
+    st.tuples(st.just("merge"), st.sampled_from([0.0, None])),
+    st.tuples(st.just("unmerge"), st.none()),
 )
 
 
@@ -661,14 +661,14 @@ def test_whatever_happens_answers_are_right_and_the_way_back_is_exact(
     rack = make_rack(net, keep_addresses=keep_addresses)
     wanted: dict[str, float] = {}
     for action, argument in steps:
-        if action == "arrange":
+        if action == "set_adapters":
             wanted = argument
-            rack.arrange(wanted)
-        elif action == "fold":
-            rack.fold(argument)
+            rack.set_adapters(wanted)
+        elif action == "merge":
+            rack.merge(argument)
         else:
-            rack.unfold()
+            rack.unmerge()
         assert close(net(X), expected(wanted))
-    rack.arrange({})
+    rack.set_adapters({})
     assert torch.equal(net(X), make_net()(X))
     assert same(weights_of(net), weights_of(make_net()))

@@ -1,7 +1,7 @@
 """Layers that read the same input, computed as one larger layer where their weights lie in memory as one.
 
 A small product is not worth two threads' while; three of them in one are. Each layer stays what it was: a LoRA
-that is folded into its weight is folded into the larger one too, and one beside it is asked for its part.
+that is merged into its weight is merged into the larger one too, and one beside it is asked for its part.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from allaprima.paint.bases.vignette.weight_marks import Marks, WeightMarks, have
 MOST = 128
 """Times that are kept for one state of the weights, some 100 KB each; a picture of 50 steps visits 50."""
 STATES = 3
-"""States of the weights whose moments are kept: without LoRAs, and with either of two that are folded in by turns."""
+"""States of the weights whose moments are kept: without LoRAs, and with either of two that are merged by turns."""
 
 
 class Moments:

@@ -1,12 +1,11 @@
-"""The shelf: registered LoRAs, checked against the networks once and prepared for the rack.
+"""Registered LoRAs, checked against the networks once and prepared for the rack.
 
 Preparing brings matrices to the device and the number format of their layers and pads their ranks. What is prepared
-is kept, the least recently used giving way, because a swap has no time for it.
+is cached, because a swap has no time for it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from allaprima.core.errors import LoraError
+from allaprima.core.lru import LruCache
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.runtime.composition import Composition, SlotPlan, compose, plan_slots
 from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare
@@ -22,12 +22,11 @@ from allaprima.paint.lora.update import LowRank, Update
 LoraRevision = tuple[str, int]
 """A LoRA's name and its revision, which tells LoRAs apart that were registered under one name."""
 
-
 SlotShapes = tuple[tuple[tuple[str, int, torch.dtype], ...], ...]
 """What a plan depends on: of each LoRA its layers, their ranks (0: dense) and what they compute in."""
 
 MAX_PLANS = 16
-"""How many are remembered; one of 560 layers takes 200 kB."""
+"""Plans that are cached; one of 560 layers takes 200 kB."""
 
 
 class LoraUpdates(Protocol):
@@ -35,11 +34,11 @@ class LoraUpdates(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is attached by."""
+        """The name it is attached by."""
 
     @property
     def updates(self) -> Mapping[str, Update]:
-        """By layer (network, dot, path): what changes."""
+        """The updates by layer (network, dot, path)."""
 
 
 class PreparedLoras:
@@ -63,29 +62,30 @@ class PreparedLoras:
         own_storage: bool | None,
     ) -> None:
         self.layers: dict[str, AdaptedLayer] = dict(_find_layers(modules))
-        found = next((layer.weight.device for layer in self.layers.values()), torch.device("cpu"))
-        self.device = found if device is None else device
+        here = next((layer.weight.device for layer in self.layers.values()), torch.device("cpu"))
+        self.device = here if device is None else device
         self.own_storage = self.device.type == "cuda" if own_storage is None else own_storage
         self._blocks = Blocks(self.device)
         self._rank_step = rank_step
-        self._cache_bytes = cache_bytes
         self._registered: dict[str, tuple[LoraRevision, LoraUpdates]] = {}
         self._revision = 0
-        self._cache: OrderedDict[tuple[LoraRevision, ...], Composition] = OrderedDict()
-        self._plans: OrderedDict[SlotShapes, SlotPlan] = OrderedDict()
+        self._compositions = LruCache[tuple[LoraRevision, ...], Composition](
+            max_bytes=cache_bytes, size_of=lambda composition: composition.num_bytes
+        )
+        self._plans = LruCache[SlotShapes, SlotPlan](max_count=MAX_PLANS)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is registered, in alphabetical order."""
+        """The registered names, in alphabetical order."""
         return tuple(sorted(self._registered))
 
     @property
     def num_bytes(self) -> int:
         """What prepared LoRAs take in memory."""
-        return self._cached_bytes() + self._blocks.num_bytes
+        return self._compositions.num_bytes + self._blocks.num_bytes
 
-    def entry(self, name: str) -> LoraRevision:
-        """Return what tells this LoRA from others that had its name.
+    def get_revision(self, name: str) -> LoraRevision:
+        """Return the revision of the registered LoRA `name`.
 
         Raises:
             LoraError: it is not registered.
@@ -99,8 +99,8 @@ class PreparedLoras:
         """Return whether the registered LoRA `name` changes a layer of `network`."""
         return any(key.startswith(f"{network}.") for key in self._registered[name][1].updates)
 
-    def put(self, lora: LoraUpdates) -> None:
-        """Check and prepare `lora`; where its name is known, it takes that one's place.
+    def register(self, lora: LoraUpdates) -> None:
+        """Check and prepare `lora`; it replaces a LoRA of its name.
 
         Raises:
             LoraError: a layer is not there, has another shape, or cannot be changed so. Nothing has changed then.
@@ -110,18 +110,17 @@ class PreparedLoras:
         for key, update in lora.updates.items():
             self._check(lora.name, key, update)
         self._revision += 1
-        entry = (lora.name, self._revision)
-        self._cache[entry,] = self._compose([lora])
-        self._registered[lora.name] = (entry, lora)
+        revision, composition = (lora.name, self._revision), self._compose([lora])
+        self._registered[lora.name] = (revision, lora)
         self._drop_stale()
-        self._shrink()
+        self._compositions.put((revision,), composition)
 
-    def get(self, name: str) -> tuple[LoraRevision, LoraUpdates] | None:
-        """Return what is registered as `name`, for `put_back`."""
+    def find(self, name: str) -> tuple[LoraRevision, LoraUpdates] | None:
+        """Return what is registered as `name`, for `restore`."""
         return self._registered.get(name)
 
-    def put_back(self, name: str, registered: tuple[LoraRevision, LoraUpdates] | None) -> None:
-        """Let `name` stand for what `get` returned; None: for nothing."""
+    def restore(self, name: str, registered: tuple[LoraRevision, LoraUpdates] | None) -> None:
+        """Let `name` stand for what `find` returned before; None: for nothing."""
         if registered is None:
             self._registered.pop(name, None)
         else:
@@ -129,32 +128,27 @@ class PreparedLoras:
         self._drop_stale()
 
     def composition(self, names: tuple[str, ...]) -> Composition:
-        """Return the side paths of the LoRAs `names`, in this order, prepared now unless they are kept."""
-        key = tuple(self.entry(name) for name in names)
-        if key not in self._cache:
-            self._cache[key] = self._compose([self._registered[name][1] for name in names])
-        self._cache.move_to_end(key)
-        self._shrink()
-        return self._cache[key]
+        """Return the side paths of the LoRAs `names`, in this order, prepared now unless they are cached."""
+        key = tuple(self.get_revision(name) for name in names)
+        return self._compositions.get_or_make(
+            key, lambda: self._compose([self._registered[name][1] for name in names])
+        )
 
     def make_ready(self) -> None:
         """Use idle time to have memory ready for the next LoRA."""
         self._blocks.make_ready()
 
-    def _cached_bytes(self) -> int:
-        return sum(composition.num_bytes for composition in self._cache.values())
-
     def _compose(self, loras: list[LoraUpdates]) -> Composition:
         updates = [lora.updates for lora in loras]
         plan = self._plan(updates)
-        made = compose(plan, updates, self.layers, self._blocks, own_storage=self.own_storage)
-        for layer, _ in made.sides:
+        composition = compose(plan, updates, self.layers, self._blocks, own_storage=self.own_storage)
+        for layer, _ in composition.sides:
             prepare(layer)
-        return made
+        return composition
 
     def _plan(self, updates: list[Mapping[str, Update]]) -> SlotPlan:
-        """Return `plan_slots`, from memory where LoRAs of the same layers and ranks have been planned."""
-        kind = tuple(
+        """Return `plan_slots`, cached for LoRAs of the same layers and ranks."""
+        shapes = tuple(
             tuple(
                 [
                     (key, update.rank if isinstance(update, LowRank) else 0, self.layers[key].weight.dtype)
@@ -163,23 +157,13 @@ class PreparedLoras:
             )
             for lora in updates
         )
-        if kind not in self._plans:
-            self._plans[kind] = plan_slots(updates, self.layers, self._rank_step)
-        self._plans.move_to_end(kind)
-        while len(self._plans) > MAX_PLANS:
-            self._plans.popitem(last=False)
-        return self._plans[kind]
-
-    def _shrink(self) -> None:
-        total = self._cached_bytes()
-        while total > self._cache_bytes and len(self._cache) > 1:
-            total -= self._cache.popitem(last=False)[1].num_bytes
+        return self._plans.get_or_make(shapes, lambda: plan_slots(updates, self.layers, self._rank_step))
 
     def _drop_stale(self) -> None:
-        known = {entry for entry, _ in self._registered.values()}
-        for key in list(self._cache):
-            if not known.issuperset(key):
-                del self._cache[key]
+        revisions = {revision for revision, _ in self._registered.values()}
+        for key in list(self._compositions):
+            if not revisions.issuperset(key):
+                self._compositions.discard(key)
 
     def _check(self, name: str, key: str, update: Update) -> None:
         layer = self.layers.get(key)
