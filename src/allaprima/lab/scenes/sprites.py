@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import AssetError
+from allaprima.core.lru import LruCache
 from allaprima.lab.scenes.spec import Style
 
 SPRITE_SIZE = 192
@@ -77,7 +77,7 @@ class SpriteCache:
         self.cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
         self._styles: dict[Style, tuple[dict[str, int], NDArray[np.uint8]]] = {}
         self._whole: dict[tuple[str, Style], Image.Image] = {}
-        self._memo: OrderedDict[Hashable, Image.Image] = OrderedDict()
+        self._memo = LruCache[Hashable, Image.Image](max_count=MEMO_LIMIT)
 
     def _style(self, style: Style) -> tuple[dict[str, int], NDArray[np.uint8]]:
         if style not in self._styles:
@@ -118,15 +118,8 @@ class SpriteCache:
         return self.memo((icon, style, width, height, flip), make)
 
     def memo(self, key: Hashable, make: Callable[[], Image.Image]) -> Image.Image:
-        """The picture remembered under a key, made where there is none; those unused longest are forgotten."""
-        picture = self._memo.get(key)
-        if picture is None:
-            picture = self._memo[key] = make()
-            if len(self._memo) > MEMO_LIMIT:
-                self._memo.popitem(last=False)
-        else:
-            self._memo.move_to_end(key)
-        return picture
+        """Return the cached picture of a key, made where there is none."""
+        return self._memo.get_or_make(key, make)
 
 
 def trim(picture: Image.Image) -> Image.Image:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from allaprima.core.errors import BusyError
+from allaprima.core.lru import LruCache
 
 MAX_CLIENTS = 10_000
 
@@ -23,17 +23,18 @@ class RateLimiter:
     """At once, after a rest."""
     clock: Callable[[], float] = time.monotonic
     """Seconds, never going back."""
-    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
+    _buckets: LruCache[str, tuple[float, float]] = field(
+        default_factory=lambda: LruCache(max_count=MAX_CLIENTS), repr=False
+    )
+    """The level of each client's bucket and when it was so high; the one that was quiet longest is nearest to full."""
 
     def wait_s(self, client: str, cost: float = 1.0) -> float:
         """Take `cost` from the client's bucket and return 0, or take nothing and return the seconds to wait."""
         now = self.clock()
-        level, at = self._buckets.pop(client, (self.burst, now))
+        level, at = self._buckets.find(client) or (self.burst, now)
         level = min(self.burst, level + (now - at) * self.rate)
         allowed = level >= cost
-        self._buckets[client] = (level - cost if allowed else level, now)
-        while len(self._buckets) > MAX_CLIENTS:  # the one that was quiet longest is the one nearest to full
-            self._buckets.popitem(last=False)
+        self._buckets.put(client, (level - cost if allowed else level, now))
         return 0.0 if allowed else (cost - level) / self.rate
 
 
