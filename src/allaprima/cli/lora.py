@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allaprima.cli.output import JsonFlag, print_json, printable
+from allaprima.cli.paint_options import LoraDir
 
 if TYPE_CHECKING:
     from allaprima.paint.lora.files.folder import LoraFolder
     from allaprima.paint.lora.files.summary import LoraSummary
 
 app = typer.Typer(no_args_is_help=True, help="LoRA files: list them, look into one, convert a pickle.")
-
-LoraDir = Annotated[
-    Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
-]
 
 
 @app.command("list")
@@ -42,8 +39,8 @@ def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
             rows.append({"name": name, "problem": str(error)})
             print(f"{name:<32}cannot be used: {printable(str(error))}")
     left_out = [{"file": ascii_name(path), "why": why} for path, why in folder.left_out().items()]
-    for one in left_out:
-        print(f"left out: {one['file']}, for {one['why']}")
+    for entry in left_out:
+        print(f"left out: {entry['file']}, for {entry['why']}")
     shipped = sum(row.get("shipped", False) for row in rows)
     print(
         f"{len(rows) - shipped} in {printable(str(folder.path))}"
@@ -102,7 +99,7 @@ def convert(
 
 
 def _is_path(lora: str) -> bool:
-    """Whether a path is meant: whoever types a command may read any file, elsewhere names alone count."""
+    """Return whether a path is meant: who types a command may read any file, elsewhere only names count."""
     from allaprima.paint.lora.files.locations import PICKLES, SUFFIX
 
     path = Path(lora)
@@ -128,11 +125,7 @@ def _open_folder(lora_dir: Path | None) -> LoraFolder:
 
 
 def _ranks(summary: LoraSummary) -> str:
-    return (
-        "-".join(str(one) for one in sorted({min(summary.ranks), max(summary.ranks)}))
-        if summary.ranks
-        else "none"
-    )
+    return "-".join(map(str, sorted({min(summary.ranks), max(summary.ranks)}))) if summary.ranks else "none"
 
 
 def _words(value: object) -> str:

@@ -52,7 +52,9 @@ Loras = Annotated[
     list[str] | None,
     typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
 ]
-LoraDir = Annotated[Path | None, typer.Option(help="Folder of LoRAs.")]
+LoraDir = Annotated[
+    Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
+]
 NoTurbo = Annotated[
     bool,
     typer.Option(

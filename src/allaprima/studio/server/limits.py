@@ -26,7 +26,7 @@ class RateLimiter:
     _buckets: LruCache[str, tuple[float, float]] = field(
         default_factory=lambda: LruCache(max_count=MAX_CLIENTS), repr=False
     )
-    """The level of each client's bucket and when it was so high; the one that was quiet longest is nearest to full."""
+    """The level of each client's bucket, and when it was so high."""
 
     def wait_s(self, client: str, cost: float = 1.0) -> float:
         """Take `cost` from the client's bucket and return 0, or take nothing and return the seconds to wait."""

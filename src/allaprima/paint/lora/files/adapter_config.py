@@ -65,24 +65,15 @@ class AdapterConfig:
 def read_configs(
     path: Path, metadata: Mapping[str, str], networks: tuple[str, ...]
 ) -> dict[str, AdapterConfig]:
-    """Return each network's configuration: from inside the file, or else from beside it, or else PEFT's silence.
+    """Return each network's configuration: from inside the file, or from beside it, or else an empty one.
 
     Raises:
         LoraError: a configuration that is there cannot be understood, or asks for more than a plain update.
     """
     if INSIDE in metadata:
-        where, found = f"{path}: {INSIDE}", _parse(f"{path}: {INSIDE}", metadata[INSIDE])
-        return {
-            network: _config(
-                where,
-                {
-                    key.removeprefix(f"{network}."): value
-                    for key, value in found.items()
-                    if key.startswith(f"{network}.")
-                },
-            )
-            for network in networks
-        }
+        where = f"{path}: {INSIDE}"
+        values = _parse(where, metadata[INSIDE])
+        return {network: _config(where, _values_of(network, values)) for network in networks}
     if EMBEDDED in metadata:
         where = f"{path}: {EMBEDDED}"
         return dict.fromkeys(networks, _config(where, _parse(where, metadata[EMBEDDED])))
@@ -91,6 +82,12 @@ def read_configs(
     if beside.is_file():
         config = _config(str(beside), _parse(str(beside), _text(beside)))
     return dict.fromkeys(networks, config)
+
+
+def _values_of(network: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose keys begin with the network's name, without that."""
+    beginning = f"{network}."
+    return {key.removeprefix(beginning): value for key, value in values.items() if key.startswith(beginning)}
 
 
 def _text(path: Path) -> str:
@@ -104,34 +101,34 @@ def _text(path: Path) -> str:
 
 def _parse(where: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LoraError(f"{where} is no JSON; expected PEFT's configuration") from error
-    if not isinstance(found, dict):
-        raise LoraError(f"{where} holds {found!r:.40}; expected a JSON object")
-    return found
+    if not isinstance(config, dict):
+        raise LoraError(f"{where} holds {config!r:.40}; expected a JSON object")
+    return config
 
 
-def _config(where: str, found: Mapping[str, Any]) -> AdapterConfig:
-    kind = "LORA" if found.get("peft_type") is None else str(found["peft_type"])
-    if kind not in _TYPES or found.get("use_dora"):
+def _config(where: str, config: Mapping[str, Any]) -> AdapterConfig:
+    kind = "LORA" if config.get("peft_type") is None else str(config["peft_type"])
+    if kind not in _TYPES or config.get("use_dora"):
         what = "DoRA" if kind in _TYPES else ascii(kind[:40])
         raise LoraError(
             f"{where} says {what}; expected a plain LoRA, LoHa or LoKr: no other update can be used here"
         )
-    alpha = _number(where, "lora_alpha", found.get("lora_alpha", found.get("alpha")))
-    rank = _number(where, "r", found.get("r"))
-    ranks = _numbers(where, "rank_pattern", found.get("rank_pattern"))
-    if any(one is not None and one < 1 for one in (rank, *ranks.by_pattern.values())):
+    alpha = _number(where, "lora_alpha", config.get("lora_alpha", config.get("alpha")))
+    rank = _number(where, "r", config.get("r"))
+    ranks = _numbers(where, "rank_pattern", config.get("rank_pattern"))
+    if any(number is not None and number < 1 for number in (rank, *ranks.by_pattern.values())):
         raise LoraError(
             f"{where} has r {rank} and rank_pattern {str(ranks.by_pattern)[:80]}; expected ranks of at least 1"
         )
     return AdapterConfig(
         alpha=alpha,
-        alphas=_numbers(where, "alpha_pattern", found.get("alpha_pattern")),
+        alphas=_numbers(where, "alpha_pattern", config.get("alpha_pattern")),
         rank=rank,
         ranks=ranks,
-        root=bool(found.get("use_rslora")),
+        root=bool(config.get("use_rslora")),
     )
 
 
@@ -139,10 +136,10 @@ def _first_known(own: float | None, common: float | None) -> float | None:
     return common if own is None else own
 
 
-def _numbers(where: str, key: str, found: Any) -> LayerNumbers:
-    if not isinstance(found or {}, dict):
-        raise LoraError(f"{where} has {key} {found!r:.80}; expected a JSON object of numbers")
-    numbers = {pattern: _number(where, key, value) for pattern, value in (found or {}).items()}
+def _numbers(where: str, key: str, config: Any) -> LayerNumbers:
+    if not isinstance(config or {}, dict):
+        raise LoraError(f"{where} has {key} {config!r:.80}; expected a JSON object of numbers")
+    numbers = {pattern: _number(where, key, value) for pattern, value in (config or {}).items()}
     known = {pattern: value for pattern, value in numbers.items() if value is not None}
     try:
         return LayerNumbers(by_pattern=known)

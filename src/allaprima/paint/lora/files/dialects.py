@@ -97,8 +97,8 @@ def find_refused(key: str) -> str | None:
 
 def _read_end(key: str) -> tuple[str | None, int, str | None]:
     """Return the role, the length of the ending that says so, and what it stands for if that is refused."""
-    found = _read_tail(key[-_TAIL:])
-    return _read_tail(key) if found == _NOTHING and len(key) > _TAIL else found
+    ending = _read_tail(key[-_TAIL:])
+    return _read_tail(key) if ending == _NOTHING and len(key) > _TAIL else ending
 
 
 @lru_cache(maxsize=4096)

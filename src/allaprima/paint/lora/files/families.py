@@ -1,4 +1,4 @@
-"""Which base a LoRA belongs to, told from its metadata, from its layers' names, or from their widths."""
+"""Which base a LoRA belongs to, by its metadata, its layers' names, or their widths."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ class Architecture:
 
     @property
     def family(self) -> str | None:
-        """The family that is declared, unless the width tells another: numbers do not lie."""
-        told = self.kind.families.get(self.width, ()) if self.kind and self.width else ()
-        return self.declared if self.declared in told or not told else told[0]
+        """The family that is declared, unless the width belongs to another: numbers do not lie."""
+        possible = self.kind.families.get(self.width, ()) if self.kind and self.width else ()
+        return self.declared if self.declared in possible or not possible else possible[0]
 
     def __str__(self) -> str:
         """Say it in words for a message."""

@@ -36,8 +36,8 @@ def architecture_of(
     widths: dict[str, int] = {}
     for key, name in names.items():
         if name is not None:
-            told = name.role in {"down", "hada_w1_b"} and len(shapes[key]) > 1
-            widths[name.layer] = shapes[key][1] if told else widths.get(name.layer, 0)
+            shows_width = name.role in {"down", "hada_w1_b"} and len(shapes[key]) > 1
+            widths[name.layer] = shapes[key][1] if shows_width else widths.get(name.layer, 0)
     return look(widths.items(), declared)
 
 
@@ -49,5 +49,5 @@ def name_some(keys: Iterable[str]) -> str:
 
 
 def shown(key: str) -> str:
-    """Return a stranger's word as a message may hold it: not endless, and nothing that a terminal acts on."""
+    """Return a file's own word as a message may hold it: cut short, and without what a terminal acts on."""
     return key[:200] if key[:200].isprintable() else ascii(key[:200])

@@ -67,8 +67,8 @@ def ldm_names(paths: Collection[str]) -> dict[str, str]:
     blocks = _ldm_blocks(paths)
     names = {path: name for path, name in _LDM_OUTSIDE.items() if path in paths}
     for path in paths:
-        if found := re.match(r"((?:down_blocks|up_blocks)\.\d+\.\w+\.\d+|mid_block\.\w+\.\d+)\.(.+)", path):
-            block, inside = found.groups()
+        if match := re.match(r"((?:down_blocks|up_blocks)\.\d+\.\w+\.\d+|mid_block\.\w+\.\d+)\.(.+)", path):
+            block, inside = match.groups()
             if block in blocks:
                 ending = "op" if block.startswith("down_blocks") and "downsamplers" in block else inside
                 names[path] = f"{blocks[block]}.{_LDM_INSIDE.get(inside, ending)}"
@@ -77,22 +77,22 @@ def ldm_names(paths: Collection[str]) -> dict[str, str]:
 
 def _ldm_blocks(paths: Collection[str]) -> dict[str, str]:
     """Return LDM's name of each resnet, attention and resampler of a U-Net."""
-    there = {found[0] for path in paths if (found := re.match(r"\w+(?:\.\d+)?\.[a-z]+\.\d+", path))}
+    present = {match[0] for path in paths if (match := re.match(r"\w+(?:\.\d+)?\.[a-z]+\.\d+", path))}
     blocks = {"mid_block.resnets.0": "middle_block.0", "mid_block.resnets.1": "middle_block.2"}
     blocks["mid_block.attentions.0"] = "middle_block.1"
     for side, ldm, number in (("down_blocks", "input_blocks", 1), ("up_blocks", "output_blocks", 0)):
         block = 0
-        while f"{side}.{block}.resnets.0" in there:
+        while f"{side}.{block}.resnets.0" in present:
             at, place = f"{side}.{block}", 0
-            while f"{at}.resnets.{place}" in there:
+            while f"{at}.resnets.{place}" in present:
                 blocks[f"{at}.resnets.{place}"] = f"{ldm}.{number}.0"
                 blocks[f"{at}.attentions.{place}"] = f"{ldm}.{number}.1"
                 number, place = number + 1, place + 1
-            if f"{at}.downsamplers.0" in there:
+            if f"{at}.downsamplers.0" in present:
                 blocks[f"{at}.downsamplers.0"] = f"{ldm}.{number}.0"
                 number += 1
-            if f"{at}.upsamplers.0" in there:
-                inside = 2 if f"{at}.attentions.{place - 1}" in there else 1
+            if f"{at}.upsamplers.0" in present:
+                inside = 2 if f"{at}.attentions.{place - 1}" in present else 1
                 blocks[f"{at}.upsamplers.0"] = f"{ldm}.{number - 1}.{inside}"
             block += 1
     return blocks

@@ -35,7 +35,7 @@ class Layers:
         self._named: dict[str, dict[str, Layer | None]] = {}
         for network, module in networks.items():
             named = self._named.setdefault(network, {})
-            paths = {path: shape for path, one in module.named_modules() if (shape := shape_of(one))}
+            paths = {path: shape for path, layer in module.named_modules() if (shape := shape_of(layer))}
             ldm = ldm_names(paths)
             for path, shape in paths.items():
                 layer = Layer(key=f"{network}.{path}", shape=shape)

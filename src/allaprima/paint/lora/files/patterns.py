@@ -61,12 +61,12 @@ class LayerNumbers:
         """Return the places of the patterns that match the layer at `path`."""
         if not self.by_pattern:
             return set()
-        found = set()
+        places = set()
         for version in versions_of(path):
             names, expressions = self._understood
-            found |= {names[end] for end in _ends(version) if end in names}
-            found |= {place for expression, place in expressions if expression.fullmatch(version)}
-        return found
+            places |= {names[end] for end in _ends(version) if end in names}
+            places |= {place for expression, place in expressions if expression.fullmatch(version)}
+        return places
 
     @cached_property
     def _numbers(self) -> tuple[float, ...]:

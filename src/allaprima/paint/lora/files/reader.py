@@ -108,7 +108,7 @@ class LoraReader:
     def _unmatched_patterns(self, configs: Mapping[str, AdapterConfig]) -> tuple[str, ...]:
         """Return the patterns of `configs` that match no layer of the networks that they are for."""
         unmatched: list[str] = []
-        for config in {id(one): one for one in configs.values()}.values():
+        for config in {id(config): config for config in configs.values()}.values():
             if config != AdapterConfig():
                 keys = (key.partition(".") for key in self._layers.by_key)
                 unmatched += config.unmatched(

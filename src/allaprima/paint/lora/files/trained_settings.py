@@ -1,4 +1,4 @@
-"""How LoRAs want to be painted with, as far as their files say so."""
+"""How LoRAs were trained to be painted with, by what their files say."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def trained_settings(loras: Mapping[str, LoraMetadata]) -> dict[str, Any]:
             "steps": metadata.steps,
             "guidance": metadata.guidance,
         }
-        if told := {name: value for name, value in asked.items() if value is not None}:
-            return told
+        if settings := {name: value for name, value in asked.items() if value is not None}:
+            return settings
     return {}
 
 
@@ -32,7 +32,7 @@ def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) ->
     """
     return (
         *_about_steps(request, loras),
-        *_about_guidance(request, [name for name, told in loras.items() if told.guidance == 1.0]),
+        *_about_guidance(request, [name for name, metadata in loras.items() if metadata.guidance == 1.0]),
     )
 
 
@@ -44,10 +44,10 @@ def introductions(request: GenerationRequest, loras: Mapping[str, LoraMetadata])
         loras: what the files of those that count say, by name.
     """
     return tuple(
-        f"the LoRA {name!r} was trained to paint in {_steps(told.steps)}"
-        + (" without guidance" if told.guidance == 1.0 else "")
-        for name, told in loras.items()
-        if told.steps is not None and not _is_off(request, told)
+        f"the LoRA {name!r} was trained to paint in {_steps(metadata.steps)}"
+        + (" without guidance" if metadata.guidance == 1.0 else "")
+        for name, metadata in loras.items()
+        if metadata.steps is not None and not _is_off(request, metadata)
     )
 
 
@@ -62,18 +62,18 @@ def remarks_on_unused(unmatched: Mapping[str, Sequence[str]]) -> tuple[str, ...]
 
 
 def _about_steps(request: GenerationRequest, loras: Mapping[str, LoraMetadata]) -> Iterator[str]:
-    for name, told in loras.items():
-        if told.steps is not None and _is_off(request, told):
+    for name, metadata in loras.items():
+        if metadata.steps is not None and _is_off(request, metadata):
             asked = f"{request.steps} {'is' if request.steps == 1 else 'are'}"
             yield (
-                f"the LoRA {name!r} was trained to paint in {_steps(told.steps)}; {asked} asked for, at noise "
+                f"the LoRA {name!r} was trained to paint in {_steps(metadata.steps)}; {asked} asked for, at noise "
                 "levels it has not learned"
             )
 
 
-def _is_off(request: GenerationRequest, told: LoraMetadata) -> bool:
-    """Whether another number of steps is asked for than that whose levels the LoRA has learned."""
-    return bool(told.sigmas) and told.steps is not None and told.steps != request.steps
+def _is_off(request: GenerationRequest, metadata: LoraMetadata) -> bool:
+    """Return whether another number of steps is asked for than the LoRA has learned noise levels for."""
+    return bool(metadata.sigmas) and metadata.steps is not None and metadata.steps != request.steps
 
 
 def _steps(count: int) -> str:

@@ -25,7 +25,7 @@ from allaprima.paint.lora.files.adapter_config import BESIDE, EMBEDDED, MAX_CONF
 from allaprima.paint.lora.files.header import MAX_FILE_BYTES, is_pickle, opened, read_header
 from allaprima.paint.lora.files.locations import PICKLES, SUFFIX
 
-LONGEST_SECONDS = 600
+TIMEOUT_S = 600
 _REFUSED = 3
 
 
@@ -87,33 +87,33 @@ def _convert_apart(pickled: Path, draft: Path) -> None:
     ]
     try:
         ran = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=LONGEST_SECONDS, check=False
+            command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise LoraError(f"{pickled} took longer than {LONGEST_SECONDS} s; expected weights alone") from error
+        raise LoraError(f"{pickled} took longer than {TIMEOUT_S} s; expected weights alone") from error
     if ran.returncode:
-        said = (
+        reason = (
             ran.stdout.strip() if ran.returncode == _REFUSED else f"the process ended with {ran.returncode}"
         )
         raise LoraError(
-            f"cannot convert {pickled}: {said[:400]}; expected a pickle of tensors and nothing else"
+            f"cannot convert {pickled}: {reason[:400]}; expected a pickle of tensors and nothing else"
         )
 
 
 def _pickle_at(source: Path) -> Path:
-    found = source
+    pickled = source
     if source.is_dir():
         pickles = sorted(file for file in source.iterdir() if file.suffix.lower() in PICKLES)
         if len(pickles) != 1:
             raise LoraError(f"{source} holds {len(pickles)} pickles; expected one, name it")
-        found = pickles[0]
-    if not found.is_file() or found.stat().st_size > MAX_FILE_BYTES:
+        pickled = pickles[0]
+    if not pickled.is_file() or pickled.stat().st_size > MAX_FILE_BYTES:
         raise LoraError(f"got {source}; expected a file of pickled weights of at most {MAX_FILE_BYTES} bytes")
-    if found.suffix.lower() == SUFFIX and not _is_pickle(found):
+    if pickled.suffix.lower() == SUFFIX and not _is_pickle(pickled):
         raise LoraError(
-            f"{found} ends in {SUFFIX} already; expected a pickle such as pytorch_lora_weights.bin"
+            f"{pickled} ends in {SUFFIX} already; expected a pickle such as pytorch_lora_weights.bin"
         )
-    return found.absolute()  # not what a link points at: the configuration lies beside the link
+    return pickled.absolute()  # not what a link points at: the configuration lies beside the link
 
 
 def _is_pickle(path: Path) -> bool:

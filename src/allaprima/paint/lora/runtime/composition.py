@@ -1,7 +1,7 @@
-"""Several LoRAs as one: for each layer they touch, their matrices side by side, ready to be pointed at.
+"""Several LoRAs as one: for each layer they touch, their matrices side by side, ready as a side path.
 
-What lies where is a *plan*: it depends on which layers and ranks there are, not on the numbers. Two LoRAs of one
-shape have equal plans, so that one can be copied over the other in a single copy and keep every address.
+A *plan* says what lies where: it depends on which layers and ranks there are, not on the numbers. Two LoRAs of one
+shape have equal plans, so that one can be copied over the other in a single copy and every address stays.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Composition:
             scale.plain = plain
 
     def load(self, other: Composition) -> None:
-        """Take over the numbers of `other`, which lies by the same plan in storage of its own; addresses stay."""
+        """Copy the numbers of `other`, which has the same plan and storage of its own; addresses stay."""
         self.storage.copy_(other.storage)
 
 
@@ -133,8 +133,8 @@ def compose(
         blocks: memory where the layers compute.
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
-    lying = {} if own_storage else {slot.key: _as_it_lies(slot, updates, blocks.device) for slot in plan}
-    ready, storage = _ready(plan, lying, blocks, updates)
+    in_place = {} if own_storage else {slot.key: _in_place(slot, updates, blocks.device) for slot in plan}
+    ready, storage = _ready(plan, in_place, blocks, updates)
     composition = _lay_out(plan, ready, layers, blocks, len(updates), storage)
     for slot, (_, side) in zip(plan, composition.sides, strict=True):
         if ready.get(slot.key) is None:
@@ -150,10 +150,10 @@ def empty_like(composition: Composition) -> Composition:
     return _lay_out(composition.plan, {}, layers, blocks, len(composition.weights))
 
 
-def _as_it_lies(
+def _in_place(
     slot: Slot, updates: Sequence[Mapping[str, Update]], device: torch.device
 ) -> list[Tensor] | None:
-    """Return the only update's own tensors if nothing about them needs to change, but perhaps dtype and scale."""
+    """Return the only update's own tensors if nothing about them has to change but perhaps dtype and scale."""
     if len(slot.ranks) + len(slot.dense) != 1:
         return None
     update = updates[slot.ranks[0][0] if slot.ranks else slot.dense[0]][slot.key]
@@ -166,16 +166,16 @@ def _as_it_lies(
 
 def _ready(
     plan: SlotPlan,
-    lying: Mapping[str, list[Tensor] | None],
+    in_place: Mapping[str, list[Tensor] | None],
     blocks: Blocks,
     updates: Sequence[Mapping[str, Update]],
 ) -> tuple[dict[str, list[Tensor] | None], Tensor | None]:
     """Return what can be used without a copy of its own, and the storage under it if that is new."""
     ready: dict[str, list[Tensor] | None] = {}
-    other: list[tuple[Slot, list[Tensor]]] = []
+    to_convert: list[tuple[Slot, list[Tensor]]] = []
     scales: list[float] = []
     for slot in plan:
-        tensors = lying.get(slot.key)
+        tensors = in_place.get(slot.key)
         if tensors is None:
             ready[slot.key] = None
             continue
@@ -183,20 +183,21 @@ def _ready(
         if scale == 1.0 and all(tensor.dtype == slot.dtype for tensor in tensors):
             ready[slot.key] = [tensor.detach() for tensor in tensors]
         else:
-            other.append((slot, tensors))
+            to_convert.append((slot, tensors))
             scales.append(scale)
-    dtypes = {slot.dtype for slot, _ in other}
+    dtypes = {slot.dtype for slot, _ in to_convert}
     # Scaling after the conversion would round twice in anything narrower than float32.
     exact = dtypes == {torch.float32} or all(scale == 1.0 for scale in scales)
-    if not other or None in ready.values() or len(dtypes) > 1 or not exact:
+    if not to_convert or None in ready.values() or len(dtypes) > 1 or not exact:
         return ready, None
-    made = convert_together([one for _, tensors in other for one in tensors], other[0][0].dtype, blocks)
-    if made is None:
+    matrices = [matrix for _, tensors in to_convert for matrix in tensors]
+    conversion = convert_together(matrices, to_convert[0][0].dtype, blocks)
+    if conversion is None:
         return ready, None
-    storage, converted = made
+    storage, converted = conversion
     views = iter(converted)
-    ready |= {slot.key: [next(views) for _ in tensors] for slot, tensors in other}
-    scaled = [(slot, scale) for (slot, _), scale in zip(other, scales, strict=True) if scale != 1.0]
+    ready |= {slot.key: [next(views) for _ in tensors] for slot, tensors in to_convert}
+    scaled = [(slot, scale) for (slot, _), scale in zip(to_convert, scales, strict=True) if scale != 1.0]
     if scaled:
         ups = [tensors[-1] for slot, _ in scaled if (tensors := ready[slot.key])]
         torch._foreach_mul_(ups, [scale for _, scale in scaled])

@@ -1,4 +1,4 @@
-"""Another number format for many matrices at once: those of one file lie side by side, and are one long row."""
+"""The conversion of many matrices to another dtype at once: those of one file are one long row of numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from allaprima.paint.lora.pages import Blocks
 
 _WASTE = 1.1
-"""How much longer than the matrices the row may be that holds them: alphas lie between, and layers of other bases."""
+"""How much longer than the matrices their row may be: alphas lie between, and layers of other bases."""
 
 
 def convert_together(

@@ -97,7 +97,7 @@ def prepare(layer: AdaptedLayer) -> None:
 
 
 def point(layer: AdaptedLayer, side: SidePath | None) -> None:
-    """Let `layer`, which is prepared, answer with `side` from the next call on."""
+    """Let `layer`, which is prepared, compute with `side` from the next call on."""
     vars(layer)[SIDE] = side
 
 
@@ -128,7 +128,7 @@ def add_convolution(layer: nn.Conv2d, out: Tensor, x: Tensor, side: SidePath) ->
 
 
 def _has_rows(out: Tensor) -> bool:
-    """Whether all tokens of `out` (..., out) lie one behind the other at even steps, as rows of one matrix."""
+    """Return whether all tokens of `out` (..., out) lie one after the other at even steps, as rows of one matrix."""
     if out.is_contiguous():
         return True
     if torch.compiler.is_compiling() or out.dim() != 3 or out.stride(2) != 1:
