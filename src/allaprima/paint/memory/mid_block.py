@@ -1,7 +1,7 @@
-"""The middle of a decoder once for the whole picture, so that tiles see what is beyond them.
+"""A decoder's middle block, computed once for the whole picture, so that tiles know what is beyond them.
 
-A decoder's middle block works on the smallest maps and is the one place where everything looks at everything. It
-takes little memory; the layers after it, which take the most, look at their neighbourhood only.
+The middle block works on the smallest maps and holds the only attention over the whole picture. It takes little
+memory; the layers after it, which take most, see a neighbourhood only.
 """
 
 from __future__ import annotations
@@ -16,54 +16,54 @@ Window = tuple[slice, slice]
 """Rows and columns of latents."""
 
 
-class _EnoughSeenError(Exception):
-    """The middle has answered; nothing after it is wanted."""
+class _MidBlockDoneError(Exception):
+    """Ends a decode after the middle block."""
 
 
 @contextmanager
 def whole_mid_block(
-    middle: nn.Module, decode: Callable[[Tensor], object], latents: Tensor
+    mid_block: nn.Module, decode: Callable[[Tensor], object], latents: Tensor
 ) -> Iterator[Callable[[Window], None]]:
-    """Let `middle` answer, inside the block, with a window of what it made of all `latents` (1, C, h, w).
+    """Let `mid_block` return windows of its output for all `latents` (1, C, h, w) inside the with-block.
 
     Yields:
-        a function that says which window of the latents is decoded next.
+        A function that sets which window of the latents is decoded next.
     """
-    whole = _answer(middle, decode, latents)
+    whole = _output(mid_block, decode, latents)
     ratio = whole.shape[-1] // latents.shape[-1]
     window: list[Window] = [(slice(None), slice(None))]
 
-    def answer(*args: Any, **kwargs: Any) -> Tensor:
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
         del args, kwargs
         rows, columns = (slice(part.start * ratio, part.stop * ratio) for part in window[0])
         return whole[..., rows, columns]
 
-    def look_at(chosen: Window) -> None:
+    def enter_tile(chosen: Window) -> None:
         window[0] = chosen
 
-    before = vars(middle).get("forward")
-    vars(middle)["forward"] = answer
+    before = vars(mid_block).get("forward")
+    vars(mid_block)["forward"] = forward
     try:
-        yield look_at
+        yield enter_tile
     finally:
         if before is None:
-            del vars(middle)["forward"]
+            del vars(mid_block)["forward"]
         else:
-            vars(middle)["forward"] = before
+            vars(mid_block)["forward"] = before
 
 
-def _answer(middle: nn.Module, decode: Callable[[Tensor], object], latents: Tensor) -> Tensor:
-    seen: list[Tensor] = []
+def _output(mid_block: nn.Module, decode: Callable[[Tensor], object], latents: Tensor) -> Tensor:
+    outputs: list[Tensor] = []
 
     def keep(module: nn.Module, args: Any, out: Tensor) -> None:
         del module, args
-        seen.append(out)
-        raise _EnoughSeenError
+        outputs.append(out)
+        raise _MidBlockDoneError
 
-    handle = middle.register_forward_hook(keep)
+    handle = mid_block.register_forward_hook(keep)
     try:
-        with suppress(_EnoughSeenError):
+        with suppress(_MidBlockDoneError):
             decode(latents)
     finally:
         handle.remove()
-    return seen[0]
+    return outputs[0]

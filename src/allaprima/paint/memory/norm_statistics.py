@@ -1,8 +1,7 @@
-"""Group normalisation that measures a whole picture and is then used on its parts.
+"""Group normalisation with the statistics of the whole picture, for tiles.
 
-A group norm divides by the spread of the very numbers it is given, so a tile of plain sky would come out with the
-contrast of a whole picture. Its statistics are therefore taken once, from a picture made smaller, and hold for all
-tiles.
+A group norm divides by the deviation of its own input, so it would give a tile of plain sky the contrast of a whole
+picture. Its statistics are therefore measured once, on the picture made smaller, and used for all tiles.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from torch.nn import functional
 def shared_statistics(
     networks: Iterable[nn.Module], work: Callable[[Tensor], object], whole: Tensor, cells: int, cell: int = 1
 ) -> Iterator[None]:
-    """Let the group norms of `networks` use, inside the block, what they find in `work` of a smaller `whole`.
+    """Let the group norms of `networks` use, inside the with-block, the statistics of `work` on a smaller `whole`.
 
     Args:
-        networks: whose norms; if they have none, nothing is done.
-        work: what is done to tiles inside the block.
-        whole: (B, C, h, w), of which the first is looked at.
-        cells: about so many of them are looked at.
+        networks: those that `work` runs; if they have no group norms, nothing is done.
+        work: the computation that tiles go through inside the block.
+        whole: (B, C, h, w), the first of which is measured.
+        cells: about how many cells to measure.
         cell: numbers of `whole` along a side of a cell; sides stay multiples of it.
     """
     norms = [
@@ -35,9 +34,9 @@ def shared_statistics(
     if not norms:
         yield
         return
-    found = _measure(norms, partial(work, shrink(whole[:1], cells, cell)))
-    before = {norm: vars(norm).get("forward") for norm in found}
-    for norm, (mean, variance) in found.items():
+    statistics = _measure(norms, partial(work, shrink(whole[:1], cells, cell)))
+    before = {norm: vars(norm).get("forward") for norm in statistics}
+    for norm, (mean, variance) in statistics.items():
         vars(norm)["forward"] = partial(_normalize, norm, mean, variance)
     try:
         yield
@@ -52,7 +51,7 @@ def shared_statistics(
 def shrink(whole: Tensor, cells: int, cell: int = 1) -> Tensor:
     """Return (B, C, h, w) at about `cells` cells of `cell` numbers a side.
 
-    Its numbers are some of the given ones: averages would have a smaller spread.
+    Its numbers are picked from the given ones, for averages would deviate less.
     """
     sides = [side // cell for side in whole.shape[2:]]
     factor = min(1.0, (cells / (sides[0] * sides[1])) ** 0.5)
@@ -63,21 +62,21 @@ def shrink(whole: Tensor, cells: int, cell: int = 1) -> Tensor:
 def _measure(
     norms: list[nn.GroupNorm], run: Callable[[], object]
 ) -> dict[nn.GroupNorm, tuple[Tensor, Tensor]]:
-    found: dict[nn.GroupNorm, tuple[Tensor, Tensor]] = {}
+    statistics: dict[nn.GroupNorm, tuple[Tensor, Tensor]] = {}
 
-    def look(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def measure(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, nn.GroupNorm)
         groups = args[0].float().reshape(norm.num_groups, -1)
         variance, mean = torch.var_mean(groups, dim=1, correction=0)
-        found[norm] = (mean, variance)
+        statistics[norm] = (mean, variance)
 
-    handles = [norm.register_forward_pre_hook(look) for norm in norms]
+    handles = [norm.register_forward_pre_hook(measure) for norm in norms]
     try:
         run()
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return statistics
 
 
 def _normalize(norm: nn.GroupNorm, mean: Tensor, variance: Tensor, x: Tensor) -> Tensor:

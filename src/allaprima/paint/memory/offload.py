@@ -1,4 +1,4 @@
-"""Networks whose weights are elsewhere while they are not needed."""
+"""Moving weights to the device when they are needed, and away again."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from allaprima.paint.device.offload_hooks import find_hook_registry
 
 
 def stream(networks: Sequence[nn.Module], device: torch.device, *, ahead: bool) -> None:
-    """Let weights come to `device` layer by layer and leave it again, through diffusers.
+    """Let weights come to `device` layer by layer and leave it again, by diffusers' group offloading.
 
     Args:
         networks: on the CPU.
         device: where they compute.
-        ahead: fetch the next layer while this one computes, on a stream of its own; whole blocks where a network
-            is a list of equal ones.
+        ahead: fetch the next layer, or the next transformer block, while this one computes, on a stream of its own.
     """
     from diffusers.hooks import apply_group_offloading
 
     for network in networks:
-        blocks = isinstance(getattr(network, "transformer_blocks", None), nn.ModuleList)
-        by_block = ahead and blocks
+        has_blocks = isinstance(getattr(network, "transformer_blocks", None), nn.ModuleList)
+        by_block = ahead and has_blocks
         apply_group_offloading(
             network,
             onload_device=device,
@@ -51,17 +50,17 @@ def stop_streaming(network: nn.Module) -> None:
 
 
 def use_growing_segments() -> None:
-    """Let torch's allocator on CUDA grow its segments, which loses less to gaps; to be called before it starts."""
+    """Let torch's allocator on CUDA grow its segments, which wastes less in gaps; call it before CUDA starts."""
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def are_away(networks: Sequence[nn.Module], device: torch.device) -> bool:
-    """Return whether a weight is not on `device`."""
+    """Return whether any weight is not on `device`."""
     return any(weight.device.type != device.type for network in networks for weight in network.parameters())
 
 
 def forget_weights(network: nn.Module) -> None:
-    """Let go of all weights, keeping their shapes and all that hangs on the layers."""
+    """Free all weights, but keep their shapes and whatever is attached to the layers."""
     for module in network.modules():
         for name, weight in module._parameters.items():
             if weight is not None and not weight.is_meta:
@@ -69,7 +68,7 @@ def forget_weights(network: nn.Module) -> None:
 
 
 def take_weights(network: nn.Module, fresh: nn.Module) -> None:
-    """Give `network` the weights of `fresh`, which is like it."""
+    """Give `network` the weights of `fresh`, a network of the same shape."""
     with torch.inference_mode(mode=False):
         network.load_state_dict(fresh.state_dict(), assign=True)
     network.requires_grad_(requires_grad=False)

@@ -1,4 +1,4 @@
-"""What this process takes of the computer's memory, as Linux counts it."""
+"""How much memory this process takes, as Linux counts it, and how much its heap keeps."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ import sys
 from pathlib import Path
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-"""What `mallopt` calls the size from which blocks are the system's own, and what a heap may keep (man 3 mallopt)."""
+"""`mallopt`'s numbers for M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (man 3 mallopt)."""
 _STATUS = Path("/proc/self/status")
 
 
 def resident_bytes() -> int:
-    """Return the size of the resident set; where the system does not tell, the largest it has been."""
+    """Return the size of the resident set; its largest so far where the system does not say."""
     return _read("VmRSS") or peak_bytes()
 
 
 def peak_bytes() -> int:
-    """Return the largest that the resident set has been."""
+    """Return the largest size of the resident set so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return _read("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def address_bytes() -> int:
-    """Return how many addresses are in use, whether there is memory behind them or not; 0 if nobody tells."""
+    """Return the size of the address space in use, backed by memory or not; 0 where the system does not say."""
     return _read("VmSize")
 
 
 def keep_heap_warm() -> None:
-    """Have what is freed kept for the next to come, where the C library is GNU's: for painting picture after picture.
+    """Let GNU's C library keep freed memory, for painting picture after picture.
 
-    Otherwise a picture's largest tensors go back to the system every time, and each page of the next ones comes as a
-    fault: some 700 in a frame of 256 x 256, a millisecond.
+    Otherwise each picture's largest tensors go back to the system, and the next ones cost a page fault for every
+    page: some 700 in a frame of 256 x 256, a millisecond.
     """
     library = ctypes.CDLL(None)
     if sys.platform == "linux" and hasattr(library, "mallopt"):
-        library.mallopt(_MMAP_THRESHOLD, 2**25)  # the most that it takes
+        library.mallopt(_MMAP_THRESHOLD, 2**25)  # the highest value allowed
         library.mallopt(_TRIM_THRESHOLD, 2**28)
 
 
 def keep_heap_small() -> None:
-    """Have what is freed given back to the system at once, where the C library is GNU's; it costs a little time.
+    """Let GNU's C library return freed memory to the system at once, at the cost of a little time.
 
-    Its heap otherwise hands out blocks of up to 32 MiB, which are a tile's, and gives few of them back.
+    Otherwise its heap serves blocks of up to 32 MiB, the size of a tile's tensors, and returns few of them.
     """
     library = ctypes.CDLL(None)
     if sys.platform == "linux" and hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):

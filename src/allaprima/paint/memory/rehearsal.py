@@ -1,12 +1,11 @@
-"""How much memory a computation needs, found by doing it without any memory.
+"""How much memory a computation needs, found by running it on torch's meta device.
 
-    with Rehearsal() as needed:
+    with Rehearsal() as rehearsal:
         base.decode(torch.empty(1, 16, 64, 64, device="meta"))
-    needed.peak_bytes
+    rehearsal.peak_bytes
 
-On torch's meta device every operation yields tensors of the right shape that hold no numbers. Adding up what is alive
-after each of them gives the peak, for any network and size, in milliseconds; what the network itself weighs is not in
-it.
+There every operation returns tensors of the right shape without numbers. The sum of those that are alive after each
+operation gives the peak, for any network and size, in milliseconds. The network's weights are not part of it.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ _ATTENTION = torch.nn.functional.scaled_dot_product_attention
 
 
 class Rehearsal(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's modes have no types
-    """Counts what meta tensors would take inside the block.
+    """Counts the bytes that meta tensors would take inside the with-block.
 
     Args:
-        networks: whose weights are not to be counted.
-        scratch: count what the CPU's convolutions take besides their result.
+        networks: networks whose weights are not counted.
+        scratch: whether to count the CPU convolutions' working memory.
     """
 
     def __init__(self, networks: Iterable[nn.Module] = (), *, scratch: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
-        """The most that was alive at once."""
+        """The most bytes that were alive at once."""
         self._live = 0
         self._scratch = scratch
         self._attention = _FusedAttention()
@@ -44,7 +43,7 @@ class Rehearsal(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._seen = {weight.untyped_storage()._cdata for weight in weights}
 
     def __enter__(self) -> Self:
-        """Begin to count."""
+        """Start to count."""
         self._attention.__enter__()  # type: ignore[no-untyped-call]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -55,7 +54,7 @@ class Rehearsal(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._attention.__exit__(*reason)  # type: ignore[no-untyped-call]
 
     def hold(self, tensor: Tensor) -> Tensor:
-        """Count a tensor that was there before, and return it."""
+        """Count a tensor that was made before the block, and return it."""
         self._count(tensor)
         return tensor
 
@@ -66,14 +65,14 @@ class Rehearsal(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Do the operation and count what it made."""
+        """Run the operation and count its results."""
         del types
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor) and leaf.is_meta:
                 self._count(leaf)
-        beside = _convolution_scratch(args, out) if self._scratch and func in _CONVOLUTIONS else 0
-        self.peak_bytes = max(self.peak_bytes, self._live + beside)
+        scratch = _convolution_scratch(args, out) if self._scratch and func in _CONVOLUTIONS else 0
+        self.peak_bytes = max(self.peak_bytes, self._live + scratch)
         return out
 
     def _count(self, tensor: Tensor) -> None:
@@ -92,7 +91,7 @@ class Rehearsal(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Attention as devices compute it: without the table of every token against every other."""
+    """Attention as devices compute it: without the matrix of all pairs of tokens."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -106,8 +105,8 @@ class _FusedAttention(TorchFunctionMode):
 
 
 def _convolution_scratch(args: tuple[Any, ...], out: Tensor) -> int:
-    """What a convolution takes for its own arrangement of numbers."""
-    given, weight = args[0], args[1]
+    """Return the bytes of a convolution's reordered input and output."""
+    x, weight = args[0], args[1]
     if max(weight.shape[2:]) == 1:
         return 0
-    return int(given.nbytes + out.nbytes)
+    return int(x.nbytes + out.nbytes)

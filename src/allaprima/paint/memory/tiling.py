@@ -2,10 +2,10 @@
 
     pixels = decode_tiled(base.decode, latents, stride=8)
 
-The autoencoder is most of a large picture's memory and needs only a neighbourhood at a time. Tiles overlap by 128
-pixels. In the outer quarters of an overlap, where a tile misses its surroundings, only the other tile counts; across
-the half in between one gives way to the other. All tiles are as large as each other, and as small as their number
-allows. Any base's `decode` and `encode` will do: a tile of latents is the latents of a smaller picture.
+Most of a large picture's memory goes to the autoencoder, which sees only a neighbourhood at a time. Tiles overlap by
+at least 128 pixels. In the outer quarters of an overlap, where a tile lacks its surroundings, only the other tile
+counts; across the half between them one fades into the other. All tiles have one size, the smallest for their number.
+This works with any base's `decode` and `encode`, for a tile of latents is the latents of a smaller picture.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from allaprima.paint.memory.mid_block import Window, whole_mid_block
 from allaprima.paint.memory.norm_statistics import shared_statistics
 
 TILE = 512
-"""Pixels along a side that a tile has at most."""
+"""A tile's most pixels along a side."""
 OVERLAP = 128
-"""Pixels along a side that neighbours share at least."""
-
+"""The least pixels along a side that neighbouring tiles share."""
 
 Grid = tuple[list["Span"], list["Span"]]
-"""The tiles' rows and columns."""
+"""The rows and the columns of tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +37,14 @@ class Span:
     start: int
     stop: int
     rising: tuple[int, int]
-    """Where its weight grows from 0 to 1; empty at the picture's edge."""
+    """Cells across which its weight grows from 0 to 1; empty at the picture's edge."""
     falling: tuple[int, int]
-    """Where its weight falls from 1 to 0; empty at the picture's edge."""
+    """Cells across which its weight falls from 1 to 0; empty at the picture's edge."""
 
     def weights(self, cell: int, device: torch.device) -> Tensor:
         """Return ((stop - start) * cell,) weights, `cell` to a latent cell; those of neighbours sum to 1."""
         at = torch.arange(self.start * cell, self.stop * cell, device=device) + 0.5
-        # A difference, not a product: where three tiles meet, that is what sums to 1.
+        # A difference, not a product, so that the weights sum to 1 where three tiles meet too.
         return _ramp(at, *self.rising, cell) - _ramp(at, *self.falling, cell)
 
 
@@ -61,26 +60,26 @@ def decode_tiled(
     """Return the pixels (B, 3, stride h, stride w) of latents (B, C, h, w), a picture and a tile at a time.
 
     Args:
-        decode: latents to pixels, of any size.
-        latents: what to decode.
+        decode: turns latents of any size into pixels.
+        latents: see above.
         stride: pixels to a latent cell, along a side.
-        networks: what `decode` runs; their group norms and middle blocks see the whole picture.
+        networks: those that `decode` runs; their group norms and middle blocks see the whole picture.
         tile: pixels along a tile's side, at most.
         overlap: pixels along a side that neighbouring tiles share, at least.
     """
     grid = _grid(latents.shape[2:], stride, tile, overlap)
-    middle = next(filter(None, map(_middle, networks)), None)
+    mid_block = next(filter(None, map(_find_mid_block, networks)), None)
     pictures = []
     for picture in torch.split(latents, 1):
         if len(grid[0]) * len(grid[1]) == 1:
-            pictures.append(decode(picture))  # bit for bit what it is without tiles
+            pictures.append(decode(picture))  # equal to an untiled decode, bit for bit
             continue
         with ExitStack() as whole:
             whole.enter_context(shared_statistics(networks, decode, picture, _tile_cells(grid)))
-            look_at: Callable[[Window], None] = _ignore
-            if middle is not None:
-                look_at = whole.enter_context(whole_mid_block(middle, decode, picture))
-            pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, look_at=look_at))
+            enter_tile: Callable[[Window], None] = _ignore
+            if mid_block is not None:
+                enter_tile = whole.enter_context(whole_mid_block(mid_block, decode, picture))
+            pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, enter_tile=enter_tile))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
 
 
@@ -101,15 +100,15 @@ def encode_tiled(
             pictures.append(encode(picture))
             continue
         with shared_statistics(networks, encode, picture, _tile_cells(grid), stride):
-            pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1, look_at=_ignore))
+            pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1, enter_tile=_ignore))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
 
 
 def spans(cells: int, tile: int, overlap: int) -> list[Span]:
-    """Cover `cells` cells by tiles of one size, at most `tile` cells that share at least `overlap` cells.
+    """Cover `cells` cells with tiles of one size, of at most `tile` cells, that share at least `overlap` cells.
 
     Raises:
-        ValueError: such tiles would never come to an end.
+        ValueError: `overlap` is not between 1 and half a tile.
     """
     if cells <= tile:
         return [Span(start=0, stop=cells, rising=(0, 0), falling=(cells, cells))]
@@ -120,22 +119,16 @@ def spans(cells: int, tile: int, overlap: int) -> list[Span]:
     count = -(-(cells - overlap) // (tile - overlap))
     size = -(-(cells + (count - 1) * overlap) // count)
     starts = [round(index * (cells - size) / (count - 1)) for index in range(count)]
-    # A quarter of what two tiles share is left out at either end: there a tile misses what lies beyond it.
-    changes = [
+    # At either end of an overlap a quarter is left out, where one of the tiles lacks its surroundings.
+    fades = [
         (later + (start + size - later) // 4, start + size - (start + size - later) // 4)
         for start, later in pairwise(starts)
     ]
-    edges = [(0, 0), *changes, (cells, cells)]
+    edges = [(0, 0), *fades, (cells, cells)]
     return [
         Span(start=start, stop=start + size, rising=rising, falling=falling)
         for start, (rising, falling) in zip(starts, pairwise(edges), strict=True)
     ]
-
-
-def tile_side(side: int, stride: int) -> int:
-    """Return the pixels along a tile's side in a picture of `side` pixels."""
-    first = spans(side // stride, TILE // stride, OVERLAP // stride)[0]
-    return (first.stop - first.start) * stride
 
 
 def _grid(cells: Sequence[int], stride: int, tile: int, overlap: int) -> Grid:
@@ -148,9 +141,9 @@ def _tile_cells(grid: Grid) -> int:
     return (row.stop - row.start) * (column.stop - column.start)
 
 
-def _middle(network: nn.Module) -> nn.Module | None:
-    middle = getattr(getattr(network, "decoder", None), "mid_block", None)
-    return middle if isinstance(middle, nn.Module) else None
+def _find_mid_block(network: nn.Module) -> nn.Module | None:
+    mid_block = getattr(getattr(network, "decoder", None), "mid_block", None)
+    return mid_block if isinstance(mid_block, nn.Module) else None
 
 
 def _ignore(window: Window) -> None:
@@ -164,13 +157,13 @@ def _tiled(
     *,
     entering: int,
     leaving: int,
-    look_at: Callable[[Window], None],
+    enter_tile: Callable[[Window], None],
 ) -> Tensor:
-    """Return what `work` makes of `given` (1, ...); a cell's side has `entering` numbers before, `leaving` after."""
+    """Return `work` of `given` (1, ...), whose cells have `entering` numbers a side before it and `leaving` after."""
     rows, columns = grid
     whole: Tensor | None = None
     for row, column in product(rows, columns):
-        look_at((_slice(row, 1), _slice(column, 1)))
+        enter_tile((_slice(row, 1), _slice(column, 1)))
         done = work(given[:, :, _slice(row, entering), _slice(column, entering)])
         if whole is None:
             whole = done.new_zeros((1, done.shape[1], rows[-1].stop * leaving, columns[-1].stop * leaving))
@@ -186,7 +179,7 @@ def _slice(span: Span, cell: int) -> slice:
 
 
 def _ramp(at: Tensor, low: int, high: int, cell: int) -> Tensor:
-    """0 below cell `low`, 1 above cell `high`, a straight line between."""
+    """Return 0 below cell `low`, 1 above cell `high`, and a straight line between."""
     if high <= low:
         return (at >= low * cell).float()
     return ((at - low * cell) / ((high - low) * cell)).clamp(0.0, 1.0)
