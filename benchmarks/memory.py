@@ -125,7 +125,7 @@ def _paint(case: dict[str, Any], device: torch.device, dtype: torch.dtype) -> di
     plan = next(plan for plan in plans_for(device.type) if str(plan) == case["plan"])
     # Without the guard: what comes of weights without numbers would be looked at twice.
     base = load_planned(
-        case["spec"], device=device, dtype=dtype, plan=plan, memory=case["memory"], size=(side, side)
+        case["spec"], device=device, dtype=dtype, plan=plan, memory_gib=case["memory"], size=(side, side)
     )
     painter = Painter(base=base, guarded=False)
     peaks = {"load": _peak(device)}
@@ -155,7 +155,7 @@ def _decode(case: dict[str, Any], device: torch.device, dtype: torch.dtype) -> d
             keep_heap_small()  # as a base under such a plan does
         _reset(device)
         before = _now(device)
-        decode_in(base, latents, stride=side // latents.shape[-1], tiled=case["tiled"])
+        decode_in(base, latents, tiled=case["tiled"])
     return {"peak": _peak(device) - before, "before": before}
 
 

@@ -31,9 +31,9 @@ from allaprima.paint.bases.loading import load_base
 from allaprima.paint.contract.base import Base
 from allaprima.paint.device.precision import pick_device, pick_dtype
 from allaprima.paint.memory.forecast import STAGES, forecast
-from allaprima.paint.memory.loading import allowed_bytes
+from allaprima.paint.memory.loading import limit_bytes
 from allaprima.paint.memory.offload import use_growing_segments
-from allaprima.paint.memory.plan import GIB, MemoryForecast, choose
+from allaprima.paint.memory.plan import GIB, MemoryForecast, choose_plan
 from allaprima.paint.memory.planned_base import PlannedBase, decode_in, release
 from allaprima.paint.painter import Painter
 
@@ -120,8 +120,8 @@ def _painted(
 ) -> Iterator[Row]:
     """A picture of one step with guidance under the plan that `memory` GiB lead to."""
     release()
-    allowed = allowed_bytes(memory, device)
-    told = choose(foreseen, allowed, str(device))
+    allowed = limit_bytes(memory, device)
+    told = choose_plan(foreseen, allowed, str(device))
     plan = told.plan
     _reset(device)
     before = _now(device)
@@ -170,7 +170,6 @@ def _decoded(folder: Path, label: str, shared: _Shared, device: torch.device, si
     shared.fill(decoder)
     for network in decoder:
         network.to(device)
-    stride = base.defaults.width // base.noise([0], base.defaults.width, base.defaults.height).shape[-1]
     taken = {}
     with torch.inference_mode():
         # Noise is drawn where the denoiser is, and that has no weights here.
@@ -180,7 +179,7 @@ def _decoded(folder: Path, label: str, shared: _Shared, device: torch.device, si
             release()
             _reset(device)
             before = _now(device)
-            decode_in(base, latents, stride=stride, tiled=tiled)
+            decode_in(base, latents, tiled=tiled)
             taken[tiled] = _peak(device) - before
     yield Row(name=f"{label}: decode whole", value=taken[False] / GIB, unit="GiB")
     yield Row(name=f"{label}: decode in tiles", value=taken[True] / GIB, unit="GiB")

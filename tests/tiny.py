@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 import torch
 
 from allaprima.core.errors import RequestError
-from allaprima.core.request_defaults import VIGNETTE, RequestDefaults
+from allaprima.core.request_defaults import RequestDefaults
+from allaprima.paint.bases.vignette.traits import TRAITS
 from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates
+from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
+from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.sampling.noise import seeded_noise
 
 
 @dataclass
-class SteadyBase:
+class SteadyBase(ResidentBase):
     """A base whose velocity is minus a colour the prompt names, whatever the latents and the time.
 
     Any number of Euler steps therefore ends exactly at noise plus colour, and guidance moves the colour in a
@@ -23,10 +26,13 @@ class SteadyBase:
     """
 
     name: str = "vignette"
-    family: str = "vignette"
+    family: str = TRAITS.family
+    traits: BaseTraits = TRAITS
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "plain"
-    defaults: RequestDefaults = VIGNETTE
+    defaults: RequestDefaults = TRAITS.defaults
+    stride: int = 8
+    text_widths: tuple[int, None] = (3, None)
     shift: float = 3.0
     encoded: list[list[str]] = field(default_factory=list)
     """The prompts of every `encode_text` call."""

@@ -72,7 +72,7 @@ def paint(
 
     painter = Painter.load(
         requests[0].base, folder=weights, models_dirs=models_dir or (), lora_dir=lora_dir, precision=precision,
-        memory=memory, size=_largest(requests, given, source), loras=requests[0].loras,
+        memory_gib=memory, size=_largest(requests, given, source), loras=requests[0].loras,
     )  # fmt: skip
     requests = fill_requests(painter, requests, given, source, turbo=not no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}

@@ -53,7 +53,7 @@ def plan(
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.paint.device.precision import choose_dtype, pick_device
     from allaprima.paint.memory.forecast import forecast
-    from allaprima.paint.memory.plan import choose, gib
+    from allaprima.paint.memory.plan import choose_plan, gib
 
     on = pick_device(device, elsewhere=True)
     dtype = choose_dtype(on, precision)
@@ -62,7 +62,7 @@ def plan(
     )
     chosen = forecasts[0]
     if memory is not None:
-        chosen = choose(forecasts, int(memory * GIB), str(on))
+        chosen = choose_plan(forecasts, int(memory * GIB), str(on))
     for one in forecasts:
         print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{gib(one.needed_bytes):>12}")
     _explain(chosen)

@@ -21,6 +21,7 @@ from allaprima.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from allaprima.paint.bases.loading import Located
     from allaprima.paint.painter import Painter
     from allaprima.studio.server.settings import ServerSettings
     from allaprima.studio.server.studio import BaseCard, Studio
@@ -101,7 +102,7 @@ def serve(
         models_dirs=tuple(models_dir or ()),
         lora_dir=lora_dir,
         device=device,
-        memory=memory,
+        memory_gib=memory,
     )
     tls = {} if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -122,20 +123,20 @@ class Makers:
     """The folder of LoRAs; None for models/lora here."""
     device: str | None = None
     """As torch names it."""
-    memory: float | None = None
-    """GiB that painting may take; None for as much as there is."""
+    memory_gib: float | None = None
+    """The most that painting may take; None for as much as there is."""
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
         from allaprima.paint.painter import Painter
         from allaprima.studio.engine.warmup import warm_up
 
-        own = name == "vignette"
+        ships = self.locate()[name].traits.shipped_weights is not None
         painter = Painter.load(
-            name, folder=self.weights if own else None, models_dirs=self.models_dirs, lora_dir=self.lora_dir,
-            device=self.device, memory=self.memory,
+            name, folder=self.weights if ships else None, models_dirs=self.models_dirs, lora_dir=self.lora_dir,
+            device=self.device, memory_gib=self.memory_gib,
         )  # fmt: skip
-        if own:  # others take seconds for a picture
+        if painter.base.traits.warms_up:
             warm_up(painter)
         return painter
 
@@ -145,20 +146,26 @@ class Makers:
         Raises:
             UserError: a base is not there.
         """
-        from allaprima.core.request_defaults import QWEN_IMAGE, SDXL, VIGNETTE
-        from allaprima.paint.bases.loading import locate
         from allaprima.studio.server.studio import BaseCard
 
-        usual = {"vignette": VIGNETTE, "qwen-image": QWEN_IMAGE, "sdxl": SDXL}
-        families = {name: locate(name, self.models_dirs).family for name in self.names}
         return {
-            name: BaseCard(name=name, family=family, **asdict(usual[family]))
-            for name, family in families.items()
+            name: BaseCard(name=name, family=located.family, **asdict(located.traits.defaults))
+            for name, located in self.locate().items()
         }
+
+    def locate(self) -> dict[str, Located]:
+        """Find the bases.
+
+        Raises:
+            UserError: a base is not there.
+        """
+        from allaprima.paint.bases.loading import locate
+
+        return {name: locate(name, self.models_dirs) for name in self.names}
 
 
 def read_tls(certificate: Path, key: Path) -> dict[str, str]:
-    """Return what uvicorn is to be told of a certificate and its key.
+    """Return uvicorn's options for a certificate and its key.
 
     Raises:
         UserError: they cannot be read, or do not belong together.
@@ -201,7 +208,6 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     Raises:
         UserError: a base, its weights or a folder is not what it should be.
     """
-    from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
@@ -210,11 +216,11 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     from allaprima.studio.server.studio import LoadedCards, Studio
 
     cards = makers.cards()
-    ships = any(card.family == "vignette" for card in cards.values())
-    weights, lora_dir = makers.weights or weights_folder(), existing_folder(makers.lora_dir)
-    for folder in (weights, lora_dir, gallery, *makers.models_dirs):
+    folders = (base.weights_folder(makers.weights) for base in makers.locate().values())
+    weights, lora_dir = next(filter(None, folders), None), existing_folder(makers.lora_dir)
+    for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
-    loras = LoraCards(lora_dir, behind=weights / SHIPPED if ships else None)
+    loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
         bases = LoadedCards(cards, engine)
         yield Studio(engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras)

@@ -18,12 +18,6 @@ class RequestDefaults:
     """1 paints without the negative prompt, at half the work."""
 
 
-VIGNETTE = RequestDefaults(width=256, height=256, steps=50, guidance=4.0)
-
-SDXL = RequestDefaults(width=1024, height=1024, steps=30, guidance=5.0)
-
-QWEN_IMAGE = RequestDefaults(width=1024, height=1024, steps=50, guidance=4.0)
-
 FEW_STEPS: dict[str, tuple[int, float]] = {"lightning": (4, 1.0), "turbo": (1, 1.0), "lcm": (4, 1.0)}
 """Schedules of distilled models to the steps and the guidance these were distilled for."""
 

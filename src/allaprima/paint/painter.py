@@ -34,7 +34,6 @@ from allaprima.core.picture import Picture, PictureSet, Rescues
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.bases.loading import locate
-from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.device.blas import prefer_quick_products
@@ -43,7 +42,7 @@ from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_fold
 from allaprima.paint.lora.files.trained_settings import introductions, remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
-from allaprima.paint.memory.planned_base import PlannedBase, release
+from allaprima.paint.memory.planned_base import release
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.pictures import to_pictures
@@ -91,7 +90,7 @@ class Painter:
         device: str | None = None,
         precision: str = "auto",
         pictures_per_pass: int = 1,
-        memory: float | None = None,
+        memory_gib: float | None = None,
         size: tuple[int, int] | None = None,
         loras: Sequence[LoraUse] = (),
     ) -> Painter:
@@ -106,8 +105,8 @@ class Painter:
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
-            memory: GiB that may be taken; None for as much as there is. See `memory.plan` for how.
-            size: pixels, width and height, of the largest picture to come, for `memory`; None for the base's own.
+            memory_gib: the most that may be taken; None for as much as there is. See `memory.plan` for how.
+            size: pixels, width and height, of the largest picture to come; None for the base's own.
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
@@ -119,16 +118,20 @@ class Painter:
         prefer_quick_products()
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
-        family = locate(base, models_dirs).family
-        shipped = (folder or weights_folder()) / SHIPPED if family == "vignette" else None
-        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped)
-        check_uses(loras, folder_of_loras, family)
+        located = locate(base, models_dirs)
+        shipped = located.weights_folder(folder)
+        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
+        check_uses(loras, folder_of_loras, located.family)
         loaded = load_planned(
-            base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory=memory, size=size,
+            base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory_gib=memory_gib, size=size,
             count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
-            loaded.modules(), folder_of_loras, family=loaded.family, device=on, keeps_merges=memory is None
+            loaded.modules(),
+            folder_of_loras,
+            family=loaded.family,
+            device=on,
+            keeps_merges=memory_gib is None,
         )
         lora_manager.make_ready()
         return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
@@ -342,8 +345,9 @@ class Painter:
         Returns:
             Whether nothing is left to do.
         """
-        moving = isinstance(self.base, PlannedBase) and self.base.plan.residency != "resident"
-        return self.lora_manager is None or moving or self.lora_manager.merge(budget_s)
+        if self.lora_manager is None or not self.base.is_resident:
+            return True
+        return self.lora_manager.merge(budget_s)
 
     def _require_lora_manager(self, loras: Sequence[LoraUse]) -> LoraManager:
         if self.lora_manager is None:

@@ -16,7 +16,10 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.core.errors import RequestError, UserError, WeightsError
 from allaprima.paint.bases.loading import Located, load_base, locate
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
+from allaprima.paint.bases.qwen_image.traits import TRAITS as QWEN_IMAGE
+from allaprima.paint.bases.sdxl.traits import TRAITS as SDXL
 from allaprima.paint.bases.vignette.base import VignetteBase
+from allaprima.paint.bases.vignette.traits import TRAITS as VIGNETTE
 
 CPU = torch.device("cpu")
 
@@ -44,13 +47,13 @@ def cache(hub: Path, hub_id: str) -> Path:
 
 
 def test_vignette_ships() -> None:
-    assert locate("vignette") == Located(name="vignette", family="vignette", path=None)
+    assert locate("vignette") == Located(name="vignette", traits=VIGNETTE, path=None)
 
 
 def test_a_folder_and_a_file_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = index(tmp_path / "qwen")
     (tmp_path / "xl.safetensors").touch()
-    assert locate(str(folder)) == Located(name=str(folder), family="qwen-image", path=folder)
+    assert locate(str(folder)) == Located(name=str(folder), traits=QWEN_IMAGE, path=folder)
     assert locate(str(tmp_path / "xl.safetensors")).family == "sdxl"
     monkeypatch.chdir(tmp_path)
     assert locate("qwen").path == Path("qwen")
@@ -72,7 +75,7 @@ def test_models_of_other_programs_are_read_in_place(where: str, name: str, tmp_p
     file.touch()
     (tmp_path / "empty").mkdir()
     found = locate(name, [tmp_path / "empty", tmp_path / "other"])
-    assert found == Located(name=name, family="sdxl", path=file)
+    assert found == Located(name=name, traits=SDXL, path=file)
 
 
 @pytest.mark.parametrize("spec", ["vignette", "xl"])
@@ -91,7 +94,7 @@ def test_a_model_folder_is_found_by_its_name_and_the_first_folder_wins(tmp_path:
 def test_a_model_in_the_hubs_cache_is_found_by_its_id(hub: Path) -> None:
     snapshot = cache(hub, "stabilityai/sdxl-turbo")
     assert locate("stabilityai/sdxl-turbo") == Located(
-        name="stabilityai/sdxl-turbo", family="sdxl", path=snapshot
+        name="stabilityai/sdxl-turbo", traits=SDXL, path=snapshot
     )
     with pytest.raises(RequestError, match=r"which `prima pull Qwen/Qwen-Image` fetches$"):
         locate("Qwen/Qwen-Image")

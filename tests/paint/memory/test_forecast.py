@@ -22,11 +22,11 @@ from allaprima.paint.memory.plan import (
     RESIDENT,
     MemoryForecast,
     MemoryPlan,
-    begin_with,
-    choose,
+    choose_plan,
+    find_thriftier,
+    first_plan,
     gib,
     plans_for,
-    thriftier,
 )
 from allaprima.paint.memory.planned_base import PlannedBase
 from allaprima.paint.memory.process_memory import peak_bytes, resident_bytes
@@ -48,28 +48,28 @@ THREE = [told(RESIDENT, 4 * GIB), told(TILED, 3 * GIB), told(TURNS, 2 * GIB)]
 def test_plans_go_from_quick_to_thrifty_and_end() -> None:
     assert [str(plan) for plan in plans_for("cpu")] == ["resident", "resident, tiled", "turns, tiled"]
     assert str(plans_for("cuda")[-1]) == "sequential, tiled"
-    assert thriftier(RESIDENT, "cpu") == TILED
-    assert thriftier(TURNS, "cpu") is None
-    assert thriftier(TILED, "cpu", "vignette") is None
-    assert thriftier(TURNS, "cuda") == MemoryPlan(residency="streamed", tiled=True)
+    assert find_thriftier(RESIDENT, "cpu") == TILED
+    assert find_thriftier(TURNS, "cpu") is None
+    assert find_thriftier(TILED, "cpu", reloads=False) is None
+    assert find_thriftier(TURNS, "cuda") == MemoryPlan(residency="streamed", tiled=True)
 
 
 def test_the_quickest_that_fits_is_chosen() -> None:
-    assert choose(THREE, 4 * GIB, "cpu").plan == RESIDENT
-    assert choose(THREE, 4 * GIB - 1, "cpu").plan == TILED
+    assert choose_plan(THREE, 4 * GIB, "cpu").plan == RESIDENT
+    assert choose_plan(THREE, 4 * GIB - 1, "cpu").plan == TILED
     with pytest.raises(
         OutOfMemoryError, match=r"got 1\.00 GiB of memory for cpu; expected at least 2\.00 GiB"
     ):
-        choose(THREE, GIB, "cpu")
+        choose_plan(THREE, GIB, "cpu")
 
 
 def test_what_a_gpu_keeps_for_itself_is_part_of_what_is_asked_for() -> None:
     on_gpu = [told(RESIDENT, 4 * GIB, RESERVE), told(TILED, 3 * GIB, RESERVE)]
-    assert choose(on_gpu, 4 * GIB, "cuda").plan == TILED
+    assert choose_plan(on_gpu, 4 * GIB, "cuda").plan == TILED
     with pytest.raises(
         OutOfMemoryError, match=r"got 3\.00 GiB of memory for cuda; expected at least 3\.50 GiB"
     ):
-        choose(on_gpu, 3 * GIB, "cuda")
+        choose_plan(on_gpu, 3 * GIB, "cuda")
     assert "fit into 3.50 GiB, paint with --memory 3.50" in str(shortage(RESIDENT, on_gpu, 4 * GIB))
     assert "at least 3.50 GiB free" in str(shortage(RESIDENT, on_gpu, 3 * GIB))
 
@@ -78,10 +78,10 @@ def test_without_a_limit_room_is_looked_at_where_weights_could_fill_it() -> None
     def never() -> list[MemoryForecast]:
         raise AssertionError("nothing was to be foretold")
 
-    assert begin_with(GIB, 3 * GIB, never) == RESIDENT
-    assert begin_with(GIB, None, never) == RESIDENT
-    assert begin_with(2 * GIB, 3 * GIB, lambda: THREE) == TILED
-    assert begin_with(2 * GIB, GIB, lambda: THREE) == TURNS
+    assert first_plan(GIB, 3 * GIB, never) == RESIDENT
+    assert first_plan(GIB, None, never) == RESIDENT
+    assert first_plan(2 * GIB, 3 * GIB, lambda: THREE) == TILED
+    assert first_plan(2 * GIB, GIB, lambda: THREE) == TURNS
 
 
 def test_sizes_are_rounded_up_so_that_allowing_them_is_enough() -> None:
@@ -94,7 +94,7 @@ def test_the_error_names_the_plan_that_would_fit() -> None:
     assert 'the plan "turns, tiled" would fit into 2.00 GiB, paint with --memory 2.00' in str(named)
     assert 'at least 2.00 GiB free for the plan "turns, tiled"' in str(shortage(TURNS, THREE, 3 * GIB))
     assert 'at least 2.00 GiB free for the plan "turns, tiled"' in str(shortage(RESIDENT, THREE, GIB))
-    assert "paint a smaller picture" in str(shortage(None, [], None))
+    assert "paint a smaller picture" in str(shortage(RESIDENT, [], None))
 
 
 @pytest.mark.parametrize(
@@ -159,16 +159,20 @@ def test_a_larger_picture_is_painted_under_a_thriftier_plan(folder: Path) -> Non
 
     def keeping_to(limit: int) -> PlannedBase:
         base = load_base(str(folder), device=CPU)
-        return PlannedBase(base, device=CPU, foresee=foresee, limit=limit, planned=64 * 64)
+        return PlannedBase(base, device=CPU, forecast=foresee, limit=limit, planned=64 * 64)
 
     whole, tiled, _ = (one.peak_bytes for one in foresee(768, 768))
     assert tiled < whole
     base = keeping_to((whole + tiled) // 2)
-    assert base.plan_for(64, 64) == RESIDENT
-    assert base.plan_for(768, 768) == TILED
+    moves: list[MemoryPlan] = []
+    base.fit_memory(64, 64, lambda: moves.append(base.plan))
+    assert (base.plan, moves) == (RESIDENT, [])
+    base.fit_memory(768, 768, lambda: moves.append(base.plan))
+    assert (base.plan, moves) == (TILED, [RESIDENT])
+    small = keeping_to(2**20)
     with pytest.raises(OutOfMemoryError, match="expected at least"):
-        keeping_to(2**20).plan_for(128, 128)
-    assert base.plan == RESIDENT
+        small.fit_memory(128, 128, list)
+    assert small.plan == RESIDENT
 
 
 def test_weights_that_are_there_are_not_counted_again(folder: Path) -> None:
@@ -183,7 +187,7 @@ def test_weights_that_are_there_are_not_counted_again(folder: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_vignette_lays_out_anew_is_foretold(tmp_path: Path, dtype: torch.dtype) -> None:
     base = load_vignette(write_tiny_vignette(tmp_path), dtype=dtype)
-    told = base.laid_out_bytes()
+    told = base.prepacked_bytes(mapped=False)
     with torch.inference_mode():
         base.encode_text(["cat"])
         base.decode(base.noise([0], 256, 256))

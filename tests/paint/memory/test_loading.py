@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from allaprima.paint.memory.loading import allowed_bytes
+from allaprima.paint.memory.loading import limit_bytes
 from allaprima.paint.memory.plan import GIB
 
 
@@ -20,7 +20,7 @@ def test_torch_is_held_to_what_is_allowed(monkeypatch: pytest.MonkeyPatch, name:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
     monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
     monkeypatch.setattr(torch._C, "_cuda_setMemoryFraction", lambda *call: told.append(call), raising=False)
-    assert allowed_bytes(24.0, torch.device(name)) == 24 * GIB
+    assert limit_bytes(24.0, torch.device(name)) == 24 * GIB
     ((share, card_index),) = told
     assert 0.2 < share < 24 / 80  # what the driver takes is left out
     assert card_index == index

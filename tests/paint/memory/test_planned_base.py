@@ -49,7 +49,7 @@ def test_every_plan_paints_the_same_picture(folder: Path, plan: MemoryPlan) -> N
     painter = Painter.load(str(folder))
     wanted = painter.paint(request_of(painter))
     assert isinstance(painter.base, PlannedBase)
-    painter.base.keep_to(plan)
+    painter.base.follow(plan)
     for prompt in ("a dog", "a cat"):
         picture = painter.paint(request_of(painter, prompt=prompt))
     assert picture.rgb == wanted.rgb
@@ -59,16 +59,16 @@ def test_every_plan_paints_the_same_picture(folder: Path, plan: MemoryPlan) -> N
 def test_vignette_saves_by_tiles_alone(tmp_path: Path) -> None:
     base = Painter.load(folder=write_tiny_vignette(tmp_path), device="cpu").base
     assert isinstance(base, PlannedBase)
-    assert base.save()
+    assert base.use_next_plan(list)
     assert base.plan == MemoryPlan(tiled=True)
-    assert not base.save()
+    assert not base.use_next_plan(list)
 
 
 def test_those_who_take_turns_are_not_there_together(folder: Path) -> None:
     painter = Painter.load(str(folder))
     base = painter.base
     assert isinstance(base, PlannedBase)
-    base.keep_to(TURNS)
+    base.follow(TURNS)
     assert is_away(base, "text")
     assert is_away(base, "predict")
     with torch.inference_mode():
@@ -77,7 +77,7 @@ def test_those_who_take_turns_are_not_there_together(folder: Path) -> None:
         latents = base.noise([1], 64, 64)
         assert is_away(base, "text")
         assert base.predict(latents, torch.tensor([0.5]), text).isfinite().all()
-    base.keep_to(RESIDENT)
+    base.follow(RESIDENT)
 
 
 def test_absent_networks_have_the_shapes_of_those_that_are_read(folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_lora_is_worn_under_every_plan(tmp_path: Path) -> None:
     wanted = painter.paint(worn)
     assert wanted.rgb != plain.rgb
     assert isinstance(painter.base, PlannedBase)
-    painter.base.keep_to(TURNS)
+    painter.base.follow(TURNS)
     assert painter.paint(worn).rgb == wanted.rgb
     assert painter.idle()
     assert painter.paint(worn).rgb == wanted.rgb
@@ -146,8 +146,8 @@ class Ink:
 
 def test_a_plan_is_chosen_by_what_is_allowed(folder: Path) -> None:
     with pytest.raises(OutOfMemoryError, match=r"expected at least \d\.\d\d GiB.*turns, tiled"):
-        Painter.load(str(folder), memory=0.01)
-    painter = Painter.load(str(folder), memory=24)
+        Painter.load(str(folder), memory_gib=0.01)
+    painter = Painter.load(str(folder), memory_gib=24)
     assert isinstance(painter.base, PlannedBase)
     assert painter.base.plan == RESIDENT
 

@@ -12,42 +12,49 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.families import FAMILIES
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
+from allaprima.paint.contract.traits import BaseTraits
 
 if TYPE_CHECKING:
     import torch
 
     from allaprima.paint.contract.base import Base, Stage
 
-Family = Literal["vignette", "qwen-image", "sdxl"]
-
-PIPELINES: dict[str, Family] = {"QwenImagePipeline": "qwen-image", "StableDiffusionXLPipeline": "sdxl"}
-"""What a folder's model_index.json may name, and whose it is."""
-
 MODEL_FOLDERS = (
     "", "checkpoints", "diffusion_models", "diffusers", "unet", "Stable-diffusion", "models/checkpoints",
     "models/diffusion_models", "models/diffusers", "models/unet", "models/Stable-diffusion",
 )  # fmt: skip
-"""Where ComfyUI and A1111 keep whole models, below the folder a user names."""
+"""Where ComfyUI and A1111 keep whole models, below the folder that a user names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """A base that has been found."""
+    """A base whose files were found, and nothing more."""
 
     name: str
-    """What it was asked for as."""
-    family: Family
+    """The name that it was asked for by."""
+    traits: BaseTraits
     path: Path | None
-    """Its folder or file; None for the Vignette that ships."""
+    """Its folder or file; None for a base that ships."""
+
+    @property
+    def family(self) -> str:
+        """The architecture."""
+        return self.traits.family
+
+    def weights_folder(self, replacement: Path | None = None) -> Path | None:
+        """Return the folder of weights that ship, or its `replacement`; None for a base that does not ship."""
+        shipped = self.traits.shipped_weights
+        return None if shipped is None else replacement or shipped
 
 
 def locate(spec: str, models_dirs: Sequence[Path] = ()) -> Located:
-    """Find the base called `spec`.
+    """Find the base called `spec`, without reading its weights.
 
     Args:
         spec: see the module docstring.
@@ -60,13 +67,13 @@ def locate(spec: str, models_dirs: Sequence[Path] = ()) -> Located:
     for folder in models_dirs:
         if not folder.is_dir():
             raise RequestError(f"got {folder} as a folder of models; expected a folder that exists")
-    if spec == "vignette":
-        return Located(name=spec, family="vignette", path=None)
+    if spec in FAMILIES and FAMILIES[spec].traits.shipped_weights is not None:
+        return Located(name=spec, traits=FAMILIES[spec].traits, path=None)
     for path in _places(spec, models_dirs):
         if _is_model(path):
-            return Located(name=spec, family=_family(path), path=path)
+            return Located(name=spec, traits=_traits_of(path), path=path)
     if is_hub_id(spec) and (cached := find_cached(spec)) is not None:
-        return Located(name=spec, family=_family(cached), path=cached)
+        return Located(name=spec, traits=_traits_of(cached), path=cached)
     fetch = f", which `prima pull {spec}` fetches" if is_hub_id(spec) else ""
     raise RequestError(
         f"got base {spec[:80]!r}; expected vignette, a model folder, a .safetensors file, a name inside --models-dir "
@@ -91,33 +98,23 @@ def load_base(
         dtype: what it computes in; None for what the device is quick at.
         models_dirs: see `locate`.
         weights: a folder of Vignette's weights, for "vignette" alone; None for those that ship.
-        absent: stages whose networks are made without weights, on the meta device; no weight of theirs is read.
+        absent: stages whose networks are made on the meta device, without reading their weights.
 
     Raises:
         RequestError: there is no base of that name.
         WeightsError: a part is missing, damaged, a pickle, or of another kind.
     """
-    found = locate(spec, models_dirs)
-    # Here, not above: a family's libraries are heavy, and only the one asked for is to be imported.
-    if found.path is None:
-        from allaprima.paint.bases.vignette.base import load_vignette
-
-        return load_vignette(weights, device, dtype, absent=absent)
-    if weights is not None:
+    located = locate(spec, models_dirs)
+    if weights is not None and located.path is not None:
         raise RequestError(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
         )
-    if found.family == "qwen-image":
-        from allaprima.paint.bases.qwen_image.weights import load_qwen_image
-
-        return load_qwen_image(found.path, name=spec, device=device, dtype=dtype, absent=absent)
-    from allaprima.paint.bases.sdxl.base import load_sdxl
-
-    return load_sdxl(found.path, name=spec, device=device, dtype=dtype, absent=absent)
+    family = FAMILIES[located.family]
+    return family.load(located.path or weights, name=spec, device=device, dtype=dtype, absent=absent)
 
 
 def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:
-    """Where `spec` may lie; names inside folders of models neither climb out of them nor need their ending."""
+    """Yield where `spec` may lie; a name inside a folder of models may not leave it, and may omit its ending."""
     yield Path(spec).expanduser() if spec.startswith("~/") else Path(spec)
     name = Path(spec)
     if name.is_absolute() or ".." in name.parts:
@@ -135,12 +132,13 @@ def _is_model(path: Path) -> bool:
         return False
 
 
-def _family(path: Path) -> Family:
+def _traits_of(path: Path) -> BaseTraits:
     if path.is_dir():
         pipeline = read_pipeline(path)
-        if pipeline not in PIPELINES:
-            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(PIPELINES)}")
-        return PIPELINES[pipeline]
+        known = {family.pipeline: family.traits for family in FAMILIES.values() if family.pipeline}
+        if pipeline not in known:
+            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(known)}")
+        return known[pipeline]
     if path.suffix in PICKLES:
         raise WeightsError(
             f"{path} is a pickle, which may run any code when read; expected .safetensors, "
@@ -150,4 +148,4 @@ def _family(path: Path) -> Family:
         raise WeightsError(
             f"{path} ends in {path.suffix or 'nothing'}; expected .safetensors or a model folder"
         )
-    return "sdxl"
+    return next(family.traits for family in FAMILIES.values() if family.is_single_file)

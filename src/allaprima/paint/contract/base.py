@@ -2,28 +2,32 @@
 
 A sampler knows a base only through :class:`Base`, so it never branches on a model's family: it asks the base
 for a :class:`~allaprima.paint.contract.schedule.Schedule` and follows what that declares. Latents are
-whatever tensor (B, C, h, w) the base's own `noise` hands out.
+whatever tensor (B, C, h, w) the base's own `noise` returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from allaprima.core.errors import OutOfMemoryError
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.contract.traits import BaseTraits
 
 Prediction = Literal["flow", "epsilon", "v"]
-"""What `Base.predict` returns: flow is d x / d t, that is noise minus picture."""
+"""What `Base.predict` returns; "flow" is d x / d t, that is noise minus picture."""
 
 GuidanceRule = Literal["plain", "rescaled", "embedded"]
-"""How two predictions become one: plain is Ho and Salimans', rescaled keeps the norm of the prompt's own.
+"""How the predictions for prompt and negative prompt become one.
 
-With embedded guidance there is one prediction only: the model is told the guidance, see `TextStates.guidance`.
+"plain" is classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598). "rescaled" then restores the norm of the
+prompt's own prediction. With "embedded" there is one prediction only, for guidance is an input of the model, see
+`TextStates.guidance`.
 """
 
 Stage = Literal["text", "predict", "decode"]
@@ -32,19 +36,16 @@ Stage = Literal["text", "predict", "decode"]
 
 @dataclass(frozen=True, kw_only=True)
 class TextStates:
-    """Encoded prompts, one row per prompt.
-
-    Attributes:
-        states: (B, L, D) float, one vector per token; rows past a prompt's end are to be ignored.
-        mask: (B, L) bool, True where a token is part of the prompt; at least one True per row.
-        pooled: (B, P) float, one vector for the whole prompt, for the families that have one.
-        guidance: how strongly to follow the prompts, for a base whose guidance rule is "embedded".
-    """
+    """Encoded prompts, one row per prompt."""
 
     states: torch.Tensor
+    """(B, L, D) float, one vector per token; those past a prompt's end are to be ignored."""
     mask: torch.Tensor
+    """(B, L) bool, True where a token is part of the prompt; at least one True per row."""
     pooled: torch.Tensor | None = None
+    """(B, P) float, one vector for the whole prompt, in families that have one."""
     guidance: float | None = None
+    """How strongly to follow the prompts, for a base whose guidance rule is "embedded"."""
 
     def __post_init__(self) -> None:
         """Refuse states, mask and pooled vectors that do not belong together."""
@@ -66,7 +67,7 @@ class TextStates:
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
-        """The tokens up to each prompt's last; asked for once, since a GPU must be waited for to tell."""
+        """Each prompt's number of tokens; kept, since reading it waits for the GPU."""
         positions = torch.arange(1, self.mask.shape[1] + 1, device=self.mask.device)
         return tuple((self.mask * positions).amax(1).tolist())
 
@@ -87,7 +88,11 @@ class Base(Protocol):
 
     @property
     def family(self) -> str:
-        """The architecture: "vignette", "qwen-image" or "sdxl"; LoRAs are made for one."""
+        """The architecture, as in `traits`; LoRAs are made for one."""
+
+    @property
+    def traits(self) -> BaseTraits:
+        """What holds for all bases of the family."""
 
     @property
     def prediction(self) -> Prediction:
@@ -100,6 +105,18 @@ class Base(Protocol):
     @property
     def defaults(self) -> RequestDefaults:
         """Size, steps and guidance where nobody asks for others and no schedule is named."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a latent cell, along a side."""
+
+    @property
+    def text_widths(self) -> tuple[int, int | None]:
+        """The widths that `predict` reads: of `TextStates.states`, and of `pooled` or None."""
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all networks stay on the device, so that a LoRA may be merged into them."""
 
     def check_size(self, width: int, height: int) -> None:
         """Raise RequestError unless this base paints pictures of width x height pixels."""
@@ -131,7 +148,7 @@ class Base(Protocol):
 
         Args:
             latents: (B, C, h, w) noisy latents, scaled as the schedule's kind says.
-            t: (B,) times from `Schedule.times`, in the model's own unit.
+            t: (B,) times from `Schedule.times`, in the model's unit.
             text: the B encoded prompts.
         """
 
@@ -150,7 +167,32 @@ class Base(Protocol):
     def stages(self) -> Mapping[Stage, tuple[torch.nn.Module, ...]]:
         """Return every network by what it is for; each stage computes in its networks' number format."""
 
+    def prepacked_bytes(self, *, mapped: bool) -> Mapping[Stage, int]:
+        """Return the bytes of weights that painting on a CPU copies into the layout of its kernels, by stage.
+
+        Args:
+            mapped: whether the weights are used where their file is mapped, so that a copy lies beside them.
+        """
+
+    def fit_memory(self, width: int, height: int, before_move: Callable[[], object]) -> None:
+        """Follow a memory plan that is good for a picture of width x height pixels.
+
+        Args:
+            width: pixels.
+            height: pixels.
+            before_move: called before networks move.
+
+        Raises:
+            OutOfMemoryError: no plan stays within the limit.
+        """
+
+    def use_next_plan(self, before_move: Callable[[], object]) -> bool:
+        """Follow the next thriftier memory plan from now on; return False if there is none."""
+
+    def shortage(self, width: int, height: int) -> OutOfMemoryError:
+        """Return the error for a picture of width x height pixels that did not fit into memory."""
+
 
 def clamp_pixels(pixels: torch.Tensor) -> torch.Tensor:
-    """Return `pixels` clamped to [0, 1]; infinities become NaN, for clamping would make them black and white."""
+    """Return `pixels` clamped to [0, 1]; infinities become NaN, since clamping would make them black or white."""
     return torch.add(pixels.clamp(0.0, 1.0), pixels, alpha=0.0)

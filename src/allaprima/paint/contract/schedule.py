@@ -1,4 +1,4 @@
-"""Which noise levels a sampler visits, and what time the model is told at each.
+"""Which noise levels a sampler visits, and which time it gives the model at each.
 
 Flow matching (Lipman et al. 2023, arXiv:2210.02747) mixes picture and noise as x_t = (1 - t) x_0 + t eps, so
 the noise level is the time itself, from 1 (noise) to 0 (picture). Variance-exploding latents are x_0 + sigma
@@ -23,7 +23,7 @@ class Schedule:
     sigmas: tuple[float, ...]
     """n + 1 falling noise levels, the last 0.0."""
     times: tuple[float, ...]
-    """n times as the model wants to be told them, one for each level but the last."""
+    """n times in the model's unit, one for each level but the last."""
     sampler: str = "euler"
     """The name of the rule for one step, see `samplers.SAMPLERS`."""
     kind: ProcessKind = "flow"
@@ -37,7 +37,7 @@ class Schedule:
             raise ValueError(
                 f"got {len(self.sigmas)} noise levels with {len(self.times)} times; expected n + 1 with n, n >= 1"
             )
-        # What is not a number neither falls nor rises.
+        # NaN compares false, so a pair that holds one is refused as well.
         wrong = next((pair for pair in pairwise(self.sigmas) if not pair[1] < pair[0]), None)
         if wrong is not None or self.sigmas[-1] != 0.0:
             before, after = wrong or self.sigmas[-2:]
@@ -51,7 +51,7 @@ class Schedule:
 
 
 def flow_schedule(sigmas: Sequence[float]) -> Schedule:
-    """Return the Euler schedule of a flow whose model is told the noise level itself."""
+    """Return the Euler schedule of a flow whose model takes the noise level as its time."""
     return Schedule(sigmas=tuple(sigmas), times=tuple(sigmas[:-1]))
 
 

@@ -1,9 +1,9 @@
-"""What each plan will take, before any weight is read.
+"""The memory that each plan will take, before any weight is read.
 
     forecasts = forecast(spec, width=1024, height=1024, device=torch.device("cpu"), dtype=torch.float32)
 
-The networks are made without weights from their configurations. What they weigh is counted, what they compute with is
-rehearsed (`rehearsal`), and what reading the files takes follows from their headers.
+The networks are made from their configurations, without weights. Their weights are counted, their computations are
+rehearsed (`rehearsal`), and the cost of reading the files follows from their headers.
 """
 
 from __future__ import annotations
@@ -13,51 +13,49 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.loading import load_base, locate
-from allaprima.paint.bases.vignette.base import VignetteBase
 from allaprima.paint.contract.base import Base, Stage, TextStates
 from allaprima.paint.memory.plan import RESERVE, MemoryForecast, MemoryPlan, plans_for
-from allaprima.paint.memory.planned_base import decode_in, stride_of
+from allaprima.paint.memory.planned_base import decode_in
 from allaprima.paint.memory.process_memory import resident_bytes
 from allaprima.paint.memory.rehearsal import Rehearsal
 
 STAGES: tuple[Stage, ...] = ("text", "predict", "decode")
-TOKENS = {"qwen-image": 128, "sdxl": 77, "vignette": 24}
-"""Of a prompt of some sentences; the pictures' tokens are many more."""
-_FORMATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 HEAP = 96 * 2**20
-"""What the C library's heap keeps at most of what is freed: it hands out blocks of up to 32 MiB, gives few back."""
+"""Bytes that the C library's heap keeps at most of freed blocks: it serves up to 32 MiB, and returns few of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reading:
-    """What reading files takes besides the weights."""
+class _ReadingCost:
+    """Bytes that reading the files takes besides the weights."""
 
-    beside: int = 0
-    """While a part is read."""
-    more: Mapping[Stage, int] = field(default_factory=dict)
-    """As long as a stage's networks are there."""
+    peak: int = 0
+    """While one part is read."""
+    lasting: Mapping[Stage, int] = field(default_factory=dict)
+    """As long as a stage's networks are in memory; below 0 where weights are never touched."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Needs:
-    """What one base takes at one size, by stage."""
+    """Bytes that one base takes at one size."""
 
     weights: Mapping[Stage, int]
     reading: int
-    """What reading the files takes beside the weights, for the part that takes most."""
+    """While the costliest part is read, besides its weights."""
     work: Mapping[Stage, int]
+    """Tensors of a stage's computation."""
     tiled_work: int
-    flow: int
-    """The largest pieces of the denoiser that are there at once when it is streamed."""
-    leaf: int
+    """Tensors of a decode in tiles."""
+    streamed: int
+    """The weights of the denoiser that are on the device at once when it is streamed."""
+    layer: int
     """The largest layer of text encoder and denoiser."""
 
 
@@ -73,18 +71,18 @@ def forecast(
     weights: Path | None = None,
     held: int = 0,
 ) -> list[MemoryForecast]:
-    """Return what every plan takes, from the quickest to the thriftiest.
+    """Return a forecast for every plan, from the quickest to the thriftiest.
 
     Args:
         spec: the base, see `bases.loading`.
         width: pixels; None for the base's own.
         height: pixels; None for the base's own.
         device: where it is to paint.
-        dtype: what it is to compute in.
+        dtype: the number format to compute in.
         count: pictures that share a pass.
         models_dirs: see `bases.loading`.
         weights: a folder of Vignette's weights.
-        held: bytes of this base's weights that are in the process's memory already, not to be counted again.
+        held: bytes of this base's weights that the process holds already, so that they are not counted twice.
 
     Raises:
         RequestError: there is no such base, or it paints no such size.
@@ -98,30 +96,29 @@ def forecast(
     base.check_size(width, height)
     path = locate(spec, models_dirs).path
     if device.type != "cpu":
-        reading, floor, heap = _Reading(), 0, 0
+        reading, floor, heap = _ReadingCost(), 0, 0
     else:
-        reading = _reading(path, base, dtype)
+        reading = _reading_cost(path, base, dtype)
         floor, heap = max(0, resident_bytes() - held), HEAP
     needs = _needs(base, width, height, count, reading, heap)
     reserve = RESERVE if device.type == "cuda" else 0
-    return [_forecast(plan, needs, floor, reserve) for plan in plans_for(device.type, base.family)]
+    plans = plans_for(device.type, reloads=base.traits.reloads)
+    return [_forecast(plan, needs, floor, reserve) for plan in plans]
 
 
 def _forecast(plan: MemoryPlan, needs: _Needs, floor: int, reserve: int) -> MemoryForecast:
     text, predict, decode = (needs.weights[stage] for stage in STAGES)
     together = text + predict if plan.residency == "resident" else 0
-    at_text = {"resident": together, "turns": text, "streamed": text, "sequential": needs.leaf}[
-        plan.residency
-    ]
-    at_step = {"resident": together, "turns": predict, "streamed": needs.flow, "sequential": needs.leaf}
+    at_text = {"resident": together, "turns": text, "streamed": text, "sequential": needs.layer}
+    at_step = {"resident": together, "turns": predict, "streamed": needs.streamed, "sequential": needs.layer}
     after = {"resident": together, "turns": predict, "streamed": 0, "sequential": 0}[plan.residency]
     rest = floor + decode
     visiting = {"text encoder": text, "denoiser": predict}
     return MemoryForecast(
         plan=plan,
         bytes_by_moment={
-            "load": rest + max(at_text, after) + needs.reading,
-            "text": rest + at_text + needs.work["text"],
+            "load": rest + max(at_text[plan.residency], after) + needs.reading,
+            "text": rest + at_text[plan.residency] + needs.work["text"],
             "predict": rest + at_step[plan.residency] + needs.work["predict"],
             "decode": rest + after + (needs.tiled_work if plan.tiled else needs.work["decode"]),
         },
@@ -131,56 +128,59 @@ def _forecast(plan: MemoryPlan, needs: _Needs, floor: int, reserve: int) -> Memo
     )
 
 
-def _needs(base: Base, width: int, height: int, count: int, reading: _Reading, heap: int) -> _Needs:
+def _needs(base: Base, width: int, height: int, count: int, reading: _ReadingCost, heap: int) -> _Needs:
     stages = base.stages()
     networks = [network for stage in STAGES for network in stages[stage]]
     for network in networks:
         network.to("meta")
     with torch.inference_mode():
         latents = base.noise([0] * count, width, height).to("meta")
-        text = _blank_text(base, rows=2 * count)
+        text = _empty_text(base, rows=2 * count)
         with Rehearsal(networks, scratch=heap > 0) as step:
             pair = latents.repeat(2, 1, 1, 1)
             base.predict(pair, pair.new_zeros(len(pair)), text)
-        decoding = []
-        for tiled in (False, True):
-            with Rehearsal(networks, scratch=heap > 0) as one:
-                decode_in(base, latents, stride=stride_of(latents, width), tiled=tiled)
-            decoding.append(one.peak_bytes + min(heap, one.peak_bytes))
-    weights = {stage: sum(map(_size, stages[stage])) + reading.more.get(stage, 0) for stage in STAGES}
+        whole, tiled = (_decode_work(base, latents, networks, heap, tiled=tiled) for tiled in (False, True))
     return _Needs(
-        weights=weights,
-        reading=reading.beside,
+        weights={stage: sum(map(_size, stages[stage])) + reading.lasting.get(stage, 0) for stage in STAGES},
+        reading=reading.peak,
         work={
             "text": _text_work(stages["text"]),
             "predict": step.peak_bytes + min(heap, step.peak_bytes),
-            "decode": decoding[0],
+            "decode": whole,
         },
-        tiled_work=decoding[1],
-        flow=sum(map(_flowing, stages["predict"])),
-        leaf=max(_leaves(module) for stage in ("text", "predict") for module in stages[stage]),
+        tiled_work=tiled,
+        streamed=sum(map(_streamed_size, stages["predict"])),
+        layer=max(_largest_layer(module) for stage in ("text", "predict") for module in stages[stage]),
     )
+
+
+def _decode_work(
+    base: Base, latents: Tensor, networks: Sequence[nn.Module], heap: int, *, tiled: bool
+) -> int:
+    with Rehearsal(networks, scratch=heap > 0) as decode:
+        decode_in(base, latents, tiled=tiled)
+    return decode.peak_bytes + min(heap, decode.peak_bytes)
 
 
 def _size(network: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in network.parameters())
 
 
-def _leaves(network: nn.Module) -> int:
+def _largest_layer(network: nn.Module) -> int:
     return max(sum(own.nbytes for own in module.parameters(recurse=False)) for module in network.modules())
 
 
-def _flowing(network: nn.Module) -> int:
-    """Two blocks, of which one computes and one arrives, and all that is in no block."""
+def _streamed_size(network: nn.Module) -> int:
+    """Return the size of two blocks, one that computes and one that arrives, and of all that is in no block."""
     blocks = getattr(network, "transformer_blocks", None)
     if not isinstance(blocks, nn.ModuleList):
-        return 3 * _leaves(network)
+        return 3 * _largest_layer(network)
     sizes = sorted(map(_size, blocks))
     return _size(network) - sum(sizes) + sum(sizes[-2:])
 
 
 def _text_work(encoders: Sequence[nn.Module]) -> int:
-    """A prompt of 512 tokens, at the widest layer some times over."""
+    """Return the size of four tensors of 512 tokens at the widest layer."""
     widest = max(
         max(layer.in_features, layer.out_features) * layer.weight.itemsize
         for encoder in encoders
@@ -190,70 +190,55 @@ def _text_work(encoders: Sequence[nn.Module]) -> int:
     return 4 * 512 * widest
 
 
-def _blank_text(base: Base, rows: int) -> TextStates:
-    """Encoded prompts without numbers, as wide as the denoiser reads them."""
-    (denoiser,) = base.stages()["predict"]
-    config: Any = denoiser.config
-    named = ("joint_attention_dim", "cross_attention_dim", "text_width")
-    width = next(getattr(config, name) for name in named if hasattr(config, name))
-    pooled = None
-    if base.family == "sdxl":
-        inputs = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-        pooled = torch.empty(rows, inputs, device="meta")
-    tokens = TOKENS[base.family]
-    # The mask holds numbers, for bases look at it.
+def _empty_text(base: Base, rows: int) -> TextStates:
+    """Return encoded prompts of the right shape, without numbers."""
+    width, pooled_width = base.text_widths
+    tokens = base.traits.prompt_tokens
+    pooled = None if pooled_width is None else torch.empty(rows, pooled_width, device="meta")
+    # The mask holds numbers, since bases read it.
     mask = torch.ones(rows, tokens, dtype=torch.bool)
     return TextStates(states=torch.empty(rows, tokens, width, device="meta"), mask=mask, pooled=pooled)
 
 
-def _reading(path: Path | None, base: Base, dtype: torch.dtype) -> _Reading:
-    """What files do to the resident set of a CPU.
+def _reading_cost(path: Path | None, base: Base, dtype: torch.dtype) -> _ReadingCost:
+    """Return what reading the files at `path` adds to the resident set of a process on a CPU.
 
-    Tensors in another number format are mapped, copied, and the mapping is let go, SDXL's a portion at a time. Those
-    in the right format stay where they are mapped, and only what has been looked at is resident: of the table of
-    words that is next to nothing. Vignette, which has no `path`, is unpacked, and laid out anew when it is used.
+    Tensors in another number format are mapped and converted, a file or a portion of it at a time, and the mapping is
+    let go. Tensors in the right format stay where they are mapped, and only the pages that were read are resident: of
+    a text encoder's table of words next to none. A base that ships, which has no path, is unpacked.
     """
     if path is None:
-        return _Reading(more=base.laid_out_bytes() if isinstance(base, VignetteBase) else {})
+        return _ReadingCost(lasting=base.prepacked_bytes(mapped=False))
     files = [_stored(file) for file in weight_files(path)]
-    beside = max((size for kind, size in files if kind != dtype), default=0)
-    if beside:
-        if base.family == "sdxl":
-            # Here, not above: these libraries are heavy, and the base has loaded them by now.
-            from allaprima.paint.bases.sdxl.parts import PORTION
-
-            beside = min(beside, PORTION)
-        return _Reading(beside=beside)
-    stages = base.stages()
+    converted = max((size for stored, size in files if stored != dtype), default=0)
+    if converted:
+        portion = base.traits.read_portion_bytes
+        peak = converted if portion is None else min(converted, portion)
+        return _ReadingCost(peak=peak, lasting=base.prepacked_bytes(mapped=False))
     words = sum(
         layer.weight.nbytes
-        for one in stages["text"]
-        for layer in one.modules()
+        for network in base.stages()["text"]
+        for layer in network.modules()
         if isinstance(layer, nn.Embedding)
     )
-    more: dict[Stage, int] = {"text": -words}
-    if base.family == "sdxl":
-        # The UNet's convolutions are copied to channels last, beside what is mapped.
-        more["predict"] = sum(
-            own.nbytes for one in stages["predict"] for own in one.parameters() if own.ndim == 4
-        )
-    return _Reading(more=more)
+    lasting = dict(base.prepacked_bytes(mapped=True))
+    return _ReadingCost(lasting={**lasting, "text": lasting.get("text", 0) - words})
 
 
 def weight_files(path: Path) -> list[Path]:
-    """Return the files of weights of a checkpoint, a folder or a file."""
+    """Return the weight files of a checkpoint, which is a folder or a file."""
     return [path] if path.is_file() else sorted(path.glob("*/*.safetensors"))
 
 
 def _stored(file: Path) -> tuple[torch.dtype, int]:
-    """The number format that most of a file is in, and its size; nothing but the header is read."""
-    sizes: Counter[str] = Counter()
+    """Return the number format of most of a file, and its size, from its header alone."""
+    numbers: Counter[str] = Counter()
     try:
         with safe_open(file, framework="np") as opened:
             for name in opened.keys():  # noqa: SIM118 (not a dict)
                 entry = opened.get_slice(name)
-                sizes[entry.get_dtype()] += math.prod(entry.get_shape())
+                numbers[entry.get_dtype()] += math.prod(entry.get_shape())
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{file} cannot be read: {error}; expected a whole safetensors file") from error
-    kind = sizes.most_common(1)[0][0] if sizes else "F32"
-    return _FORMATS.get(kind, torch.uint8), file.stat().st_size
+    stored = numbers.most_common(1)[0][0] if numbers else "F32"
+    return _DTYPES.get(stored, torch.uint8), file.stat().st_size

@@ -1,13 +1,13 @@
 """The ways to fit a base into memory, from the quickest to the thriftiest, as plain data.
 
-| residency | the text encoder and the denoiser |
-|---|---|
-| resident | are on the device all the time |
-| turns | are there one after the other: on a GPU from the computer's memory, on the CPU from the file |
-| streamed | come to the GPU layer by layer, the next one while this one computes |
-| sequential | come to the GPU layer by layer when they are needed, the text encoder's too |
+| residency | text encoder and denoiser | diffusers calls it |
+|---|---|---|
+| resident | both are on the device all the time | |
+| turns | one at a time: a GPU gets it from the computer's memory, a CPU reads its file | model offload |
+| streamed | as turns, but the denoiser's layers come one by one, each while the one before computes | group offload |
+| sequential | the layers of both come when they are needed | sequential offload |
 
-The autoencoder is small and stays. Tiled, its work is done a tile at a time.
+The autoencoder is small and stays on the device. A tiled plan decodes and encodes a tile at a time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any, Literal
 from allaprima.core.errors import OutOfMemoryError
 
 Residency = Literal["resident", "turns", "streamed", "sequential"]
+"""Where text encoder and denoiser are; see the module docstring."""
 
 GIB = 2**30
 RESERVE = GIB // 2
-"""What a GPU keeps for its driver and the libraries' own buffers, beyond what torch counts."""
+"""Bytes of a GPU that its driver and libraries take, which torch does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class MemoryPlan:
 
     residency: Residency = "resident"
     tiled: bool = False
-    """Decode and encode in tiles."""
+    """Whether to decode and encode in tiles."""
 
     def __str__(self) -> str:
         """Return its name, such as "turns, tiled"."""
@@ -43,44 +44,46 @@ _EVERYWHERE = (RESIDENT, MemoryPlan(tiled=True), MemoryPlan(residency="turns", t
 _ON_GPUS = (MemoryPlan(residency="streamed", tiled=True), MemoryPlan(residency="sequential", tiled=True))
 
 
-def plans_for(device: str, family: str = "") -> tuple[MemoryPlan, ...]:
-    """Return the plans for a kind of device, such as "cuda", and a family of bases, from quick to thrifty.
+def plans_for(device: str, *, reloads: bool = True) -> tuple[MemoryPlan, ...]:
+    """Return the plans for a kind of device, such as "cuda", from the quickest to the thriftiest.
 
-    Vignette takes no turns on a CPU: its weights are small, and reading them again takes more than they do.
+    Args:
+        device: as torch names its kind.
+        reloads: see `BaseTraits.reloads`; False leaves out "turns" on a CPU.
     """
-    if device == "cpu" and family == "vignette":
-        return _EVERYWHERE[:2]
-    return _EVERYWHERE if device == "cpu" else (*_EVERYWHERE, *_ON_GPUS)
+    if device == "cpu":
+        return _EVERYWHERE if reloads else _EVERYWHERE[:2]
+    return (*_EVERYWHERE, *_ON_GPUS)
 
 
-def thriftier(plan: MemoryPlan, device: str, family: str = "") -> MemoryPlan | None:
+def find_thriftier(plan: MemoryPlan, device: str, *, reloads: bool = True) -> MemoryPlan | None:
     """Return the next thriftier plan; None after the last."""
-    known = plans_for(device, family)
-    return next(iter(known[known.index(plan) + 1 :]), None)
+    plans = plans_for(device, reloads=reloads)
+    return next(iter(plans[plans.index(plan) + 1 :]), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryForecast:
-    """What a plan is expected to take."""
+    """The bytes that a plan is expected to take."""
 
     plan: MemoryPlan
     bytes_by_moment: dict[str, int]
-    """What is taken while loading, reading the text, predicting and decoding, with all that rests there then."""
+    """All that is on the device while it loads, encodes text, predicts and decodes."""
     resident: dict[str, int]
-    """Weights that are there all the time, by part."""
+    """Weights that stay on the device, by part."""
     visiting: dict[str, int]
     """Weights that come and go, by part."""
     reserve: int = 0
-    """What the device keeps beside all that: `RESERVE` on a GPU."""
+    """Bytes for the device itself: `RESERVE` on a GPU."""
 
     @property
     def peak_bytes(self) -> int:
-        """The most at any moment."""
+        """The most bytes at any moment."""
         return max(self.bytes_by_moment.values())
 
     @property
     def needed_bytes(self) -> int:
-        """What has to be allowed for it, the device's reserve included."""
+        """The least limit that it fits into, the reserve included."""
         return self.peak_bytes + self.reserve
 
     def to_json(self) -> dict[str, Any]:
@@ -97,39 +100,42 @@ class MemoryForecast:
         }
 
 
-def choose(forecasts: list[MemoryForecast], limit_bytes: int, where: str) -> MemoryForecast:
-    """Return the quickest plan that fits into `limit_bytes`.
+def choose_plan(forecasts: list[MemoryForecast], limit_bytes: int, device: str) -> MemoryForecast:
+    """Return the forecast of the quickest plan that fits into `limit_bytes`.
 
     Raises:
-        OutOfMemoryError: none does; says how much the thriftiest needs.
+        OutOfMemoryError: no plan fits; the error says how much the thriftiest needs.
     """
     for forecast in forecasts:
         if forecast.needed_bytes <= limit_bytes:
             return forecast
     least = min(forecasts, key=lambda forecast: forecast.needed_bytes)
     raise OutOfMemoryError(
-        f"got {limit_bytes / GIB:.2f} GiB of memory for {where}; expected at least {gib(least.needed_bytes)}, "
+        f"got {limit_bytes / GIB:.2f} GiB of memory for {device}; expected at least {gib(least.needed_bytes)}, "
         f'which the plan "{least.plan}" needs: allow more, or paint a smaller picture'
     )
 
 
-def begin_with(stored: int, room: int | None, foresee: Callable[[], list[MemoryForecast]]) -> MemoryPlan:
-    """Return the plan to begin with where nobody set a limit.
+def first_plan(
+    stored_bytes: int, available: int | None, forecast: Callable[[], list[MemoryForecast]]
+) -> MemoryPlan:
+    """Return the plan to begin with where the user set no limit.
 
     Args:
-        stored: bytes of the files of weights.
-        room: bytes that there are; None if nobody tells.
-        foresee: what plans take; asked only if the weights, at twice their width, could fill the room.
+        stored_bytes: the size of the weight files.
+        available: bytes of free memory; None if the system does not say.
+        forecast: called only if the weights, at twice their width, could fill the memory.
 
     Returns:
-        the quickest that fits, or else the thriftiest, for room may be found yet.
+        The quickest plan that fits, or the thriftiest if none does, since memory may yet become free.
     """
-    if room is None or 2 * stored < room:
+    if available is None or 2 * stored_bytes < available:
         return RESIDENT
-    foreseen = foresee()
-    return next((one.plan for one in foreseen if one.needed_bytes <= room), foreseen[-1].plan)
+    forecasts = forecast()
+    fitting = (entry.plan for entry in forecasts if entry.needed_bytes <= available)
+    return next(fitting, forecasts[-1].plan)
 
 
 def gib(size: int) -> str:
-    """Return a size in words, rounded up so that allowing as much is enough."""
+    """Return a size in words, rounded up so that a limit of this size is enough."""
     return f"{-(-size * 100 // GIB) / 100:.2f} GiB"

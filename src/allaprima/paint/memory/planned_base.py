@@ -1,7 +1,7 @@
-"""A base that keeps to a plan, and can be told to be thriftier; a base itself.
+"""A base that follows a memory plan, and can change to a thriftier one; a base itself.
 
-base = Thrifty(load_base(...), plan, device=device, reload=...)
-base.plan = thriftier(base.plan, "cpu")
+base = PlannedBase(load_base("sdxl.safetensors", device=device), device=device)
+base.follow(MemoryPlan(tiled=True))
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from allaprima.core.errors import OutOfMemoryError
 from allaprima.paint.contract.base import Base, Stage, TextStates
 from allaprima.paint.contract.wrapper import BaseWrapper
 from allaprima.paint.memory import offload
-from allaprima.paint.memory.plan import RESIDENT, MemoryForecast, MemoryPlan, choose, thriftier
+from allaprima.paint.memory.plan import RESIDENT, MemoryForecast, MemoryPlan, choose_plan, find_thriftier
 from allaprima.paint.memory.process_memory import keep_heap_small
 from allaprima.paint.memory.shortage import MAY_TELL, available_bytes, is_shortage, shortage
 from allaprima.paint.memory.tiling import decode_tiled, encode_tiled
@@ -24,23 +24,25 @@ from allaprima.paint.memory.tiling import decode_tiled, encode_tiled
 Reload = Callable[[Stage], Sequence[nn.Module]]
 """Reads a stage's networks from their files, onto the CPU."""
 
-Foresee = Callable[[int, int, int], list[MemoryForecast]]
-"""Tells what each plan takes for a picture of a width and height, beside so many bytes of weights that are there."""
+Forecaster = Callable[[int, int, int], list[MemoryForecast]]
+"""Returns every plan's forecast for a picture's width and height in pixels.
+
+The third number is how many bytes of the base's weights the process holds already."""
 
 OTHER: dict[Stage, Stage] = {"text": "predict", "predict": "text"}
-"""Which of two that take turns has to leave for which."""
+"""The stage that has to leave for a stage to come, where they take turns."""
 
 
 class PlannedBase(BaseWrapper):
     """A base under a plan.
 
     Args:
-        base: on `device`; under another plan than "resident", on the CPU, or on the CPU and without the weights of
-            text encoder and denoiser.
-        plan: what to keep to.
+        base: on `device` for the plan "resident"; for others on the CPU, perhaps without the weights of text encoder
+            and denoiser.
+        plan: the plan to follow.
         device: where to paint.
-        reload: gets networks back that have left a CPU; without it none leave.
-        foresee: what plans take, for what is said when none fits, and for `limit`.
+        reload: reads networks again whose weights a CPU has let go; without it a CPU keeps them all.
+        forecast: what plans take, for `limit` and for errors.
         limit: bytes that may be taken; None for as much as there is.
         planned: pixels of the largest picture that `plan` is known to be good for.
     """
@@ -52,65 +54,83 @@ class PlannedBase(BaseWrapper):
         *,
         device: torch.device,
         reload: Reload | None = None,
-        foresee: Foresee | None = None,
+        forecast: Forecaster | None = None,
         limit: int | None = None,
         planned: int = 0,
     ) -> None:
         super().__init__(base)
         self._device = device
         self._reload = reload
-        self._foresee = foresee
+        self._forecast = forecast
         self._limit = limit
         self._planned = planned
         self._plan = RESIDENT
-        self.keep_to(plan)
+        self.follow(plan)
 
     @property
     def plan(self) -> MemoryPlan:
-        """What it keeps to."""
+        """The plan that it follows."""
         return self._plan
 
-    def save(self) -> bool:
-        """Follow the next thriftier plan from now on; False if there is none."""
-        following = thriftier(self._plan, self._device.type, self._base.family)
-        if following is None or (following.residency != "resident" and self._reload is None):
-            return False
-        self.keep_to(following)
-        return True
+    @property
+    def is_resident(self) -> bool:
+        """Whether all networks stay on the device."""
+        return self._plan.residency == "resident"
 
-    def plan_for(self, width: int, height: int) -> MemoryPlan:
-        """Return the plan for a picture of width x height pixels: the present one, or the first thriftier that fits.
+    def fit_memory(self, width: int, height: int, before_move: Callable[[], object]) -> None:
+        """Follow the first plan, from the present one on, that fits a picture of width x height pixels.
+
+        Args:
+            width: pixels.
+            height: pixels.
+            before_move: called before the plan changes.
 
         Raises:
-            OutOfMemoryError: none stays within the limit.
+            OutOfMemoryError: no plan stays within the limit.
         """
-        if self._limit is None or width * height <= self._planned:
-            return self._plan
-        foreseen = self._foreseen(width, height)
-        later = foreseen[[one.plan for one in foreseen].index(self._plan) :] if foreseen else []
-        plan = choose(later, self._limit, str(self._device)).plan if later else self._plan
-        self._planned = width * height
-        return plan
+        if (plan := self._plan_for(width, height)) != self._plan:
+            before_move()
+            self.follow(plan)
+
+    def use_next_plan(self, before_move: Callable[[], object]) -> bool:
+        """Follow the next thriftier plan from now on; return False if there is none."""
+        before_move()
+        plan = find_thriftier(self._plan, self._device.type, reloads=self.traits.reloads)
+        if plan is None or (plan.residency != "resident" and self._reload is None):
+            return False
+        self.follow(plan)
+        return True
 
     def shortage(self, width: int, height: int) -> OutOfMemoryError:
         """Return the error for a picture of width x height pixels that did not fit, naming a plan that would."""
-        return shortage(self._plan, self._foreseen(width, height), available_bytes(self._device))
+        return shortage(self._plan, self._forecasts(width, height), available_bytes(self._device))
 
-    def _foreseen(self, width: int, height: int) -> list[MemoryForecast]:
+    def _plan_for(self, width: int, height: int) -> MemoryPlan:
+        if self._limit is None or width * height <= self._planned:
+            return self._plan
+        forecasts = self._forecasts(width, height)
+        plans = [forecast.plan for forecast in forecasts]
+        plan = self._plan
+        if forecasts:
+            plan = choose_plan(forecasts[plans.index(plan) :], self._limit, str(self._device)).plan
+        self._planned = width * height
+        return plan
+
+    def _forecasts(self, width: int, height: int) -> list[MemoryForecast]:
         try:
-            return [] if self._foresee is None else self._foresee(width, height, self._held_bytes())
+            return [] if self._forecast is None else self._forecast(width, height, self._held_bytes())
         except MAY_TELL as error:
             if not is_shortage(error):
                 raise
-            return []  # there is too little even for looking ahead
+            return []  # there is too little memory even for a forecast
 
     def _held_bytes(self) -> int:
         networks = [network for stage in self._base.stages().values() for network in stage]
         weights = [weight for network in networks for weight in network.parameters()]
         return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
 
-    def keep_to(self, plan: MemoryPlan) -> None:
-        """Follow another plan from now on; networks move when it is their turn."""
+    def follow(self, plan: MemoryPlan) -> None:
+        """Follow `plan` from now on; networks come to the device when they are needed."""
         if plan.tiled and self._device.type == "cpu":
             keep_heap_small()
         if plan.residency == self._plan.residency:
@@ -161,52 +181,41 @@ class PlannedBase(BaseWrapper):
                 offload.take_weights(network, fresh)
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
-        """As the base."""
+        """Encode `prompts` as the base does."""
         self._enter("text")
         return self._base.encode_text(prompts)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
-        """As the base, on the device."""
+        """Return the base's noise, on the device."""
         self._enter("predict")
         return self._base.noise(seeds, width, height).to(self._device)
 
     def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
-        """As the base."""
+        """Return the base's prediction."""
         self._enter("predict")
         return self._base.predict(latents, t, text)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """As the base, in tiles if the plan says so."""
-        return decode_in(self._base, latents, stride=self._stride, tiled=self._plan.tiled)
+        """Decode as the base does, in tiles if the plan says so."""
+        return decode_in(self._base, latents, tiled=self._plan.tiled)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """As the base, in tiles if the plan says so."""
-        if self._base.family != "vignette":
-            self._enter("predict")  # its device and format are asked for
+        """Encode as the base does, in tiles if the plan says so."""
         if not self._plan.tiled:
             return self._base.encode(pixels)
         networks = self._base.stages()["decode"]
-        return encode_tiled(self._base.encode, pixels, stride=self._stride, networks=networks)
-
-    @property
-    def _stride(self) -> int:
-        return int(getattr(self._base, "stride", 16))
+        return encode_tiled(self._base.encode, pixels, stride=self.stride, networks=networks)
 
 
-def decode_in(base: Base, latents: Tensor, *, stride: int, tiled: bool) -> Tensor:
-    """Return the pixels of `latents`, in tiles if `tiled`."""
+def decode_in(base: Base, latents: Tensor, *, tiled: bool) -> Tensor:
+    """Return the pixels of `latents`, decoded in tiles if `tiled`."""
     if not tiled:
         return base.decode(latents)
-    return decode_tiled(base.decode, latents, stride=stride, networks=base.stages()["decode"])
-
-
-def stride_of(latents: Tensor, width: int) -> int:
-    """Return the pixels to a latent cell."""
-    return width // latents.shape[-1]
+    return decode_tiled(base.decode, latents, stride=base.stride, networks=base.stages()["decode"])
 
 
 def release() -> None:
-    """Give back what has been let go of."""
+    """Give the memory of objects that nothing refers to back to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

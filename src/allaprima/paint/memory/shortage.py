@@ -1,4 +1,4 @@
-"""Running out of memory: how it is told, and what there is."""
+"""Running out of memory: how errors say so, and how much memory there is."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SIGNS = (
     "unable to mmap",
     "cannot allocate memory",
 )
-"""How the CPU's allocator, oneDNN and the mapping of files say it, as RuntimeError or OSError."""
+"""The words of the CPU's allocator, oneDNN and mmap, in a RuntimeError or OSError."""
 MAY_TELL = (MemoryError, RuntimeError, OSError, WeightsError)
-"""The errors to ask `is_shortage` about; a file that could not be read may be one there was no room for."""
+"""The errors to ask `is_shortage` about; a file may have been unreadable only for want of memory."""
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -39,35 +39,33 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return how much a process like this one may take on `device`; None if nobody tells."""
+    """Return how much this process may take on `device`; None if the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    # The limit is one of addresses, of which a process has many more than memory: what counts is what is left.
-    found = [] if limit == resource.RLIM_INFINITY else [limit - address_bytes() + resident_bytes()]
+    # The limit counts addresses, of which a process uses many more than memory; only what is left of it matters.
+    limits = [] if limit == resource.RLIM_INFINITY else [limit - address_bytes() + resident_bytes()]
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
     except OSError:
         lines = []
-    found += [
+    limits += [
         int(line.split()[1]) * 1024 + resident_bytes() for line in lines if line.startswith("MemAvailable:")
     ]
-    return min(found, default=None)
+    return min(limits, default=None)
 
 
-def shortage(
-    plan: MemoryPlan | None, forecasts: list[MemoryForecast], available: int | None
-) -> OutOfMemoryError:
+def shortage(plan: MemoryPlan, forecasts: list[MemoryForecast], available: int | None) -> OutOfMemoryError:
     """Return the error for a picture that did not fit under `plan`, naming a plan that would."""
-    names = [forecast.plan for forecast in forecasts]
-    later = forecasts[names.index(plan) + 1 :] if plan in names else []
-    fitting = [one for one in later if available is None or one.needed_bytes <= available]
-    got = "memory ran out" if plan is None else f'memory ran out under the plan "{plan}"'
+    plans = [forecast.plan for forecast in forecasts]
+    thriftier = forecasts[plans.index(plan) + 1 :] if plan in plans else []
+    fitting = [forecast for forecast in thriftier if available is None or forecast.needed_bytes <= available]
+    got = f'memory ran out under the plan "{plan}"'
     if fitting:
-        one = fitting[0]
+        size = gib(fitting[0].needed_bytes)
         return OutOfMemoryError(
-            f'{got}; expected room for it: the plan "{one.plan}" would fit into {gib(one.needed_bytes)}, paint with '
-            f"--memory {gib(one.needed_bytes).split()[0]}"
+            f'{got}; expected room for it: the plan "{fitting[0].plan}" would fit into {size}, paint with '
+            f"--memory {size.split()[0]}"
         )
     if not forecasts:
         return OutOfMemoryError(

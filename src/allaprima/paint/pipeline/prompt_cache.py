@@ -21,9 +21,6 @@ from allaprima.core.picture import Rescues
 from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 
-READ_ALONE = frozenset({"sdxl", "qwen-image"})
-"""Families that take each prompt through their encoders by itself, so that its last bits never tell of others."""
-
 CACHE_BYTES = 64 * 2**20
 """A hundred prompts of SDXL, a dozen of the longest of Qwen-Image."""
 
@@ -85,7 +82,7 @@ class PromptCache:
             state: as for `encode`.
             guard: the cache's base under the caller's guard.
         """
-        if self._base.family not in READ_ALONE and not self._holds_together(prompts, state):
+        if not self._base.traits.encodes_separately and not self._holds_together(prompts, state):
             self._drop(prompts, state)
         before = guard.rescues
         encoded = self.encode(prompts, state, guard)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
-from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, laid_out_bytes
+from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, prepacked_bytes
 from allaprima.paint.bases.vignette.winograd import CHANNELS
 
 # Each way a shortcut fits its layer: channels repeated, repeated and cut, averaged; and wide blocks.
@@ -68,7 +68,7 @@ def test_what_is_laid_out_is_told() -> None:
         with torch.inference_mode():
             decoder.decode(latents())
         kept = sum(_bytes_in(stage) for stage in decoder._stages)
-        assert 0.7 * kept < laid_out_bytes(model) < 1.3 * kept
+        assert 0.7 * kept < prepacked_bytes(model) < 1.3 * kept
 
 
 def _bytes_in(part: object) -> int:

@@ -1,11 +1,11 @@
 """Qwen-Image as a base: Qwen2.5-VL reads, a double-stream transformer paints, a video autoencoder decodes.
 
-base = load_qwen_image(Path("Qwen-Image-2512"))
-text = base.encode_text(["a cat on a rooftop"])
+    base = load_qwen_image(Path("Qwen-Image-2512"))
+    text = base.encode_text(["a cat on a rooftop"])
 
-Latents are handed out packed, (B, 64, height/16, width/16): 2x2 cells of 16 channels to a token, which is what the
-transformer takes and over which its guidance keeps the norm. They lie in memory token by token, so that
-turning them into tokens and back copies nothing.
+Latents are packed, (B, 64, height/16, width/16): a token is 2x2 cells of 16 channels. The transformer takes them so,
+and rescaled guidance keeps the norm over a token. They lie in memory token by token, so that turning them into tokens
+and back copies nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import RequestError
-from allaprima.core.request_defaults import QWEN_IMAGE, RequestDefaults
+from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptReader
+from allaprima.paint.bases.qwen_image.traits import TRAITS
 from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.sampling.flow_schedule import FlowSettings, adaptive_cosine_schedule, lightning_schedule
 from allaprima.paint.sampling.noise import seeded_noise
 
@@ -33,11 +36,11 @@ if TYPE_CHECKING:
 
 PATCH = 2
 SCHEDULES = {"lightning": lightning_schedule, "adaptive-cosine": adaptive_cosine_schedule}
-"""The schedules that may be asked for by name, from the number of steps."""
+"""The schedules that a request may name; each is made from the number of steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class QwenImageBase:
+class QwenImageBase(ResidentBase):
     """A loaded Qwen-Image on one device; see :class:`allaprima.paint.contract.base.Base`."""
 
     transformer: QwenImageTransformer2DModel
@@ -45,9 +48,10 @@ class QwenImageBase:
     text: PromptReader
     name: str
     flow: FlowSettings = field(default_factory=FlowSettings)
-    """What the checkpoint's scheduler_config.json says."""
-    defaults: RequestDefaults = QWEN_IMAGE
-    family: str = "qwen-image"
+    """The settings in the checkpoint's scheduler_config.json."""
+    defaults: RequestDefaults = TRAITS.defaults
+    family: str = TRAITS.family
+    traits: BaseTraits = TRAITS
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "rescaled"
 
@@ -55,6 +59,11 @@ class QwenImageBase:
     def stride(self) -> int:
         """Pixels to a token: 16."""
         return PATCH * int(self.autoencoder.spatial_compression_ratio)
+
+    @property
+    def text_widths(self) -> tuple[int, None]:
+        """The transformer's text width; there is no pooled text."""
+        return int(self.transformer.config.joint_attention_dim), None
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse sides that are not whole numbers of tokens."""
@@ -65,7 +74,7 @@ class QwenImageBase:
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
-        """The checkpoint's own schedule, whose shift grows with the size, or one of `SCHEDULES`."""
+        """Return the checkpoint's own schedule, whose shift grows with the size, or one of `SCHEDULES`."""
         if name is not None and name not in SCHEDULES:
             raise RequestError(f"got the schedule {name[:40]!r}; expected {' or '.join(SCHEDULES)}")
         try:
@@ -79,20 +88,20 @@ class QwenImageBase:
             ) from error
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
-        """Token states (B, L, 3584); beyond 512 tokens prompts are cut, the empty prompt is a space."""
+        """Return token states (B, L, 3584); prompts beyond 512 tokens are cut, the empty prompt is a space."""
         return self.text.encode(prompts)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
-        """(B, 64, height/16, width/16), the noise that diffusers draws for the same seeds."""
+        """Return the noise (B, 64, height/16, width/16) that diffusers draws for the same seeds."""
         cell = self.stride // PATCH
         shape = (int(self.autoencoder.config.z_dim), height // cell, width // cell)
         return pack(seeded_noise(seeds, shape, self.device))
 
     def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
-        """The velocity for latents (B, 64, h, w) at times `t` (B,) in [0, 1].
+        """Return the velocity for latents (B, 64, h, w) at times `t` (B,) in [0, 1].
 
-        Prompts of different lengths go through the model one length after the other: padding them would cost
-        more than it saves, and change their last bits.
+        Prompts of different lengths go through the model one length after the other: padding would cost more than
+        it saves, and change their last bits.
         """
         lengths = text.lengths
         if len(set(lengths)) == 1:
@@ -120,7 +129,7 @@ class QwenImageBase:
         return velocity
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        """Return pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         cells = unpack(latents.float())
         mean, scale = self._statistics(cells.device)
         frames = (cells / scale + mean).to(dtype_of(self.autoencoder))[:, :, None]
@@ -128,25 +137,26 @@ class QwenImageBase:
         return clamp_pixels(pixels.float().mul(0.5).add(0.5))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Latents (B, 64, h, w), the most likely ones, of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
-        frames = pixels.to(device=self.device, dtype=dtype_of(self.autoencoder)).mul(2.0).sub(1.0)[:, :, None]
+        """Return the most likely latents (B, 64, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        device = self.autoencoder.device
+        frames = pixels.to(device=device, dtype=dtype_of(self.autoencoder)).mul(2.0).sub(1.0)[:, :, None]
         cells: Tensor = self.autoencoder.encode(frames, return_dict=False)[0].mode()[:, :, 0].float()
         mean, scale = self._statistics(cells.device)
         return pack((cells - mean) * scale)
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Each channel's mean, and one over its deviation: the way round that diffusers rounds."""
+        """Return each channel's mean, and one over its deviation, since diffusers rounds so."""
         config = self.autoencoder.config
         mean = torch.tensor(config.latents_mean, device=device).view(1, -1, 1, 1)
         scale = 1.0 / torch.tensor(config.latents_std, device=device).view(1, -1, 1, 1)
         return mean, scale
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        """The transformer: no LoRA of this family touches the text encoder."""
+        """Return the transformer; no LoRA of this family touches the text encoder."""
         return {"transformer": self.transformer}
 
     def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
-        """The language model, the transformer and the autoencoder."""
+        """Return the language model, the transformer and the autoencoder."""
         return {
             "text": (self.text.encoder,),
             "predict": (self.transformer,),
@@ -155,13 +165,13 @@ class QwenImageBase:
 
     @property
     def device(self) -> torch.device:
-        """Where it paints, which under offloading is not where its weights rest."""
+        """The device that it paints on; offloaded weights rest on another."""
         device: torch.device = self.transformer.device
         return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the transformer computes in."""
+        """The number format of the transformer."""
         return dtype_of(self.transformer)
 
 

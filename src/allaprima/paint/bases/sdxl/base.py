@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.request import MAX_SIDE_PX
-from allaprima.core.request_defaults import SDXL, RequestDefaults
+from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.config_values import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
@@ -25,14 +25,17 @@ from allaprima.paint.bases.sdxl.published import PUBLISHED, Shapes
 from allaprima.paint.bases.sdxl.scheduling import Scheduler, read_scheduler
 from allaprima.paint.bases.sdxl.single_file import load_file
 from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.bases.sdxl.traits import TRAITS
 from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.device.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
 
 
 @dataclass(frozen=True, kw_only=True)
-class SdxlBase:
+class SdxlBase(ResidentBase):
     """A loaded SDXL on one device; see :class:`allaprima.paint.contract.base.Base`."""
 
     text: SdxlText
@@ -40,7 +43,8 @@ class SdxlBase:
     autoencoder: AutoencoderKL
     scheduler: Scheduler
     name: str
-    family: str = "sdxl"
+    family: str = TRAITS.family
+    traits: BaseTraits = TRAITS
 
     @property
     def prediction(self) -> Prediction:
@@ -62,12 +66,19 @@ class SdxlBase:
             return RequestDefaults(
                 width=side, height=side, steps=4, guidance=1.0 if self.guidance_rule == "plain" else 8.0
             )
-        return replace(SDXL, width=side, height=side)
+        return replace(TRAITS.defaults, width=side, height=side)
 
     @property
     def stride(self) -> int:
-        """Pixels to a latent, along a side."""
+        """Pixels to a latent cell, along a side."""
         return int(2 ** (len(self.autoencoder.config.block_out_channels) - 1))
+
+    @property
+    def text_widths(self) -> tuple[int, int]:
+        """The UNet's text width, and that of the pooled text beside the sizes."""
+        config = self.unet.config
+        pooled = config.projection_class_embeddings_input_dim - SIZE_IDS * config.addition_time_embed_dim
+        return int(config.cross_attention_dim), int(pooled)
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse sides that are no multiple of the stride, 8."""
@@ -80,21 +91,21 @@ class SdxlBase:
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
-        """The checkpoint's own schedule, or one of `scheduling.SCHEDULES`; the size does not matter."""
+        """Return the checkpoint's own schedule, or one of `scheduling.SCHEDULES`; the size does not matter."""
         del width, height
         return self.scheduler.schedule(steps, name)
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
-        """Token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
+        """Return token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
         return self.text.encode(prompts)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
-        """(B, 4, height/8, width/8) standard normal latents, one per seed."""
+        """Return standard normal latents (B, 4, height/8, width/8), one per seed."""
         shape = (int(self.unet.config.in_channels), height // self.stride, width // self.stride)
         return seeded_noise(seeds, shape, self.device)
 
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
-        """The noise or v in latents (B, 4, h, w) of variance 1 at times `t` (B,) from 0 to 999."""
+        """Return the noise or v in latents (B, 4, h, w) of variance 1 at times `t` (B,) from 0 to 999."""
         dtype, rows, (height, width) = self.dtype, len(latents), latents.shape[2:]
         assert text.pooled is not None
         sizes = size_ids(rows, width * self.stride, height * self.stride, latents.device)
@@ -102,47 +113,53 @@ class SdxlBase:
             latents.to(dtype),
             t,
             encoder_hidden_states=text.states.to(dtype),
-            timestep_cond=self._told_guidance(text, latents),
+            timestep_cond=self._guidance_input(text, latents),
             added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": sizes},
             return_dict=False,
         )[0]
         return prediction
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Pixels (B, 3, 8 h, 8 w) in [0, 1]."""
+        """Return pixels (B, 3, 8 h, 8 w) in [0, 1]."""
         mean, deviation = self._latent_scale()
         scaled = latents.float() * deviation + mean
         pixels = self.autoencoder.decode(scaled.to(dtype_of(self.autoencoder)), return_dict=False)[0]
         return clamp_pixels(pixels.float().mul(0.5).add(0.5))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The most likely latents (B, 4, h, w) of pixels (B, 3, 8 h, 8 w) in [0, 1]."""
-        signed = pixels.to(device=self.device, dtype=dtype_of(self.autoencoder)).mul(2.0).sub(1.0)
+        """Return the most likely latents (B, 4, h, w) of pixels (B, 3, 8 h, 8 w) in [0, 1]."""
+        autoencoder = self.autoencoder
+        signed = pixels.to(device=autoencoder.device, dtype=dtype_of(autoencoder)).mul(2.0).sub(1.0)
         mean, deviation = self._latent_scale()
-        latents: torch.Tensor = self.autoencoder.encode(signed).latent_dist.mode().float()
+        latents: torch.Tensor = autoencoder.encode(signed).latent_dist.mode().float()
         return (latents - mean) / deviation
 
+    def prepacked_bytes(self, *, mapped: bool) -> dict[Stage, int]:
+        """Return the bytes of the UNet's convolutions if they are mapped, for they are copied to channels last."""
+        convolutions = (weight.nbytes for weight in self.unet.parameters() if weight.ndim == 4)
+        return {"predict": sum(convolutions)} if mapped else {}
+
     def modules(self) -> dict[str, torch.nn.Module]:
-        """The UNet and the two text encoders."""
+        """Return the UNet and the two text encoders."""
         first, second = self.text.encoders
         return {"unet": self.unet, "text_encoder": first, "text_encoder_2": second}
 
     def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
-        """The text encoders, the UNet and the autoencoder."""
+        """Return the text encoders, the UNet and the autoencoder."""
         return {"text": self.text.encoders, "predict": (self.unet,), "decode": (self.autoencoder,)}
 
     @property
     def device(self) -> torch.device:
-        """Where it paints."""
+        """The device that it paints on."""
         device: torch.device = self.unet.device
         return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the UNet computes in."""
+        """The number format of the UNet."""
         return dtype_of(self.unet)
 
-    def _told_guidance(self, text: TextStates, latents: torch.Tensor) -> torch.Tensor | None:
+    def _guidance_input(self, text: TextStates, latents: torch.Tensor) -> torch.Tensor | None:
         width = self.unet.config.time_cond_proj_dim
         if width is None:
             return None
@@ -150,12 +167,15 @@ class SdxlBase:
         return guidance_embedding(scale, len(latents), int(width), latents.device).to(self.dtype)
 
     def _latent_scale(self) -> tuple[torch.Tensor | float, torch.Tensor | float]:
-        """Mean and deviation that turn a sampler's latents into the autoencoder's."""
+        """Return the mean and deviation that turn a sampler's latents into the autoencoder's."""
         config = self.autoencoder.config
         mean, deviation = config.get("latents_mean"), config.get("latents_std")
         if mean is None or deviation is None:
             return 0.0, 1.0 / config.scaling_factor
-        shaped = [torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in (mean, deviation)]
+        shaped = [
+            torch.tensor(values, device=self.autoencoder.device).view(1, -1, 1, 1)
+            for values in (mean, deviation)
+        ]
         return shaped[0], shaped[1] / config.scaling_factor
 
 
@@ -190,10 +210,10 @@ def load_sdxl(
     networks: dict[Stage, tuple[torch.nn.Module, ...]] = {
         "predict": (parts.unet,), "decode": (parts.autoencoder,), "text": parts.text.encoders,
     }  # fmt: skip
-    for network in (one for stage in networks.keys() - set(absent) for one in networks[stage]):
+    for network in (network for stage in networks.keys() - set(absent) for network in networks[stage]):
         network.to(device)
     if device.type == "cpu":
-        # Convolutions on the CPU want their channels together, and the UNet's attention needs no turning then: a
+        # Convolutions on the CPU want their channels together, and the UNet's attention needs no transposing then: a
         # step took 0.9 of the time. The autoencoder, all convolutions of large pictures, gained nothing.
         parts.unet.to(memory_format=torch.channels_last)
     return SdxlBase(
@@ -206,7 +226,7 @@ def load_sdxl(
 
 
 def _check_numbers(path: Path, parts: Parts) -> None:
-    """Refuse what pictures are computed with and no network is built from, so that nothing else has looked at it."""
+    """Refuse bad numbers in configurations that no network is built from, so that nothing else checks them."""
     unet, autoencoder = parts.unet.config, parts.autoencoder.config
     mean, deviation = autoencoder.get("latents_mean"), autoencoder.get("latents_std")
     try:

@@ -21,6 +21,7 @@ from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import PICKLES
 from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.bases.sdxl.traits import PORTION
 
 M = TypeVar("M", bound=nn.Module)
 Tensors = Mapping[str, Tensor]
@@ -37,8 +38,6 @@ class Parts:
     """What `scheduler_config.json` says, or would say."""
 
 
-PORTION = 256 * 2**20
-"""Bytes of a file that are mapped at a time while its tensors are converted."""
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # What the autoencoder's attention was called before diffusers 0.18; some autoencoders are still passed on so.
 _OLD_ATTENTION = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -37,7 +37,7 @@ from allaprima.paint.sampling.discrete_schedule import (
 )
 from allaprima.paint.sampling.variance_exploding import LCM_SHARPNESS
 
-Sampler = Literal["euler", "ancestral", "lcm"]
+SamplerName = Literal["euler", "ancestral", "lcm"]
 
 _PLAIN = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "timestep_spacing": "linspace"}
 _LEADING = {**_PLAIN, "timestep_spacing": "leading"}
@@ -48,7 +48,7 @@ _LCM = {
     "timestep_spacing": "leading",
 }
 
-_CLASSES: dict[str, tuple[Sampler, Mapping[str, object]]] = {
+_CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
     "EulerDiscreteScheduler": ("euler", _PLAIN),
     "EulerAncestralDiscreteScheduler": ("ancestral", _PLAIN),
     "LCMScheduler": ("lcm", _LCM),
@@ -87,7 +87,7 @@ _PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v"
 class Habits:
     """How to choose levels among the trained ones, and the rule to step between them."""
 
-    sampler: Sampler
+    sampler: SamplerName
     spacing: Spacing
     offset: int = 0
     """Added to the times of the leading spacing."""
@@ -151,10 +151,6 @@ class Scheduler:
         except ValueError as error:
             raise RequestError(str(error)) from error
 
-    def with_prediction(self, prediction: Prediction) -> Scheduler:
-        """Return the same levels for a model that predicts something else."""
-        return replace(self, prediction=prediction)
-
     def _spaced(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
         times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
@@ -214,7 +210,7 @@ def _alphas(settings: Mapping[str, Any]) -> NDArray[np.float32]:
     return alphas_of(curve, start, end, count, zero_terminal=zero_terminal)
 
 
-def _habits(sampler: Sampler, settings: Mapping[str, Any]) -> Habits:
+def _habits(sampler: SamplerName, settings: Mapping[str, Any]) -> Habits:
     curves: dict[str, Curve] = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential"}
     return Habits(
         sampler=sampler,

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.core.request_defaults import VIGNETTE, RequestDefaults
+from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
-from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, laid_out_bytes
+from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, prepacked_bytes
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.bases.vignette.traits import TRAITS, WEIGHTS
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
 from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
+from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.device.precision import pick_dtype
 from allaprima.paint.sampling.noise import seeded_noise
 
@@ -32,25 +34,32 @@ SHIFT = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class VignetteBase:
+class VignetteBase(ResidentBase):
     """A loaded Vignette on one device; see :class:`allaprima.paint.contract.base.Base`."""
 
     text: TextEncoder
     denoiser: Denoiser
     autoencoder: Autoencoder
     name: str = "vignette"
-    family: str = "vignette"
+    family: str = TRAITS.family
+    traits: BaseTraits = TRAITS
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "plain"
-    defaults: RequestDefaults = VIGNETTE
+    defaults: RequestDefaults = TRAITS.defaults
+    stride: int = STRIDE
     shift: float = SHIFT
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make room for what is computed once from the weights."""
+        """Set up the quick networks, which compute some things once from the weights."""
         object.__setattr__(self, "_denoiser", QuickDenoiser(self.denoiser))
         object.__setattr__(self, "_decoder", QuickDecoder(self.autoencoder))
+
+    @property
+    def text_widths(self) -> tuple[int, None]:
+        """The denoiser's text width; there is no pooled text."""
+        return self.denoiser.config.text_width, None
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse any size but the one it was trained at."""
@@ -61,7 +70,7 @@ class VignetteBase:
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
-        """Its training's shift, whatever the size; it has no schedules of other names."""
+        """Return the schedule with the shift it was trained for, at any size; refuse every name."""
         del width, height
         if name is not None:
             raise RequestError(
@@ -70,65 +79,66 @@ class VignetteBase:
         return flow_schedule(flow_sigmas(steps, self.shift))
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
-        """Token states (B, L, 384); prompts beyond 48 tokens are cut."""
+        """Return token states (B, L, 384); prompts beyond 48 tokens are cut."""
         return self.text.encode(prompts)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
-        """(B, C, height/16, width/16) standard normal latents, one per seed."""
+        """Return standard normal latents (B, C, height/16, width/16), one per seed."""
         shape = (self.denoiser.config.latent_channels, height // STRIDE, width // STRIDE)
         return seeded_noise(seeds, shape, self.device)
 
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
-        """The velocity for latents (B, C, h, w) at times `t` (B,)."""
+        """Return the velocity for latents (B, C, h, w) at times `t` (B,)."""
         dtype = self.dtype
         mask = None if bool(text.mask.all()) else text.mask
         return self._denoiser(latents.to(dtype), t.to(dtype), text.states.to(dtype), mask)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        """Return pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         weight = next(self.autoencoder.parameters())
         pixels = self._decoder.decode(latents.to(weight.dtype))
         return clamp_pixels(pixels.float().add(1.0).mul(0.5))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
+        """Return the latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         weight = next(self.autoencoder.parameters())
         signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
         return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
 
-    def laid_out_bytes(self) -> dict[Stage, int]:
-        """What painting on a processor keeps beside each stage's weights once they were used.
+    def prepacked_bytes(self, *, mapped: bool) -> dict[Stage, int]:
+        """Return the bytes of the text encoder's fp16 copies, and of the decoder's where it computes in fp32.
 
         The text encoder computes in fp32 whatever the others compute in.
         """
+        del mapped  # no weight is: all are stored in a narrower format
         halved = [layer for layer in self.text.modules() if isinstance(layer, HalfLinear)]
         return {
             "text": sum(layer.weight.nbytes // 2 for layer in halved),
-            "decode": laid_out_bytes(self.autoencoder) if self.dtype == torch.float32 else 0,
+            "decode": prepacked_bytes(self.autoencoder) if self.dtype == torch.float32 else 0,
         }
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        """The denoiser's transformer, whose LoRA keys are Qwen-Image's."""
+        """Return the denoiser's transformer, whose LoRA keys are Qwen-Image's."""
         return {"transformer": self.denoiser.transformer}
 
     def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
-        """Text encoder, denoiser and autoencoder."""
+        """Return text encoder, denoiser and autoencoder."""
         return {"text": (self.text,), "predict": (self.denoiser,), "decode": (self.autoencoder,)}
 
     @property
     def device(self) -> torch.device:
-        """Where it paints."""
+        """The device that it paints on."""
         return next(self.denoiser.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the denoiser computes in."""
+        """The number format of the denoiser."""
         return next(self.denoiser.parameters()).dtype
 
 
 def weights_folder() -> Path:
-    """The folder of the weights that ship with the package."""
-    return Path(str(files("allaprima"))) / "weights" / "vignette"
+    """Return the folder of the weights that ship with the package."""
+    return WEIGHTS
 
 
 def load_vignette(
@@ -138,13 +148,13 @@ def load_vignette(
     *,
     absent: Collection[Stage] = (),
 ) -> VignetteBase:
-    """Load Vignette to paint with.
+    """Load a Vignette to paint with.
 
     Args:
         folder: where the weights lie; None for those that ship.
         device: None for the CPU.
-        dtype: what denoiser and autoencoder compute in; None for what the device is quick at.
-        absent: stages whose networks get no weights; of their files little more than the shapes is read.
+        dtype: the number format of denoiser and autoencoder; None for what the device is quick at.
+        absent: stages whose networks get no weights; little more than the shapes is read of their files.
 
     Raises:
         WeightsError: a file is missing, cut short, of another kind, or does not go with the others.

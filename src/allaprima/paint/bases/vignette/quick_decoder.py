@@ -59,8 +59,8 @@ class QuickDecoder:
         return x
 
 
-def laid_out_bytes(autoencoder: Autoencoder) -> int:
-    """Return what the quick way keeps beside the weights once it was gone."""
+def prepacked_bytes(autoencoder: Autoencoder) -> int:
+    """Return the bytes that `QuickDecoder` keeps beside the weights after its first picture."""
     kept = 0
     for layer in autoencoder.decoder:
         wide = isinstance(layer, ResidualBlock) and layer.first.in_channels >= CHANNELS

@@ -13,6 +13,9 @@ ARCHITECTURES = {
 }
 """Our families by the names that other programs look for in `modelspec.architecture`."""
 
+KOHYA_VERSIONS = {"sdxl": "sdxl_base_v1-0"}
+"""Our families by the names that kohya's programs look for in `ss_base_model_version`, where they differ."""
+
 TITLES = {
     "sdxl": "SDXL",
     "qwen-image": "Qwen-Image",

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.files.families import ARCHITECTURES, find_family
+from allaprima.paint.lora.files.families import ARCHITECTURES, KOHYA_VERSIONS, find_family
 from allaprima.paint.lora.files.header import Header
 
 _FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
@@ -154,7 +154,7 @@ def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dic
     }
     if family is not None:
         keys["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
-        keys["ss_base_model_version"] = "sdxl_base_v1-0" if family == "sdxl" else family
+        keys["ss_base_model_version"] = KOHYA_VERSIONS.get(family, family)
     if ranks:
         # alpha / rank is multiplied into the tensors, so alpha is the rank.
         rank = str(Counter(ranks.values()).most_common(1)[0][0])

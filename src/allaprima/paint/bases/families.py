@@ -1,0 +1,65 @@
+"""The families of bases: the one table that a new family is added to.
+
+    family = FAMILIES["sdxl"]
+    base = family.load(path, name="sdxl", device=device, dtype=None, absent=())
+
+A family's libraries are heavy, so each loader imports its own only when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allaprima.paint.bases.qwen_image.traits import TRAITS as QWEN_IMAGE
+from allaprima.paint.bases.sdxl.traits import TRAITS as SDXL
+from allaprima.paint.bases.vignette.traits import TRAITS as VIGNETTE
+from allaprima.paint.contract.traits import BaseTraits
+
+if TYPE_CHECKING:
+    from allaprima.paint.contract.base import Base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family: its traits, how its files are recognised, and how they are loaded."""
+
+    traits: BaseTraits
+    load: Callable[..., Base]
+    """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does."""
+    pipeline: str | None = None
+    """The class that a folder's model_index.json names; None if the family has no such folders."""
+    is_single_file: bool = False
+    """Whether a lone `.safetensors` file is taken for this family's; its loader checks that."""
+
+
+def _load_vignette(folder: Path | None, *, name: str, **options: Any) -> Base:
+    from allaprima.paint.bases.vignette.base import load_vignette
+
+    del name
+    return load_vignette(folder, **options)
+
+
+def _load_qwen_image(folder: Path, **options: Any) -> Base:
+    from allaprima.paint.bases.qwen_image.weights import load_qwen_image
+
+    return load_qwen_image(folder, **options)
+
+
+def _load_sdxl(path: Path, **options: Any) -> Base:
+    from allaprima.paint.bases.sdxl.base import load_sdxl
+
+    return load_sdxl(path, **options)
+
+
+FAMILIES: dict[str, Family] = {
+    family.traits.family: family
+    for family in (
+        Family(traits=VIGNETTE, load=_load_vignette),
+        Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipeline="QwenImagePipeline"),
+        Family(traits=SDXL, load=_load_sdxl, pipeline="StableDiffusionXLPipeline", is_single_file=True),
+    )
+}
+"""By the name that `BaseTraits.family` gives."""

@@ -1,0 +1,14 @@
+"""What is the same for all Qwen-Images; see :class:`allaprima.paint.contract.traits.BaseTraits`."""
+
+from __future__ import annotations
+
+from allaprima.core.request_defaults import RequestDefaults
+from allaprima.paint.contract.traits import BaseTraits
+
+TRAITS = BaseTraits(
+    family="qwen-image",
+    defaults=RequestDefaults(width=1024, height=1024, steps=50, guidance=4.0),
+    prompt_tokens=128,
+    schedules=("lightning", "adaptive-cosine"),
+    encodes_separately=True,
+)

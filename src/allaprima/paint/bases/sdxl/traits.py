@@ -1,0 +1,19 @@
+"""What is the same for all SDXLs; see :class:`allaprima.paint.contract.traits.BaseTraits`."""
+
+from __future__ import annotations
+
+from allaprima.core.request_defaults import RequestDefaults
+from allaprima.paint.contract.traits import BaseTraits
+
+PORTION = 256 * 2**20
+"""Bytes of a file that are mapped at a time while its tensors are converted."""
+
+TRAITS = BaseTraits(
+    family="sdxl",
+    defaults=RequestDefaults(width=1024, height=1024, steps=30, guidance=5.0),
+    prompt_tokens=77,
+    schedules=("lcm", "turbo", "euler", "karras", "trailing"),
+    english_only=True,
+    encodes_separately=True,
+    read_portion_bytes=PORTION,
+)

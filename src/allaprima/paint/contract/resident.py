@@ -1,0 +1,37 @@
+"""A base without a memory plan: its networks stay where they were loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from allaprima.core.errors import OutOfMemoryError
+from allaprima.paint.contract.base import Stage
+
+
+class ResidentBase:
+    """The answers about memory that suit a base whose networks are always on their device.
+
+    See :class:`allaprima.paint.contract.base.Base` for what is asked.
+    """
+
+    @property
+    def is_resident(self) -> bool:
+        """Always True."""
+        return True
+
+    def fit_memory(self, width: int, height: int, before_move: Callable[[], object]) -> None:
+        """Change nothing: no picture is planned for."""
+
+    def use_next_plan(self, before_move: Callable[[], object]) -> bool:  # noqa: ARG002
+        """Return False: there is no plan that takes less."""
+        return False
+
+    def shortage(self, width: int, height: int) -> OutOfMemoryError:  # noqa: ARG002
+        """Return an error that names no plan."""
+        return OutOfMemoryError(
+            "memory ran out; expected room for it: end other programs, or paint a smaller picture"
+        )
+
+    def prepacked_bytes(self, *, mapped: bool) -> Mapping[Stage, int]:  # noqa: ARG002
+        """Return nothing: no weights are copied for the CPU's kernels."""
+        return {}
