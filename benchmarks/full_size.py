@@ -52,7 +52,7 @@ def _qwen(
     from allaprima.paint.bases.qwen_image.base import QwenImageBase, unpack
     from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
     from allaprima.paint.bases.qwen_image.rotary import join_rotary
-    from allaprima.paint.bases.qwen_image.text import PromptReader
+    from allaprima.paint.bases.qwen_image.text import PromptEncoder
     from allaprima.paint.sampling.flow_schedule import FlowSettings
 
     transformer = _random(QwenImageTransformer2DModel, device, dtype)
@@ -70,7 +70,7 @@ def _qwen(
     base = QwenImageBase(
         transformer=transformer,
         autoencoder=frames.flatten(),
-        text=PromptReader(encoder=None, tokenizer=None),  # type: ignore[arg-type]  # no prompt is read
+        text=PromptEncoder(encoder=None, tokenizer=None),  # type: ignore[arg-type]  # no prompt is read
         name="qwen",
         flow=FlowSettings(**settings),
     )

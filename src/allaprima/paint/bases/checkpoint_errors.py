@@ -1,4 +1,4 @@
-"""What the libraries raise on a checkpoint that is damaged or does not fit together, which is nearly anything."""
+"""The errors that the libraries raise on a damaged checkpoint, which are nearly all."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ DAMAGED = (
 
 
 def in_one_line(error: Exception) -> str:
-    """Return what `error` says, short enough for a sentence."""
+    """Return the message of `error` on one line, short enough for a sentence."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200].rstrip(".")

@@ -1,6 +1,6 @@
-"""Numbers as a checkpoint's configurations give them, looked at before anything is computed with them.
+"""Checks of the numbers in a checkpoint's configurations, before anything is computed with them.
 
-Every function raises ValueError with what it got and what it expected; the caller knows where that was written.
+Every function raises a ValueError with what it got and what it expected; the caller adds the file's name.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TypeGuard
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether `value` is a number that a float can hold, and no truth value."""
+    """Return whether `value` is a number that a float can hold, and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def read_whole(name: str, value: object, most: int, *, least: int = 1) -> int:
-    """Return a whole number from `least` to `most`, which 8.0 is too."""
+    """Return a whole number from `least` to `most`; 8.0 counts as one."""
     if not (is_number(value) and value == int(value) and least <= value <= most):
         raise ValueError(f"got {name} {_short(value)}; expected a whole number from {least} to {most}")
     return int(value)
@@ -30,7 +30,7 @@ def read_positive(name: str, value: object) -> float:
 
 
 def check_latent_statistics(mean: object, deviation: object, channels: int) -> None:
-    """Refuse a `latents_mean` and `latents_std` that are not one number to a channel, the deviations above 0."""
+    """Refuse a `latents_mean` or `latents_std` without one number per channel, or with a deviation of 0 or less."""
     for name, values, least in (("latents_mean", mean, -math.inf), ("latents_std", deviation, 0.0)):
         if not (
             isinstance(values, list | tuple)

@@ -1,8 +1,8 @@
-"""A model in diffusers' folder layout, looked at before anything heavy is imported or read.
+"""Checks of a model in diffusers' folder layout, before anything heavy is imported or read.
 
-model_index.json names the pipeline and, for each part, the library and the class; each part is a folder with a
-configuration and safetensors. Nothing is taken on trust: only the classes a family names are ever made, and a
-pickle is refused where it lies.
+model_index.json names the pipeline and, for each part, the library and the class. Each part is a folder with a
+configuration and safetensors. Nothing is trusted: only the classes that a family names are ever made, and a pickle is
+refused unread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from allaprima.core.errors import WeightsError
 
 INDEX = "model_index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
-"""Endings of weight files that run code when read, or that are no safetensors."""
+"""Endings of weight files that are no safetensors; most of them may run code when read."""
 
 _VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 _MAX_JSON_BYTES = 64 * 2**20
@@ -46,13 +46,13 @@ def check_parts(
     """Refuse a folder in which a part is missing, of another class, or a pickle.
 
     Args:
-        folder: what holds model_index.json.
-        parts: name of a part to the classes it may have.
-        weights: the parts that must hold weights, whole and as safetensors.
+        folder: with a model_index.json.
+        parts: the classes that each part may have, by its name.
+        weights: the parts that must hold all of their weights, as safetensors.
         tokenizers: the parts that must hold a vocabulary.
 
     Raises:
-        WeightsError: says which part, and what was expected.
+        WeightsError: a part is not as expected; the error says which and how.
     """
     index = read_json(folder / INDEX)
     for part, classes in parts.items():
@@ -77,15 +77,14 @@ def check_parts(
 
 
 def check_weight_files(part: Path) -> None:
-    """Refuse a part whose weights are not whole and safetensors.
+    """Refuse a part that does not hold all of its weights as safetensors.
 
     Raises:
-        WeightsError: there are none, only pickles, or shards of an index are missing.
+        WeightsError: there are no weights, only pickles, or shards of an index are missing.
     """
     names = {path.name for path in part.iterdir() if path.is_file()}
-    found = [name for name in names if name.endswith(".safetensors")]
     indexes = sorted(name for name in names if name.endswith(".safetensors.index.json"))
-    if not found:
+    if not any(name.endswith(".safetensors") for name in names):
         pickle = next((name for name in sorted(names) if name.endswith(PICKLES)), None)
         if pickle is not None:
             raise WeightsError(
@@ -103,10 +102,10 @@ def check_weight_files(part: Path) -> None:
 
 
 def read_shards(index: Path) -> list[str]:
-    """Return the names, sorted, of the files that an index of shards names.
+    """Return the sorted names of the files in an index of shards.
 
     Raises:
-        WeightsError: it names none, or some that would not lie beside it.
+        WeightsError: it names no files, or files in other folders.
     """
     named = read_json(index).get("weight_map")
     shards = list(named.values()) if isinstance(named, dict) else []
@@ -116,10 +115,10 @@ def read_shards(index: Path) -> list[str]:
 
 
 def check_vocabulary(part: Path) -> None:
-    """Refuse a tokenizer without its words: transformers would make one of no words, to which all prompts are alike.
+    """Refuse a tokenizer without a vocabulary, which transformers would load, and which makes all prompts equal.
 
     Raises:
-        WeightsError: neither of the two forms is there.
+        WeightsError: the folder holds neither form of a vocabulary.
     """
     if not any(all((part / name).is_file() for name in form) for form in _VOCABULARIES):
         raise WeightsError(

@@ -1,7 +1,6 @@
-"""Models from the Hugging Face hub: found in the cache by painting, fetched into it by `prima pull` alone.
+"""Models from the Hugging Face hub: painting finds them in the cache, and only `prima pull` fetches them.
 
-The cache is the one that every other program shares; HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and HF_TOKEN are
-huggingface_hub's own, and obeyed by it.
+The cache is shared with all other programs. huggingface_hub reads HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ VARIANTS = ("fp16", "bf16", "fp32", "non_ema")
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether `text` has the form owner/name."""
+    """Return whether `text` has the form owner/name."""
     return _ID.fullmatch(text) is not None and not set(text.split("/")) & {".", ".."}
 
 
 def find_cached(hub_id: str) -> Path | None:
-    """Return the folder in the cache that holds the model `hub_id`, or None; nothing is asked of the network."""
+    """Return the folder in the cache that holds the model `hub_id`, or None, without using the network."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub_id, INDEX)
-    return Path(found).parent if isinstance(found, str) else None
+    index = try_to_load_from_cache(hub_id, INDEX)
+    return Path(index).parent if isinstance(index, str) else None
 
 
 def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None) -> Path:
-    """Fetch the model `hub_id` into the cache and return its folder; what is there already is not fetched again.
+    """Fetch the model `hub_id` into the cache, except for files already in it, and return its folder.
 
-    Only safetensors, JSON and text inside the parts' folders are fetched: no pickle and no code, and not the
-    same weights once more as a single file.
+    Only safetensors, JSON and text inside the parts' folders are fetched: no pickle, no code, and no second copy of
+    the weights in a single file.
 
     Args:
         hub_id: owner/name.
         revision: a branch, tag or commit; None for the newest.
-        variant: which of several forms of the weights, such as fp16; None for the plain one.
+        variant: the form of the weights, such as fp16; None for the plain one.
 
     Raises:
-        WeightsError: it cannot be fetched: no such model, no permission, offline, or no diffusers layout.
+        WeightsError: there is no such model, no permission, no network, or no diffusers layout.
     """
     if not is_hub_id(hub_id):
         raise WeightsError(
@@ -56,7 +55,7 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
         OfflineModeIsEnabled,
     )
 
-    # The last are OSError and the error of the HTTP library, whichever huggingface_hub uses now.
+    # The bases are OSError and the error of the HTTP library, which differs by huggingface_hub's version.
     refused = cast("tuple[type[Exception], ...]", (HFValidationError, *HfHubHTTPError.__bases__))
     weights = "*/*.safetensors" if variant is None else f"*/*.{variant}*.safetensors"
     others = [

@@ -20,7 +20,7 @@ from torch import Tensor
 from allaprima.core.errors import RequestError
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
-from allaprima.paint.bases.qwen_image.text import PromptReader
+from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.bases.qwen_image.traits import TRAITS
 from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.contract.resident import ResidentBase
@@ -45,7 +45,7 @@ class QwenImageBase(ResidentBase):
 
     transformer: QwenImageTransformer2DModel
     autoencoder: FrameAutoencoder
-    text: PromptReader
+    text: PromptEncoder
     name: str
     flow: FlowSettings = field(default_factory=FlowSettings)
     """The settings in the checkpoint's scheduler_config.json."""

@@ -1,9 +1,9 @@
-"""Qwen-Image's autoencoder, made for videos, cut down to the single frame that a picture is.
+"""Qwen-Image's video autoencoder, reduced to the single frame of a picture.
 
-Its convolutions are three frames deep and look back in time. Before the first frame there is nothing but zeros,
-so two thirds of every product are with zeros; only the kernel's last slice meets the picture. Taking that
-slice as a convolution in two dimensions gives the same picture from a third of the work, and without the
-copies of every layer's input that the video form keeps for the frame that never comes.
+Its convolutions are three frames deep and look back in time. Before the first frame there are only zeros, so two
+thirds of every product are with zeros, and only the kernel's last slice meets the picture. A two-dimensional
+convolution with that slice gives the same picture for a third of the work, without the copies of every layer's input
+that the video form keeps for a next frame.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch.nn import functional
 
 
 class FrameAutoencoder(AutoencoderKLQwenImage):  # type: ignore[misc]  # diffusers ships no types
-    """The autoencoder of diffusers for pictures only; tiling, slicing and offloading work as they do there."""
+    """The autoencoder of diffusers, for pictures only; tiling, slicing and offloading work as in diffusers."""
 
     def flatten(self) -> FrameAutoencoder:
-        """Replace the convolutions in time, in place; to be called once, after the weights are loaded."""
+        """Replace the convolutions in time, in place; call it once, after the weights are loaded."""
         for module in list(self.modules()):
             for name, child in list(module.named_children()):
                 if _is_causal(child):
@@ -29,13 +29,13 @@ class FrameAutoencoder(AutoencoderKLQwenImage):  # type: ignore[misc]  # diffuse
         return self
 
     def clear_cache(self) -> None:
-        """Keep no frames for later: None is what the layers take for "there is no video"."""
+        """Keep no frames: a feature map of None tells the layers that there is no video."""
         self._conv_idx, self._feat_map = [0], None
         self._enc_conv_idx, self._enc_feat_map = [0], None
 
 
 class FrameConv(nn.Module):
-    """A causal convolution as its first frame sees it."""
+    """A causal convolution, for the first frame alone."""
 
     def __init__(self, conv: Any) -> None:
         super().__init__()
@@ -46,11 +46,11 @@ class FrameConv(nn.Module):
         self.bias = conv.bias
 
     def forward(self, x: Tensor, cache_x: Any = None) -> Tensor:
-        """Map (B, C, 1, h, w) to (B, C', 1, h', w'); there is never a frame before."""
+        """Map (B, C, 1, h, w) to (B, C', 1, h', w'); there is never an earlier frame."""
         del cache_x
         return functional.conv2d(x[:, :, 0], self.weight, self.bias, padding=self.padding)[:, :, None]
 
 
 def _is_causal(module: nn.Module) -> bool:
-    """Whether the module sees the present frame last; those that join two frames never see a picture's."""
+    """Return whether the module sees the present frame last; a module that joins two frames never runs here."""
     return isinstance(module, QwenImageCausalConv3d) and module.kernel_size[0] == module._padding[4] + 1

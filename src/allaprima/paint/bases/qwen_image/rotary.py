@@ -1,7 +1,7 @@
 """Rotary positions for text and picture in one table, made once per size.
 
-Stock diffusers turns queries and keys of text and picture apart, four times a block, and puts the table together
-anew at each step. Joined first, they are turned twice with a table that is kept.
+Stock diffusers rotates the queries and keys of text and picture apart, four times a block, and makes the tables anew
+at each step. Here they are joined first and rotated twice, with a cached table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class JointRotary(nn.Module):
-    """Stands for a transformer's `pos_embed`, and hands out one table for text, then picture."""
+    """A transformer's `pos_embed` that returns one table, for the text and then the picture."""
 
     def __init__(self, stock: QwenEmbedRope) -> None:
         super().__init__()
@@ -29,8 +29,8 @@ class JointRotary(nn.Module):
         """Return (L, 1, D/2, 2) cosines and sines of the L = text + picture tokens.
 
         Args:
-            video_fhw: one (frames, height, width) in patches, or a list that begins with it, as stock takes it.
-            device: where the table is to be.
+            video_fhw: one (frames, height, width) in patches, or a list that begins with it, as in diffusers.
+            device: the device of the table.
             max_txt_seq_len: tokens of the text.
         """
         while isinstance(video_fhw, list):
@@ -59,7 +59,7 @@ class RotaryJointAttention:
         encoder_hidden_states_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return what picture (B, N, D) and text (B, L, D) attend to; every token counts, so there is no mask."""
+        """Return the attention's output for picture (B, N, D) and text (B, L, D), without any mask."""
         assert encoder_hidden_states_mask is None
         assert attention_mask is None
         text, picture = encoder_hidden_states, hidden_states
@@ -68,8 +68,8 @@ class RotaryJointAttention:
         key = _join(attn.norm_added_k, attn.add_k_proj(text), attn.norm_k, attn.to_k(picture), heads)
         value = _split(torch.cat([attn.add_v_proj(text), attn.to_v(picture)], dim=1), heads)
         attended = dispatch_attention_fn(
-            turn(query, image_rotary_emb),
-            turn(key, image_rotary_emb),
+            apply_rotary(query, image_rotary_emb),
+            apply_rotary(key, image_rotary_emb),
             value,
             backend=self._attention_backend,
             parallel_config=self._parallel_config,
@@ -80,20 +80,20 @@ class RotaryJointAttention:
         return to_picture, to_text
 
 
-def turn(x: Tensor, table: Tensor) -> Tensor:
-    """Turn pairs of (B, L, H, D) by the angles of (L, 1, D/2, 2); computed in float32."""
+def apply_rotary(x: Tensor, table: Tensor) -> Tensor:
+    """Rotate pairs of (B, L, H, D) by the angles of (L, 1, D/2, 2), in float32."""
     pairs = x.float().reshape(*x.shape[:-1], -1, 2)
     if not torch.compiler.is_compiling():
-        # One pass over memory where nothing fuses the six of real arithmetic, which a compiler can.
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+        # One pass over memory; real arithmetic takes six, which only a compiler fuses.
+        rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
     else:
         (a, b), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
-        turned = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
-    return turned.flatten(-2).type_as(x)
+        rotated = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    return rotated.flatten(-2).type_as(x)
 
 
 def join_rotary(transformer: nn.Module) -> None:
-    """Give `transformer` (a `QwenImageTransformer2DModel`) the table and the attention of this module."""
+    """Give `transformer`, a `QwenImageTransformer2DModel`, the table and the attention of this module."""
     blocks: Any = transformer.transformer_blocks
     for block in blocks:
         block.attn.set_processor(RotaryJointAttention())
@@ -103,7 +103,7 @@ def join_rotary(transformer: nn.Module) -> None:
 def _join(
     norm_text: nn.Module, text: Tensor, norm_picture: nn.Module, picture: Tensor, heads: tuple[int, int]
 ) -> Tensor:
-    """Split into heads, normalize each stream as its own, and put the text before the picture."""
+    """Return text, then picture, split into heads, each with its own norm."""
     return torch.cat([norm_text(_split(text, heads)), norm_picture(_split(picture, heads))], dim=1)
 
 

@@ -1,7 +1,6 @@
-"""Qwen-Image's reading of a prompt: the last states of Qwen2.5-VL over the prompt inside a fixed template.
+"""Qwen-Image's text encoder: the last states of Qwen2.5-VL for the prompt inside a fixed template.
 
-reader = PromptReader(encoder=encoder, tokenizer=tokenizer)
-text = reader.encode(["a cat on a rooftop", ""])
+text = PromptEncoder(encoder=encoder, tokenizer=tokenizer).encode(["a cat on a rooftop", ""])
 """
 
 from __future__ import annotations
@@ -22,44 +21,44 @@ TEMPLATE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
     "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
-"""What the model was trained with (`QwenImagePipeline`)."""
+"""The template of its training (`QwenImagePipeline`)."""
 
 TEMPLATE_TOKENS = 34
 """The tokens before the prompt, whose states are dropped."""
 
 MAX_TOKENS = 512
 EMPTY = " "
-"""Stands for the empty prompt, as in the checkpoints' own examples."""
+"""The stand-in for the empty prompt, as in the checkpoints' own examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptReader:
+class PromptEncoder:
     """Text encoder and tokenizer."""
 
     encoder: Qwen2_5_VLForConditionalGeneration
     tokenizer: Qwen2Tokenizer
 
     def encode(self, prompts: Sequence[str]) -> TextStates:
-        """Return the states (B, L, D) of the prompts, each read alone, so that none depends on its company."""
-        read = {prompt: self._read_prompt(prompt or EMPTY) for prompt in dict.fromkeys(prompts)}
-        rows = [read[prompt] for prompt in prompts]
+        """Return the states (B, L, D) of the prompts; each is encoded by itself, so none depends on the others."""
+        encoded = {prompt: self._encode(prompt or EMPTY) for prompt in dict.fromkeys(prompts)}
+        rows = [encoded[prompt] for prompt in prompts]
         states = pad_sequence(rows, batch_first=True)
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(states.shape[1]) < lengths[:, None]).to(states.device)
         return TextStates(states=states, mask=mask)
 
     @torch.no_grad()
-    def _read_prompt(self, prompt: str) -> torch.Tensor:
-        # A causal model: the states that are kept do not depend on the tokens that are cut.
+    def _encode(self, prompt: str) -> torch.Tensor:
+        # The model is causal, so these states do not depend on the tokens that are cut.
         tokens = self.tokenizer(
             TEMPLATE.format(prompt),
             max_length=TEMPLATE_TOKENS + MAX_TOKENS,
             truncation=True,
             return_tensors="pt",
         ).to(self.encoder.device)
-        # The language model alone: its head, a product with 152,064 words, serves no picture.
-        read = self.encoder.model.language_model(
+        # The language model alone, without its head, a product with 152,064 words that no picture needs.
+        output = self.encoder.model.language_model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, use_cache=False
         )
-        states: torch.Tensor = read.last_hidden_state[0, TEMPLATE_TOKENS:]
+        states: torch.Tensor = output.last_hidden_state[0, TEMPLATE_TOKENS:]
         return states

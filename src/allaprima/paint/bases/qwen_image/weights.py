@@ -1,4 +1,4 @@
-"""Reading a Qwen-Image checkpoint from a diffusers folder: safetensors, the classes named here, nothing else."""
+"""Reading a Qwen-Image checkpoint from a diffusers folder: only safetensors, and only the classes named here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.config_values import check_latent_statistics, is_number
 from allaprima.paint.bases.folder import check_parts, read_json
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
-from allaprima.paint.bases.qwen_image.text import PromptReader
+from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.contract.base import Stage
 from allaprima.paint.device.precision import pick_dtype
 from allaprima.paint.sampling.flow_schedule import FlowSettings
@@ -52,7 +52,7 @@ def load_qwen_image(
         folder: with model_index.json, transformer/, text_encoder/, vae/, tokenizer/ and scheduler/.
         name: what requests call it; None for the folder's path.
         device: None for the CPU.
-        dtype: what it computes in; None for what the device is quick at.
+        dtype: the number format to compute in; None for what the device is quick at.
         absent: stages whose networks get no weights.
 
     Raises:
@@ -75,13 +75,11 @@ def load_qwen_image(
 
     def network(stage: Stage, model: Any, part: str) -> Any:
         if stage in absent:
-            return _outlined(model, folder / part, dtype)
+            return _make_without_weights(model, folder / part, dtype)
         return _load(model, folder / part, dtype)
 
     autoencoder = network("decode", FrameAutoencoder, "vae").flatten()
-    encoder = _without_what_painting_needs_not(
-        network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder")
-    )
+    encoder = _drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
     transformer = network("predict", QwenImageTransformer2DModel, "transformer")
     _check_together(folder, transformer.config, autoencoder.config, encoder.config)
     for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
@@ -91,17 +89,17 @@ def load_qwen_image(
     return QwenImageBase(
         transformer=transformer,
         autoencoder=autoencoder,
-        text=PromptReader(encoder=encoder, tokenizer=tokenizer),
+        text=PromptEncoder(encoder=encoder, tokenizer=tokenizer),
         name=str(folder) if name is None else name,
         flow=flow,
     )
 
 
 def read_flow_settings(path: Path) -> FlowSettings:
-    """Return what a scheduler_config.json says.
+    """Return the settings of a scheduler_config.json.
 
     Raises:
-        WeightsError: it cannot be read, or asks for a curve that no checkpoint of this family has, or for none.
+        WeightsError: it cannot be read, or no checkpoint of this family has such a curve.
     """
     config = read_json(path)
     if config.get("num_train_timesteps", 1000) != 1000 or any(config.get(name) for name in _OTHER_CURVES):
@@ -126,9 +124,9 @@ def read_flow_settings(path: Path) -> FlowSettings:
 
 
 def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
-    """Load a network with all of its weights, and none that belong to something else."""
+    """Load a network; refuse missing weights, and those that do not belong to it."""
     with _quiet():
-        loaded, told = _read(
+        loaded, info = _read(
             part,
             lambda path: model.from_pretrained(
                 path, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -139,14 +137,14 @@ def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
         ("mismatched_keys", "has in another shape"),
         ("unexpected_keys", "has too much"),
     ):
-        if names := sorted(str(name) for name in told.get(problem, ())):
+        if names := sorted(str(name) for name in info.get(problem, ())):
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise WeightsError(f"{part} {what}: {names[0]}{more}; expected a whole {model.__name__}")
     return loaded.eval().requires_grad_(False)
 
 
-def _outlined(model: Any, part: Path, dtype: torch.dtype) -> Any:
-    """Make a network of the right shape, whose weights are on the meta device."""
+def _make_without_weights(model: Any, part: Path, dtype: torch.dtype) -> Any:
+    """Make a network of the right shape, with its weights on the meta device."""
     from accelerate import init_empty_weights
     from transformers import PretrainedConfig
 
@@ -165,7 +163,7 @@ def _outlined(model: Any, part: Path, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' bars and remarks off the terminal: what matters in them is checked here."""
+    """Silence the libraries' progress bars and warnings; this module checks what they are about."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
@@ -190,8 +188,8 @@ def _read(part: Path, read: Callable[[Path], Any]) -> Any:
         raise WeightsError(f"{part} cannot be read: {in_one_line(error)}; fetch the model again") from error
 
 
-def _without_what_painting_needs_not(encoder: Any) -> Any:
-    """Let go of the eyes and the mouth of the language model: 1.2 of its 8.3 billion weights."""
+def _drop_unused_parts(encoder: Any) -> Any:
+    """Return the language model without its vision tower and its head, 1.2 of its 8.3 billion weights."""
     encoder.model.visual = nn.Identity()
     encoder.lm_head = nn.Identity()
     return encoder

@@ -1,4 +1,4 @@
-"""SDXL as a diffusers folder: one subfolder to a part, weights as safetensors, whole or in shards."""
+"""Reading SDXL from a diffusers folder: a subfolder per part, weights as safetensors, whole or in shards."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _TOKENIZERS = dict.fromkeys(("tokenizer", "tokenizer_2"), ("CLIPTokenizer", "CLI
 
 
 def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
-    """Return the parts in a diffusers folder; `shapes` is not needed, for the folder says what its parts are.
+    """Return the parts in a diffusers folder, whose own configurations replace `shapes`.
 
-    The networks of `absent` stages have no weights, and none are read.
+    The networks of `absent` stages are made without reading their weights.
 
     Raises:
         WeightsError: the folder is of another pipeline, lacks a part, or a part is damaged or does not fit.
@@ -63,10 +63,10 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collecti
 
 
 def check_folder(path: Path) -> None:
-    """Make sure, before anything is loaded, that a folder holds all parts of an SDXL pipeline.
+    """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline.
 
     Raises:
-        WeightsError: it does not.
+        WeightsError: the pipeline is another, or a part is missing.
     """
     pipeline = read_pipeline(path)
     if not pipeline.startswith("StableDiffusionXL"):
@@ -83,7 +83,7 @@ def _part(
     empty: bool,
 ) -> M:
     folder = path / part
-    # The autoencoder's format is for its builder to say, and it is small.
+    # Its builder decides the autoencoder's number format, and it is small.
     wanted = None if part == "vae" else dtype
     tensors = None if empty else _tensors(folder, wanted)
     return build(str(folder), read_json(folder / "config.json"), tensors, dtype)
@@ -97,7 +97,7 @@ def _tensors(folder: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files of one set of weights: the plain one if there is one, else a variant such as fp16."""
+    """Return the files of one set of weights: the plain one if there is one, else a variant such as fp16."""
     names = sorted(file.name for file in folder.glob("*.safetensors"))
     for stem in ("diffusion_pytorch_model", "model"):
         for middle in ("", ".fp16", ".bf16"):

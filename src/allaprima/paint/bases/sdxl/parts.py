@@ -1,7 +1,8 @@
 """Building SDXL's networks from configurations and tensors, whole or not at all.
 
-A network is made without memory and is then given every tensor it has; one that is missing, left over or of
-another shape is an error, never a random number. Given None for its tensors, it stays without memory, as an outline.
+A network is made on the meta device and is then given all of its tensors. One that is missing, left over or of
+another shape is an error, so that no weight stays random. Given None for its tensors, a network stays on the meta
+device.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """All that is in a checkpoint."""
+    """The parts of a checkpoint."""
 
     unet: UNet2DConditionModel
     autoencoder: AutoencoderKL
     text: SdxlText
     scheduler: Mapping[str, Any]
-    """What `scheduler_config.json` says, or would say."""
+    """The settings of `scheduler_config.json`, or their equals for a single file."""
 
 
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-# What the autoencoder's attention was called before diffusers 0.18; some autoencoders are still passed on so.
+# The autoencoder's attention before diffusers 0.18; some autoencoders still use these names.
 _OLD_ATTENTION = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}
 
 
@@ -48,12 +49,12 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, on the CPU.
 
-    Those that are wanted as they are stored stay where the file is mapped. The others are converted as they are read,
-    and never lie in memory twice: the mapping is let go after every `PORTION` of it.
+    Those that keep their number format stay where the file is mapped. The others are converted while they are read,
+    and are never in memory twice: the file is unmapped after every `PORTION` of it.
 
     Args:
         path: the file.
-        dtype_of: the number format that the floats of a tensor's name are wanted in; None for that of the file.
+        dtype_of: the number format for the floats of a tensor, by its name; None for the file's.
 
     Raises:
         WeightsError: the file is missing, a pickle, cut short or not of this format.
@@ -62,9 +63,9 @@ def read_tensors(
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
-            kinds = {name: file.get_slice(name).get_dtype() for name in names}
+            formats = {name: file.get_slice(name).get_dtype() for name in names}
         converted: dict[str, Tensor] = {}
-        waiting = [name for name in names if _differs(kinds[name], dtype_of(name))]
+        waiting = [name for name in names if _differs(formats[name], dtype_of(name))]
         while waiting:
             converted |= _convert_portion(path, waiting, dtype_of)
             waiting = [name for name in waiting if name not in converted]
@@ -81,31 +82,31 @@ def _differs(stored: str, wanted: torch.dtype | None) -> bool:
 def _convert_portion(
     path: Path, names: list[str], dtype_of: Callable[[str], torch.dtype | None]
 ) -> dict[str, Tensor]:
-    """The first of `names`, at least one, in the format wanted; what was mapped for it is gone afterwards."""
-    done: dict[str, Tensor] = {}
-    read = 0
+    """Return the first tensors of `names`, at least one, in their wanted formats, and unmap the file."""
+    converted: dict[str, Tensor] = {}
+    num_bytes = 0
     with safe_open(path, framework="pt") as file:
         for name in names:
             stored = file.get_tensor(name)
-            done[name] = stored.to(dtype_of(name))
-            read += stored.nbytes
-            if read >= PORTION:
+            converted[name] = stored.to(dtype_of(name))
+            num_bytes += stored.nbytes
+            if num_bytes >= PORTION:
                 break
-    return done
+    return converted
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise WeightsError if the file can be a pickle, whatever it is called."""
+    """Raise WeightsError if the file may be a pickle, whatever its name."""
     try:
         with path.open("rb") as file:
             start = file.read(9)
     except OSError:
-        start = b""  # the reader says better what is wrong
-    # With a header's brace in its place only the header's length is that of a pickle, and the reader judges.
-    looks = (
+        start = b""  # the reader's error is more precise
+    # A safetensors header whose length looks like a pickle's first bytes still has its brace in ninth place.
+    is_pickle = (
         start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and start[8:] != b"{"
     )
-    if path.suffix.lower() in PICKLES or looks:
+    if path.suffix.lower() in PICKLES or is_pickle:
         raise WeightsError(
             f"{path} is a pickle, which can run any program when it is opened, so it is never read; "
             "expected a .safetensors file, which most model pages offer beside it"
@@ -136,7 +137,7 @@ def build_unet(
         raise WeightsError(
             f"{where} takes {config['in_channels']} channels; expected 4: this is SDXL for filling in masks"
         )
-    return _filled(where, lambda: UNet2DConditionModel.from_config(dict(config)), tensors, dtype)
+    return _build(where, lambda: UNet2DConditionModel.from_config(dict(config)), tensors, dtype)
 
 
 def build_autoencoder(
@@ -150,7 +151,7 @@ def build_autoencoder(
     named = None if tensors is None else {_renewed(name): tensor for name, tensor in tensors.items()}
     overflows = dtype == torch.float16 and bool(config.get("force_upcast", True))
     wanted = torch.float32 if overflows else dtype
-    return _filled(where, lambda: AutoencoderKL.from_config(dict(config)), named, wanted)
+    return _build(where, lambda: AutoencoderKL.from_config(dict(config)), named, wanted)
 
 
 def build_text_encoder(
@@ -161,7 +162,7 @@ def build_text_encoder(
     Raises:
         WeightsError: the tensors do not fit the configuration.
     """
-    return _filled(where, lambda: CLIPTextModel(CLIPTextConfig(**config)), tensors, dtype)
+    return _build(where, lambda: CLIPTextModel(CLIPTextConfig(**config)), tensors, dtype)
 
 
 def build_text_encoder_2(
@@ -172,10 +173,10 @@ def build_text_encoder_2(
     Raises:
         WeightsError: the tensors do not fit the configuration.
     """
-    return _filled(where, lambda: CLIPTextModelWithProjection(CLIPTextConfig(**config)), tensors, dtype)
+    return _build(where, lambda: CLIPTextModelWithProjection(CLIPTextConfig(**config)), tensors, dtype)
 
 
-def _filled(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: torch.dtype) -> M:
+def _build(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: torch.dtype) -> M:
     try:
         with torch.device("meta"):
             model = make()
@@ -185,56 +186,58 @@ def _filled(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: t
             "fetch the model again"
         ) from error
     if tensors is None:
-        return _outlined(model, dtype)
-    wanted = model.state_dict()
-    given = _fitted(tensors, wanted)
-    _compare(where, given, wanted)
-    filled = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in given.items()
+        return _without_weights(model, dtype)
+    expected = model.state_dict()
+    renamed = _rename(tensors, expected)
+    _check_names_and_shapes(where, renamed, expected)
+    state = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in renamed.items()
     }
-    model.load_state_dict(filled, assign=True)
+    model.load_state_dict(state, assign=True)
     _number_positions(model)
     return model.eval().requires_grad_(False)
 
 
-def _outlined(model: M, dtype: torch.dtype) -> M:
+def _without_weights(model: M, dtype: torch.dtype) -> M:
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     _number_positions(model)
     return model.eval().requires_grad_(False)
 
 
-def _fitted(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
-    """Name the tensors as this version of transformers does, and leave out what is no weight.
+def _rename(tensors: Tensors, expected: Tensors) -> dict[str, Tensor]:
+    """Return the tensors under the names of this version of transformers, without those that are no weights.
 
-    Since 5.6 a `CLIPTextModel` holds directly what older ones, and files, keep under `text_model`.
+    Files, and transformers before 5.6, keep the weights of a `CLIPTextModel` under `text_model`.
     """
-    bare = not any(name.startswith("text_model.") for name in wanted)
+    bare = not any(name.startswith("text_model.") for name in expected)
     named = {name.removeprefix("text_model.") if bare else name: tensor for name, tensor in tensors.items()}
     return {name: tensor for name, tensor in named.items() if not name.endswith("embeddings.position_ids")}
 
 
-def _compare(where: str, given: Tensors, wanted: Tensors) -> None:
-    missing, left_over = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+def _check_names_and_shapes(where: str, tensors: Tensors, expected: Tensors) -> None:
+    missing, left_over = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing:
-        raise WeightsError(f"{where} lacks {_some(missing)}; expected all {len(wanted)} tensors of its kind")
+        raise WeightsError(
+            f"{where} lacks {_first_names(missing)}; expected all {len(expected)} tensors of its kind"
+        )
     if left_over:
         raise WeightsError(
-            f"{where} has {_some(left_over)}; expected the {len(wanted)} tensors of its kind only"
+            f"{where} has {_first_names(left_over)}; expected the {len(expected)} tensors of its kind only"
         )
-    for name, tensor in given.items():
-        if tensor.shape != wanted[name].shape:
-            got, expected = tuple(tensor.shape), tuple(wanted[name].shape)
-            raise WeightsError(f"{where} has {name} of shape {got}; expected {expected}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            got, shape = tuple(tensor.shape), tuple(expected[name].shape)
+            raise WeightsError(f"{where} has {name} of shape {got}; expected {shape}")
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     rest = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
     return ", ".join(name[:100] for name in names[:2]) + rest
 
 
 def _number_positions(model: nn.Module) -> None:
-    """Give CLIP the numbering of its positions, which no file holds."""
+    """Give CLIP its `position_ids`, which no file holds."""
     for module in model.modules():
         positions = getattr(module, "position_ids", None)
         if isinstance(positions, Tensor) and positions.is_meta:

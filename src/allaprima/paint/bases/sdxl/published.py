@@ -1,6 +1,6 @@
-"""What SDXL's parts look like, for checkpoints that come as one file and say nothing of it.
+"""The configurations of SDXL's parts, for checkpoints in a single file, which has none.
 
-The numbers are those of the published SDXL 1.0 (arXiv:2307.01952, section 2.1): Turbo, LCM and the checkpoints
+The numbers are those of the published SDXL 1.0 (arXiv:2307.01952, section 2.1). Turbo, LCM and the checkpoints that
 people tuned share them.
 """
 
@@ -69,7 +69,7 @@ SCHEDULER: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """The configurations that diffusers' and transformers' classes are built from, and the two tokenizers."""
+    """The configurations of the parts, for the classes of diffusers and transformers, and the two tokenizers."""
 
     unet: Mapping[str, Any]
     vae: Mapping[str, Any]
@@ -78,14 +78,14 @@ class Shapes:
     scheduler: Mapping[str, Any]
     tokenizers: Callable[[], tuple[CLIPTokenizer, CLIPTokenizer]]
     force_zeros: bool = True
-    """Zeros stand for the empty prompt."""
+    """Whether zeros stand for the empty prompt."""
 
 
 @cache
 def clip_tokenizers() -> tuple[CLIPTokenizer, CLIPTokenizer]:
-    """Return CLIP's tokenizer as SDXL's two encoders want it; they differ in what they pad with.
+    """Return CLIP's tokenizer for each of SDXL's two encoders; the two differ in their padding.
 
-    Built from the merges that ship: pieces are 256 bytes, the same at a word's end, then one a merge, in order.
+    It is built from the merges that ship: the pieces are 256 bytes, the same at a word's end, then one per merge.
     """
     import gzip
     from importlib.resources import files
@@ -106,7 +106,7 @@ def clip_tokenizers() -> tuple[CLIPTokenizer, CLIPTokenizer]:
 
 
 def _byte_letters() -> list[str]:
-    """The printable stand-ins for the 256 bytes, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`)."""
+    """Return a printable letter for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`)."""
     printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),

@@ -1,10 +1,11 @@
-"""Which noise levels an SDXL checkpoint visits: its `scheduler_config.json` in our words.
+"""Which noise levels an SDXL checkpoint visits, read from its `scheduler_config.json`.
 
-    scheduler = read_scheduler({"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", ...})
+    scheduler = read_scheduler({"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear"})
     schedule = scheduler.schedule(steps=30)
 
-A checkpoint's own scheduler gives the training's noise levels and the habits it was tuned with. Schedulers that
-solve the same equation with more memory (DPM++, UniPC, Heun, ...) are painted with Euler's method on their levels.
+A checkpoint's scheduler gives the noise levels of its training, and the spacing and sampler that it is meant for.
+For schedulers that solve the same equation with more memory (DPM++, UniPC, Heun, ...) Euler's method paints on their
+levels.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ _CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
     "DEISMultistepScheduler": ("euler", _PLAIN),
     "KDPM2DiscreteScheduler": ("euler", _PLAIN),
 }
-"""Class named in the file to the sampler that paints for it, and the values of keys that the file leaves out."""
+"""The sampler that paints for each class, and the class's values of keys that a file leaves out."""
 
 _ONLY: dict[str, tuple[object, ...]] = {
     "interpolation_type": (None, "linear"),
@@ -75,22 +76,22 @@ _ONLY: dict[str, tuple[object, ...]] = {
     "thresholding": (None, False),
     "timestep_scaling": (None, LCM_SHARPNESS),
 }
-"""Settings that change pictures and that only these values of are followed."""
+"""Settings that change pictures, and the only values of them that are followed."""
 
 _MOST_TIMES = 10_000
-"""Times that a checkpoint may have been trained at; the published ones have 1000."""
+"""The most times that a checkpoint may have been trained at; the published ones have 1000."""
 
 _PREDICTIONS: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Habits:
-    """How to choose levels among the trained ones, and the rule to step between them."""
+    """How to choose levels among the trained ones, and the sampler that steps between them."""
 
     sampler: SamplerName
     spacing: Spacing
     offset: int = 0
-    """Added to the times of the leading spacing."""
+    """A number added to the times of the leading spacing."""
     curve: Curve = "as_trained"
     low: float | None = None
     """The last level of a curve; None for the last one spaced."""
@@ -112,10 +113,10 @@ SCHEDULES: dict[str, Habits] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduler:
-    """The levels a checkpoint was trained at and its own habits."""
+    """The levels that a checkpoint was trained at, and its own habits."""
 
     alphas: NDArray[np.float32]
-    """a_t of each trained time, see `sampling.discrete`."""
+    """a_t of each trained time, see `sampling.discrete_schedule`."""
     prediction: Prediction
     habits: Habits
 
@@ -155,13 +156,13 @@ class Scheduler:
         trained = sigmas_of(self.alphas)
         times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
         levels = levels_at(times, trained)
-        told = times.tolist()
+        model_times = times.tolist()
         if habits.curve != "as_trained":
             levels = curved_levels(levels, habits.curve, low=habits.low, high=habits.high)
-            told = times_at(levels, trained)
-        # The leading spacing begins below pure noise, where what a step is to find is picture and noise.
-        leading = habits.spacing == "leading"
-        return _exploding(levels, told, habits.sampler, math.hypot(levels[0], 1.0) if leading else levels[0])
+            model_times = times_at(levels, trained)
+        # The leading spacing begins below pure noise, where latents hold a picture besides the noise.
+        noise_scale = math.hypot(levels[0], 1.0) if habits.spacing == "leading" else levels[0]
+        return _exploding(levels, model_times, habits.sampler, noise_scale)
 
     def _lcm(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
@@ -171,15 +172,15 @@ class Scheduler:
 
 
 def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
-    """Return what a `scheduler_config.json` says.
+    """Return the scheduler of a `scheduler_config.json`.
 
     Raises:
-        WeightsError: it names a scheduler, or a setting that changes pictures, which we cannot follow.
+        WeightsError: we cannot follow its class, or a setting that changes pictures.
     """
-    kind = config.get("_class_name")
-    if kind not in tuple(_CLASSES):  # what a file says may be a list, which has no hash
-        raise WeightsError(f"got the scheduler {str(kind)[:60]!r}; expected one of {', '.join(_CLASSES)}")
-    sampler, standard = _CLASSES[kind]
+    name = config.get("_class_name")
+    if name not in tuple(_CLASSES):  # a tuple, since a file may hold a list, which has no hash
+        raise WeightsError(f"got the scheduler {str(name)[:60]!r}; expected one of {', '.join(_CLASSES)}")
+    sampler, standard = _CLASSES[name]
     settings = {**standard, **{key: value for key, value in config.items() if value is not None}}
     for key, allowed in _ONLY.items():
         if settings.get(key) not in allowed:

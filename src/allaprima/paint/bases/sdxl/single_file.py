@@ -1,4 +1,4 @@
-"""SDXL as one `.safetensors` file, in the layout that it was published in and that most checkpoints come in."""
+"""Reading SDXL from one `.safetensors` file, in the published layout, which most checkpoints have."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AUTOENCODER = "first_stage_model."
 FIRST_TEXT = "conditioner.embedders.0.transformer."
 SECOND_TEXT = "conditioner.embedders.1.model."
 
-# Asked in this order: the first whose mark begins a tensor's name.
+# Prefixes of tensors in other kinds of files; the first match counts.
 _OTHERS = (
     ("lora_", "a LoRA; give it with --lora"),
     ("unet.", "a LoRA; give it with --lora"),
@@ -63,7 +63,7 @@ _PARTS = {
 
 
 def check_file(path: Path) -> None:
-    """Make sure, from the names of its tensors alone, that a file holds a whole SDXL.
+    """Refuse a file that does not hold a whole SDXL, by the names of its tensors alone.
 
     Raises:
         WeightsError: it is missing, a pickle, damaged, another kind of model, or lacks a part.
@@ -91,13 +91,13 @@ def _looks(names: list[str]) -> str:
 
 
 def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
-    """Return the parts in a file; the networks of `absent` stages have no weights, and none are read.
+    """Return the parts in a file; the networks of `absent` stages are made without reading their weights.
 
     Raises:
         WeightsError: see `check_file`; or a tensor is missing or of another shape.
     """
     check_file(path)
-    # The autoencoder's format is for its builder to say; of what is not wanted nothing is to be read.
+    # The autoencoder's builder decides its number format; weights of absent stages are not to be read.
     stages: dict[str, Stage] = {UNET: "predict", FIRST_TEXT: "text", SECOND_TEXT: "text"}
     wanted = tuple(prefix for prefix, stage in stages.items() if stage not in absent)
     tensors = read_tensors(path, lambda name: dtype if name.startswith(wanted) else None)
@@ -123,13 +123,13 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
         unet=build_unet(
             f"the UNet in {path}",
             shapes.unet,
-            unless_absent("predict", lambda found: _unet_of(found, shapes)),
+            unless_absent("predict", lambda tensors: _unet_of(tensors, shapes)),
             dtype,
         ),
         autoencoder=build_autoencoder(
             f"the autoencoder in {path}",
             shapes.vae,
-            unless_absent("decode", lambda found: _autoencoder_of(found, shapes)),
+            unless_absent("decode", lambda tensors: _autoencoder_of(tensors, shapes)),
             dtype,
         ),
         text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=shapes.force_zeros),
@@ -138,7 +138,7 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
 
 
 def _autoencoder_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:
-    # This converter looks at all names at once, so it is given its own only.
+    # This converter reads all names, so it gets only those of the autoencoder.
     latent = {name: tensor for name, tensor in tensors.items() if name.startswith(AUTOENCODER)}
     converted: dict[str, torch.Tensor] = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))
     return converted
@@ -150,16 +150,16 @@ def _unet_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:
 
 
 def _open_clip_of(tensors: Tensors) -> dict[str, torch.Tensor]:
-    # The converter asks the model for a width only where there is no projection, and SDXL has one.
+    # The converter reads a width from the model only where there is no projection, and SDXL has one.
     converted: dict[str, torch.Tensor] = convert_open_clip_checkpoint(None, tensors, prefix=SECOND_TEXT)
     return converted
 
 
 def _scheduler_of(tensors: Tensors, standard: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read the two empty tensors by which a file says that it predicts v and was trained down to pure noise."""
-    said: dict[str, Any] = {}
+    """Return the scheduler's settings; two empty tensors mean v-prediction, and training down to pure noise."""
+    settings = dict(standard)
     if "v_pred" in tensors:
-        said["prediction_type"] = "v_prediction"
+        settings["prediction_type"] = "v_prediction"
     if "ztsnr" in tensors:
-        said["rescale_betas_zero_snr"] = True
-    return {**standard, **said}
+        settings["rescale_betas_zero_snr"] = True
+    return settings

@@ -19,12 +19,12 @@ class SdxlText:
     tokenizers: tuple[CLIPTokenizer, CLIPTokenizer]
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
     zero_empty: bool
-    """Zeros stand for the empty prompt (`force_zeros_for_empty_prompt`)."""
+    """Whether zeros stand for the empty prompt (`force_zeros_for_empty_prompt`)."""
 
     def encode(self, prompts: Sequence[str]) -> TextStates:
         """Return states (B, 77, D1 + D2), all of them valid, and pooled (B, P); longer prompts are cut.
 
-        Each prompt takes its own way through the encoders, so its states do not depend on its company.
+        Each prompt goes through the encoders by itself, so its states do not depend on the others.
         """
         if not prompts:
             raise ValueError("got no prompts; expected at least one, which may be empty")
@@ -41,7 +41,7 @@ class SdxlText:
             encoder(self._ids(prompt, tokenizer), output_hidden_states=True)
             for tokenizer, encoder in zip(self.tokenizers, self.encoders, strict=True)
         )
-        # The last layer but one, for the last was trained to match pictures as a whole (arXiv:2307.01952, 2.1).
+        # The last layer but one; the last was trained to match whole pictures (arXiv:2307.01952, section 2.1).
         states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)[0]
         return states, second.text_embeds[0]
 
@@ -52,7 +52,7 @@ class SdxlText:
 
     @property
     def length(self) -> int:
-        """Tokens of every prompt, padding included."""
+        """The tokens of every prompt, padding included."""
         return int(self.encoders[1].config.max_position_embeddings)
 
     def _ids(self, prompt: str, tokenizer: CLIPTokenizer) -> Tensor:

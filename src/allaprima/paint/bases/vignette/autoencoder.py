@@ -1,12 +1,11 @@
 """Vignette's autoencoder: 256x256 pixels to a 16x16 latent and back.
 
-Both halves are residual convolutions without normalisation (EDSR, arXiv 1707.02921), joined across
-resolutions by parameter-free space-to-channel shortcuts (DC-AE, arXiv 2410.10733), so that a short
-training already starts from a sensible average of the pixels. Full resolution is never convolved: the
-first layer sees 4x4 pixels as channels, which is what keeps it quick on a processor.
+Both halves are residual convolutions without normalisation (EDSR, arXiv:1707.02921). Parameter-free space-to-channel
+shortcuts join the resolutions (DC-AE, arXiv:2410.10733), so that training starts from an average of the pixels. The
+first layer sees 4x4 pixels as channels; no layer convolves at full resolution, which keeps it quick on a processor.
 
-The latent is whitened per channel, so samplers may assume zero mean and unit variance. In training some noise
-is added to it, which makes the decoder forgive a denoiser's errors, and its size is held by a small penalty.
+The latent is whitened per channel, so samplers may assume zero mean and unit variance. In training, noise is added to
+it, which makes the decoder tolerate a denoiser's errors, and a small penalty limits its size.
 
 Shape letters: B pictures, C latent channels, H and W pixels.
 """
@@ -19,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Pixels on a side that become one latent cell.
 STRIDE = 16
-#: Pixels on a side that become channels before the first convolution.
+"""Pixels to a latent cell, along a side."""
 STEM = 4
+"""Pixels along a side that become channels before the first convolution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +34,11 @@ class AutoencoderConfig:
     decoder_widths: tuple[int, int, int] = (64, 128, 256)
     decoder_depths: tuple[int, int, int] = (1, 1, 2)
     latent_noise: float = 0.05
-    """Standard deviation of the noise added to the latent in training."""
+    """The standard deviation of the noise that training adds to the latent."""
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input; the identity when new."""
+    """Two 3x3 convolutions added to their input; before training, the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ class Resize(nn.Module):
 
 
 def match_channels(x: Tensor, channels: int) -> Tensor:
-    """Average or repeat the channels of `x` (B, K, H, W) so that there are `channels` of them."""
+    """Return `x` (B, K, H, W) with its channels averaged or repeated to be `channels`."""
     present = x.shape[1]
     if present % channels == 0:
         batch, _, height, width = x.shape
@@ -87,11 +86,10 @@ def match_channels(x: Tensor, channels: int) -> Tensor:
 
 
 class Whitening(nn.Module):
-    """Subtract each channel's mean and divide by its deviation, as measured once after training.
+    """Subtracts each channel's mean and divides by its deviation, as measured once after training.
 
-    In training it is the identity. Batch statistics in its place (batch normalisation) move every picture's
-    colours with its neighbours', which held reconstructions at 19 dB, and running ones let the encoder outgrow
-    them until it diverged.
+    In training it is the identity. Batch normalisation in its place moved every picture's colours with its
+    neighbours', which held reconstructions at 19 dB; with running statistics the encoder outgrew them and diverged.
     """
 
     mean: Tensor
@@ -123,7 +121,7 @@ class Autoencoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -142,15 +140,20 @@ class Autoencoder(nn.Module):
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1] (not clamped)."""
+        """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1] and not clamped."""
         pixels: Tensor = functional.pixel_shuffle(self.decoder(self.whiten.inverse(latents)), STEM)
         return pixels
 
     def forward(self, pixels: Tensor, noise: Tensor | None = None, shrink: int = 1) -> tuple[Tensor, Tensor]:
         """Encode, shrink the latents `shrink` times, add `noise` at the configuration's strength, and decode.
 
-        Returns the reconstruction, 1 / `shrink` as large as `pixels`, and the latents as encoded. `noise` has the
-        shape of the latents that are decoded.
+        Args:
+            pixels: as for `encode`.
+            noise: of the shape of the latents that are decoded.
+            shrink: by how much the sides of the latents are divided.
+
+        Returns:
+            The reconstruction, 1 / `shrink` as large as `pixels`, and the latents before they are shrunk.
         """
         latents = self.encode(pixels)
         decoded = functional.avg_pool2d(latents, shrink) if shrink > 1 else latents

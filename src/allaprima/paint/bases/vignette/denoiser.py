@@ -1,7 +1,7 @@
 """Vignette's denoiser: Qwen-Image's transformer in a small configuration.
 
-Its weights are those of diffusers' `QwenImageTransformer2DModel`, name by name, and so are its LoRA keys, its 2x2
-packing and its rotary positions: what works on it works on the real thing. Only the sizes differ.
+Its weights have the names of diffusers' `QwenImageTransformer2DModel`, and its LoRA keys, its 2x2 packing and its
+rotary positions are the same, so what works on it works on Qwen-Image. Only the sizes differ.
 
 Shape letters: B pictures, C latent channels, h and w latent cells, L text tokens.
 """
@@ -28,7 +28,7 @@ class DenoiserConfig:
     head_width: int = 64
     text_width: int = 384
     rope_axes: tuple[int, int, int] = (16, 24, 24)
-    """How many of a head's dimensions turn with frame, row and column; they sum to `head_width`."""
+    """How many of a head's dimensions rotate with frame, row and column; they sum to `head_width`."""
 
     def __post_init__(self) -> None:
         """Refuse axes that do not fill a head."""
@@ -39,7 +39,7 @@ class DenoiserConfig:
 
 
 class Denoiser(nn.Module):
-    """Predict the velocity `noise - picture` of flow matching from a noisy latent, its time and the text."""
+    """The network that predicts flow matching's velocity, `noise - picture`."""
 
     def __init__(self, config: DenoiserConfig | None = None) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Denoiser(nn.Module):
         )
 
     def begin(self) -> None:
-        """Set fresh weights for training: every block starts as the identity (adaLN-Zero, arXiv 2212.09748)."""
+        """Set fresh weights for training, with which every block is the identity (adaLN-Zero, arXiv:2212.09748)."""
         for block in self.transformer.transformer_blocks:
             assert isinstance(block, Block)
             _zero(block.img_mod[1])
@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
 
         Args:
             latents: (B, C, h, w), h and w even.
-            t: (B,) times in [0, 1], 1 is noise; or a moment, see `Transformer.moment`.
+            t: (B,) times in [0, 1], where 1 is noise; or a moment, see `Transformer.moment`.
             states: (B, L, text_width) token states.
             mask: (B, L) bool, True where a token counts; None if all do.
         """

@@ -1,6 +1,6 @@
-"""A layer whose weights a processor reads in half the bytes.
+"""A linear layer that reads its weights in fp16 on a CPU, and computes in fp32.
 
-For a prompt's few tokens a product takes as long as its weights take to arrive. torch's kernels for quantized models
+For the few tokens of a prompt, a product takes as long as reading its weights. torch's kernels for quantized models
 (FBGEMM) read them in fp16 and compute in fp32, which takes 0.7 of the text encoder's time.
 """
 
@@ -18,13 +18,14 @@ _FBGEMM: Any = torch.ops.quantized
 
 
 class HalfLinear(nn.Linear):
-    """As its class, but where weights (out, in) round to fp16 while painting on a processor in fp32.
+    """A linear layer whose weights (out, in) are rounded to fp16 while it paints on a CPU in fp32.
 
-    Rounding moves a weight by at most 1/2048 of itself. Training, and a layer that wears a LoRA, are plain fp32.
+    Rounding changes a weight by at most 1/2048 of itself. In training, and with a LoRA on it, the layer is plain
+    fp32.
     """
 
     _packed: tuple[WeightMarks, Any] | None = None
-    """The weights as they were when they were packed, and what came of it."""
+    """The marks of the weights when they were packed, and the packed weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""

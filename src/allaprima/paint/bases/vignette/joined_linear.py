@@ -1,7 +1,7 @@
-"""Layers that read the same input, computed as one larger layer where their weights lie in memory as one.
+"""Layers with the same input, computed as one larger layer where their weights are adjacent in memory.
 
-A small product is not worth two threads' while; three of them in one are. Each layer stays what it was: a LoRA
-that is merged into its weight is merged into the larger one too, and one beside it is asked for its part.
+A small product does not keep two threads busy; three of them in one do. Each layer stays itself: a LoRA merged into
+its weight is in the larger one too, and a LoRA beside it adds its own part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from allaprima.paint.bases.vignette.weight_marks import have_hooks
 
 
 def lay_side_by_side(layers: Sequence[nn.Linear]) -> None:
-    """Move the weights of layers (out, in) of one shape, and their biases, one behind the other."""
+    """Move the weights (out, in) and the biases of layers of one shape into adjacent memory."""
     for name in ("weight", "bias"):
         parameters = [getattr(layer, name) for layer in layers]
         whole = torch.cat([parameter.data for parameter in parameters])
@@ -24,7 +24,7 @@ def lay_side_by_side(layers: Sequence[nn.Linear]) -> None:
 
 
 def as_one(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor] | None:
-    """Return weight (sum of outs, in) and bias of all `layers`; None if they do not lie so, or one has a hook."""
+    """Return one weight (sum of outs, in) and bias of all `layers`; None if not adjacent, or if one has a hook."""
     if have_hooks(layers):
         return None
     weight = _whole([layer.weight for layer in layers])

@@ -1,10 +1,10 @@
 """Qwen-Image's dual-stream transformer in plain torch, with the names and numbers of diffusers' class.
 
-Weights, LoRA keys and outputs are those of `QwenImageTransformer2DModel` (a test holds both against each other), so
-either reads what the other wrote. Ours leaves out what costs a small model on a processor more than its arithmetic:
-three seconds of imports, complex rotary products, and the last block's text, which nothing reads.
+Weights, LoRA keys and outputs are those of `QwenImageTransformer2DModel`, which a test compares, so either reads the
+other's files. Ours saves what costs a small model on a processor more than its arithmetic: three seconds of imports,
+complex rotary products, and the last block's text, which nothing reads.
 
-Source: Qwen-Image technical report (arXiv 2508.02324), section 2.4; Stable Diffusion 3 (arXiv 2403.03206), figure 2b.
+Source: Qwen-Image technical report (arXiv:2508.02324), section 2.4; Stable Diffusion 3 (arXiv:2403.03206), figure 2b.
 
 Shape letters: B pictures, N image tokens, L text tokens, D width, H heads, W width of a head.
 """
@@ -30,11 +30,11 @@ _LINEAR = torch.tensor(_GELU_LINEAR)
 
 
 class Modulation(NamedTuple):
-    """What the time does to one stream of a block, twice over; each (B, 1, D), or (1, 1, D) for all pictures."""
+    """The time's effect on one stream of a block, for attention and feed-forward; (B, 1, D), or (1, 1, D) for all."""
 
     shift: Tensor
     scale: Tensor
-    """One more than what is learned."""
+    """One plus the learned value."""
     gate: Tensor
     shift_2: Tensor
     scale_2: Tensor
@@ -42,18 +42,18 @@ class Modulation(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What one time does to a whole transformer: all that depends on nothing else."""
+    """One time's effect on a whole transformer: everything that depends on the time alone."""
 
     blocks: tuple[tuple[Modulation, Modulation], ...]
-    """Of image and text, by block."""
+    """Those of image and text, by block."""
     shift: Tensor
-    """Of the last norm."""
+    """That of the last norm."""
     scale: Tensor
-    """One more than what is learned."""
+    """One plus the learned value."""
 
 
 class Transformer(nn.Module):
-    """The velocity of packed noisy latents."""
+    """The network for packed noisy latents, whose output is their velocity."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Transformer(nn.Module):
             tokens: (B, N, in_channels) packed latents.
             states: (B, L, text_width) text states.
             mask: (B, L) bool, True where a text token counts; None if all do.
-            t: (B,) times in [0, 1]; or what `moment` made of one time, for all pictures.
+            t: (B,) times in [0, 1]; or the moment of one time, for all pictures.
             size: rows and columns of the tokens, N in all.
         """
         text: Tensor = self.txt_in(self.txt_norm(states))
@@ -102,27 +102,27 @@ class Transformer(nn.Module):
             mask = functional.pad(mask, (0, image.shape[1]), value=True)[:, None, None, :]
         last = len(self.transformer_blocks) - 1
         for index, block in enumerate(self.transformer_blocks):
-            heard = time.blocks[index] if isinstance(time, Moment) else time
-            text, image = block(text, image, mask, heard, rotation, index == last)
+            own_time = time.blocks[index] if isinstance(time, Moment) else time
+            text, image = block(text, image, mask, own_time, rotation, index == last)
         output: Tensor = self.proj_out(self.norm_out(image, time))
         return output
 
     def moment(self, t: Tensor) -> Moment:
-        """Return what a time, t (1,) in the number format of the weights, does to each block."""
+        """Return the effect of a time, t (1,) in the number format of the weights."""
         time = self._embed(t)
         shift, scale = self.norm_out.modulation(time)
         blocks = [block for block in self.transformer_blocks if isinstance(block, Block)]
         return Moment(blocks=tuple(block.modulations(time) for block in blocks), shift=shift, scale=scale)
 
     def lay_side_by_side(self) -> None:
-        """Have each attention's queries, keys and values computed in one product while painting."""
+        """Place the weights so that each attention's queries, keys and values are one product while painting."""
         for block in self.transformer_blocks:
             assert isinstance(block, Block)
             lay_side_by_side(block.attn.of_image)
             lay_side_by_side(block.attn.of_text)
 
     def time_layers(self) -> list[nn.Linear]:
-        """Return the layers that see nothing but the time."""
+        """Return the layers whose only input is the time."""
         parts = [self.time_text_embed, self.norm_out]
         for block in self.transformer_blocks:
             parts += [block.img_mod, block.txt_mod] if isinstance(block, Block) else []
@@ -133,7 +133,7 @@ class Transformer(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of 1000 t (arXiv 2006.11239), then two layers."""
+    """Sines and cosines of 1000 t (arXiv:2006.11239), then two layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class TimeEmbedding(nn.Module):
         """Map times (B,) to (B, D)."""
         half = TIME_WIDTH // 2
         exponent = torch.arange(half, dtype=torch.float32, device=t.device) * (-math.log(THETA) / half)
-        # Rounded to the model's precision before the product, as diffusers has it: 1000 t turns fast.
+        # Rounded to the model's number format before the product, as in diffusers: 1000 t rotates fast.
         angles = 1000.0 * (t[:, None].float() * exponent.exp().to(t.dtype)[None])
         waves = torch.cat([angles.cos(), angles.sin()], dim=1).to(t.dtype)
         layers = self.timestep_embedder
@@ -157,14 +157,14 @@ class TimeEmbedding(nn.Module):
 
 
 class OutputNorm(nn.Module):
-    """Layer norm whose scale and shift follow the time (adaLN, arXiv 2212.09748)."""
+    """A layer norm whose scale and shift depend on the time (adaLN, arXiv:2212.09748)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 2 * width)
 
     def forward(self, image: Tensor, time: Tensor | Moment) -> Tensor:
-        """Norm (B, N, D) by the activated time embedding (B, D), or by what was made of it."""
+        """Norm (B, N, D) by the activated time embedding (B, D), or by its moment."""
         shift, scale = (time.shift, time.scale) if isinstance(time, Moment) else self.modulation(time)
         return modulate(image, shift, scale)
 
@@ -194,30 +194,35 @@ class Block(nn.Module):
         rotation: Tensor,
         last: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return text (B, L, D) and image (B, N, D); of the last block's text nothing is read, so it stays.
+        """Return text (B, L, D) and image (B, N, D); the last block's text is not read, so it stays unchanged.
 
-        `time` is the activated embedding (B, D) or what `modulations` made of it, `mask` (B, 1, 1, L + N) bool or
-        None, `rotation` as from `rotations`.
+        Args:
+            text: (B, L, D).
+            image: (B, N, D).
+            mask: (B, 1, 1, L + N) bool, or None.
+            time: the activated embedding (B, D), or its modulations of image and text.
+            rotation: see `rotations`.
+            last: whether this is the last block.
         """
         of_image, of_text = self.modulations(time) if isinstance(time, Tensor) else time
-        said, seen = self.attn(
+        text_out, image_out = self.attn(
             modulate(text, of_text.shift, of_text.scale),
             modulate(image, of_image.shift, of_image.scale),
             mask,
             rotation,
             last,
         )
-        image = torch.addcmul(image, of_image.gate, seen)
+        image = torch.addcmul(image, of_image.gate, image_out)
         changed = self.img_mlp(modulate(image, of_image.shift_2, of_image.scale_2))
         image = torch.addcmul(image, of_image.gate_2, changed)
         if not last:
-            text = torch.addcmul(text, of_text.gate, said)
+            text = torch.addcmul(text, of_text.gate, text_out)
             changed = self.txt_mlp(modulate(text, of_text.shift_2, of_text.scale_2))
             text = torch.addcmul(text, of_text.gate_2, changed)
         return text, image
 
     def modulations(self, time: Tensor) -> tuple[Modulation, Modulation]:
-        """Return what the activated time embedding (B, D) does to image and text."""
+        """Return the effect of the activated time embedding (B, D) on image and text."""
         return _split_six(self.img_mod[1](time)), _split_six(self.txt_mod[1](time))
 
 
@@ -243,13 +248,13 @@ class JointAttention(nn.Module):
         rotation: Tensor,
         last: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return what text (B, L, D) and image (B, N, D) take from each other; of `last`, the image's alone."""
+        """Return the output for text (B, L, D) and image (B, N, D); in the `last` block the text stays unchanged."""
         length = text.shape[1]
         query, key, value = self._prepare(text, image, rotation, last)
-        found = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
         )
-        joint = found.transpose(1, 2).flatten(2)
+        joint = attended.transpose(1, 2).flatten(2)
         if last:
             return text, self.to_out[0](joint)
         return self.to_add_out(joint[:, :length]), self.to_out[0](joint[:, length:])
@@ -257,7 +262,7 @@ class JointAttention(nn.Module):
     def _prepare(
         self, text: Tensor, image: Tensor, rotation: Tensor, last: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries, keys and values (B, tokens, H, W) of text, then image; of `last`, no text's queries."""
+        """Return queries, keys and values (B, tokens, H, W) of text, then image; if `last`, without text queries."""
         length = text.shape[1]
         key = torch.cat(
             [
@@ -270,16 +275,17 @@ class JointAttention(nn.Module):
         query = self.norm_q(self._split(self.to_q(image)))
         if not last:
             query = torch.cat([self.norm_added_q(self._split(self.add_q_proj(text))), query], dim=1)
-        return turn(query, rotation[length:] if last else rotation), turn(key, rotation), value
+        of_query = rotation[length:] if last else rotation
+        return apply_rotary(query, of_query), apply_rotary(key, rotation), value
 
     @property
     def of_image(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        """What makes queries, keys and values of the image."""
+        """The layers of the image's queries, keys and values."""
         return self.to_q, self.to_k, self.to_v
 
     @property
     def of_text(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        """What makes queries, keys and values of the text."""
+        """The layers of the text's queries, keys and values."""
         return self.add_q_proj, self.add_k_proj, self.add_v_proj
 
     def _split(self, x: Tensor) -> Tensor:
@@ -318,7 +324,7 @@ def _split_six(modulation: Tensor) -> Modulation:
 
 
 def _is_painting() -> bool:
-    """Whether numbers may be overwritten; a compiler does by itself what that gains, and cannot ask."""
+    """Return whether tensors may be overwritten; a compiler gains as much by itself, and cannot trace this."""
     return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
@@ -331,28 +337,28 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU in its tanh form; in painting `x` is overwritten."""
+    """Return GELU in its tanh form; while painting, `x` is overwritten."""
     if not _is_painting() or x.device.type != "cpu" or x.dtype != torch.float32:
         return functional.gelu(x, approximate="tanh")
-    # (1 + tanh u) / 2 is the logistic function of 2 u, which processors are twice as quick at.
+    # (1 + tanh u) / 2 is the logistic function of 2 u, which takes a processor half the time.
     inner = torch.addcmul(_LINEAR, x, x, value=_GELU_CUBIC)
     return inner.mul_(x).sigmoid_().mul_(x)
 
 
-def turn(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn neighbouring pairs of x (B, tokens, H, W) by their token's angles (RoPE, arXiv 2104.09864).
+def apply_rotary(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotate neighbouring pairs of x (B, tokens, H, W) by their token's angles (RoPE, arXiv:2104.09864).
 
     `rotation` is (tokens, W / 2, 2), cosine and sine.
     """
     pairs = x.float().reshape(*x.shape[:3], -1, 2)
     if _is_painting() and x.device.type == "cpu":
         # Five times as quick as the real products below, which compiled training needs.
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation)[:, None])
+        rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation)[:, None])
     else:
         even, odd = pairs.unbind(4)
         cosine, sine = rotation[:, None].unbind(3)
-        turned = torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], dim=4)
-    return turned.flatten(3).to(x.dtype)
+        rotated = torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], dim=4)
+    return rotated.flatten(3).to(x.dtype)
 
 
 @lru_cache(maxsize=64)
@@ -361,10 +367,10 @@ def rotations(
 ) -> Tensor:
     """Return cosines and sines (tokens, W / 2, 2) of `length` text tokens, then of rows x columns image tokens.
 
-    An image's rows and columns count from its middle, and text goes on along the diagonal past its edge
+    An image's rows and columns count from its middle, and text continues along the diagonal past its edge
     (Qwen-Image's MSRoPE), so a picture of another size keeps the angles near its middle.
     """
-    with torch.inference_mode(False):  # what is kept must also serve a training
+    with torch.inference_mode(False):  # training uses the cached tables too
         row = torch.arange(rows) - (rows - rows // 2)
         column = torch.arange(columns) - (columns - columns // 2)
         image = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), row, column)
@@ -373,7 +379,7 @@ def rotations(
 
 
 def _angles_of(positions: Tensor, axes: tuple[int, int, int], device: torch.device) -> Tensor:
-    """Turns of positions (tokens, 3): each axis turns its own dimensions at falling speeds."""
+    """Return the rotations of positions (tokens, 3); each axis rotates its own dimensions at falling speeds."""
     angles = torch.cat(
         [
             torch.outer(

@@ -1,8 +1,8 @@
-"""The decoder as a processor runs it quickest: 0.8 of the time, for the same picture but for rounding.
+"""The decoder's quickest form on a CPU: 0.8 of the time, for the same picture except for rounding.
 
-Weights are laid out once as oneDNN wants them, which it otherwise does anew in every call; activations and sums are
-done by the convolution that they follow; the shortcuts past resizing layers, being linear, are added to the layers'
-weights; what becomes neighbouring pixels is put out in an order that is cheap to spread; and wide blocks convolve
+Weights are packed once in oneDNN's layout, which it otherwise does in every call. Each convolution also computes the
+activation or sum that follows it. The shortcuts past resizing layers are linear, so they are added to the layers'
+weights. Channels that become neighbouring pixels are ordered so that spreading them is cheap. Wide blocks convolve
 with fewer products (:mod:`allaprima.paint.bases.vignette.winograd`).
 
 Shape letters: B pictures, C latent channels, h and w latent cells.
@@ -28,16 +28,16 @@ from allaprima.paint.bases.vignette.autoencoder import (
 from allaprima.paint.bases.vignette.weight_marks import WeightMarks
 from allaprima.paint.bases.vignette.winograd import CHANNELS, Winograd
 
-# What torch.compile emits for convolutions on processors; there is no public name for it.
+# The operations that torch.compile emits for convolutions on CPUs; they have no public name.
 _ONEDNN: Any = torch.ops.mkldnn
 _OPERATIONS = ("_reorder_convolution_weight", "_convolution_pointwise", "_convolution_pointwise_")
 
 
 class QuickDecoder:
-    """An autoencoder's `decode`, by the quick way where there is one.
+    """An autoencoder's `decode`, in its quick form where possible.
 
     Args:
-        autoencoder: as loaded. The quick way is left while its weights are others than now.
+        autoencoder: as loaded; while its weights differ from now, its own `decode` is used.
     """
 
     def __init__(self, autoencoder: Autoencoder) -> None:
@@ -46,7 +46,7 @@ class QuickDecoder:
         self._stages: list[_Stage] = []
 
     def decode(self, latents: Tensor) -> Tensor:
-        """As `Autoencoder.decode`: latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1]."""
+        """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1], as `Autoencoder.decode` does."""
         latents = latents.contiguous(memory_format=torch.channels_last)
         if not _is_quick_at(latents) or not self._layers:
             return self._autoencoder.decode(latents)
@@ -61,12 +61,12 @@ class QuickDecoder:
 
 def prepacked_bytes(autoencoder: Autoencoder) -> int:
     """Return the bytes that `QuickDecoder` keeps beside the weights after its first picture."""
-    kept = 0
+    packed = 0
     for layer in autoencoder.decoder:
         wide = isinstance(layer, ResidualBlock) and layer.first.in_channels >= CHANNELS
         own = sum(weight.nbytes for weight in layer.parameters())
-        kept += own * 16 // 9 if wide else own
-    return kept
+        packed += own * 16 // 9 if wide else own
+    return packed
 
 
 def _is_quick_at(latents: Tensor) -> bool:
@@ -83,7 +83,7 @@ def _is_quick_at(latents: Tensor) -> bool:
 
 
 class _Convolution:
-    """A convolution of stride 1 that keeps the size, its weight (out, in, k, k) laid out for inputs of `size`."""
+    """A convolution of stride 1 that keeps the size, its weight (out, in, k, k) packed for inputs of `size`."""
 
     def __init__(self, weight: Tensor, bias: Tensor, size: Sequence[int]) -> None:
         self._rest = ([weight.shape[-1] // 2] * 2, [1, 1], [1, 1], 1)
@@ -102,7 +102,7 @@ class _Convolution:
         return result
 
     def add_to(self, x: Tensor, changed: Tensor) -> Tensor:
-        """Add the convolution of `changed` to `x`, in its place."""
+        """Add the convolution of `changed` to `x`, in place."""
         result: Tensor = _ONEDNN._convolution_pointwise_.binary(
             x, changed, self._weight, self._bias, *self._rest, "add", 1.0, None, [], None
         )
@@ -111,7 +111,7 @@ class _Convolution:
 
 @dataclass(frozen=True, kw_only=True)
 class _Block:
-    """A `ResidualBlock`, which may overwrite its input."""
+    """A `ResidualBlock` that overwrites its input."""
 
     first: _Convolution
     second: _Convolution
@@ -122,7 +122,7 @@ class _Block:
 
 @dataclass(frozen=True, kw_only=True)
 class _WideBlock:
-    """A `ResidualBlock` of many channels; it overwrites its input, whose sides are even."""
+    """A `ResidualBlock` of many channels that overwrites its input, whose sides are even."""
 
     first: Winograd
     second: Winograd
@@ -152,7 +152,7 @@ _Stage = _Block | _WideBlock | _Grow
 
 
 def _stages(decoder: nn.Sequential, size: Sequence[int]) -> list[_Stage]:
-    """Return the layers of `decoder` for latents of `size`, quick at it; others go through as well."""
+    """Return the quick layers of `decoder`, packed for latents of `size`; other sizes work too."""
     height, width = size
     stages: list[_Stage] = []
     for layer in decoder:
@@ -184,7 +184,7 @@ def _bias(layer: nn.Conv2d) -> Tensor:
 
 
 def _with_shortcut(layer: Resize) -> Tensor:
-    """Return the weight of `layer` and its shortcut: what `match_channels` does to each input channel alone."""
+    """Return the weight of `layer` with its shortcut, which is `match_channels` of each input channel alone."""
     weight = layer.project.weight.detach().clone()
     out, entering, height, width = weight.shape
     alone = torch.eye(entering)[:, :, None, None]
@@ -193,7 +193,7 @@ def _with_shortcut(layer: Resize) -> Tensor:
 
 
 def _pixels_first(channels: int, factor: int) -> Tensor:
-    """Return the order in which channels (c, row, column), as `pixel_shuffle` has them, are (row, column, c)."""
+    """Return the order that makes `pixel_shuffle`'s channels (c, row, column) into (row, column, c)."""
     return torch.arange(channels).view(-1, factor * factor).t().flatten()
 
 

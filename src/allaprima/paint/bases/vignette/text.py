@@ -1,12 +1,11 @@
 """Vignette's text encoder: a prompt in English or Chinese becomes one 384-channel state per token.
 
-It is multilingual-e5-small (an XLM-R encoder) with its vocabulary cut to the pieces that English and Chinese
-use, its upper layers removed, and the rest taught to read scenes by :mod:`allaprima.lab.training.text`. The
-layers are BERT's (normalisation after the sum), written out here so that painting needs no `transformers`.
+    encoder = TextEncoder.from_file(path)
+    text = encoder.encode(["a cat on a rooftop", "海滩上的猫"])  # states (2, 8, 384)
 
-    >>> encoder = TextEncoder.from_file(path)
-    >>> encoder.encode(["a cat on a rooftop", "海滩上的猫"]).states.shape
-    torch.Size([2, 8, 384])
+It is multilingual-e5-small (an XLM-R encoder), with its vocabulary cut to the pieces that English and Chinese use and
+its upper layers removed; the rest was trained by :mod:`allaprima.lab.training.text`. The layers are BERT's
+(normalisation after the sum), written out here so that painting needs no `transformers`.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from allaprima.paint.bases.vignette.text_format import unpack_state
 from allaprima.paint.contract.base import TextStates
 
 PADDING = 1
-"""Id of `<pad>`, as in XLM-R; `<s>` is 0, `</s>` 2, `<unk>` 3."""
+"""The id of `<pad>`, as in XLM-R; `<s>` is 0, `</s>` 2, `<unk>` 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """Shape of a :class:`TextEncoder`."""
+    """The shape of a :class:`TextEncoder`."""
 
     pieces: int
-    """Number of pieces in the vocabulary, specials included."""
+    """The number of pieces in the vocabulary, special ones included."""
     layers: int = 6
     width: int = 384
     heads: int = 12
     hidden: int = 1536
-    """Width inside the feed-forward part of a layer."""
+    """The width inside the feed-forward part of a layer."""
     max_tokens: int = 48
     """Longer prompts lose their end; `<s>` and `</s>` count."""
     epsilon: float = 1e-12
@@ -71,7 +70,7 @@ class EncoderLayer(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Map (B, L, D) to (B, L, D); `mask` (B, 1, 1, L) is True where a token may be looked at, None: all."""
+        """Map (B, L, D) to (B, L, D); `mask` (B, 1, 1, L) is True where a token counts, or None if all do."""
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -82,7 +81,7 @@ class EncoderLayer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Tokenizer and transformer; random weights until a state is loaded, see :meth:`from_file`."""
+    """Tokenizer and transformer, with random weights until a state is loaded; see :meth:`from_file`."""
 
     def __init__(self, config: TextConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -99,10 +98,10 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Load the encoder that :func:`allaprima.lab.training.text.write_text_encoder` wrote, in eval mode.
+        """Load the encoder that :func:`allaprima.lab.training.text_student.write_text_encoder` wrote, in eval mode.
 
         Raises:
-            WeightsError: when the file is absent, cut short, or of another kind.
+            WeightsError: the file is absent, cut short, or of another kind.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -121,7 +120,7 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def blank(cls, config: TextConfig, tokenizer: Tokenizer) -> Self:
-        """Build the modules without memory for their weights, to be filled by `load_state_dict(assign=True)`."""
+        """Build the modules without memory for their weights, which `load_state_dict(assign=True)` gives them."""
         with torch.device("meta"):
             return cls(config, tokenizer)
 
@@ -152,7 +151,7 @@ class TextEncoder(nn.Module):
     def encode(self, prompts: Sequence[str]) -> TextStates:
         """Encode one or more prompts, in English or Chinese, "" included.
 
-        Prompts of more than `config.max_tokens` tokens are cut there without a word; ask :meth:`count_tokens`.
+        Prompts are cut at `config.max_tokens` tokens without a warning; see :meth:`count_tokens`.
         """
         if not prompts:
             raise ValueError("got no prompts; expected at least one, which may be empty")
@@ -167,12 +166,12 @@ class TextEncoder(nn.Module):
 def _embedding(rows: int, width: int) -> nn.Embedding:
     """Return a table of small random vectors.
 
-    Uniform ones: on the meta device `normal_`, which `nn.Embedding` draws from, costs a second and a half of
-    imports.
+    They are uniform, since `normal_`, which `nn.Embedding` uses, takes a second and a half of imports on the meta
+    device.
     """
     return nn.Embedding(rows, width, _weight=torch.empty(rows, width).uniform_(-0.05, 0.05))
 
 
 def config_json(config: TextConfig) -> str:
-    """Return `config` as the JSON text that a weight file carries."""
+    """Return `config` as the JSON text in a weight file's metadata."""
     return json.dumps(asdict(config), sort_keys=True)

@@ -1,6 +1,6 @@
-"""How the text encoder lies on disk: matrices in 8 bits with one scale to a row, the rest as fp32.
+"""The text encoder's file format: matrices in 8 bits with a scale per row, the rest in fp32.
 
-Word vectors, too, are rows of a matrix, so every word keeps its own scale. States differ from the fp32 encoder's
+Word vectors are rows of a matrix too, so every word has its own scale. States differ from those of the fp32 encoder
 by about half a percent.
 """
 
@@ -10,7 +10,7 @@ import torch
 
 _INT8, _SCALE = ".int8", ".row_scale"
 _WHOLE = ("positions.weight",)
-"""Matrices too small to be worth packing."""
+"""Matrices that are too small to be worth packing."""
 
 
 def pack_rows(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,7 +20,7 @@ def pack_rows(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def pack_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return what to store for an encoder's state dict."""
+    """Return the tensors to store for an encoder's state dict."""
     stored: dict[str, torch.Tensor] = {}
     for name, value in state.items():
         if value.ndim == 2 and name not in _WHOLE:
@@ -31,10 +31,10 @@ def pack_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def unpack_state(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the fp32 state dict of what :func:`pack_state` stored, in memory of its own.
+    """Return the fp32 state dict of the tensors that :func:`pack_state` made, in memory of its own.
 
     Raises:
-        KeyError: when a row scale is missing.
+        KeyError: a row's scale is missing.
     """
     state: dict[str, torch.Tensor] = {}
     for name, value in stored.items():
@@ -42,5 +42,5 @@ def unpack_state(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             base = name.removesuffix(_INT8)
             state[base] = value.float().mul_(stored[base + _SCALE])
         elif not name.endswith(_SCALE):
-            state[name] = value.clone()  # or a few small tensors would keep the whole file mapped
+            state[name] = value.clone()  # so that a few small tensors do not keep the file mapped
     return state

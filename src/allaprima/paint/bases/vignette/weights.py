@@ -1,8 +1,8 @@
 """Vignette's weight files: safetensors whose metadata carries the configuration.
 
-Every file says in its metadata what it is (`kind`), its `config` as JSON, its licence, and its `format` version.
-Weights lie in half precision, as bf16 for the denoiser and fp16 for the autoencoder, and are computed with in
-whatever the device is quick at.
+The metadata of every file holds its `kind`, its `config` as JSON, its licence, and its `format` version. Weights are
+stored in half precision, bf16 for the denoiser and fp16 for the autoencoder, and computed with in whatever the device
+is quick at.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def load_denoiser(path: Path, device: torch.device, dtype: torch.dtype) -> Denoi
 
 
 def stored(model: Autoencoder | Denoiser) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata to write for `model`; its training adds what it knows to the metadata."""
+    """Return the tensors and the metadata to write for `model`; its training adds to the metadata."""
     kind = type(model).__name__.lower()
     tensors = {
         name: tensor.to(_STORED[kind]) if tensor.is_floating_point() else tensor
@@ -72,7 +72,7 @@ def stored(model: Autoencoder | Denoiser) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def _read(path: Path, kind: str, device: torch.device) -> tuple[dict[str, object], dict[str, Tensor]]:
-    """Return a file's configuration and tensors, on the CPU or, their numbers unread, on the meta device."""
+    """Return a file's configuration and tensors, on the CPU, or without their numbers on the meta device."""
     place = "meta" if device.type == "meta" else "cpu"
     try:
         with safe_open(path, framework="pt") as opened:
@@ -92,7 +92,7 @@ def _read(path: Path, kind: str, device: torch.device) -> tuple[dict[str, object
 
 
 def _build(path: Path, make: Callable[[], M], tensors: dict[str, Tensor]) -> M:
-    """Make the model without memory of its own and give it the tensors."""
+    """Return the model of `make`, built without memory of its own and given the tensors."""
     try:
         with torch.device("meta"):
             model = make()

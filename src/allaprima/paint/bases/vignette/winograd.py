@@ -1,9 +1,9 @@
-"""3x3 convolutions with 16 products where 36 would be, for many channels on few pixels.
+"""3x3 convolutions with 16 products instead of 36, for many channels on few pixels.
 
-Winograd's F(2x2, 3x3) (arXiv 1509.09308, section 4.1): tiles of 4 x 4 pixels and the kernel are turned so that the
-convolution becomes one product per place in the tile. Turning costs as much whatever the channels, so it pays only
-where they are many: at 256 channels on 16 x 16 pixels it takes 0.8 of the direct way's time, at 128 on 32 x 32 as
-much, at 64 on 64 x 64 three times as much.
+Winograd's F(2x2, 3x3) (arXiv:1509.09308, section 4.1) transforms tiles of 4 x 4 pixels and the kernel so that the
+convolution becomes one product per place in the tile. The transforms pay only with many channels: at 256 channels on
+16 x 16 pixels this takes 0.8 of the direct convolution's time, at 128 on 32 x 32 the same, at 64 on 64 x 64 three
+times as much.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CHANNELS = 192
-"""From so many channels on it is the quicker way."""
+"""The least number of channels at which it is quicker."""
 
 # The matrices B^T, G and A^T of the paper.
 _INPUT = torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
@@ -25,17 +25,17 @@ class Winograd:
     """A convolution of 3 x 3 with stride and padding 1.
 
     Args:
-        layer: as loaded; its weight (out, in, 3, 3) is kept turned, in 16 / 9 of the memory.
+        layer: as loaded; its weight (out, in, 3, 3) is kept transformed, in 16 / 9 of the memory.
     """
 
     def __init__(self, layer: nn.Conv2d) -> None:
         assert layer.bias is not None
         weight = layer.weight.detach()
-        turned = torch.einsum("ia,ocab,jb->ijco", _KERNEL, weight, _KERNEL)
-        self._weight = turned.reshape(16, weight.shape[1], weight.shape[0]).contiguous()
+        transformed = torch.einsum("ia,ocab,jb->ijco", _KERNEL, weight, _KERNEL)
+        self._weight = transformed.reshape(16, weight.shape[1], weight.shape[0]).contiguous()
         self._bias = layer.bias.detach()
-        self._turn = torch.kron(_INPUT, _INPUT)
-        self._back = torch.kron(_OUTPUT, _OUTPUT)
+        self._transform = torch.kron(_INPUT, _INPUT)
+        self._inverse = torch.kron(_OUTPUT, _OUTPUT)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map x (B, in, H, W), H and W even, to (2, 2, B, H/2, W/2, out), row and column in a tile first."""
@@ -47,6 +47,6 @@ class Winograd:
             (4, 4, batch, rows, columns, channels),
             (of_row, of_pixel, of_picture, 2 * of_row, 2 * of_pixel, 1),
         )
-        turned = (self._turn @ tiles.reshape(16, -1)).view(16, -1, channels)
-        products = torch.bmm(turned, self._weight).view(16, -1)
-        return (self._back @ products).view(2, 2, batch, rows, columns, -1).add_(self._bias)
+        transformed = (self._transform @ tiles.reshape(16, -1)).view(16, -1, channels)
+        products = torch.bmm(transformed, self._weight).view(16, -1)
+        return (self._inverse @ products).view(2, 2, batch, rows, columns, -1).add_(self._bias)
