@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_vignette import write_tiny_vignette
 
@@ -23,27 +22,14 @@ from allaprima.paint.bases.vignette.traits import TRAITS as VIGNETTE
 
 CPU = torch.device("cpu")
 
+pytestmark = pytest.mark.usefixtures("hub")
+
 
 def index(folder: Path, pipeline: str = "QwenImagePipeline") -> Path:
     """Write the one file by which a model folder is known."""
     folder.mkdir(parents=True)
     (folder / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hub cache of its own."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
-def cache(hub: Path, hub_id: str) -> Path:
-    """Lay a model into the cache as huggingface_hub does."""
-    home = hub / f"models--{hub_id.replace('/', '--')}"
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text("0" * 40)
-    return index(home / "snapshots" / ("0" * 40), "StableDiffusionXLPipeline")
 
 
 def test_vignette_ships() -> None:
@@ -89,15 +75,6 @@ def test_a_model_folder_is_found_by_its_name_and_the_first_folder_wins(tmp_path:
     first, second = (index(tmp_path / number / "diffusers" / "qwen") for number in ("1", "2"))
     assert locate("qwen", [tmp_path / "1", tmp_path / "2"]).path == first
     assert locate("qwen", [tmp_path / "2", tmp_path / "1"]).path == second
-
-
-def test_a_model_in_the_hubs_cache_is_found_by_its_id(hub: Path) -> None:
-    snapshot = cache(hub, "stabilityai/sdxl-turbo")
-    assert locate("stabilityai/sdxl-turbo") == Located(
-        name="stabilityai/sdxl-turbo", traits=SDXL, path=snapshot
-    )
-    with pytest.raises(RequestError, match=r"which `prima pull Qwen/Qwen-Image` fetches$"):
-        locate("Qwen/Qwen-Image")
 
 
 def test_names_do_not_climb_out_of_a_folder_of_models(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.paint.memory.forecasts import TILED, TURNS
 from tests.tiny_loras import make_updates, save, spell
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
@@ -19,15 +20,12 @@ from allaprima.core.errors import OutOfMemoryError
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.contract.base import Base
-from allaprima.paint.lora.runtime.rack import Rack
-from allaprima.paint.lora.update import LowRank
-from allaprima.paint.memory import offload
-from allaprima.paint.memory.plan import RESIDENT, MemoryPlan, plans_for
+from allaprima.paint.memory.forecast import forecast
+from allaprima.paint.memory.plan import RESIDENT, MemoryForecast, MemoryPlan, plans_for
 from allaprima.paint.memory.planned_base import PlannedBase
 from allaprima.paint.painter import Painter
 
 CPU = torch.device("cpu")
-TURNS = MemoryPlan(residency="turns", tiled=True)
 
 
 @pytest.fixture(scope="module", params=["sdxl", "qwen"])
@@ -80,16 +78,6 @@ def test_those_who_take_turns_are_not_there_together(folder: Path) -> None:
     base.follow(RESIDENT)
 
 
-def test_absent_networks_have_the_shapes_of_those_that_are_read(folder: Path) -> None:
-    summary = load_base(str(folder), device=CPU, absent=("text", "predict", "decode"))
-    whole = load_base(str(folder), device=CPU)
-    for stage, networks in whole.stages().items():
-        assert is_away(summary, stage)
-        for empty, network in zip(summary.stages()[stage], networks, strict=True):
-            named = {name: (weight.shape, weight.dtype) for name, weight in network.named_parameters()}
-            assert {n: (w.shape, w.dtype) for n, w in empty.named_parameters()} == named
-
-
 def test_a_lora_is_worn_under_every_plan(tmp_path: Path) -> None:
     folder = write_tiny_qwen(tmp_path / "base")
     modules = load_base(str(folder), device=CPU).modules()
@@ -105,51 +93,6 @@ def test_a_lora_is_worn_under_every_plan(tmp_path: Path) -> None:
     assert painter.idle()
     assert painter.paint(worn).rgb == wanted.rgb
     assert painter.paint(request_of(painter)).rgb == plain.rgb
-
-
-def test_a_lora_is_worn_by_a_streamed_network(tmp_path: Path) -> None:
-    base = load_base(str(write_tiny_qwen(tmp_path / "base")), device=CPU)
-    network = base.stages()["predict"][0]
-    with torch.inference_mode():
-        text = base.encode_text(["a cat"])
-        latents = base.noise([1], 64, 64)
-        at = torch.tensor([0.5])
-        plain = base.predict(latents, at, text)
-    rack = Rack(base.modules())
-    rack.register(Ink(make_updates(base.modules(), r"to_[qkv]$")))
-    rack.set_adapters({"ink": 1.0})
-    with torch.inference_mode():
-        wanted = base.predict(latents, at, text)
-        assert not torch.equal(wanted, plain)
-        rack.set_adapters({})
-        for ahead in (True, False):
-            offload.stream([network], CPU, ahead=ahead)
-            streamed = Rack(base.modules(), device=CPU)
-            streamed.register(Ink(make_updates(base.modules(), r"to_[qkv]$")))
-            streamed.set_adapters({"ink": 1.0})
-            torch.testing.assert_close(base.predict(latents, at, text), wanted, rtol=1e-5, atol=1e-6)
-            assert not streamed.merge()
-            streamed.set_adapters({})
-            assert torch.equal(base.predict(latents, at, text), plain)
-            offload.stop_streaming(network)
-        assert torch.equal(base.predict(latents, at, text), plain)
-
-
-class Ink:
-    """A LoRA as the rack sees it."""
-
-    name = "ink"
-
-    def __init__(self, updates: dict[str, LowRank]) -> None:
-        self.updates = updates
-
-
-def test_a_plan_is_chosen_by_what_is_allowed(folder: Path) -> None:
-    with pytest.raises(OutOfMemoryError, match=r"expected at least \d\.\d\d GiB.*turns, tiled"):
-        Painter.load(str(folder), memory_gib=0.01)
-    painter = Painter.load(str(folder), memory_gib=24)
-    assert isinstance(painter.base, PlannedBase)
-    assert painter.base.plan == RESIDENT
 
 
 def cramp(base: Base, cells: int) -> RemovableHandle:
@@ -223,3 +166,27 @@ def test_what_really_runs_out_is_told_and_the_next_picture_is_right(tmp_path: Pa
     refused, after = ran.stdout.splitlines()
     assert refused.startswith('memory ran out under the plan "resident, tiled"; expected')
     assert after == "next True"
+
+
+def test_a_larger_picture_is_painted_under_a_thriftier_plan(tmp_path: Path) -> None:
+    folder = write_tiny_sdxl(tmp_path / "base")
+
+    def forecast_for(width: int | None, height: int | None, held: int = 0) -> list[MemoryForecast]:
+        return forecast(str(folder), width=width, height=height, device=CPU, dtype=torch.float32, held=held)
+
+    def limited_to(limit: int) -> PlannedBase:
+        base = load_base(str(folder), device=CPU)
+        return PlannedBase(base, device=CPU, forecast=forecast_for, limit=limit, planned=64 * 64)
+
+    whole, tiled, _ = (entry.peak_bytes for entry in forecast_for(768, 768))
+    assert tiled < whole
+    base = limited_to((whole + tiled) // 2)
+    moves: list[MemoryPlan] = []
+    base.fit_memory(64, 64, lambda: moves.append(base.plan))
+    assert (base.plan, moves) == (RESIDENT, [])
+    base.fit_memory(768, 768, lambda: moves.append(base.plan))
+    assert (base.plan, moves) == (TILED, [RESIDENT])
+    small = limited_to(2**20)
+    with pytest.raises(OutOfMemoryError, match="expected at least"):
+        small.fit_memory(128, 128, list)
+    assert small.plan == RESIDENT

@@ -19,6 +19,11 @@ def test_it_is_a_base_named_as_it_was_asked_for(base: QwenImageBase, checkpoint:
     assert list(base.modules()) == ["transformer"]
 
 
+def test_it_says_what_its_latents_and_text_look_like(base: QwenImageBase) -> None:
+    assert base.text_widths == (base.encode_text(["a cat"]).states.shape[2], None)
+    assert base.noise([1], 64, 64).shape[3] * base.stride == 64
+
+
 def test_packing_is_that_of_diffusers_and_comes_undone() -> None:
     cells = torch.randn(2, 3, 8, 12)
     packed = pack(cells)
@@ -34,24 +39,6 @@ def test_noise_belongs_to_its_seed(base: QwenImageBase) -> None:
     assert torch.equal(together[1:], base.noise([4], 64, 32))
 
 
-def test_prompts_are_read_alone_and_once(base: QwenImageBase) -> None:
-    reads: list[int] = []
-    model = base.text.encoder.model.language_model
-    hook = model.register_forward_hook(lambda *_: reads.append(1))
-    try:
-        both = base.encode_text(["a cat", "一只很大很大的猫", "a cat"])
-        assert len(reads) == 2
-        alone = base.encode_text(["a cat"])
-        assert torch.equal(alone.states[0], both.states[0, : alone.states.shape[1]])
-        assert both.lengths == (alone.states.shape[1], both.states.shape[1], alone.states.shape[1])
-    finally:
-        hook.remove()
-
-
-def test_the_empty_prompt_is_a_space(base: QwenImageBase) -> None:
-    assert torch.equal(base.encode_text([""]).states, base.encode_text([" "]).states)
-
-
 @torch.inference_mode()
 def test_rows_of_every_length_are_predicted_as_if_alone(base: QwenImageBase) -> None:
     prompts = ["a cat", "a very long cat", "a dog", "a cat"]
@@ -62,42 +49,6 @@ def test_rows_of_every_length_are_predicted_as_if_alone(base: QwenImageBase) -> 
         one = slice(row, row + 1)
         alone = base.predict(latents[one], times[one], base.encode_text([prompt]))
         torch.testing.assert_close(together[one], alone, atol=1e-5, rtol=0)
-
-
-@torch.inference_mode()
-def test_the_autoencoder_is_that_of_diffusers_tiled_or_not(
-    base: QwenImageBase, stock: QwenImagePipeline
-) -> None:
-    pixels = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
-    mean, deviation = (
-        torch.tensor(values).view(1, -1, 1, 1, 1)
-        for values in (stock.vae.config.latents_mean, stock.vae.config.latents_std)
-    )
-    expected = (stock.vae.encode(pixels[:, :, None] * 2 - 1).latent_dist.mode() - mean) / deviation
-    latents = base.encode(pixels)
-    torch.testing.assert_close(unpack(latents), expected[:, :, 0], atol=1e-5, rtol=0)
-    for vae in (base.autoencoder, stock.vae):
-        vae.enable_tiling(64, 64, 48, 48)
-    try:
-        tiled = [
-            base.decode(latents),
-            stock.vae.decode(expected * deviation + mean).sample[:, :, 0] / 2 + 0.5,
-        ]
-    finally:
-        for vae in (base.autoencoder, stock.vae):
-            vae.use_tiling = False
-    whole = [base.decode(latents), stock.vae.decode(expected * deviation + mean).sample[:, :, 0] / 2 + 0.5]
-    for ours, theirs in (tiled, whole):
-        torch.testing.assert_close(ours, theirs.clamp(0, 1), atol=1e-5, rtol=0)
-    assert not torch.equal(tiled[0], whole[0])
-
-
-def test_nothing_of_a_video_is_kept(base: QwenImageBase) -> None:
-    base.decode(base.noise([1], 32, 32))
-    assert base.autoencoder._feat_map is None
-    assert not [
-        name for name, _ in base.text.encoder.named_parameters() if "visual" in name or "lm_head" in name
-    ]
 
 
 def test_sizes_and_schedules_that_are_not_there_are_told(base: QwenImageBase) -> None:

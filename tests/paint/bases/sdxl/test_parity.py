@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from allaprima.paint.sampling.samplers import sample_steps
 
 # numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
 
 PROMPT, NEGATIVE = "a cat on a rooftop", "rain"
 
@@ -148,12 +148,3 @@ def test_the_painter_paints_a_request(copy: Path) -> None:
     assert picture.rgb == wanted.numpy().tobytes()
     pair = Painter(base=base, pictures_per_pass=2).paint_batch([request, request])
     assert pair[0].rgb == pair[1].rgb
-
-
-def test_a_shard_index_is_followed(copy: Path, folder: Path) -> None:
-    pipeline: Any = StableDiffusionXLPipeline.from_pretrained(str(copy), local_files_only=True)
-    shutil.rmtree(copy / "unet")
-    pipeline.unet.save_pretrained(copy / "unet", max_shard_size="1MB")
-    assert len(list((copy / "unet").glob("*.safetensors"))) > 1
-    ours_sharded, ours_whole = load_sdxl(copy).unet.state_dict(), load_sdxl(folder).unet.state_dict()
-    assert all(torch.equal(weight, ours_sharded[name]) for name, weight in ours_whole.items())

@@ -8,8 +8,6 @@ import torch
 from tests.tiny_sdxl import WIDTH, edit_json
 
 from allaprima.paint.bases.sdxl.base import load_sdxl
-from allaprima.paint.bases.sdxl.conditioning import guidance_embedding, size_ids
-from allaprima.paint.bases.sdxl.published import clip_tokenizers
 
 
 def test_states_lie_side_by_side(folder: Path) -> None:
@@ -43,23 +41,3 @@ def test_the_empty_prompt_costs_nothing_where_zeros_stand_for_it(folder: Path) -
         encoder.register_forward_hook(lambda *_: passes.append(1))
     base.encode_text(["a cat", ""])
     assert len(passes) == 2
-
-
-def test_the_vocabulary_that_ships_is_clips() -> None:
-    first, second = clip_tokenizers()
-    assert len(first) == 49408
-    # The ids that CLIP's own tokenizer is documented with.
-    assert first("a photo of a cat")["input_ids"] == [49406, 320, 1125, 539, 320, 2368, 49407]
-    assert first("Hello, WORLD!")["input_ids"] == [49406, 3306, 267, 1002, 256, 49407]
-    assert first("", padding="max_length", max_length=4)["input_ids"] == [49406, 49407, 49407, 49407]
-    assert second("", padding="max_length", max_length=4)["input_ids"] == [49406, 49407, 0, 0]
-
-
-def test_sizes_are_height_first() -> None:
-    assert size_ids(2, 96, 64, torch.device("cpu")).tolist() == [[64, 96, 0, 0, 64, 96]] * 2
-
-
-def test_the_guidance_is_told_in_sines_and_cosines() -> None:
-    told = guidance_embedding(1.0, 2, 8, torch.device("cpu"))
-    assert told.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 2
-    assert guidance_embedding(8.0, 1, 9, torch.device("cpu")).shape == (1, 9)

@@ -11,7 +11,6 @@ from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.vignette.text import TextConfig, TextEncoder
-from allaprima.paint.bases.vignette.text_format import pack_rows, pack_state, unpack_state
 
 PROMPTS = ["a cat on a beach", "猫", "", "two cats, side by side"]
 
@@ -72,27 +71,6 @@ def test_impossible_shapes_are_refused() -> None:
 def test_a_tokenizer_of_another_size_is_refused(encoder: TextEncoder) -> None:
     with pytest.raises(ValueError, match="pieces"):
         TextEncoder(TextConfig(pieces=9, width=32, heads=2, hidden=32, layers=1), encoder.tokenizer)
-
-
-def test_rounding_keeps_every_row_to_half_a_step() -> None:
-    matrix = torch.randn(5, 64) * torch.tensor([[1e-3], [1.0], [30.0], [0.0], [1.0]])
-    packed, scale = pack_rows(matrix)
-    assert packed.dtype == torch.int8
-    assert bool(((packed * scale - matrix).abs() <= 0.5 * scale + 1e-9).all())
-
-
-def test_a_state_survives_packing(encoder: TextEncoder) -> None:
-    state = encoder.state_dict()
-    again = unpack_state(pack_state(state))
-    assert again.keys() == state.keys()
-    for name, value in state.items():
-        assert torch.allclose(again[name], value, atol=1e-6), name  # it was rounded once already
-
-
-def test_an_unpacked_state_keeps_nothing_of_its_file(encoder: TextEncoder) -> None:
-    stored = pack_state(encoder.state_dict())
-    theirs = {value.untyped_storage().data_ptr() for value in stored.values()}
-    assert not any(value.untyped_storage().data_ptr() in theirs for value in unpack_state(stored).values())
 
 
 @pytest.mark.parametrize("keep", [0, 100, 3000])
