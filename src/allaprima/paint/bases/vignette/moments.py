@@ -7,11 +7,10 @@ change from frame to frame, each moment is computed anew.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor
 
+from allaprima.core.lru import LruCache
 from allaprima.paint.bases.vignette.mmdit import Moment, Transformer
 from allaprima.paint.bases.vignette.weight_marks import Marks, WeightMarks, have_hooks
 
@@ -31,7 +30,7 @@ class Moments:
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer
         self._layers = transformer.time_layers()
-        self._states: OrderedDict[Marks, tuple[WeightMarks, OrderedDict[float, Moment]]] = OrderedDict()
+        self._states = LruCache[Marks, tuple[WeightMarks, LruCache[float, Moment]]](max_count=STATES)
 
     def at(self, t: Tensor) -> Tensor | Moment:
         """Return the moment of the times t (B,), or `t` itself.
@@ -44,20 +43,11 @@ class Moments:
         weights = WeightMarks(self._layers)
         if not weights.are_plain:
             return self._transformer.moment(t[:1])
-        moments = self._moments_of(weights)
-        if times[0] not in moments:
-            moments[times[0]] = self._transformer.moment(t[:1])
-            if len(moments) > MOST:
-                moments.popitem(last=False)
-        moments.move_to_end(times[0])
-        return moments[times[0]]
+        _, moments = self._states.get_or_make(weights.marks, lambda: _no_moments(weights))
+        return moments.get_or_make(times[0], lambda: self._transformer.moment(t[:1]))
 
-    def _moments_of(self, weights: WeightMarks) -> OrderedDict[float, Moment]:
-        """Return the moments of these weights, which are held so that no others can take their addresses."""
-        if weights.marks not in self._states:
-            weights.hold()
-            self._states[weights.marks] = weights, OrderedDict()
-            if len(self._states) > STATES:
-                self._states.popitem(last=False)
-        self._states.move_to_end(weights.marks)
-        return self._states[weights.marks][1]
+
+def _no_moments(weights: WeightMarks) -> tuple[WeightMarks, LruCache[float, Moment]]:
+    """Return an empty cache for these weights, which are held so that no others can take their addresses."""
+    weights.hold()
+    return weights, LruCache(max_count=MOST)

@@ -10,7 +10,6 @@ Shape letters: B pictures, N image tokens, L text tokens, T = L + N, D width, H 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allaprima.core.lru import LruCache
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser, pack, unpack
 from allaprima.paint.bases.vignette.joined_linear import as_one
 from allaprima.paint.bases.vignette.mmdit import (
@@ -59,7 +59,7 @@ class QuickDenoiser:
             if not isinstance(module, nn.Linear)
             for hooks in (module._forward_hooks, module._forward_pre_hooks)
         ]
-        self._quick_blocks: OrderedDict[tuple[tuple[int, bool], ...], list[_QuickBlock]] = OrderedDict()
+        self._quick_blocks = LruCache[tuple[tuple[int, bool], ...], list[_QuickBlock]](max_count=STATES)
 
     def __call__(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the velocity (B, C, h, w) for latents at times t (B,), as `Denoiser.forward` does."""
@@ -89,15 +89,11 @@ class QuickDenoiser:
     def _current_blocks(self) -> Sequence[_QuickBlock]:
         """Return the quick form of each block, made anew when weights move or LoRAs change."""
         state = tuple((layer.weight.data_ptr(), is_plain(layer)) for layer in self._layers)
-        if state not in self._quick_blocks:
-            last = len(self._blocks) - 1
-            self._quick_blocks[state] = [
-                _quick_block(block, last=index == last) for index, block in enumerate(self._blocks)
-            ]
-            if len(self._quick_blocks) > STATES:
-                self._quick_blocks.popitem(last=False)
-        self._quick_blocks.move_to_end(state)
-        return self._quick_blocks[state]
+        return self._quick_blocks.get_or_make(state, self._make_quick_blocks)
+
+    def _make_quick_blocks(self) -> list[_QuickBlock]:
+        last = len(self._blocks) - 1
+        return [_quick_block(block, last=index == last) for index, block in enumerate(self._blocks)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
