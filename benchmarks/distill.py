@@ -137,14 +137,15 @@ def _make(
     learners = {STUDENT: ranks, FAKE: ranks} if method == "dmd" else {STUDENT: ranks}
     student = Learners(network, learners).to(device)
     if method == "turbo":
-        return student, TurboTask(student=student, material=material)
+        return student, TurboTask(learners=student, material=material)
     if method == "lcm":
-        return student, LcmTask(student=student, material=material)
+        return student, LcmTask(learners=student, material=material)
     if method == "dmd":
-        return student, DmdTask(student=student, material=material)
+        return student, DmdTask(learners=student, material=material)
     depths = (layers // 4, layers // 2, layers - 1)
-    duel = AdversarialModel(student, Discriminator([256] * 3, 384)).to(device)
-    return duel, AddTask(duel=duel, material=material, eyes=TeacherFeatures(depths))
+    model = AdversarialModel(student, Discriminator([256] * 3, 384)).to(device)
+    features = TeacherFeatures(depths)
+    return model, AddTask(learners=student, discriminator=model.heads, material=material, features=features)
 
 
 def _bare(model: nn.Module, task: TurnTask, updates: int, batch: int, device: torch.device) -> float:

@@ -157,8 +157,10 @@ teach() {  # the run $1 by the method $2, with further options; what it says goe
   if [ -e "$runs/sitting/exam.safetensors" ] && [ ! -e "$runs/$1/exam.safetensors" ]; then
     cp "$runs/sitting/exam.safetensors" "$runs/$1"
   fi
+  local training=(--sample-every "${EXAMS:-200}" --save-every "$never")
+  [ "$2" != paths ] || training=()
   "${prima[@]}" distill "$2" --run "$runs/$1" --cache "$runs/latents-b" --weights "$weights" --steps 4 \
-    --sample-every "${EXAMS:-200}" --save-every "$never" "${@:3}" >"$runs/$1.log" 2>&1 \
+    "${training[@]}" "${@:3}" >"$runs/$1.log" 2>&1 \
     || { say "$1 failed"; tail -5 "$runs/$1.log"; touch "$runs/failed"; return 1; }
 }
 
@@ -167,12 +169,12 @@ cost() {  # parameters of a LoRA of rank $1 everywhere
 	import sys
 
 	from allaprima.lab.distill.networks import Vignette
-	from allaprima.lab.distill.processes import Flow
-	from allaprima.lab.distill.sites import find_sites, num_parameters, uniform_ranks
+	from allaprima.lab.distill.target_modules import find_target_modules, num_parameters, uniform_ranks
 	from allaprima.paint.bases.vignette.denoiser import Denoiser
+	from allaprima.paint.sampling.process import Flow
 
-	sites = find_sites(Vignette(Denoiser().transformer, Flow()))
-	print(num_parameters(sites, uniform_ranks(sites, int(sys.argv[1]))))
+	targets = find_target_modules(Vignette(Denoiser().transformer, Flow()))
+	print(num_parameters(targets, uniform_ranks(targets, int(sys.argv[1]))))
 	PYTHON
 }
 

@@ -100,5 +100,5 @@ def test_the_critic_sees_vignettes_pixels(folder: Path) -> None:
         "--cache",
         str(write_cache(folder / "cache")),
     ]
-    wanted = ["--eyes", "pixel", "--updates", "1", "--batch", "2", "--exam", "2", "--run", "run"]
+    wanted = ["--features", "pixel", "--updates", "1", "--batch", "2", "--exam", "2", "--run", "run"]
     assert run(["distill", "add", *given, *wanted]) == 0

@@ -1,14 +1,16 @@
-"""`prima distill`: teach a base to paint in one to four steps."""
+"""`prima distill`: teach a base to paint in one to four steps, a sub-command per method."""
 
 from __future__ import annotations
 
 import math
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, parse_duration, print_json
 from allaprima.core.errors import UserError
 
@@ -17,51 +19,57 @@ if TYPE_CHECKING:
 
     from allaprima.lab.distill.teacher import TeacherSetup
     from allaprima.lab.distill.train import Outcome
-    from allaprima.lab.distill.trajectories import TrajectorySettings
     from allaprima.paint.contract.base import Base
 
-app = typer.Typer()
+app = typer.Typer(
+    name="distill",
+    no_args_is_help=True,
+    help="Distil a base: progress, held-out exams with sample grids, the best LoRA kept, resumable bit for bit.",
+)
 
 _ENDLESS = 1_000_000
-_DESCRIPTION = {
-    "turbo": "step compression by flow matching",
-    "lcm": "latent consistency",
-    "add": "adversarial",
-    "dmd": "distribution matching",
-    "paths": "no training: walk the teacher's paths that turbo, lcm, add and dmd can learn from",
-}
+
+Steps = Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")]
+Guidance = Annotated[float, typer.Option(min=1, max=30, help="The teacher's, which the student learns.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
+Sampler = Annotated[
+    Literal["euler", "lcm"],
+    typer.Option(help="How the student steps: straight on, or with fresh noise after every step."),
+]
 
 
-@app.command()
-def distill(
-    method: Annotated[
-        Literal["turbo", "lcm", "add", "dmd", "paths"],
-        typer.Argument(help="; ".join(f"{name}: {what}" for name, what in _DESCRIPTION.items()) + "."),
-    ],
-    run: Annotated[Path, typer.Option("--run", help="Folder of the training, or of the paths.")],
-    base: Annotated[
-        str, typer.Option(help="The teacher: vignette, or a model's folder, file or id.")
-    ] = "vignette",
+@dataclass(frozen=True, kw_only=True)
+class TeacherOptions:
+    """The base, and what is learned from."""
+
+    base: Annotated[str, typer.Option(help="The teacher: vignette, or a model's folder, file or id.")] = (
+        "vignette"
+    )
     weights: Annotated[
         Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
-    ] = None,
+    ] = None
     cache: Annotated[
         list[Path] | None, typer.Option("--cache", help="Latent cache to learn from; several may be given.")
-    ] = None,
+    ] = None
     prompts: Annotated[
         Path | None, typer.Option(help="Instead of caches: a file with a prompt per line.")
-    ] = None,
+    ] = None
+    exam: Annotated[int, typer.Option(min=2, help="Prompts held out for the exams.")] = 64
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How long a training goes, and where to."""
+
+    run: Annotated[Path, typer.Option(help="Folder of the training.")]
     paths: Annotated[
         Path | None,
         typer.Option(
             help="Learn from the teacher's paths in this folder, which `paths` filled: turbo and dmd --diversity "
             "from the ways, lcm and add from the pictures."
         ),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")] = 4,
-    guidance: Annotated[
-        float, typer.Option(min=1, max=30, help="The teacher's, which the student learns.")
-    ] = 4.0,
+    ] = None
     budget: Annotated[
         float | None,
         typer.Option(
@@ -69,201 +77,240 @@ def distill(
             metavar="TIME",
             help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in.",
         ),
-    ] = None,
+    ] = None
     updates: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many updates, earlier runs counted in.")
-    ] = None,
+    ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training in the folder, if there is one.")
-    ] = False,
-    sites: Annotated[
-        Literal["text", "all"], typer.Option(help="Where the LoRA sits: where text steers, or everywhere.")
-    ] = "text",
-    ranks: Annotated[
-        str, typer.Option(help="Ranks of the LoRA: pattern (16/8/4), sensitivity, or one number for all.")
-    ] = "pattern",
-    parameters: Annotated[
-        int, typer.Option(min=0, help="Budget of the sensitivity pass; 0 is what the pattern costs.")
-    ] = 0,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Train the whole network instead of a LoRA.")
-    ] = False,
-    rule: Annotated[
-        Literal["straight", "renoise"] | None,
-        typer.Option(
-            help="How the student steps. Default: renoise for lcm and add, straight for the others."
-        ),
-    ] = None,
-    embedded: Annotated[
-        bool, typer.Option("--embedded", help="lcm --whole: tell the student the guidance.")
-    ] = False,
-    penalty: Annotated[
-        float, typer.Option(min=0, help="turbo: weight of the dissimilarity of early steps.")
-    ] = 1.0,
-    coupling: Annotated[
-        Literal["teacher", "data"], typer.Option(help="turbo: follow the teacher, or the training pictures.")
-    ] = "teacher",
-    arm: Annotated[
-        Literal["both", "adversarial", "distillation"], typer.Option(help="add: which of its losses.")
-    ] = "both",
-    eyes: Annotated[
-        Literal["latent", "pixel"], typer.Option(help="add: the critic sees teacher's features, or pixels.")
-    ] = "latent",
-    diversity: Annotated[
-        float, typer.Option(min=0, help="dmd: weight of the first step's lesson (DP-DMD has 0.05).")
-    ] = 0.0,
-    fake_updates: Annotated[
-        int, typer.Option(min=1, help="dmd: updates of the fake network per update of the student.")
-    ] = 5,
-    start: Annotated[
-        Path | None, typer.Option(help="Begin with this LoRA of another distillation, and with its ranks.")
-    ] = None,
-    decay: Annotated[
-        int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")
-    ] = 0,
-    count: Annotated[int, typer.Option(min=1, help="paths: how many.")] = 2000,
-    teacher_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="paths: the teacher's steps, a multiple of --steps. Default: 12 times those."
-        ),
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16,
+    ] = False
+    batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16
     rate: Annotated[
         float | None, typer.Option(min=0, help="Learning rate. Default: the method's own for Vignette.")
-    ] = None,
-    save_every: Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")] = 100,
+    ] = None
+    decay: Annotated[
+        int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")
+    ] = 0
+    save_every: Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")] = 100
     sample_every: Annotated[
         int, typer.Option(min=1, help="Updates between exams, each with a grid and perhaps a new best.")
-    ] = 200,
-    exam: Annotated[int, typer.Option(min=2, help="Prompts held out for the exams.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")] = 0,
+    ] = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentOptions:
+    """What every method's settings have."""
+
+    steps: Steps = 4
+    guidance: Guidance = 4.0
+    sites: Annotated[
+        Literal["text", "all"], typer.Option(help="Where the LoRA sits: where text steers, or everywhere.")
+    ] = "text"
+    ranks: Annotated[
+        str, typer.Option(help="Ranks of the LoRA: pattern (16/8/4), sensitivity, or one number for all.")
+    ] = "pattern"
+    parameters: Annotated[
+        int, typer.Option(min=0, help="Budget of the sensitivity pass; 0 is what the pattern costs.")
+    ] = 0
+    whole: Annotated[bool, typer.Option("--whole", help="Train the whole network instead of a LoRA.")] = False
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with this LoRA of another distillation, and with its ranks.")
+    ] = None
+    seed: Seed = 0
+
+
+@app.command()
+@spread_options
+def turbo(
+    training: TrainingOptions,
+    teacher: TeacherOptions,
+    student: StudentOptions,
+    penalty: Annotated[float, typer.Option(min=0, help="Weight of the dissimilarity of early steps.")] = 1.0,
+    coupling: Annotated[
+        Literal["teacher", "data"], typer.Option(help="Follow the teacher, or the training pictures.")
+    ] = "teacher",
     json_: JsonFlag = False,
 ) -> None:
-    """Distil a base: progress, held-out exams with sample grids, the best LoRA kept, resumable bit for bit."""
-    if budget is None and updates is None and method != "paths":
-        raise UserError("got neither --budget nor --updates; expected one, such as --budget 30m")
+    """Compress the teacher's steps by flow matching."""
+    _train("turbo", training, teacher, student, json_, penalty=penalty, coupling=coupling)
+
+
+@app.command()
+@spread_options
+def lcm(
+    training: TrainingOptions,
+    teacher: TeacherOptions,
+    student: StudentOptions,
+    sampler: Sampler = "lcm",
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="With --whole: tell the student the guidance.")
+    ] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Distil latent consistency."""
+    _train("lcm", training, teacher, student, json_, sampler=sampler, embedded=embedded)
+
+
+@app.command()
+@spread_options
+def add(
+    training: TrainingOptions,
+    teacher: TeacherOptions,
+    student: StudentOptions,
+    sampler: Sampler = "lcm",
+    arm: Annotated[
+        Literal["both", "adversarial", "distillation"], typer.Option(help="Which of the losses.")
+    ] = "both",
+    features: Annotated[
+        Literal["latent", "pixel"],
+        typer.Option(help="The discriminator sees the teacher's features, or those of pixels."),
+    ] = "latent",
+    json_: JsonFlag = False,
+) -> None:
+    """Distil against a discriminator."""
+    _train("add", training, teacher, student, json_, sampler=sampler, arm=arm, features=features)
+
+
+@app.command()
+@spread_options
+def dmd(
+    training: TrainingOptions,
+    teacher: TeacherOptions,
+    student: StudentOptions,
+    sampler: Sampler = "euler",
+    diversity: Annotated[
+        float, typer.Option(min=0, help="Weight of the first step's lesson (DP-DMD has 0.05).")
+    ] = 0.0,
+    fake_updates: Annotated[
+        int, typer.Option(min=1, help="Updates of the fake network per update of the student.")
+    ] = 5,
+    json_: JsonFlag = False,
+) -> None:
+    """Match the distribution of the teacher's pictures."""
+    own = {"sampler": sampler, "diversity": diversity, "fake_updates": fake_updates}
+    _train("dmd", training, teacher, student, json_, **own)
+
+
+@app.command()
+@spread_options
+def paths(
+    run: Annotated[Path, typer.Option(help="Folder of the paths.")],
+    teacher: TeacherOptions,
+    steps: Steps = 4,
+    guidance: Guidance = 4.0,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 2000,
+    teacher_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="The teacher's steps, a multiple of --steps. Default: 12 times those."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Paths that are walked at once.")] = 16,
+    seed: Seed = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Train nothing: walk the teacher's paths that turbo, lcm, add and dmd can learn from."""
     if teacher_steps is not None and teacher_steps % steps:
         raise UserError(f"got --teacher-steps {teacher_steps} and --steps {steps}; expected a multiple of it")
-    settings: dict[str, Any] = {
-        "steps": steps, "guidance": guidance, "where": sites, "ranks": ranks, "parameters": parameters,
-        "whole": whole, "rule": rule or ("renoise" if method in {"lcm", "add"} else "straight"), "embedded": embedded,
-        "penalty": penalty, "coupling": coupling, "arm": arm, "eyes": eyes, "diversity": diversity,
-        "fake_updates": fake_updates, "start": start, "seed": seed,
-    }  # fmt: skip
-    chosen = _settings(method, settings)
-    bench, device = _bench(base, weights, cache, prompts, None if method == "paths" else paths, exam, threads)
-    if chosen is None:
-        from allaprima.lab.distill.trajectories import TrajectorySettings
+    setup, _ = _set_up(teacher)
+    from accelerate import PartialState
 
-        way = TrajectorySettings(
-            count=count, steps=teacher_steps or 12 * steps, stops=steps, guidance=guidance, seed=seed
-        )
-        _build_paths(bench, run, way, batch, json_)
+    from allaprima.lab.distill.learners import Learners
+    from allaprima.lab.distill.trajectories import TrajectorySettings, build_trajectories
+
+    settings = TrajectorySettings(
+        count=count, steps=teacher_steps or 12 * steps, stops=steps, guidance=guidance, seed=seed
+    )
+    build_trajectories(
+        run,
+        Learners(setup.network, {}),
+        setup.texts,
+        setup.shape,
+        settings,
+        last=setup.last,
+        batch=batch,
+        base_hash=setup.base_hash,
+    )
+    if not PartialState().is_main_process:
         return
-    from allaprima.lab.distill.train import RATES
-    from allaprima.lab.distill.train import distill as train
+    print(f"{count} paths in {run}")
+    if json_:
+        print_json({"paths": str(run), "count": count, "stops": steps})
+
+
+def _train(
+    method: str,
+    training: TrainingOptions,
+    teacher: TeacherOptions,
+    student: StudentOptions,
+    json_: bool,
+    **own: Any,
+) -> None:
+    """Train a student by a method with options of its own."""
+    if training.budget is None and training.updates is None:
+        raise UserError("got neither --budget nor --updates; expected one, such as --budget 30m")
+    from allaprima.lab.distill.methods.registry import METHODS
+    from allaprima.lab.distill.train import distill
     from allaprima.lab.evaluation.features import ImageFeatures
     from allaprima.lab.training.loop import LoopConfig
 
+    settings = METHODS[method](**asdict(student), **own)  # checked before anything is loaded
+    setup, device = _set_up(teacher, training.paths)
     config = LoopConfig(
-        folder=run,
-        steps=updates or _ENDLESS,
-        batch_size=batch,
-        learning_rate=RATES[chosen.method] if rate is None else rate,
+        folder=training.run,
+        steps=training.updates or _ENDLESS,
+        batch_size=training.batch,
+        learning_rate=settings.learning_rate if training.rate is None else training.rate,
         warmup_steps=20,
-        decay_steps=decay,
+        decay_steps=training.decay,
         ema_decay=0.99,
         log_every=10,
-        save_every=save_every,
-        sample_every=sample_every,
-        budget_seconds=budget,
+        save_every=training.save_every,
+        sample_every=training.sample_every,
+        budget_seconds=training.budget,
     )
-    outcome = train(bench, chosen, config, resume=resume, features=ImageFeatures.load().to(device))
+    features = ImageFeatures.load().to(device)
+    outcome = distill(setup, settings, config, resume=training.resume, features=features)
     if outcome.main:
         _report(outcome, json_)
 
 
-def _settings(method: str, given: dict[str, Any]) -> Any:
-    """The checked settings of a training, before anything is loaded; None for paths."""
-    if method == "paths":
-        return None
-    from allaprima.lab.distill.train import Settings
-
-    return Settings(method=method, **given)  # type: ignore[arg-type]
-
-
-def _bench(
-    spec: str,
-    weights: Path | None,
-    caches: list[Path] | None,
-    prompts: Path | None,
-    paths: Path | None,
-    exam: int,
-    threads: int,
-) -> tuple[TeacherSetup, torch.device]:
+def _set_up(teacher: TeacherOptions, trajectories: Path | None = None) -> tuple[TeacherSetup, torch.device]:
+    """Return the base as a teacher, and the device that it is on."""
     import torch
 
-    from allaprima.lab.distill.teacher import base_hash, set_up_teacher
+    from allaprima.lab.distill.networks import base_hash
+    from allaprima.lab.distill.teacher import set_up_teacher
     from allaprima.paint.bases.loading import load_base
     from allaprima.paint.device.precision import pick_device
 
-    if threads:
-        torch.set_num_threads(threads)
+    if teacher.threads:
+        torch.set_num_threads(teacher.threads)
     torch.set_float32_matmul_precision("high")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # each of several processes has its own
     device = pick_device()
-    base: Base = load_base(spec, device=device, weights=weights)
-    found = set_up_teacher(
+    base: Base = load_base(teacher.base, device=device, weights=teacher.weights)
+    setup = set_up_teacher(
         base,
-        base_hash(base, weights),
-        caches=tuple(caches or ()),
-        prompts=prompts,
-        paths=paths,
-        held_out=exam,
+        base_hash(base, teacher.weights),
+        caches=tuple(teacher.cache or ()),
+        prompts=teacher.prompts,
+        trajectories=trajectories,
+        held_out=teacher.exam,
     )
-    return found, device
-
-
-def _build_paths(
-    bench: TeacherSetup, folder: Path, settings: TrajectorySettings, batch: int, json_: bool
-) -> None:
-    from accelerate import PartialState
-
-    from allaprima.lab.distill.learners import Learners
-    from allaprima.lab.distill.trajectories import build_trajectories
-
-    build_trajectories(
-        folder,
-        Learners(bench.network, {}),
-        bench.texts,
-        bench.shape,
-        settings,
-        last=bench.last,
-        batch=batch,
-        base_hash=bench.base_hash,
-    )
-    if not PartialState().is_main_process:
-        return
-    print(f"{settings.count} paths in {folder}")
-    if json_:
-        print_json({"paths": str(folder), "count": settings.count, "stops": settings.stops})
+    return setup, device
 
 
 def _report(outcome: Outcome, json_: bool) -> None:
     from allaprima.lab.distill.validation import read_validations
 
-    sat = read_validations(outcome.folder / "exam.jsonl")
-    best = min(
-        (one for one in sat if math.isfinite(one["score"])), key=lambda one: one["score"], default=None
-    )
+    validations = read_validations(outcome.folder / "exam.jsonl")
+    ranked = [validation for validation in validations if math.isfinite(validation["score"])]
+    best = min(ranked, key=lambda validation: validation["score"], default=None)
     facts: dict[str, Any] = {
         "run": str(outcome.folder),
         "lora": None if outcome.lora is None else str(outcome.lora),
         "parameters": outcome.parameters,
-        "updates": sat[-1]["step"] if sat else None,
+        "updates": validations[-1]["step"] if validations else None,
         "best": best,
     }
     if best is not None:

@@ -146,7 +146,7 @@ def distill(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare distilled students with their teacher, and write a report as Markdown, HTML and JSON."""
-    from allaprima.lab.distill.teacher import base_hash
+    from allaprima.lab.distill.networks import base_hash
     from allaprima.lab.evaluation.distill import DistillSettings, compare_students
     from allaprima.lab.evaluation.distill_report import (
         aim_rows,

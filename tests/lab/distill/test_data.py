@@ -57,11 +57,11 @@ def test_a_bench_does_not_learn_from_its_exam(kind: str, tmp_path: Path) -> None
     base = load_vignette(write_tiny_vignette(tmp_path / "weights"))
     if kind == "cache":
         bench = set_up_teacher(base, "0" * 64, caches=(write_cache(tmp_path / "cache"),), held_out=3)
-        assert (bench.last, bench.exam_prompts) == (9 * CAPTIONS, (36, 40, 44))
+        assert (bench.last, bench.validation_prompts) == (9 * CAPTIONS, (36, 40, 44))
     else:
         (prompts := tmp_path / "prompts.txt").write_text("\n".join("abcdefghijkl"), encoding="utf-8")
         bench = set_up_teacher(base, "0" * 64, prompts=prompts, held_out=3)
-        assert (bench.last, bench.exam_prompts) == (9, (9, 10, 11))
+        assert (bench.last, bench.validation_prompts) == (9, (9, 10, 11))
     known = rows(bench.texts.take(range(len(bench.texts))))
     learned = {
         known.index(words) for step in range(60) for words in rows(bench.material.batch(draw(step)).text)

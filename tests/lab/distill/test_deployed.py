@@ -10,12 +10,12 @@ from tests.lab.distill.tiny import SHAPES
 from torch import Tensor
 
 from allaprima.core.errors import LoraError
-from allaprima.lab.distill.rollout import StepRule, walk
+from allaprima.lab.distill.rollout import StudentSampler, walk
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata, stored_metadata
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
 from allaprima.paint.sampling.noise import noise_stream
-from allaprima.paint.sampling.process import Flow, Process, VariancePreserving
+from allaprima.paint.sampling.process import Flow, TrainingProcess, VariancePreserving
 from allaprima.paint.sampling.samplers import sample_steps
 
 SEEDS = (3, 4)
@@ -24,12 +24,12 @@ EXPLODING = Schedule(
 )
 
 
-def told(process: Process, rule: StepRule, steps: int = 4) -> LoraMetadata:
+def saved(process: TrainingProcess, sampler: StudentSampler, steps: int = 4) -> LoraMetadata:
     """What `lora_file` writes, through the file's strings and back."""
     metadata = LoraMetadata(
         sigmas=process.sigmas(steps),
-        times=process.levels(steps)[:-1],
-        sampler="lcm" if rule == "renoise" else "euler",
+        times=process.timesteps(steps)[:-1],
+        sampler=sampler,
         steps=steps,
     )
     return read_metadata(stored_metadata(metadata, title="student", ranks={}))
@@ -41,17 +41,17 @@ def answer(x: Tensor, t: Tensor) -> Tensor:
     return torch.sin(3.0 * x) * 0.5 + share * x
 
 
-@pytest.mark.parametrize("rule", ["straight", "renoise"])
+@pytest.mark.parametrize("sampler", ["euler", "lcm"])
 @pytest.mark.parametrize(
     "process", [Flow(shift=3.0), VariancePreserving()], ids=["flow", "variance-preserving"]
 )
-def test_the_painter_walks_the_students_way(process: Process, rule: StepRule) -> None:
+def test_the_painter_walks_the_students_way(process: TrainingProcess, sampler: StudentSampler) -> None:
     flow = isinstance(process, Flow)
     own = flow_schedule(flow_sigmas(4, 1.5)) if flow else EXPLODING
     stream = noise_stream(SEEDS, SHAPES["vignette"])
     noise = next(stream)
-    *_, trained = walk(process, answer, noise, process.levels(4), rule, lambda: next(stream))
-    schedule = trained_schedule(own, [LoraMetadata(), told(process, rule)])
+    *_, trained = walk(process, answer, noise, process.timesteps(4), sampler, lambda: next(stream))
+    schedule = trained_schedule(own, [LoraMetadata(), saved(process, sampler)])
     *_, last = sample_steps(answer, noise, schedule, "flow" if flow else "epsilon", SEEDS)
     assert torch.allclose(last.latents, trained, atol=2e-4, rtol=1e-4)
     *_, other = sample_steps(answer, noise, own, "flow" if flow else "epsilon", SEEDS)
@@ -60,7 +60,7 @@ def test_the_painter_walks_the_students_way(process: Process, rule: StepRule) ->
 
 def test_at_other_steps_the_levels_are_the_bases_own_and_the_rule_the_loras() -> None:
     own = flow_schedule(flow_sigmas(2, 1.5))
-    schedule = trained_schedule(own, [told(Flow(), "renoise")])
+    schedule = trained_schedule(own, [saved(Flow(), "lcm")])
     assert (schedule.sigmas, schedule.times, schedule.sampler) == (own.sigmas, own.times, "lcm")
     assert trained_schedule(own, [LoraMetadata(steps=2)]) is own
     assert trained_schedule(own, []) is own

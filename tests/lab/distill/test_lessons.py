@@ -14,9 +14,9 @@ from torch import Tensor
 
 from allaprima.lab.distill.data import DistillBatch
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.methods.lcm import LcmTask
+from allaprima.lab.distill.methods.lcm import LcmSettings, LcmTask
 from allaprima.lab.distill.sensitivity import _spectrum
-from allaprima.lab.distill.train import Settings, _enrol, _task
+from allaprima.lab.distill.train import make_learners
 from allaprima.lab.training.loop import Draw, LoopConfig
 
 
@@ -28,15 +28,15 @@ def test_the_first_steps_lesson_ends_where_the_first_step_does(
     assert isinstance(model, Learners)
     batch = Pictures("vignette").batch(draw())
     monkeypatch.setattr(Learners, "guided", lambda _self, x, *_rest: torch.full_like(x, 2.0))
-    first, second = model.process.levels(steps)[:2]
-    arrived = task._anchor(model, batch)
+    first, second = model.process.timesteps(steps)[:2]
+    arrived = task.anchor(model, batch)
     assert torch.allclose(arrived, batch.noise - (first - second) * 2.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [3, 5, 16])
 def test_turbo_asks_a_teacher_whose_steps_are_a_multiple_of_its_own(tmp_path: Path, steps: int) -> None:
     assert run(tmp_path, "turbo", 1, steps=steps).folder.is_dir()
-    ranked = run(tmp_path, "ranked", 1, steps=steps, where="all", ranks="sensitivity", parameters=6000)
+    ranked = run(tmp_path, "ranked", 1, steps=steps, sites="all", ranks="sensitivity", parameters=6000)
     assert 0 < ranked.parameters <= 6000
 
 
@@ -47,14 +47,14 @@ class Known:
         """Noise and picture are one."""
         batch = Pictures("vignette").batch(draw)
         picture = batch.pictures()
-        return replace(batch, noise=picture, path=torch.stack([picture, picture], 1))
+        return replace(batch, noise=picture, trajectory=torch.stack([picture, picture], 1))
 
 
 def test_a_consistency_model_learns_from_fresh_noise_on_the_teachers_paths_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, _ = make("lcm", "vignette")
-    task = LcmTask(student=model, material=Known(), guidance=2.0)  # type: ignore[arg-type]
+    task = LcmTask(learners=model, material=Known(), guidance=2.0)  # type: ignore[arg-type]
     seen: list[Tensor] = []
 
     def predict(_self: Learners, x: Tensor, *_rest: object, **_more: object) -> Tensor:
@@ -74,10 +74,13 @@ def test_a_student_that_is_told_its_guidance_learns_the_one_of_the_exam(
     tmp_path: Path, guidance: float
 ) -> None:
     laid = bench(tmp_path)
-    settings = Settings(method="lcm", rule="renoise", whole=True, embedded=True, guidance=guidance)
+    settings = LcmSettings(whole=True, embedded=True, guidance=guidance)
     config = LoopConfig(folder=tmp_path / "lcm", steps=1, batch_size=2, learning_rate=1e-3)
-    _, task = _task(laid, settings, _enrol(laid, settings, config, read=False), None, None)  # type: ignore[arg-type]
-    low, high = task.guidance_range  # type: ignore[attr-defined]
+    _, task = settings.build(laid, make_learners(laid, settings, config, read=False), None, None)
+    assert isinstance(task, LcmTask)
+    assert task.guidance_range is not None
+    low, high = task.guidance_range
+    assert settings.student_guidance == guidance
     assert low <= guidance <= high
     assert low < high
 

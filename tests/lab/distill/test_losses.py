@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -21,12 +21,12 @@ from allaprima.lab.distill.methods.add import HEADS, AddTask, AdversarialModel
 from allaprima.lab.distill.methods.dmd import DmdTask, matching_gradient
 from allaprima.lab.distill.methods.lcm import LcmTask
 from allaprima.lab.distill.methods.turbo import TurboTask
-from allaprima.lab.distill.networks import Network
-from allaprima.lab.distill.rollout import StepRule
+from allaprima.lab.distill.network import Network
+from allaprima.lab.distill.rollout import StudentSampler
 from allaprima.lab.distill.validation import ValidationSettings, prepare_validation
 from allaprima.lab.training.loop import LoopConfig, train
-from allaprima.paint.contract.base import TextStates
-from allaprima.paint.sampling.process import Flow, Process, VariancePreserving
+from allaprima.paint.contract.base import Base, TextStates
+from allaprima.paint.sampling.process import Flow, TrainingProcess, VariancePreserving
 
 SHAPE = (4, 12, 12)
 ROWS = 12
@@ -58,14 +58,19 @@ class Simple(Network):
 
     root = "simple"
 
-    def __init__(self, process: Process, known: Known) -> None:
+    def __init__(self, process: TrainingProcess, known: Known) -> None:
         super().__init__(Picture(known), process)
         self.asked: list[tuple[Tensor, Tensor]] = []
 
-    def answer(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
-        """The answer that means the picture."""
+    @classmethod
+    def of_base(cls, base: Base) -> Self:
+        """No base has it."""
+        raise NotImplementedError(base.name)
+
+    def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """Return the prediction that means the picture."""
         self.asked.append((latents.detach(), t))
-        return self.process.answer(latents, t, self.network(latents, t, colours(text)))
+        return self.process.prediction(latents, t, self.network(latents, t, colours(text)))
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -122,7 +127,7 @@ def batch_of() -> DistillBatch:
     return DistillBatch(noise=noise, text=known.take(range(ROWS)), empty=known.empty(ROWS), clean=clean)
 
 
-def student_of(process: Process, teacher: Known, *, width: int = 0, **learners: Known) -> Learners:
+def student_of(process: TrainingProcess, teacher: Known, *, width: int = 0, **learners: Known) -> Learners:
     """Whole networks, each with its own idea of the picture."""
     student = Learners(Simple(process, teacher), dict.fromkeys(learners), guidance_width=width)
     for name, (keep, say) in learners.items():
@@ -163,7 +168,7 @@ def towards(picture: Tensor, x: Tensor, t: Tensor, after: Tensor) -> Tensor:
     return picture + wide(after / t) * (x - picture)
 
 
-def duel_of(process: Process, **more: Any) -> tuple[AdversarialModel, AddTask, DistillBatch]:
+def duel_of(process: TrainingProcess, **more: Any) -> tuple[AdversarialModel, AddTask, DistillBatch]:
     """A critic who sees the latents themselves, and whose votes reach beyond 1."""
     batch = batch_of()
     heads = Discriminator([4], 4, hidden=16)
@@ -171,8 +176,14 @@ def duel_of(process: Process, **more: Any) -> tuple[AdversarialModel, AddTask, D
         for parameter in heads.parameters():
             parameter.mul_(2.5)
     duel = AdversarialModel(student_of(process, (0.0, 1.0), student=(0.0, 0.5)), heads)
-    eyes = PixelFeatures(lambda latents: latents, lambda pixels: [pixels])
-    return duel, AddTask(duel=duel, material=Same(batch), eyes=eyes, **more), batch
+    return duel, _add_task(duel, batch, **more), batch
+
+
+def _add_task(model: AdversarialModel, batch: DistillBatch, **more: Any) -> AddTask:
+    features = PixelFeatures(lambda latents: latents, lambda pixels: [pixels])
+    return AddTask(
+        learners=model.student, discriminator=model.heads, material=Same(batch), features=features, **more
+    )
 
 
 # --- adversarial diffusion distillation
@@ -180,7 +191,7 @@ def duel_of(process: Process, **more: Any) -> tuple[AdversarialModel, AddTask, D
 
 @PROCESSES
 def test_the_heads_are_taught_by_the_hinge_that_real_is_above_one_and_painted_below_minus_one(
-    process: Process,
+    process: TrainingProcess,
 ) -> None:
     duel, task, batch = duel_of(process, r1=0.0)
     values = task.head_loss(duel, draw(1, ROWS))
@@ -232,7 +243,7 @@ def test_heads_hear_the_prompt_by_projection() -> None:
 
 
 @PROCESSES
-def test_the_distance_to_the_guided_teachers_picture_is_weighted_by_alpha(process: Process) -> None:
+def test_the_distance_to_the_guided_teachers_picture_is_weighted_by_alpha(process: TrainingProcess) -> None:
     duel, task, batch = duel_of(process, adversarial=0.0, distillation=2.5, guidance=3.0)
     distance = task.loss(duel, draw(1, ROWS))["distance"].detach()
     ((_, t),) = simple_of(duel.student, "teacher").asked
@@ -244,11 +255,11 @@ def test_the_distance_to_the_guided_teachers_picture_is_weighted_by_alpha(proces
 
 
 @PROCESSES
-def test_the_adversarial_student_learns_its_first_level_from_noise_alone(process: Process) -> None:
+def test_the_adversarial_student_learns_its_first_level_from_noise_alone(process: TrainingProcess) -> None:
     duel, task, batch = duel_of(process, steps=2, adversarial=0.0)
     task.loss(duel, draw(1, ROWS))
     ((x, t),) = simple_of(duel.student).asked
-    first, second, _ = process.levels(2)
+    first, second, _ = process.timesteps(2)
     early = t == first
     assert 0 < int(early.sum()) < ROWS
     assert torch.allclose(t[~early], torch.tensor(second))
@@ -265,12 +276,12 @@ def test_a_consistent_student_is_drawn_to_what_it_names_one_guided_step_on_and_t
     keep, say = 0.3, 0.5
     student = student_of(FLOW, (0.2, 1.0), student=(keep, say))
     task = LcmTask(
-        student=student, material=Same(batch), guidance=3.0, solver_steps=4, skip=skip, huber=huber
+        learners=student, material=Same(batch), guidance=3.0, solver_steps=4, skip=skip, huber=huber
     )
     loss = task.loss(student, draw(3, ROWS))["loss"]
     torch.autograd.backward(loss)
     (x, t) = max(simple_of(student).asked, key=lambda pair: float(pair[1].sum()))
-    levels = FLOW.levels(4)
+    levels = FLOW.timesteps(4)
     which = [min(range(4), key=lambda index: abs(levels[index] - float(one))) for one in t]
     assert set(which) == {0, 1, 2, 3}
     after = torch.tensor([levels[one + skip] for one in which])
@@ -289,12 +300,12 @@ def test_a_consistent_student_is_drawn_to_what_it_names_one_guided_step_on_and_t
 
 
 @PROCESSES
-def test_where_the_way_ends_the_guided_teachers_picture_is_the_target(process: Process) -> None:
+def test_where_the_way_ends_the_guided_teachers_picture_is_the_target(process: TrainingProcess) -> None:
     batch = batch_of()
     student = student_of(process, (0.0, 1.0), student=(0.0, 0.5))
-    task = LcmTask(student=student, material=Same(batch), guidance=3.0, solver_steps=1, huber=0.1)
+    task = LcmTask(learners=student, material=Same(batch), guidance=3.0, solver_steps=1, huber=0.1)
     (t,) = {one for _, times in _asked_by(task, student) for one in times.tolist()}
-    assert t == process.levels(1)[0]
+    assert t == process.timesteps(1)[0]
     found = task.loss(student, draw(3, ROWS))["error"]
     x = process.mix(batch.pictures(), batch.noise, torch.full((ROWS,), t))
     scaled = 10 * t  # of a network that tells noise, c_skip and c_out bend even this, if hardly
@@ -318,7 +329,7 @@ def test_a_student_is_told_the_very_guidance_its_teacher_had() -> None:
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         embedding.project.weight.copy_(0.1 * torch.randn(1, 256, generator=generator))
-    task = LcmTask(student=student, material=Same(batch), guidance_range=(2.0, 8.0), solver_steps=1)
+    task = LcmTask(learners=student, material=Same(batch), guidance_range=(2.0, 8.0), solver_steps=1)
     heard: list[Tensor] = []
     handle = embedding.register_forward_hook(lambda _module, inputs, _output: heard.append(inputs[0]))
     error = task.loss(student, draw(3, ROWS))["error"]
@@ -369,10 +380,12 @@ def test_the_matching_gradient_is_measured_by_each_pictures_own_distance() -> No
 
 @PROCESSES
 @pytest.mark.parametrize("steps", [1, 3])
-def test_matching_moves_the_painter_by_the_normalised_disagreement(process: Process, steps: int) -> None:
+def test_matching_moves_the_painter_by_the_normalised_disagreement(
+    process: TrainingProcess, steps: int
+) -> None:
     batch = batch_of()
     student = student_of(process, (0.0, 1.0), student=(0.0, 0.5), fake=(0.0, 0.7))
-    task = DmdTask(student=student, material=Same(batch), steps=steps, guidance=3.0)
+    task = DmdTask(learners=student, material=Same(batch), steps=steps, guidance=3.0)
     values = task.loss(student, draw(1, ROWS))
     torch.autograd.backward(values["loss"])
     painted, real, fake = 0.5 * colours(batch.text), guided(batch, 3.0), 0.7 * colours(batch.text)
@@ -387,7 +400,7 @@ def test_matching_moves_the_painter_by_the_normalised_disagreement(process: Proc
 def test_the_fake_network_learns_the_painters_pictures_at_its_own_rate(tmp_path: Path) -> None:
     batch = batch_of()
     student = student_of(FLOW, (0.0, 1.0), student=(0.0, 0.5), fake=(0.0, 0.7))
-    task = DmdTask(student=student, material=Same(batch), steps=2, fake_updates=1, fake_rate=3.0)
+    task = DmdTask(learners=student, material=Same(batch), steps=2, fake_updates=1, fake_rate=3.0)
     values = task.fake_loss(student, draw(1, ROWS))
     times = simple_of(student, FAKE).asked[-1][1]
     square = 0.2**2 * colours(batch.text).square() / wide(times).square()
@@ -421,12 +434,12 @@ def test_a_turbo_step_is_the_guided_teachers_many_at_their_own_levels() -> None:
     batch = batch_of()
     student = student_of(FLOW, (0.4, 1.0), student=(0.3, 0.5))
     task = TurboTask(
-        student=student, material=Same(batch), steps=4, teacher_steps=12, guidance=3.0, penalty=0.0
+        learners=student, material=Same(batch), steps=4, teacher_steps=12, guidance=3.0, penalty=0.0
     )
     flow = task.loss(student, draw(1, ROWS))["flow"]
     ((x, t),) = simple_of(student).asked
     assert torch.allclose(x, wide(1 - t) * batch.pictures() + wide(t) * batch.noise, atol=1e-6)
-    coarse, fine = FLOW.levels(4), FLOW.levels(12)
+    coarse, fine = FLOW.timesteps(4), FLOW.timesteps(12)
     which = [min(range(4), key=lambda index: abs(coarse[index] - float(one))) for one in t]
     assert set(which) == {0, 1, 2, 3}
     ends = []
@@ -446,7 +459,7 @@ def test_the_penalty_is_the_dissimilarity_from_the_guided_teachers_picture_where
     batch = batch_of()
     student = student_of(FLOW, (0.0, 1.0), student=(0.0, 0.5))
     task = TurboTask(
-        student=student, material=Same(batch), teacher_steps=8, guidance=3.0, penalty=2.0, early=0.6
+        learners=student, material=Same(batch), teacher_steps=8, guidance=3.0, penalty=2.0, early=0.6
     )
     values = task.loss(student, draw(1, ROWS))
     ((_, t),) = simple_of(student).asked
@@ -466,22 +479,22 @@ def test_the_penalty_is_the_dissimilarity_from_the_guided_teachers_picture_where
 
 
 @PROCESSES
-def test_the_exams_answers_are_the_guided_teachers(process: Process, tmp_path: Path) -> None:
+def test_the_exams_answers_are_the_guided_teachers(process: TrainingProcess, tmp_path: Path) -> None:
     student, known = student_of(process, (0.0, 1.0), student=(0.0, 0.5)), prompts(6)
     settings = ValidationSettings(steps=2, teacher_steps=5, guidance=3.0, batch=4)
     exam = prepare_validation(tmp_path, student, known, [1, 3, 5, 0, 2], SHAPE, settings)
     wanted, empty = colours(known.take([1, 3, 5, 0, 2])), colours(known.empty(5))
-    assert torch.allclose(exam.taught, empty + 3.0 * (wanted - empty), atol=1e-3)
+    assert torch.allclose(exam.teacher_latents, empty + 3.0 * (wanted - empty), atol=1e-3)
     assert torch.allclose(exam.paint(student), 0.5 * wanted, atol=1e-3)
 
 
 @PROCESSES
-@pytest.mark.parametrize("rule", ["straight", "renoise"])
+@pytest.mark.parametrize("sampler", ["euler", "lcm"])
 def test_in_the_exam_the_student_keeps_its_noise_or_has_new_by_its_own_rule(
-    process: Process, rule: StepRule, tmp_path: Path
+    process: TrainingProcess, sampler: StudentSampler, tmp_path: Path
 ) -> None:
     student = student_of(process, (0.0, 1.0), student=(0.0, 0.5))
-    settings = ValidationSettings(steps=3, rule=rule, teacher_steps=2, guidance=3.0)
+    settings = ValidationSettings(steps=3, sampler=sampler, teacher_steps=2, guidance=3.0)
     exam = prepare_validation(tmp_path, student, prompts(5), range(5), SHAPE, settings)
     exam.paint(student)
     named = 0.5 * colours(exam.text)
@@ -492,7 +505,7 @@ def test_in_the_exam_the_student_keeps_its_noise_or_has_new_by_its_own_rule(
     assert len(noises) == 3
     first = noises[0]
     for before, after in pairwise(noises):
-        if rule == "straight":
+        if sampler == "euler":
             assert torch.allclose(after, first, atol=1e-4)
         else:
             share = torch.corrcoef(torch.stack([before.flatten(), after.flatten()]))[0, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ from allaprima.lab.distill.discriminator import Discriminator, PixelFeatures, Te
 from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
 from allaprima.lab.distill.methods.add import HEADS, AddTask, AdversarialModel
 from allaprima.lab.distill.methods.dmd import DmdTask, matching_gradient
-from allaprima.lab.distill.methods.lcm import LcmTask, consistency
+from allaprima.lab.distill.methods.lcm import LcmTask
 from allaprima.lab.distill.methods.turbo import TurboTask, similarity
 from allaprima.lab.distill.target_modules import find_target_modules, uniform_ranks
-from allaprima.lab.distill.trajectories import Trajectories, TrajectorySettings, build_trajectories, teach
+from allaprima.lab.distill.trajectories import (
+    Trajectories,
+    TrajectorySettings,
+    build_trajectories,
+    walk_trajectories,
+)
 from allaprima.lab.distill.validation import ValidationSettings, prepare_validation
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.lab.training.loop import LoopConfig, TurnTask, train
@@ -39,14 +45,16 @@ def make(method: str, family: str, *, whole: bool = False, **more: Any) -> tuple
     material = Pictures(family)
     settings: dict[str, Any] = {"material": material, "guidance": 2.0, **more}
     if method == "turbo":
-        return student, TurboTask(student=student, teacher_steps=8, **settings)
+        return student, TurboTask(learners=student, teacher_steps=8, **settings)
     if method == "lcm":
-        return student, LcmTask(student=student, **settings)
+        return student, LcmTask(learners=student, **settings)
     if method == "dmd":
-        return student, DmdTask(student=student, **{"fake_updates": 2, **settings})
+        return student, DmdTask(learners=student, **{"fake_updates": 2, **settings})
     text_width = 8 if family == "sdxl" else TEXT_WIDTH[family]
     duel = AdversarialModel(student, Discriminator(_WIDTHS[family], text_width, hidden=16))
-    return duel, AddTask(duel=duel, eyes=TeacherFeatures((0, 1)), **settings)
+    return duel, AddTask(
+        learners=student, discriminator=duel.heads, features=TeacherFeatures((0, 1)), **settings
+    )
 
 
 def plan(folder: Path, steps: int, **more: Any) -> LoopConfig:
@@ -148,20 +156,15 @@ def test_the_three_arms() -> None:
 def test_the_critic_sees_both_through_the_same_noise_at_the_same_times() -> None:
     model, task = make("add", "vignette")
     assert isinstance(model, AdversarialModel)
-    clean, noise = torch.ones(2, *SHAPES["vignette"]), torch.randn(2, *SHAPES["vignette"])
-    t, text = torch.tensor([0.3, 0.8]), texts("vignette").take([0, 1])
-    painted, real = task.show(model.student, clean, clean.clone(), noise, t, text)
-    assert all(torch.equal(one, other) for one, other in zip(painted, real, strict=True))
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Watching(TeacherFeatures):
-        def look(self, model: Learners, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
+        def extract(self, model: Learners, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
             seen.append((noise, t))
-            return super().look(model, clean, noise, t, text)
+            return super().extract(model, clean, noise, t, text)
 
-    _, task = make("add", "vignette")
-    watched = AddTask(duel=task.duel, material=task.material, eyes=Watching((0, 1)))
-    watched.head_loss(task.duel, draw())
+    watched = replace(task, features=Watching((0, 1)))
+    watched.head_loss(model, draw())
     (noise, t), (other_noise, other_t) = seen
     assert torch.equal(noise, other_noise)
     assert torch.equal(t, other_t)
@@ -171,13 +174,13 @@ def test_r1_is_the_squared_slope_of_the_votes() -> None:
     seen: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
 
     class Keeping(TeacherFeatures):
-        def look(self, model: Learners, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
-            seen.append((clean, super().look(model, clean, noise, t, text)))
+        def extract(self, model: Learners, clean: Any, noise: Any, t: Any, text: Any) -> list[torch.Tensor]:
+            seen.append((clean, super().extract(model, clean, noise, t, text)))
             return seen[-1][1]
 
     model, task = make("add", "vignette")
     assert isinstance(model, AdversarialModel)
-    task = AddTask(duel=model, material=task.material, eyes=Keeping((0, 1)), r1=20.0)
+    task = replace(task, features=Keeping((0, 1)), r1=20.0)
     values = {name: value.detach() for name, value in task.head_loss(model, draw(2)).items()}
     batch = task.material.batch(draw(2))
     (maps,) = (found for clean, found in seen if torch.equal(clean, batch.pictures()))
@@ -198,7 +201,7 @@ def test_pixel_eyes_pass_gradients_through_the_decoder() -> None:
     model, task = make("add", "vignette")
     eyes = PixelFeatures(decode, lambda pixels: [pixels, pixels.tanh()])
     duel = AdversarialModel(model.student, Discriminator([3, 3], 8, hidden=16))  # type: ignore[arg-type]
-    pixels = AddTask(duel=duel, material=task.material, eyes=eyes, distillation=0.0)
+    pixels = replace(task, discriminator=duel.heads, features=eyes, distillation=0.0)
     student = pixels.turns[-1]
     torch.autograd.backward(pixels.loss(duel, draw())["loss"], inputs=list(student.parameters))
     assert any(".lora_B.student." in name for name in touched(duel))
@@ -249,7 +252,7 @@ def test_backward_simulation_is_the_way_it_paints() -> None:
     for step in range(12):
         asked.clear()
         task.paint(model, batch, draw(step))
-        assert asked == pytest.approx(list(model.process.levels(3)[: len(asked)]))
+        assert asked == pytest.approx(list(model.process.timesteps(3)[: len(asked)]))
         chosen.add(len(asked))
     assert chosen == {1, 2, 3}
 
@@ -264,20 +267,11 @@ def test_the_first_step_learns_the_teachers_way_and_hands_no_gradient_on() -> No
     with torch.no_grad():
         batch = task.material.batch(draw(2))
         settings = TrajectorySettings(count=4, steps=4, stops=2, guidance=2.0)
-        path = teach(model, batch.noise, batch.text, batch.empty, settings)
-    t, after = (torch.full((4,), level) for level in model.process.levels(2)[:2])
+        path = walk_trajectories(model, batch.noise, batch.text, batch.empty, settings)
+    t, after = (torch.full((4,), level) for level in model.process.timesteps(2)[:2])
     wanted = (batch.noise - path[:, 1]) / (t - after)[:, None, None, None]
     error = (model.predict(batch.noise, t, batch.text) - wanted).square().mean()
     assert float(values["anchor"]) == pytest.approx(float(error.detach()), rel=1e-3)
-
-
-def test_a_consistency_model_is_itself_where_there_is_no_noise() -> None:
-    x = torch.randn(2, 3, 4, 4)
-    process = teacher("vignette").process
-    assert torch.equal(consistency(process, x, torch.zeros(2), torch.randn(2, 3, 4, 4)), x)
-    assert torch.allclose(
-        consistency(VariancePreserving(), x, torch.zeros(2), torch.randn(2, 3, 4, 4)), x, atol=1e-5
-    )
 
 
 @pytest.mark.parametrize("family", ["vignette", "sdxl"])
@@ -285,7 +279,7 @@ def test_a_student_can_be_told_the_guidance(family: str) -> None:
     network = teacher(family)
     width = 32 if family == "vignette" else 64
     student = Learners(network, {STUDENT: None}, guidance_width=width)
-    task = LcmTask(student=student, material=Pictures(family), guidance_range=(2.0, 8.0))
+    task = LcmTask(learners=student, material=Pictures(family), guidance_range=(2.0, 8.0))
     x, t = torch.randn(2, *SHAPES[family]), student.process.times(torch.tensor([0.5, 0.5]))
     text = texts(family).take([0, 0])
     with torch.no_grad():
@@ -306,10 +300,10 @@ def test_similarity_is_one_for_equals_and_follows_structure() -> None:
 def test_turbo_on_the_articles_own_coupling_wants_the_pictures_velocity() -> None:
     model, task = make("turbo", "vignette", coupling="data", penalty=0.0)
     assert isinstance(model, Learners)
-    x, t, wanted, _ = task._lesson(model, batch := task.material.batch(draw(1)), torch.tensor([0, 1, 2, 3]))
+    x, t, wanted, _ = task.lesson(model, batch := task.material.batch(draw(1)), torch.tensor([0, 1, 2, 3]))
     assert torch.equal(wanted, batch.clean)
     late = slice(1, 4)
-    velocity = model.process.answer(x, t, wanted)
+    velocity = model.process.prediction(x, t, wanted)
     assert torch.allclose(velocity[late], (batch.noise - batch.clean)[late], atol=1e-4)
 
 
@@ -320,21 +314,21 @@ def test_paths_are_the_teachers(tmp_path: Path) -> None:
     whole = Trajectories.open(tmp_path / "whole", known)
     assert whole.latents.shape == (5, 5, *SHAPES["vignette"])
     batch: DistillBatch = whole.batch(draw(0))
-    assert batch.path is not None
-    walked = teach(student, batch.noise, batch.text, batch.empty, settings)
-    assert torch.allclose(walked, batch.path, atol=0.05)
+    assert batch.trajectory is not None
+    walked = walk_trajectories(student, batch.noise, batch.text, batch.empty, settings)
+    assert torch.allclose(walked, batch.trajectory, atol=0.05)
     # the lesson from a path is the lesson from asking the teacher
     model, task = make("turbo", "vignette", penalty=0.0)
     assert isinstance(model, Learners)
     which = torch.tensor([0, 0, 0, 0])
-    _, t, wanted, _ = task._lesson(model, batch, which)
-    levels = model.process.levels(4)
+    _, t, wanted, _ = task.lesson(model, batch, which)
+    levels = model.process.timesteps(4)
     after = torch.full((4,), levels[1])
     assert torch.allclose(model.process.solve(batch.noise, t, walked[:, 1], after), wanted, atol=0.3)
     # and so is the first step's in distribution matching, of one step or more
     for steps in (1, 2):
         _, matching = make("dmd", "vignette", steps=steps, diversity=1.0)
-        assert torch.equal(matching._anchor(model, batch), batch.path[:, 4 // steps])
+        assert torch.equal(matching.anchor(model, batch), batch.trajectory[:, 4 // steps])
     with pytest.raises(UserError, match="4 stops for 3 steps"):
         batch.stops_per_step(3)
 
@@ -370,29 +364,29 @@ def test_the_exam_scores_keeps_the_best_and_reads_the_teachers_answers_again(tmp
             SHAPES["vignette"],
             settings,
             decode=lambda latents: latents[:, :3].sigmoid(),
-            keep=keep,
-            look=look,
+            save_best=keep,
+            embed=look,
         )
 
     first = exam(keep=lambda _student, _folder, step, score: kept.append((step, score)))
     again = exam()
-    assert torch.equal(first.taught, again.taught)
-    score = first.sit(model, tmp_path, 10)
+    assert torch.equal(first.teacher_latents, again.teacher_latents)
+    score = first.run(model, tmp_path, 10)
     assert score > 0
-    assert first.score(first.taught)["score"] == 0
+    assert first.score(first.teacher_latents)["score"] == 0
     # What an image network sees decides where there is one: here one that sees edges, and blur has none.
     seeing = exam(look=lambda latents: latents.diff(dim=-1).abs().mean((1, 2, 3))[:, None])
-    blurred = seeing.taught.mean((2, 3), keepdim=True).expand_as(seeing.taught)
-    strange = seeing.taught.roll(1, dims=-2)
+    blurred = seeing.teacher_latents.mean((2, 3), keepdim=True).expand_as(seeing.teacher_latents)
+    strange = seeing.teacher_latents.roll(1, dims=-2)
     blind, sharp = (seeing.score(one) for one in (blurred, strange))
     assert blind["latents"] < sharp["latents"]
     assert sharp["score"] == sharp["features"] < blind["score"]
     with torch.no_grad():
         for parameter in model.learned():
             parameter.add_(0.3)
-    worse = first.sit(model, tmp_path, 20)
+    worse = first.run(model, tmp_path, 20)
     assert worse > score
-    assert first.sit(model, tmp_path, 20) == worse
+    assert first.run(model, tmp_path, 20) == worse
     assert kept == [(10, score)]
     assert len((tmp_path / "exam.jsonl").read_text().splitlines()) == 2
     assert (tmp_path / "sample-0000010.png").stat().st_size > 100

@@ -50,5 +50,5 @@ def test_a_narrow_teacher_sits_the_exam_and_the_sensitivity_pass(family: str, tm
     student = Learners(network, {STUDENT: uniform_ranks(sites, 2)})
     settings = ValidationSettings(steps=2, teacher_steps=4)
     exam = prepare_validation(tmp_path, student, texts(family), range(3), SHAPES[family], settings)
-    assert exam.taught.dtype == torch.float32
-    assert 0 < exam.sit(student, tmp_path, 1) < 100
+    assert exam.teacher_latents.dtype == torch.float32
+    assert 0 < exam.run(student, tmp_path, 1) < 100

@@ -9,8 +9,8 @@ import torch
 from tests.lab.distill.tiny import FAMILIES, SHAPES, draw, teacher, texts
 from tests.tiny_qwen import write_tiny_qwen
 
-from allaprima.lab.distill.networks import Network
-from allaprima.lab.distill.teacher import network_of
+from allaprima.lab.distill.network import Network
+from allaprima.lab.distill.networks import network_of
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.contract.base import Base
 
@@ -56,7 +56,7 @@ def test_what_a_block_returns_and_what_it_is_told_keep_to_their_rows(qwen: Base)
     addition = torch.randn(len(WORDS), 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         maps = network.features(x, t, text, [0, 1])
-        with network.told(addition):
+        with network.added_to_time(addition):
             told = network(x, t, text)
         for row in range(len(WORDS)):
             only = slice(row, row + 1)
@@ -64,7 +64,7 @@ def test_what_a_block_returns_and_what_it_is_told_keep_to_their_rows(qwen: Base)
                 maps, network.features(x[only], t[only], text.rows([row]), [0, 1]), strict=True
             ):
                 assert torch.allclose(found[only], expected, atol=1e-5)
-            with network.told(addition[only]):
+            with network.added_to_time(addition[only]):
                 assert torch.allclose(told[only], network(x[only], t[only], text.rows([row])), atol=1e-5)
 
 

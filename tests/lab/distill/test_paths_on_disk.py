@@ -22,14 +22,14 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.core.errors import AssetError, OutputError, UserError
 from allaprima.lab.distill.data import CacheTexts, PromptTexts
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.networks import Network
+from allaprima.lab.distill.network import Network
 from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
 from allaprima.lab.distill.trajectories import (
     Trajectories,
     TrajectorySettings,
     build_trajectories,
     first_noise,
-    teach,
+    walk_trajectories,
 )
 from allaprima.lab.distill.validation import FIRST_SEED
 from allaprima.lab.training.latents import LatentCache
@@ -96,7 +96,7 @@ def test_each_path_is_its_prompts_from_noise_of_its_own(tmp_path: Path) -> None:
     with torch.no_grad():
         for row in range(7):
             again = noise[row].expand(6, *SHAPE)
-            walked = teach(student, again, known.take(range(6)), known.empty(6), SETTINGS)
+            walked = walk_trajectories(student, again, known.take(range(6)), known.empty(6), SETTINGS)
             kept = torch.from_numpy(paths.latents[row, -1].astype(np.float32))
             far = (walked[:, -1] - kept).abs().amax((1, 2, 3))
             assert far.argmin() == paths.prompts[row]
@@ -193,9 +193,9 @@ def test_prompts_of_the_exam_are_neither_walked_nor_learned_from(tmp_path: Path)
     seen = set()
     for step in range(20):
         batch = paths.batch(draw(step))
-        assert batch.path is not None
+        assert batch.trajectory is not None
         for row in range(4):
-            path = batch.path[row].numpy().astype(np.float16)
+            path = batch.trajectory[row].numpy().astype(np.float16)
             seen.add(path.tobytes())
             prompt = prompts[next(n for n, one in enumerate(paths.latents) if np.array_equal(one, path))]
             assert torch.equal(batch.text.states[row], known.take([prompt]).states[0])
@@ -300,14 +300,14 @@ def test_a_bench_takes_its_own_paths_and_holds_back_what_its_exam_is_about(tmp_p
     walked = bench(held_out=1)
     build_trajectories(tmp_path / "paths", Learners(walked.network, {}), walked.texts, walked.shape,
                 replace(SETTINGS, count=11), last=walked.last, base_hash="a" * 64)  # fmt: skip
-    trained = bench(paths=tmp_path / "paths", held_out=3)
+    trained = bench(trajectories=tmp_path / "paths", held_out=3)
     assert isinstance(trained.material, Trajectories)
     assert set(trained.material.prompts) == set(range(9))
-    assert set(trained.exam_prompts) == {9, 10, 11}
+    assert set(trained.validation_prompts) == {9, 10, 11}
     assert trained.material.guidance == 2.0
     with pytest.raises(UserError, match="got base with the hash bbb"):
-        bench("b" * 64, paths=tmp_path / "paths")
+        bench("b" * 64, trajectories=tmp_path / "paths")
     other = tmp_path / "other.txt"
     other.write_text(prompts.read_text(encoding="utf-8").replace("a", "z"), encoding="utf-8")
     with pytest.raises(UserError, match="and got prompts"):
-        bench(prompts=other, paths=tmp_path / "paths")
+        bench(prompts=other, trajectories=tmp_path / "paths")

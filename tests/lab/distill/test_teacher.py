@@ -13,11 +13,14 @@ from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import UserError
-from allaprima.lab.distill import teacher as bench_module
-from allaprima.lab.distill.teacher import TeacherSetup, network_of, set_up_teacher
+from allaprima.lab.distill import teacher as teacher_module
+from allaprima.lab.distill.networks import network_of
+from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.bases.sdxl.base import SdxlBase
 from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.contract.base import Base
+from allaprima.paint.sampling.process import VariancePreserving, exploding_sigma
 
 CPU = torch.device("cpu")
 
@@ -27,8 +30,7 @@ CPU = torch.device("cpu")
     [
         ({"prediction": "v_prediction"}, "prediction 'v'"),
         ({"embedded_guidance": True}, "guidance 'embedded'"),
-        ({"scheduler": {"beta_end": 0.02}}, "betas of its own"),
-        ({"scheduler": {"rescale_betas_zero_snr": True}}, "betas of its own"),
+        ({"scheduler": {"rescale_betas_zero_snr": True}}, "rescale_betas_zero_snr"),
     ],
 )
 def test_only_plain_predictors_of_noise_are_taught_from(
@@ -43,6 +45,17 @@ def test_only_plain_predictors_of_noise_are_taught_from(
 def test_an_sdxl_as_published_is_taught_from(kind: Any, tmp_path: Path) -> None:
     base = load_base(str(write_tiny_sdxl(tmp_path / "sdxl", kind)), device=CPU)
     assert network_of(base).root == "unet"
+
+
+def test_an_sdxl_is_taught_at_its_own_betas(tmp_path: Path) -> None:
+    base = load_base(str(write_tiny_sdxl(tmp_path / "sdxl", scheduler={"beta_end": 0.02})), device=CPU)
+    assert isinstance(base, SdxlBase)
+    process = network_of(base).process
+    assert isinstance(process, VariancePreserving)
+    assert torch.allclose(process.alphas[:-1], torch.from_numpy(base.scheduler.alphas), rtol=1e-5)
+    schedule = base.schedule(4, 96, 96, "trailing")
+    assert process.timesteps(4)[:-1] == schedule.times
+    assert [exploding_sigma(share) for share in process.sigmas(4)] == pytest.approx(schedule.sigmas, rel=1e-3)
 
 
 def laid_out(base: Base, folder: Path) -> TeacherSetup:
@@ -69,7 +82,7 @@ def test_pixels_have_a_gradient_beyond_their_range_whatever_vignette_was_loaded_
 def test_prompts_are_read_once_and_the_encoders_let_go(
     write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_module, "_READ_AT_ONCE", 2)
+    monkeypatch.setattr(teacher_module, "_ENCODED_AT_ONCE", 2)
     base = load_base(str(write(tmp_path / "base")), device=CPU, dtype=torch.float32)
     before = base.encode_text(["a cat", "a dog on a roof", "two cats", "a hat", "three black cats"])
     bench = laid_out(base, tmp_path)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,13 @@ from tests.tiny_vignette import CHANNELS, WIDTH, write_tiny_vignette
 
 from allaprima.cli.output import parse_duration
 from allaprima.core.errors import UserError
-from allaprima.lab.distill.teacher import TeacherSetup, base_hash, set_up_teacher
-from allaprima.lab.distill.train import Outcome, Settings, distill
+from allaprima.lab.distill.methods.dmd import DmdSettings
+from allaprima.lab.distill.methods.lcm import LcmSettings
+from allaprima.lab.distill.methods.registry import METHODS
+from allaprima.lab.distill.methods.turbo import TurboSettings
+from allaprima.lab.distill.networks import base_hash
+from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
+from allaprima.lab.distill.train import Outcome, distill
 from allaprima.lab.training.alignment import GROUPS
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.lab.training.latents import CAPTIONS
@@ -50,9 +56,11 @@ def bench(folder: Path) -> TeacherSetup:
     return set_up_teacher(base, base_hash(base, folder / "weights"), caches=(folder / "cache",))
 
 
-def run(folder: Path, name: str, updates: int, *, resume: bool = False, **more: object) -> Outcome:
+def run(
+    folder: Path, name: str, updates: int, *, method: str = "turbo", resume: bool = False, **more: Any
+) -> Outcome:
     """A short training in `folder / name`."""
-    settings = Settings(**{"method": "turbo", "guidance": 2.0, **more})  # type: ignore[arg-type]
+    settings = METHODS[method](**{"guidance": 2.0, **more})
     config = LoopConfig(
         folder=folder / name, steps=updates, batch_size=4, learning_rate=2e-3, warmup_steps=1, save_every=2,
         sample_every=2, log_every=2, ema_decay=0.9,
@@ -94,13 +102,13 @@ def test_resumed_is_bit_for_bit_and_a_training_is_not_overwritten(tmp_path: Path
 
 @pytest.mark.parametrize("method", ["lcm", "add"])
 def test_the_other_methods_run_too(method: str, tmp_path: Path) -> None:
-    outcome = run(tmp_path, method, 2, method=method, ranks="2", where="all")
+    outcome = run(tmp_path, method, 2, method=method, ranks="2", sites="all")
     assert outcome.lora is not None
     assert outcome.parameters > 0
 
 
 def test_sensitivity_chooses_ranks_within_the_budget_and_keeps_them(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "sensitive", 2, where="all", ranks="sensitivity", parameters=6000)
+    outcome = run(tmp_path, "sensitive", 2, sites="all", ranks="sensitivity", parameters=6000)
     kept = json.loads((tmp_path / "sensitive" / "ranks.json").read_text())
     assert 0 < kept["parameters"] <= 6000
     assert outcome.parameters == kept["parameters"]
@@ -117,11 +125,11 @@ def test_prompts_alone_are_enough_for_distribution_matching_and_no_other(tmp_pat
     base = load_vignette(tmp_path / "weights")
     config = LoopConfig(folder=tmp_path / "dmd", steps=1, batch_size=2, learning_rate=1e-3, sample_every=1)
     spread = set_up_teacher(base, "0" * 64, prompts=prompts)
-    assert distill(spread, Settings(method="dmd", fake_updates=1), config, resume=False).lora is not None
+    assert distill(spread, DmdSettings(fake_updates=1), config, resume=False).lora is not None
     config = LoopConfig(folder=tmp_path / "lcm", steps=1, batch_size=2, learning_rate=1e-3)
     again = set_up_teacher(load_vignette(tmp_path / "weights"), "0" * 64, prompts=prompts)
     with pytest.raises(UserError, match="learns from pictures"):
-        distill(again, Settings(method="lcm"), config, resume=False)
+        distill(again, LcmSettings(), config, resume=False)
     with pytest.raises(UserError, match="both or neither"):
         set_up_teacher(base, "0" * 64)
 
@@ -170,9 +178,9 @@ def test_other_durations_are_refused(text: str) -> None:
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(UserError, match="pattern, sensitivity or a number"):
-        Settings(method="turbo", ranks="high")
+        TurboSettings(ranks="high")
     with pytest.raises(UserError, match="lcm --whole"):
-        Settings(method="turbo", embedded=True)
+        LcmSettings(embedded=True)
 
 
 def test_a_student_begins_where_another_ended(tmp_path: Path) -> None:
@@ -188,4 +196,4 @@ def test_a_student_begins_where_another_ended(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a LoRA that `prima distill` wrote"):
         run(tmp_path, "other", 1, start=tmp_path / "weights" / "text.safetensors")
     with pytest.raises(UserError, match="one of the two"):
-        Settings(method="turbo", whole=True, start=first)
+        TurboSettings(whole=True, start=first)

@@ -8,7 +8,8 @@ import torch
 from diffusers import QwenImageTransformer2DModel, UNet2DConditionModel
 
 from allaprima.lab.distill.data import DistillBatch, PromptTexts
-from allaprima.lab.distill.networks import MMDiT, Network, UNet, Vignette
+from allaprima.lab.distill.network import Network
+from allaprima.lab.distill.networks import MMDiT, UNet, Vignette
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.contract.base import TextStates

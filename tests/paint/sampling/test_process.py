@@ -7,16 +7,24 @@ import itertools
 import pytest
 import torch
 
-from allaprima.lab.distill.rollout import arrive, at
-from allaprima.paint.sampling.process import Flow, Process, VariancePreserving
+from allaprima.lab.distill.rollout import at, rollout
+from allaprima.paint.contract.base import Prediction
+from allaprima.paint.sampling.process import (
+    Flow,
+    TrainingProcess,
+    VarianceExploding,
+    VariancePreserving,
+    exploding_sigma,
+    process_of,
+)
 
 PROCESSES = (Flow(shift=2.0), Flow(shift=3.0), VariancePreserving())
 
 
 @pytest.fixture(params=PROCESSES, ids=["vignette", "qwen", "sdxl"])
-def process(request: pytest.FixtureRequest) -> Process:
+def process(request: pytest.FixtureRequest) -> TrainingProcess:
     """Each kind."""
-    found: Process = request.param
+    found: TrainingProcess = request.param
     return found
 
 
@@ -26,8 +34,8 @@ def some(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 48, 50])
-def test_levels_fall_to_a_clean_picture(process: Process, steps: int) -> None:
-    levels = process.levels(steps)
+def test_levels_fall_to_a_clean_picture(process: TrainingProcess, steps: int) -> None:
+    levels = process.timesteps(steps)
     assert len(levels) == steps + 1
     assert all(after < before for before, after in itertools.pairwise(levels))
     assert levels[-1] == process.end
@@ -36,22 +44,22 @@ def test_levels_fall_to_a_clean_picture(process: Process, steps: int) -> None:
     assert float(sigma) == 0
 
 
-def test_deployed_levels_of_few_steps_are_among_the_teachers(process: Process) -> None:
-    fine = process.levels(48)
+def test_deployed_levels_of_few_steps_are_among_the_teachers(process: TrainingProcess) -> None:
+    fine = process.timesteps(48)
     for steps in (1, 2, 4, 8):
-        assert list(process.levels(steps)) == pytest.approx(list(fine[:: 48 // steps]), abs=1e-6)
+        assert list(process.timesteps(steps)) == pytest.approx(list(fine[:: 48 // steps]), abs=1e-6)
 
 
 def test_shift_three_in_four_steps() -> None:
-    assert Flow(shift=3.0).levels(4) == pytest.approx((1.0, 0.9, 0.75, 0.5, 0.0))
-    assert VariancePreserving().levels(4) == (999.0, 749.0, 499.0, 249.0, -1.0)
+    assert Flow(shift=3.0).timesteps(4) == pytest.approx((1.0, 0.9, 0.75, 0.5, 0.0))
+    assert VariancePreserving().timesteps(4) == (999.0, 749.0, 499.0, 249.0, -1.0)
 
 
-def test_answer_and_clean_undo_each_other(process: Process) -> None:
+def test_answer_and_clean_undo_each_other(process: TrainingProcess) -> None:
     clean, noise = some(5, 2, 3, 3), some(5, 2, 3, 3).flip(0)
     t = process.times(torch.linspace(0.1, 1.0, 5))
     x = process.mix(clean, noise, t)
-    answer = process.answer(x, t, clean)
+    answer = process.prediction(x, t, clean)
     assert torch.allclose(process.clean(x, t, answer), clean, atol=1e-3)
     assert torch.allclose(process.noise(x, t, answer), noise, atol=1e-3)
 
@@ -59,28 +67,30 @@ def test_answer_and_clean_undo_each_other(process: Process) -> None:
 def test_a_flow_answers_noise_minus_picture() -> None:
     process = Flow()
     clean, noise, t = some(2, 1, 2, 2), some(2, 1, 2, 2).flip(0), torch.tensor([0.3, 0.9])
-    assert torch.allclose(process.answer(process.mix(clean, noise, t), t, clean), noise - clean, atol=1e-6)
+    assert torch.allclose(
+        process.prediction(process.mix(clean, noise, t), t, clean), noise - clean, atol=1e-6
+    )
 
 
-def test_a_network_that_knows_the_picture_arrives_at_it_in_any_steps(process: Process) -> None:
+def test_a_network_that_knows_the_picture_arrives_at_it_in_any_steps(process: TrainingProcess) -> None:
     clean = some(2, 2, 3, 3)
 
     def answer(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return process.answer(x, t, clean)
+        return process.prediction(x, t, clean)
 
-    start = process.mix(clean, some(2, 2, 3, 3).flip(1), at(process.levels(1)[0], clean))
+    start = process.mix(clean, some(2, 2, 3, 3).flip(1), at(process.timesteps(1)[0], clean))
     for steps in (1, 4, 12):
-        assert torch.allclose(arrive(process, answer, start, process.levels(steps)), clean, atol=2e-3)
-        found = arrive(process, answer, start, process.levels(steps), "renoise", lambda: some(2, 2, 3, 3))
+        assert torch.allclose(rollout(process, answer, start, process.timesteps(steps)), clean, atol=2e-3)
+        found = rollout(process, answer, start, process.timesteps(steps), "lcm", lambda: some(2, 2, 3, 3))
         assert torch.allclose(found, clean, atol=2e-3)
 
 
-def test_solve_finds_the_answer_that_lands_where_many_steps_do(process: Process) -> None:
+def test_solve_finds_the_answer_that_lands_where_many_steps_do(process: TrainingProcess) -> None:
     x, x_after = some(3, 2, 3, 3), some(3, 2, 3, 3).flip(0)
-    levels = process.levels(4)
+    levels = process.timesteps(4)
     for first, second in itertools.pairwise(levels):
         t, after = torch.full((3,), first), torch.full((3,), second)
-        answer = process.answer(x, t, process.solve(x, t, x_after, after))
+        answer = process.prediction(x, t, process.solve(x, t, x_after, after))
         assert torch.allclose(process.step(x, t, after, answer), x_after, atol=1e-3)
 
 
@@ -89,3 +99,37 @@ def test_sdxl_noise_levels_are_diffusers() -> None:
 
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     assert torch.allclose(VariancePreserving().alphas[:1000], scheduler.alphas_cumprod, atol=1e-6)
+
+
+def test_a_consistency_model_is_itself_where_there_is_no_noise(process: TrainingProcess) -> None:
+    x, zero = some(2, 3, 4, 4), torch.zeros(2)
+    clean = (
+        process.clean(x, zero, some(2, 3, 4, 4).flip(0))
+        if isinstance(process, Flow)
+        else some(2, 3, 4, 4).flip(0)
+    )
+    assert torch.allclose(process.consistent(x, zero, zero, clean), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_painted_and_trained_latents_name_one_picture(prediction: Prediction) -> None:
+    trained, painted = VariancePreserving(), process_of("variance_exploding", prediction)
+    assert painted == VarianceExploding(predicts=prediction)
+    for time, share in zip(trained.timesteps(4)[:-1], trained.sigmas(4)[:-1], strict=True):
+        t, sigma = torch.tensor([time]), exploding_sigma(share)
+        x, noise = some(1, 2, 3, 3), some(1, 2, 3, 3).flip(1)
+        alpha, _ = trained.alpha_sigma(t)
+        clean = trained.clean(x, t, noise)
+        exploding = painted.mix(clean, noise, sigma)
+        assert torch.allclose(painted.network_input(exploding, sigma), x, atol=1e-5)
+        answer = noise if prediction == "epsilon" else alpha * noise - share * clean
+        assert torch.allclose(painted.clean(exploding, sigma, answer), clean, rtol=1e-3, atol=2e-3)
+        there = (painted.consistent(exploding, sigma, time, clean), trained.consistent(x, t, t, clean))
+        assert torch.allclose(*there, atol=1e-5)
+
+
+def test_one_level_for_all_rows_is_as_good_as_one_for_each(process: TrainingProcess) -> None:
+    clean, noise = some(3, 2, 3, 3), some(3, 2, 3, 3).flip(0)
+    for time in process.timesteps(4)[:-1]:
+        each = process.mix(clean, noise, torch.full((3,), time))
+        assert torch.allclose(process.mix(clean, noise, time), each, atol=1e-6)

@@ -1,7 +1,8 @@
 """What students learn from: prompts, and pictures to go with them where a method wants pictures.
 
-Batches are a function of the update's random numbers. Three kinds: a latent cache with real pictures, bare prompts
-for methods that need no picture, and paths that the teacher went from noise to picture (:mod:`.paths`).
+Batches are a function of the update's random numbers. There are three kinds: a latent cache with real
+pictures, bare prompts for methods that need no picture, and trajectories of the teacher from noise to picture
+(:mod:`.trajectories`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import AssetError, UserError
-from allaprima.lab.distill.networks import to_device
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.contract.base import TextStates
@@ -37,11 +37,11 @@ class DistillBatch:
     """B times the empty prompt, encoded."""
     clean: Tensor | None = None
     """(B, C, h, w) pictures of the prompts, or None where there are none."""
-    path: Tensor | None = None
+    trajectory: Tensor | None = None
     """(B, L + 1, C, h, w) the teacher's way from `noise` to its picture in L even steps of its schedule, if known."""
 
     def pictures(self) -> Tensor:
-        """The pictures.
+        """Return the pictures.
 
         Raises:
             UserError: this material has none.
@@ -53,13 +53,13 @@ class DistillBatch:
         return self.clean
 
     def stops_per_step(self, steps: int) -> int:
-        """How many of the path's stops lie in one step of a student that paints in `steps`.
+        """Return how many of the trajectory's stops lie in one step of a student that paints in `steps`.
 
         Raises:
             UserError: its steps would end between stops.
         """
-        assert self.path is not None
-        stops = self.path.shape[1] - 1
+        assert self.trajectory is not None
+        stops = self.trajectory.shape[1] - 1
         if stops % steps:
             raise UserError(
                 f"got paths with {stops} stops for {steps} steps; expected a multiple of the steps"
@@ -67,27 +67,33 @@ class DistillBatch:
         return stops // steps
 
 
+def to_device(text: TextStates, device: torch.device) -> TextStates:
+    """Return the same text on another device."""
+    pooled = None if text.pooled is None else text.pooled.to(device)
+    return TextStates(states=text.states.to(device), mask=text.mask.to(device), pooled=pooled)
+
+
 class DistillData(Protocol):
     """Where batches come from."""
 
     def batch(self, draw: Draw) -> DistillBatch:
-        """This process's share of an update's batch."""
+        """Return this process's share of an update's batch."""
 
 
 class Texts(Protocol):
     """Encoded prompts by number."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
 
     def take(self, index: Sequence[int]) -> TextStates:
-        """The prompts of these numbers."""
+        """Return the prompts of these numbers."""
 
     def empty(self, count: int) -> TextStates:
-        """The empty prompt, `count` times."""
+        """Return the empty prompt, `count` times."""
 
     def digest(self) -> str:
-        """SHA-256 that tells these prompts in this order from others."""
+        """Return a SHA-256 that tells these prompts in this order from others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,24 +103,24 @@ class CacheTexts:
     cache: LatentCache
 
     def __len__(self) -> int:
-        """Captions in all."""
+        """Return the number of captions."""
         return len(self.cache) * CAPTIONS
 
     def take(self, index: Sequence[int]) -> TextStates:
-        """The captions of these numbers."""
+        """Return the captions of these numbers."""
         states, mask = self.cache.text([divmod(number, CAPTIONS) for number in index])
         return TextStates(states=states, mask=mask)
 
     def empty(self, count: int) -> TextStates:
-        """The empty prompt, as the text encoder has it."""
+        """Return the empty prompt, as the text encoder has it."""
         states, mask = self.cache.text([None] * count)
         return TextStates(states=states, mask=mask)
 
     def digest(self) -> str:
-        """Of all lengths and some tokens: a cache may have gigabytes of them."""
+        """Return a SHA-256 of all lengths and some tokens: a cache may have gigabytes of them."""
         cache = self.cache
-        some = cache.states[:: 1 + len(cache.states) // 4096]
-        return _sha256(cache.spans.tobytes(), cache.empty.tobytes(), some.tobytes())
+        sample = cache.states[:: 1 + len(cache.states) // 4096]
+        return _sha256(cache.spans.tobytes(), cache.empty.tobytes(), sample.tobytes())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,19 +134,19 @@ class PromptTexts:
     """What was encoded, if known: it is the same on every device, and what comes of it is not quite."""
 
     def __len__(self) -> int:
-        """How many prompts."""
+        """Return the number of prompts."""
         return len(self.text)
 
     def take(self, index: Sequence[int]) -> TextStates:
-        """The prompts of these numbers."""
+        """Return the prompts of these numbers."""
         return self.text.rows(index)
 
     def empty(self, count: int) -> TextStates:
-        """The empty prompt."""
+        """Return the empty prompt, `count` times."""
         return self.nothing.rows([0] * count)
 
     def digest(self) -> str:
-        """Of the words, or of the states where the words are not known."""
+        """Return a SHA-256 of the words, or of the states where the words are not known."""
         if self.words:
             return _sha256("\n".join(self.words).encode())
         return _sha256(self.text.states.float().cpu().numpy().tobytes())
@@ -162,7 +168,7 @@ class CacheData:
     """So many scenes at the end of the first cache are not learned from."""
 
     def batch(self, draw: Draw) -> DistillBatch:
-        """Scenes and captions at random."""
+        """Return scenes and captions at random."""
         which = int(torch.rand((), generator=draw.generator) * len(self.caches))
         cache = self.caches[which]
         count = len(cache) - (self.held_out if which == 0 else 0)
@@ -189,7 +195,7 @@ class PromptData:
     """Channels, rows and columns of the latents."""
 
     def batch(self, draw: Draw) -> DistillBatch:
-        """Prompts at random."""
+        """Return prompts at random."""
         index = (draw.uniform() * len(self.texts)).long().clamp(max=len(self.texts) - 1).tolist()
         return DistillBatch(
             noise=draw.noise(*self.shape),
@@ -199,7 +205,7 @@ class PromptData:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The prompts of a text file, one a line, each once: a repeated one could be learned from and held out.
+    """Return the prompts of a text file, one a line, each once: a repeated one could be learned from and held out.
 
     Raises:
         UserError: it is no such file, or has too few.
@@ -232,11 +238,11 @@ def open_caches(
     """
     caches = tuple(LatentCache.open(folder) for folder in folders)
     for folder, cache in zip(folders, caches, strict=True):
-        found = (*cache.latents.shape[1:], cache.states.shape[1])
-        if found != (*shape, text_width):
+        cached_shape, cached_width = cache.latents.shape[1:], cache.states.shape[1]
+        if (*cached_shape, cached_width) != (*shape, text_width):
             raise AssetError(
-                f"{folder} has latents of {found[:3]} and prompts {found[3]} wide; expected {shape} and {text_width}"
-                ", as the base has them; build it with `prima train latents` and the base's weights"
+                f"{folder} has latents of {cached_shape} and prompts {cached_width} wide; expected {shape} and "
+                f"{text_width}, as the base has them; build it with `prima train latents` and the base's weights"
             )
     if len(caches[0]) < FEWEST:
         raise UserError(f"got {len(caches[0])} scenes in {folders[0]}; expected at least {FEWEST}")

@@ -1,4 +1,4 @@
-"""What a critic sees and how it votes: frozen features, and light heads that know the prompt.
+"""A discriminator: frozen features, and light heads on them that know the prompt.
 
 Heads as in ADD (Sauer et al. 2023, arXiv:2311.17042, section 3.2): small, one per feature map, conditioned on the
 text by projection. The maps come from the frozen teacher at a noised picture (latent variant, after LADD,
@@ -20,15 +20,15 @@ from allaprima.paint.contract.base import TextStates
 class FeatureExtractor(Protocol):
     """Turns pictures into frozen features; gradients go through to the picture."""
 
-    def look(
-        self, model: Learners, clean: Tensor, noise: Tensor, t: Tensor, text: TextStates
+    def extract(
+        self, learners: Learners, clean: Tensor, noise: Tensor, t: Tensor, text: TextStates
     ) -> list[Tensor]:
-        """The feature maps, each (B, D, rows, columns).
+        """Return the feature maps, each (B, D, rows, columns).
 
         Args:
-            model: holds the teacher.
+            learners: hold the teacher.
             clean: (B, C, h, w) pictures, real or painted.
-            noise: the noise to look through, the same for a real picture and its rival.
+            noise: what is mixed in before, the same for a real picture and its rival.
             t: (B,) how much of it.
             text: the prompts.
         """
@@ -40,12 +40,12 @@ class TeacherFeatures:
     def __init__(self, depths: Sequence[int]) -> None:
         self.depths = tuple(depths)
 
-    def look(
-        self, model: Learners, clean: Tensor, noise: Tensor, t: Tensor, text: TextStates
+    def extract(
+        self, learners: Learners, clean: Tensor, noise: Tensor, t: Tensor, text: TextStates
     ) -> list[Tensor]:
-        """Blocks' outputs; see :class:`FeatureExtractor`."""
-        x = model.process.mix(clean, noise, t)
-        return [one.float() for one in model.of(TEACHER).features(x, t, text, self.depths)]
+        """Return blocks' outputs; see :class:`FeatureExtractor`."""
+        x = learners.process.mix(clean, noise, t)
+        return [features.float() for features in learners.of(TEACHER).features(x, t, text, self.depths)]
 
 
 class PixelFeatures:
@@ -54,11 +54,11 @@ class PixelFeatures:
     def __init__(self, decode: Callable[[Tensor], Tensor], maps: Callable[[Tensor], list[Tensor]]) -> None:
         self.decode, self.maps = decode, maps
 
-    def look(
-        self, model: Learners, clean: Tensor, noise: Tensor, t: Tensor, text: TextStates
+    def extract(
+        self, learners: Learners, clean: Tensor, noise: Tensor, t: Tensor, text: TextStates
     ) -> list[Tensor]:
-        """The image network's maps; see :class:`FeatureExtractor`."""
-        del model, noise, t, text
+        """Return the image network's maps; see :class:`FeatureExtractor`."""
+        del learners, noise, t, text
         return self.maps(self.decode(clean))
 
 
@@ -76,12 +76,12 @@ class DiscriminatorHead(nn.Module):
         self.scale = hidden**-0.5
 
     def forward(self, features: Tensor, words: Tensor) -> Tensor:
-        """Votes (B,) on features (B, D, rows, columns) and prompts (B, text_width); above zero is real."""
+        """Return votes (B,) on features (B, D, rows, columns) and prompts (B, text_width); above zero is real."""
         # A network's residual stream has numbers of any size; what counts is their pattern.
         size = features.square().mean((1, 2, 3), keepdim=True).add(1e-6).sqrt()
-        seen = self.body(self.enter(features / size))
-        spoken = (seen * self.words(words)[:, :, None, None]).sum(1) * self.scale
-        votes: Tensor = (self.vote(seen)[:, 0] + spoken).mean((1, 2))
+        hidden = self.body(self.enter(features / size))
+        projection = (hidden * self.words(words)[:, :, None, None]).sum(1) * self.scale
+        votes: Tensor = (self.vote(hidden)[:, 0] + projection).mean((1, 2))
         return votes
 
 
@@ -95,12 +95,12 @@ class Discriminator(nn.Module):
             self.heads = nn.ModuleList(DiscriminatorHead(width, text_width, hidden) for width in widths)
 
     def forward(self, maps: Sequence[Tensor], words: Tensor) -> Tensor:
-        """The votes of all heads, (heads, B)."""
-        return torch.stack([head(one, words) for head, one in zip(self.heads, maps, strict=True)])
+        """Return the votes of all heads, (heads, B)."""
+        return torch.stack([head(features, words) for head, features in zip(self.heads, maps, strict=True)])
 
 
 def summary(text: TextStates) -> Tensor:
-    """One vector per prompt: the family's own, or the mean of the token states, (B, D)."""
+    """Return one vector per prompt: the family's own, or the mean of the token states, (B, D)."""
     if text.pooled is not None:
         return text.pooled
     shares = text.mask / text.mask.sum(1, keepdim=True)

@@ -1,7 +1,7 @@
 """A frozen teacher and those who learn from it, in one module: LoRAs on the teacher, or whole copies of it.
 
-    student = Student(network, {"student": ranks, "fake": ranks})   # two LoRAs on one frozen network
-    student.predict(x, t, text, "fake")
+    learners = Learners(network, {STUDENT: ranks, FAKE: ranks})   # two LoRAs on one frozen network
+    learners.predict(x, t, text, FAKE)
 
 LoRAs come from peft, on diffusers' module names. A fresh one changes nothing, since its second matrix is zero. What
 learns is float32, whatever the frozen weights are: steps of 1e-5 would be rounded away in bf16.
@@ -23,9 +23,10 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from allaprima.lab.distill.networks import Network, join
+from allaprima.lab.distill.network import Network
 from allaprima.paint.contract.base import TextStates
-from allaprima.paint.sampling.process import Process
+from allaprima.paint.pipeline.prompt_cache import join_prompts
+from allaprima.paint.sampling.process import TrainingProcess
 
 TEACHER = "teacher"
 STUDENT = "student"
@@ -53,7 +54,7 @@ class GuidanceEmbedding(nn.Module):
 
 
 class Learners(nn.Module):
-    """A teacher and its students; parameters of the teacher want no gradient."""
+    """A teacher and its learners; parameters of the teacher want no gradient."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Learners(nn.Module):
 
         Args:
             network: the teacher; LoRAs are put into it.
-            learners: a name for each student, and its LoRA's ranks; None for a whole copy of the network.
+            learners: a name for each, and its LoRA's ranks; None for a whole copy of the network.
             scale: alpha / rank of the LoRAs.
             guidance_width: width of the time's embedding if the student is to be told the guidance, or 0.
             seed: of the LoRAs' first matrices.
@@ -93,13 +94,13 @@ class Learners(nn.Module):
         self.layers = [module for module in network.modules() if isinstance(module, LoraLayer)]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(".lora_" in name)
-        self._asked = TEACHER
-        for one in (network, *self.wholes.values()):
-            if isinstance(one.network, ModelMixin):
-                one.network.enable_gradient_checkpointing(self._run_block)
+        self._active = TEACHER
+        for wrapped in (network, *self.wholes.values()):
+            if isinstance(wrapped.network, ModelMixin):
+                wrapped.network.enable_gradient_checkpointing(self._run_block)
 
     @property
-    def process(self) -> Process:
+    def process(self) -> TrainingProcess:
         """How the teacher mixes picture and noise."""
         return self.network.process
 
@@ -109,7 +110,7 @@ class Learners(nn.Module):
         return next(self.network.parameters()).device
 
     def of(self, name: str) -> Network:
-        """The network of one learner, ready to be called."""
+        """Return the network of one learner, ready to be called."""
         if name in self.wholes:
             whole = self.wholes[name]
             assert isinstance(whole, Network)
@@ -121,28 +122,28 @@ class Learners(nn.Module):
             # Not peft's own setters: they also switch gradients on and off, and one loss sees several learners.
             layer._active_adapter = [name]
             layer._disable_adapters = name == TEACHER
-        self._asked = name
+        self._active = name
         return self.network
 
-    def _run_block(self, block: nn.Module, *given: Any) -> Any:
+    def _run_block(self, block: nn.Module, *inputs: Any) -> Any:
         """Run a block and keep what went in alone; its inside is computed again when gradients pass.
 
         Networks of diffusers call this. At 1024 x 1024 the insides of Qwen-Image's blocks are 46 GB, what enters 1.5.
-        By the time gradients pass, others were asked on the same network, so the one of now must be called back.
+        By the time gradients pass, others are active on the same network, so the one of now must be activated again.
         """
-        name = self._asked
+        name = self._active
         return checkpoint(
             block,
-            *given,
+            *inputs,
             use_reentrant=False,
             preserve_rng_state=False,
-            context_fn=lambda: (nullcontext(), self._called_back(name)),
+            context_fn=lambda: (nullcontext(), self._activated(name)),
         )
 
     @contextmanager
-    def _called_back(self, name: str) -> Iterator[None]:
-        """Within, the network is that of `name`."""
-        before = self._asked
+    def _activated(self, name: str) -> Iterator[None]:
+        """Within, make the network that of `name`."""
+        before = self._active
         self.of(name)
         try:
             yield
@@ -152,7 +153,7 @@ class Learners(nn.Module):
     def predict(
         self, x: Tensor, t: Tensor, text: TextStates, name: str = STUDENT, guidance: Tensor | None = None
     ) -> Tensor:
-        """One learner's answer, in float32.
+        """Return one learner's prediction, in float32.
 
         Args:
             x: (B, C, h, w) latents at time `t`.
@@ -162,22 +163,22 @@ class Learners(nn.Module):
             guidance: (B,) the guidance to imitate, for students that were built to be told it.
         """
         network = self.of(name)
-        told = None
+        offset = None
         if guidance is not None:
             if self.guidance is None:
                 raise ValueError(
                     "got a guidance for a student that is not told it; expected guidance_width > 0"
                 )
-            told = self.guidance(guidance)
-        with network.told(told):
-            answer: Tensor = network(x, t, text)
-        return answer.float()
+            offset = self.guidance(guidance)
+        with network.added_to_time(offset):
+            predicted: Tensor = network(x, t, text)
+        return predicted.float()
 
     @torch.no_grad()
     def guided(
         self, x: Tensor, t: Tensor, text: TextStates, empty: TextStates, guidance: float | Tensor
     ) -> Tensor:
-        """The teacher's answer under classifier-free guidance, without gradient.
+        """Return the teacher's prediction under classifier-free guidance, without gradient.
 
         Args:
             x: (B, C, h, w) latents.
@@ -190,36 +191,36 @@ class Learners(nn.Module):
         if not isinstance(guidance, Tensor) and guidance == 1.0:
             alone: Tensor = network(x, t, text)
             return alone.float()
-        both: Tensor = network(torch.cat([x, x]), torch.cat([t, t]), join(text, empty))
+        both: Tensor = network(torch.cat([x, x]), torch.cat([t, t]), join_prompts([text, empty]))
         conditioned, unconditioned = both.float().chunk(2)
         scale: Any = guidance[:, None, None, None] if isinstance(guidance, Tensor) else guidance
         return network.combine(conditioned, unconditioned, scale)
 
     def learned(self, name: str = STUDENT) -> tuple[nn.Parameter, ...]:
-        """What moves when a learner learns."""
+        """Return what moves when a learner learns."""
         if name in self.wholes:
-            found = list(self.wholes[name].parameters())
+            parameters = list(self.wholes[name].parameters())
         else:
             marks = (f".lora_A.{name}.", f".lora_B.{name}.")
             named = self.network.named_parameters()
-            found = [one for path, one in named if any(mark in path for mark in marks)]
+            parameters = [one for path, one in named if any(mark in path for mark in marks)]
         if name == STUDENT and self.guidance is not None:
-            found += self.guidance.parameters()
-        return tuple(found)
+            parameters += self.guidance.parameters()
+        return tuple(parameters)
 
-    def parameters_by_site(self, name: str = STUDENT) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
-        """A LoRA's two matrices by module path, as they learn; they are scaled by `scale`."""
-        found = {}
+    def lora_parameters(self, name: str = STUDENT) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
+        """Return a LoRA's two matrices by module path, as they learn; they are scaled by `scale`."""
+        parameters = {}
         for path in self.ranks[name]:
             layer = self.network.network.get_submodule(path)
             assert isinstance(layer, LoraLayer)
             down, up = (matrix[name].get_parameter("weight") for matrix in (layer.lora_A, layer.lora_B))
-            found[path] = down, up
-        return found
+            parameters[path] = down, up
+        return parameters
 
     def matrices(self, name: str = STUDENT) -> dict[str, tuple[Tensor, Tensor]]:
-        """A LoRA's two matrices by module path, the scale multiplied into the second."""
-        parameters = self.parameters_by_site(name)
+        """Return a LoRA's two matrices by module path, the scale multiplied into the second."""
+        parameters = self.lora_parameters(name)
         return {path: (down.detach(), up.detach() * self.scale) for path, (down, up) in parameters.items()}
 
 

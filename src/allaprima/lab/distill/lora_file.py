@@ -11,7 +11,7 @@ import torch
 
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.lab.distill.learners import STUDENT, Learners
-from allaprima.lab.distill.rollout import StepRule
+from allaprima.lab.distill.rollout import StudentSampler
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
@@ -26,94 +26,93 @@ class StudentInfo:
     method: str
     family: str
     base_hash: str
-    """SHA-256 of the base's weight file."""
+    """See `networks.base_hash`."""
     steps: int
-    rule: StepRule = "straight"
+    sampler: StudentSampler = "euler"
     license: str = "Apache-2.0"
     commit: str | None = None
 
 
 def write_student(
-    path: Path, student: Learners, about: StudentInfo, *, updates: int, score: float | None = None
+    path: Path, learners: Learners, info: StudentInfo, *, updates: int, score: float | None = None
 ) -> Path:
     """Write the student's LoRA to `path`, whole or not at all.
 
-    The levels it was trained at travel with it, so that it is painted with at these and no others; it has learned
-    the guidance, so its own is 1.
+    The noise levels it was trained at travel with it, so that it is painted with at these and no others; it has
+    learned the guidance, so its own is 1.
     """
     raw = {
         "distill.kind": "turbo",
-        "distill.method": about.method,
+        "distill.method": info.method,
         "distill.updates": str(updates),
-        "distill.site_ranks": json.dumps(student.ranks[STUDENT]),
+        "distill.site_ranks": json.dumps(learners.ranks[STUDENT]),
     }
     if score is not None:
         raw["distill.score"] = f"{score:.6f}"
     metadata = LoraMetadata(
-        family=about.family,
-        base_hash=about.base_hash,
-        sigmas=student.process.sigmas(about.steps),
-        times=student.process.levels(about.steps)[:-1],
-        sampler="lcm" if about.rule == "renoise" else "euler",
-        steps=about.steps,
+        family=info.family,
+        base_hash=info.base_hash,
+        sigmas=learners.process.sigmas(info.steps),
+        times=learners.process.timesteps(info.steps)[:-1],
+        sampler=info.sampler,
+        steps=info.steps,
         guidance=1.0,
-        license=about.license,
-        commit=about.commit,
+        license=info.license,
+        commit=info.commit,
         raw=raw,
     )
-    root = student.network.root
+    root = learners.network.root
     updates_by_layer = {
         f"{root}.{module}": LowRank(down=down.float().cpu(), up=up.float().cpu())
-        for module, (down, up) in student.matrices().items()
+        for module, (down, up) in learners.matrices().items()
     }
-    name = f"{about.method}-{about.steps}"
+    name = f"{info.method}-{info.steps}"
     lora = Lora(name=name, updates=dict(updates_by_layer), metadata=metadata)
     return write_lora(path, lora, dtype=torch.float16)
 
 
-def ranks_of(path: Path, family: str, sites: Collection[str]) -> dict[str, int]:
-    """The rank at each site of a LoRA that `write_student` wrote.
+def student_ranks(path: Path, family: str, targets: Collection[str]) -> dict[str, int]:
+    """Return the ranks of a LoRA that `write_student` wrote, by module path.
 
     Args:
         path: of the file.
         family: of the base that it is to be put on.
-        sites: the module paths of that base where a LoRA may sit.
+        targets: the module paths of that base where a LoRA may sit.
 
     Raises:
         UserError: it is none, cannot be read, or is for another base.
     """
     try:
         _, metadata = read_tensors(path)
-        ranks: dict[str, int] = {
-            path: int(rank) for path, rank in json.loads(metadata["distill.site_ranks"]).items()
-        }
+        stored = json.loads(metadata["distill.site_ranks"])
+        ranks: dict[str, int] = {module: int(rank) for module, rank in stored.items()}
         if not ranks or min(ranks.values()) < 1:
             raise ValueError("no site has a rank")
     except (WeightsError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"got {path} to start from; expected a LoRA that `prima distill` wrote ({error})"
         ) from error
-    told = read_metadata(metadata).family or family
-    odd = sorted(ranks.keys() - set(sites))
-    if told != family or odd:
-        what = f"of family {told}" if told != family else f"with a layer {odd[0]}"
+    made_for = read_metadata(metadata).family or family
+    unknown = sorted(ranks.keys() - set(targets))
+    if made_for != family or unknown:
+        what = f"of family {made_for}" if made_for != family else f"with a layer {unknown[0]}"
         raise UserError(f"got {path} to start from, {what}; expected one for this base, of family {family}")
     return ranks
 
 
 @torch.no_grad()
-def begin_with(student: Learners, path: Path) -> None:
+def begin_with(learners: Learners, path: Path) -> None:
     """Give the student the matrices of a LoRA of its own ranks.
 
     Raises:
         UserError: the file's layers are others, or of other shapes.
     """
     tensors, _ = read_tensors(path)
-    root = student.network.root
-    for module, (down, up) in student.parameters_by_site().items():
+    root = learners.network.root
+    for module, (down, up) in learners.lora_parameters().items():
         for parameter, half in ((down, "A"), (up, "B")):
-            found = tensors.get(f"{root}.{module}.lora_{half}.weight")
-            if found is None or found.shape != parameter.shape:
-                got = "none" if found is None else f"one of shape {tuple(found.shape)}"
+            stored = tensors.get(f"{root}.{module}.lora_{half}.weight")
+            if stored is None or stored.shape != parameter.shape:
+                got = "none" if stored is None else f"one of shape {tuple(stored.shape)}"
                 raise UserError(f"{path.name} has for {module} {got}; expected {tuple(parameter.shape)}")
-            parameter.copy_(found)
+            parameter.copy_(stored)

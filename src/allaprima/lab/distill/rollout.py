@@ -1,7 +1,7 @@
-"""The way from noise to picture: along any levels, by Euler's rule or by noising anew.
+"""The way from noise to picture: along any timesteps, by Euler's step or by noising anew.
 
-The rule a student is trained with is the rule it paints with: "straight" is the base's own sampler (Euler; DDIM
-for SDXL), "renoise" draws fresh noise after every step, as consistency models do.
+A student paints by the sampler it was trained with: "euler" is the base's own (DDIM for SDXL), "lcm" mixes in fresh
+noise after every step, as consistency models do.
 """
 
 from __future__ import annotations
@@ -13,68 +13,69 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from allaprima.paint.sampling.process import Process
+from allaprima.paint.sampling.process import TrainingProcess
+from allaprima.paint.sampling.samplers import Model
 
-StepRule = Literal["straight", "renoise"]
-NetworkAnswer = Callable[[Tensor, Tensor], Tensor]
-"""(x, t) to what a network answers."""
+StudentSampler = Literal["euler", "lcm"]
+FreshNoise = Callable[[], Tensor]
+"""Returns new noise shaped like the latents."""
 
 
 def at(time: float, like: Tensor) -> Tensor:
-    """A time for every row, (B,)."""
+    """Return a time for every row, (B,)."""
     return torch.full((len(like),), time, device=like.device)
 
 
 def walk(
-    process: Process,
-    answer: NetworkAnswer,
+    process: TrainingProcess,
+    model: Model,
     x: Tensor,
-    levels: Sequence[float],
-    rule: StepRule = "straight",
-    fresh: Callable[[], Tensor] | None = None,
+    timesteps: Sequence[float],
+    sampler: StudentSampler = "euler",
+    fresh: FreshNoise | None = None,
 ) -> Iterator[Tensor]:
     """Yield the latents after every step.
 
     Args:
         process: how picture and noise mix.
-        answer: the network, guidance and all.
-        x: (B, C, h, w) at the first of the levels.
-        levels: falling times.
-        rule: how to take a step.
-        fresh: returns new noise shaped like `x`, for the rule "renoise".
+        model: the network, guidance and all.
+        x: (B, C, h, w) at the first of the timesteps.
+        timesteps: falling times.
+        sampler: how to take a step.
+        fresh: the noise of the sampler "lcm".
     """
-    for time, after in pairwise(levels):
-        x = stride(process, answer(x, at(time, x)), x, time, after, rule, fresh)
+    for time, after in pairwise(timesteps):
+        x = step(process, model(x, at(time, x)), x, time, after, sampler, fresh)
         yield x
 
 
-def stride(
-    process: Process,
-    answered: Tensor,
+def step(
+    process: TrainingProcess,
+    predicted: Tensor,
     x: Tensor,
     time: float,
     after: float,
-    rule: StepRule = "straight",
-    fresh: Callable[[], Tensor] | None = None,
+    sampler: StudentSampler = "euler",
+    fresh: FreshNoise | None = None,
 ) -> Tensor:
-    """One step of a walk."""
+    """Return the latents after one step of :func:`walk`."""
     t, t_after = at(time, x), at(after, x)
-    if rule == "straight" or after == process.end:
-        return process.step(x, t, t_after, answered)
+    if sampler == "euler" or after == process.end:
+        return process.step(x, t, t_after, predicted)
     if fresh is None:
-        raise ValueError("got the rule 'renoise' without fresh noise; expected a source of it")
-    return process.mix(process.clean(x, t, answered), fresh(), t_after)
+        raise ValueError("got the sampler 'lcm' without fresh noise; expected a source of it")
+    return process.mix(process.clean(x, t, predicted), fresh(), t_after)
 
 
-def arrive(
-    process: Process,
-    answer: NetworkAnswer,
+def rollout(
+    process: TrainingProcess,
+    model: Model,
     x: Tensor,
-    levels: Sequence[float],
-    rule: StepRule = "straight",
-    fresh: Callable[[], Tensor] | None = None,
+    timesteps: Sequence[float],
+    sampler: StudentSampler = "euler",
+    fresh: FreshNoise | None = None,
 ) -> Tensor:
-    """The latents at the end of a walk."""
-    for latents in walk(process, answer, x, levels, rule, fresh):
+    """Return the latents at the end of :func:`walk`."""
+    for latents in walk(process, model, x, timesteps, sampler, fresh):
         x = latents
     return x

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from allaprima.core.errors import UserError
 from allaprima.core.files import write_whole
-from allaprima.lab.distill.networks import Network
+from allaprima.lab.distill.network import Network
 from allaprima.lab.distill.target_modules import TargetModule, num_parameters
 
 CHOICES = (4, 8, 16)
@@ -37,39 +37,39 @@ class Sensitivity:
     """Path to the largest singular values of the gradient there, falling."""
 
     def gain(self, path: str, rank: int) -> float:
-        """What rank `rank` can gain at a place, to first order."""
+        """Return what rank `rank` can gain at a place, to first order."""
         return sum(self.spectra.get(path, ())[:rank])
 
 
 def measure_sensitivity(
     network: Network,
-    sites: Sequence[TargetModule],
+    targets: Sequence[TargetModule],
     loss: Callable[[int], Tensor],
     *,
     batches: int = 8,
     at_once: int = 0,
 ) -> Sensitivity:
-    """Return the spectra of the loss's mean gradient at every site.
+    """Return the spectra of the loss's mean gradient at every target.
 
     Args:
         network: the frozen network; afterwards it wants no gradients, as before.
-        sites: places of it, before any LoRA is put there.
+        targets: layers of it, before any LoRA is put there.
         loss: the number of a batch to its loss, computed with `network`.
         batches: over how many batches the gradient is averaged.
-        at_once: so many sites share a pass, to save memory; 0 takes all.
+        at_once: so many targets share a pass, to save memory; 0 takes all.
     """
     spectra: dict[str, tuple[float, ...]] = {}
-    size = at_once or len(sites) or 1
-    for start in range(0, len(sites), size):
-        group = sites[start : start + size]
-        weights = [_weight(network, site) for site in group]
+    size = at_once or len(targets) or 1
+    for start in range(0, len(targets), size):
+        group = targets[start : start + size]
+        weights = [_weight(network, target) for target in group]
         for weight in weights:
             weight.requires_grad_(True)
         try:
             for batch in range(batches):
                 torch.autograd.backward(loss(batch) / batches, inputs=weights)
-            for site, weight in zip(group, weights, strict=True):
-                spectra[site.path] = _spectrum(weight.grad)
+            for target, weight in zip(group, weights, strict=True):
+                spectra[target.path] = _spectrum(weight.grad)
         finally:
             for weight in weights:
                 weight.grad = None
@@ -78,17 +78,17 @@ def measure_sensitivity(
 
 
 def allot(
-    sites: Sequence[TargetModule], sensitivity: Sensitivity, budget: int, choices: Sequence[int] = CHOICES
+    targets: Sequence[TargetModule], sensitivity: Sensitivity, budget: int, choices: Sequence[int] = CHOICES
 ) -> dict[str, int]:
     """Return ranks whose LoRA has at most `budget` parameters.
 
     Args:
-        sites: where ranks may go.
+        targets: where ranks may go.
         sensitivity: see :func:`measure_sensitivity`.
         budget: parameters, as :func:`num_parameters` counts them.
         choices: rising ranks a place may get.
     """
-    by_path = {site.path: site for site in sites}
+    by_path = {target.path: target for target in targets}
     ranks = dict.fromkeys(by_path, 0)
     left = budget
     while True:
@@ -107,35 +107,34 @@ def allot(
     return {path: rank for path, rank in ranks.items() if rank}
 
 
-def write_ranks(path: Path, ranks: Mapping[str, int], sites: Sequence[TargetModule]) -> None:
+def write_ranks(path: Path, ranks: Mapping[str, int], targets: Sequence[TargetModule]) -> None:
     """Write `ranks.json`: the ranks, and what they come to."""
-    data = {"parameters": num_parameters(sites, ranks), "ranks": dict(ranks)}
+    data = {"parameters": num_parameters(targets, ranks), "ranks": dict(ranks)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(data, indent=1) + "\n").encode(), overwrite=True)
 
 
 def read_ranks(path: Path) -> dict[str, int]:
-    """Read what :func:`write_ranks` wrote.
+    """Return the ranks that :func:`write_ranks` wrote.
 
     Raises:
         UserError: it is damaged.
     """
     try:
-        return {
-            site: int(rank) for site, rank in json.loads(path.read_text(encoding="utf-8"))["ranks"].items()
-        }
+        ranks = json.loads(path.read_text(encoding="utf-8"))["ranks"]
+        return {target: int(rank) for target, rank in ranks.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"cannot read {path}: {error!r}; expected the ranks as they were written") from error
 
 
-def _weight(network: Network, site: TargetModule) -> nn.Parameter:
-    weight = network.network.get_submodule(site.path).weight
+def _weight(network: Network, target: TargetModule) -> nn.Parameter:
+    weight = network.network.get_submodule(target.path).weight
     assert isinstance(weight, nn.Parameter)
     return weight
 
 
 def _spectrum(gradient: Tensor | None, most: int = max(CHOICES)) -> tuple[float, ...]:
-    """The largest singular values, falling; none where no gradient came."""
+    """Return the largest singular values, falling; none where no gradient came."""
     if gradient is None or not bool(gradient.any()):
         return ()
     matrix = gradient.flatten(1).float()

@@ -15,9 +15,10 @@ from typing import Literal
 
 from torch import nn
 
-from allaprima.lab.distill.networks import Network
+from allaprima.lab.distill.network import Network
 
-Where = Literal["text", "all"]
+Sites = Literal["text", "all"]
+"""Where a LoRA sits: where text steers, or everywhere."""
 
 _TEXT = re.compile(r"\b(add_[qkv]_proj|to_add_out|txt_mlp|txt_mod|txt_in|attn2|add_embedding)\b")
 _KEY = re.compile(r"\b(add_k_proj|attn2\.to_k)\b")
@@ -46,26 +47,28 @@ class TargetModule:
         return self.width_in + self.width_out
 
 
-def find_target_modules(network: Network, where: Where = "all") -> tuple[TargetModule, ...]:
-    """All linear and convolutional layers of a network, or those that text steers, in the network's order."""
-    sites = []
+def find_target_modules(network: Network, sites: Sites = "all") -> tuple[TargetModule, ...]:
+    """Return all linear and convolutional layers of a network, or those that text steers, in the network's order."""
+    targets = []
     for path, module in network.network.named_modules():
         if isinstance(module, nn.Linear):
-            sites.append(TargetModule(path=path, width_in=module.in_features, width_out=module.out_features))
+            targets.append(
+                TargetModule(path=path, width_in=module.in_features, width_out=module.out_features)
+            )
         elif isinstance(module, nn.Conv2d) and module.groups == 1:
             area = module.kernel_size[0] * module.kernel_size[1]
-            sites.append(
+            targets.append(
                 TargetModule(path=path, width_in=module.in_channels * area, width_out=module.out_channels)
             )
-    return tuple(site for site in sites if where == "all" or site.text)
+    return tuple(target for target in targets if sites == "all" or target.text)
 
 
-def pattern_ranks(sites: Iterable[TargetModule]) -> dict[str, int]:
-    """The pattern of the article that Turbo is after: 16 where text enters, 8 for keys, 4 for values.
+def pattern_ranks(targets: Iterable[TargetModule]) -> dict[str, int]:
+    """Return the pattern of the article that Turbo is after: 16 where text enters, 8 for keys, 4 for values.
 
     The rest of attention, queries and outputs, gets 4 too; on places that text does not steer there is nothing.
     """
-    return {site.path: _pattern(site.path) for site in sites if site.text}
+    return {target.path: _pattern(target.path) for target in targets if target.text}
 
 
 def _pattern(path: str) -> int:
@@ -74,11 +77,11 @@ def _pattern(path: str) -> int:
     return 4 if _VALUE.search(path) or "add_q_proj" in path or "attn2" in path else 16
 
 
-def uniform_ranks(sites: Iterable[TargetModule], rank: int) -> dict[str, int]:
-    """The same rank everywhere."""
-    return {site.path: rank for site in sites}
+def uniform_ranks(targets: Iterable[TargetModule], rank: int) -> dict[str, int]:
+    """Return the same rank everywhere."""
+    return {target.path: rank for target in targets}
 
 
-def num_parameters(sites: Iterable[TargetModule], ranks: Mapping[str, int]) -> int:
-    """What a LoRA of these ranks has to store."""
-    return sum(site.cost * ranks.get(site.path, 0) for site in sites)
+def num_parameters(targets: Iterable[TargetModule], ranks: Mapping[str, int]) -> int:
+    """Return how many parameters a LoRA of these ranks has."""
+    return sum(target.cost * ranks.get(target.path, 0) for target in targets)

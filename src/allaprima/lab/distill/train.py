@@ -3,106 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 import torch
 from accelerate import PartialState
-from torch import Tensor, nn
+from torch import nn
 
 from allaprima.core.errors import UserError
 from allaprima.core.files import make_folder, write_whole
-from allaprima.lab.distill.discriminator import (
-    Discriminator,
-    FeatureExtractor,
-    PixelFeatures,
-    TeacherFeatures,
-    summary,
-)
-from allaprima.lab.distill.learners import FAKE, STUDENT, LayerRanks, Learners
-from allaprima.lab.distill.lora_file import StudentInfo, begin_with, ranks_of, write_student
-from allaprima.lab.distill.methods.add import AddTask, AdversarialModel
-from allaprima.lab.distill.methods.dmd import DmdTask
-from allaprima.lab.distill.methods.lcm import LcmTask
-from allaprima.lab.distill.methods.turbo import TurboTask
-from allaprima.lab.distill.networks import to_device
-from allaprima.lab.distill.rollout import StepRule
-from allaprima.lab.distill.sensitivity import allot, measure_sensitivity, read_ranks, write_ranks
-from allaprima.lab.distill.target_modules import (
-    Where,
-    find_target_modules,
-    num_parameters,
-    pattern_ranks,
-    uniform_ranks,
-)
+from allaprima.lab.distill.learners import STUDENT, LayerRanks, Learners
+from allaprima.lab.distill.lora_file import StudentInfo, begin_with, write_student
+from allaprima.lab.distill.methods.method import MethodSettings
+from allaprima.lab.distill.ranks import choose_ranks
+from allaprima.lab.distill.sensitivity import read_ranks, write_ranks
+from allaprima.lab.distill.target_modules import find_target_modules
 from allaprima.lab.distill.teacher import TeacherSetup
 from allaprima.lab.distill.trajectories import Trajectories
-from allaprima.lab.distill.validation import Validation, ValidationSettings, prepare_validation
+from allaprima.lab.distill.validation import SaveBest, Validation, ValidationSettings, prepare_validation
 from allaprima.lab.evaluation.features import ImageFeatures
-from allaprima.lab.training.loop import Draw, LoopConfig, TurnTask, seed_of, train
-from allaprima.paint.contract.base import TextStates
+from allaprima.lab.training.loop import Draw, LoopConfig, train
 
-Method = Literal["turbo", "lcm", "add", "dmd"]
-METHODS: tuple[Method, ...] = get_args(Method)
-Arm = Literal["both", "adversarial", "distillation"]
-
-RATES: dict[Method, float] = {"turbo": 1e-3, "lcm": 5e-4, "add": 3e-4, "dmd": 2e-4}
-"""Learning rates for LoRAs on Vignette; networks a thousand times its size want a twentieth."""
-_SENSITIVITY_BATCHES = 8
-_TRAINED = ("checkpoint.safetensors", "best.safetensors", "exam.jsonl")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a distillation depends on besides the base and the data."""
-
-    method: Method
-    steps: int = 4
-    guidance: float = 4.0
-    where: Where = "text"
-    ranks: str = "pattern"
-    """"pattern", "sensitivity", or a number for the same rank everywhere."""
-    parameters: int = 0
-    """Budget of the sensitivity pass; 0 is what the pattern costs."""
-    whole: bool = False
-    """Train a copy of the network instead of a LoRA."""
-    rule: StepRule = "straight"
-    embedded: bool = False
-    """LCM: draw the guidance and tell it to the student."""
-    penalty: float = 1.0
-    coupling: Literal["teacher", "data"] = "teacher"
-    arm: Arm = "both"
-    eyes: Literal["latent", "pixel"] = "latent"
-    diversity: float = 0.0
-    fake_updates: int = 5
-    start: Path | None = None
-    """A student's LoRA to begin with, its ranks among it, in place of one that changes nothing."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse methods and ranks that do not exist."""
-        if self.method not in METHODS:
-            raise UserError(f"got the method {self.method!r}; expected {', '.join(METHODS)}")
-        if self.ranks not in {"pattern", "sensitivity"} and not (self.ranks.isdecimal() and int(self.ranks)):
-            raise UserError(f"got ranks {self.ranks!r}; expected pattern, sensitivity or a number")
-        if self.method == "turbo" and self.rule != "straight":
-            raise UserError(
-                f"got the rule {self.rule!r} for turbo; expected straight, which is what it learns"
-            )
-        if self.embedded and (self.method != "lcm" or not self.whole):
-            raise UserError(
-                "got --embedded; expected it with lcm --whole, for a LoRA file has no place for it"
-            )
-        if self.start is not None and self.whole:
-            raise UserError("got a LoRA to start from with --whole; expected one of the two")
+_FILES = ("checkpoint.safetensors", "best.safetensors", "exam.jsonl")
+"""By any of these a folder holds a training."""
+_FORMER_NAMES = {"rule": "sampler", "where": "sites", "eyes": "features"}
+_FORMER_VALUES = {"straight": "euler", "renoise": "lcm"}
+"""What folders that are older than these names call settings and samplers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it."""
+    """What came of a distillation."""
 
     folder: Path
     lora: Path | None
@@ -113,46 +47,9 @@ class Outcome:
     """Whether this is the first of several processes, which is the one to tell."""
 
 
-def choose_ranks(bench: TeacherSetup, settings: Settings, batch: int) -> LayerRanks:
-    """The LoRA's rank at each site.
-
-    Raises:
-        UserError: the LoRA to start from is for other sites, or the budget is too small for any.
-    """
-    everywhere = find_target_modules(bench.network)
-    sites = [site for site in everywhere if settings.where == "all" or site.text]
-    if settings.start is not None:
-        return ranks_of(settings.start, bench.family, [site.path for site in everywhere])
-    if settings.ranks == "pattern":
-        return pattern_ranks(sites)
-    if settings.ranks == "sensitivity":
-        budget = settings.parameters or num_parameters(everywhere, pattern_ranks(everywhere))
-        student = Learners(bench.network, {STUDENT: {}})
-        task = TurboTask(
-            student=student,
-            material=bench.material,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            teacher_steps=_teacher_steps(settings.steps),
-            coupling=settings.coupling,
-        )
-
-        def loss(number: int) -> Tensor:
-            generator = torch.Generator().manual_seed(seed_of(settings.seed, (1 << 40) + number))
-            draw = Draw(step=number, batch_size=batch, device=student.device, generator=generator)
-            return task.loss(student, draw)["loss"]
-
-        found = measure_sensitivity(bench.network, sites, loss, batches=_SENSITIVITY_BATCHES)
-        ranks = allot(sites, found, budget)
-        if not ranks:
-            raise UserError(f"got a budget of {budget} parameters; expected enough for rank 4 at one place")
-        return ranks
-    return uniform_ranks(sites, int(settings.ranks))
-
-
 def distill(
-    bench: TeacherSetup,
-    settings: Settings,
+    setup: TeacherSetup,
+    settings: MethodSettings,
     config: LoopConfig,
     *,
     resume: bool,
@@ -161,214 +58,167 @@ def distill(
     """Train a student and leave its best LoRA, `best.safetensors`, in the training's folder.
 
     Args:
-        bench: base and material.
-        settings: what to train.
+        setup: the base and what is learned from.
+        settings: a method's.
         config: how long and where to.
         resume: go on from a checkpoint in the folder; without, one there is an error.
-        features: the image network whose view of pictures scores the exams, and that ADD's pixel variant sees
-            with; without one the latents' distance scores them.
+        features: the image network whose view of pictures scores the validations, and that ADD's pixel variant
+            takes its features from; without one the latents' distance scores them.
 
     Raises:
         UserError: a training is there without `resume`, or another one with it, or the method lacks what it learns
             from.
         OutputError: the folder cannot be written.
     """
-    _check_material(bench, settings)
+    _check_material(setup, settings)
     config = replace(config, seed=settings.seed)
     state = PartialState(cpu=not torch.cuda.is_available())
     if state.is_main_process:
-        _claim(config.folder, bench, settings, resume=resume)
+        _claim(config.folder, setup, settings, resume=resume)
     state.wait_for_everyone()
-    # The first process writes ranks and exam, the others read them.
+    # The first process writes ranks and the teacher's latents, the others read them.
     with state.main_process_first():
         begun = (config.folder / "checkpoint.safetensors").exists()
-        student = _enrol(bench, settings, config, read=begun or not state.is_main_process)
-        keep = None if settings.whole else partial(_keep, _about(bench, settings))
-        exam = prepare_validation(
-            config.folder,
-            student,
-            bench.texts,
-            bench.exam_prompts,
-            bench.shape,
-            ValidationSettings(
-                steps=settings.steps,
-                rule=settings.rule,
-                guidance=settings.guidance,
-                student_guidance=settings.guidance if settings.embedded else None,
-            ),
-            base_hash=bench.base_hash,
-            decode=bench.decode,
-            look=None
-            if features is None
-            else lambda latents: features.vectors(bench.decode(latents).float()),
-            keep=keep,
-        )
-    model, task = _task(bench, settings, student, exam, features)
+        learners = make_learners(setup, settings, config, read=begun or not state.is_main_process)
+        validation = _validation(setup, settings, config.folder, learners, features)
+    model, task = settings.build(setup, learners, validation, features)
     train(model, task, config, resume=resume)
     best = config.folder / "best.safetensors"
     return Outcome(
         folder=config.folder,
         lora=best if best.exists() else None,
-        parameters=sum(one.numel() for one in student.learned()),
+        parameters=sum(parameter.numel() for parameter in learners.learned()),
         main=state.is_main_process,
     )
 
 
-def _check_material(bench: TeacherSetup, settings: Settings) -> None:
+def _check_material(setup: TeacherSetup, settings: MethodSettings) -> None:
     """Refuse what the method cannot learn from, before the teacher is asked for anything."""
     draw = Draw(step=0, batch_size=1, device=torch.device("cpu"), generator=torch.Generator().manual_seed(0))
-    batch = bench.material.batch(draw)
-    if settings.method != "dmd":
+    batch = setup.material.batch(draw)
+    if settings.needs_pictures:
         batch.pictures()
-    # The others take pictures from the teacher's ways, whatever its guidance was.
-    follows = {"turbo": settings.coupling == "teacher", "dmd": settings.diversity > 0}
-    if isinstance(bench.material, Trajectories) and follows.get(settings.method, False):
+    # Those who take pictures alone from the teacher's ways may have them of any guidance.
+    if isinstance(setup.material, Trajectories) and settings.follows_trajectories:
         batch.stops_per_step(settings.steps)
-        if bench.material.guidance not in (None, settings.guidance):
+        if setup.material.guidance not in (None, settings.guidance):
             raise UserError(
-                f"got paths of guidance {bench.material.guidance} and guidance {settings.guidance}; expected the same"
+                f"got paths of guidance {setup.material.guidance} and guidance {settings.guidance}; expected the same"
             )
 
 
-def _claim(folder: Path, bench: TeacherSetup, settings: Settings, *, resume: bool) -> None:
+def _claim(folder: Path, setup: TeacherSetup, settings: MethodSettings, *, resume: bool) -> None:
     """Note in the folder what is trained there, unless that is something else already.
 
     Where a student begins is not compared: the checkpoint is where it has come to.
     """
-    told = {
+    metadata = {
+        "method": settings.method,
         **{name: value for name, value in asdict(settings).items() if name != "start"},
-        "family": bench.family,
-        "base_hash": bench.base_hash,
-        "exam_prompts": len(bench.exam_prompts),
+        "family": setup.family,
+        "base_hash": setup.base_hash,
+        "exam_prompts": len(setup.validation_prompts),
     }
     path = folder / "settings.json"
-    begun = any((folder / name).exists() for name in _TRAINED)
+    begun = any((folder / name).exists() for name in _FILES)
     if begun and not resume:
         raise UserError(f"{folder} holds a training; add --resume to go on with it, or choose another folder")
     make_folder(folder)
     if begun and path.exists():
-        try:
-            before = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        before = _read_settings(path)
+        other = [name for name in metadata if before.get(name) != metadata[name]]
+        if other:
             raise UserError(
-                f"cannot read {path}: {error}; expected the settings as they were written"
-            ) from error
-        odd = [name for name in told if before.get(name) != told[name]]
-        if odd:
-            raise UserError(
-                f"{folder} holds a training with {odd[0]} {before.get(odd[0])}, and got {told[odd[0]]}; expected the "
-                "options it was begun with, or another folder"
+                f"{folder} holds a training with {other[0]} {before.get(other[0])}, and got {metadata[other[0]]}; "
+                "expected the options it was begun with, or another folder"
             )
-    write_whole(path, (json.dumps(told, indent=1) + "\n").encode(), overwrite=True)
+    write_whole(path, (json.dumps(metadata, indent=1) + "\n").encode(), overwrite=True)
 
 
-def _enrol(bench: TeacherSetup, settings: Settings, config: LoopConfig, *, read: bool) -> Learners:
-    """The students that the method needs; their ranks are in `ranks.json`, where they are to be `read`."""
-    learners: dict[str, LayerRanks | None] = {STUDENT: None}
-    kept, everywhere = config.folder / "ranks.json", find_target_modules(bench.network)
-    read = read and kept.exists()
+def _read_settings(path: Path) -> Mapping[str, Any]:
+    """Return what a `settings.json` says, by the names of today."""
+    try:
+        settings = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {error}; expected the settings as they were written") from error
+    for former, name in _FORMER_NAMES.items():
+        if former in settings:
+            value = settings.pop(former)
+            settings[name] = _FORMER_VALUES.get(str(value), value)
+    return settings
+
+
+def make_learners(
+    setup: TeacherSetup, settings: MethodSettings, config: LoopConfig, *, read: bool
+) -> Learners:
+    """Return the learners that the method needs.
+
+    Args:
+        setup: the teacher among it.
+        settings: the method's.
+        config: how the training goes.
+        read: take the student's ranks from `ranks.json` in the folder, if it is there, instead of writing it.
+    """
+    path = config.folder / "ranks.json"
+    targets = find_target_modules(setup.network)  # before any LoRA sits there
+    read = read and path.exists()
+    ranks: LayerRanks | None = None
     if not settings.whole:
-        learners[STUDENT] = read_ranks(kept) if read else choose_ranks(bench, settings, config.batch_size)
-    if settings.method == "dmd":
-        # The fake network must follow the painter wherever it goes, so it may change everywhere.
-        rank = max((learners[STUDENT] or {"": 16}).values())
-        learners[FAKE] = None if settings.whole else uniform_ranks(everywhere, rank)
+        ranks = read_ranks(path) if read else choose_ranks(setup, settings, config.batch_size)
     width = 0
-    if settings.embedded:
-        embedder = bench.network.time_embedder
-        linears = [one for one in embedder.modules() if isinstance(one, nn.Linear)]
-        width = linears[-1].out_features
-    student = Learners(bench.network, learners, guidance_width=width, seed=settings.seed)
+    if settings.student_guidance is not None:
+        embedder = setup.network.time_embedder
+        width = [layer for layer in embedder.modules() if isinstance(layer, nn.Linear)][-1].out_features
+    learners = Learners(
+        setup.network,
+        {STUDENT: ranks, **settings.opponents(setup, ranks)},
+        guidance_width=width,
+        seed=settings.seed,
+    )
     if settings.start is not None:
-        begin_with(student, settings.start)
-    if learners[STUDENT] and not read:
-        write_ranks(kept, student.ranks[STUDENT], everywhere)
-    return student
+        begin_with(learners, settings.start)
+    if ranks and not read:
+        write_ranks(path, learners.ranks[STUDENT], targets)
+    return learners
 
 
-def _teacher_steps(steps: int) -> int:
-    """The teacher's steps for the whole way, 48 or near it, with the student's levels among its own."""
-    return 48 if 48 % steps == 0 else 12 * steps
+def _validation(
+    setup: TeacherSetup,
+    settings: MethodSettings,
+    folder: Path,
+    learners: Learners,
+    features: ImageFeatures | None,
+) -> Validation:
+    return prepare_validation(
+        folder,
+        learners,
+        setup.texts,
+        setup.validation_prompts,
+        setup.shape,
+        ValidationSettings(
+            steps=settings.steps,
+            sampler=settings.sampler,
+            guidance=settings.guidance,
+            student_guidance=settings.student_guidance,
+        ),
+        base_hash=setup.base_hash,
+        decode=setup.decode,
+        embed=None if features is None else lambda latents: features.vectors(setup.decode(latents).float()),
+        save_best=None if settings.whole else _saving(setup, settings),
+    )
 
 
-def _about(bench: TeacherSetup, settings: Settings) -> StudentInfo:
-    return StudentInfo(
+def _saving(setup: TeacherSetup, settings: MethodSettings) -> SaveBest:
+    """Return what writes the student's LoRA as the best."""
+    info = StudentInfo(
         method=settings.method,
-        family=bench.family,
-        base_hash=bench.base_hash,
+        family=setup.family,
+        base_hash=setup.base_hash,
         steps=settings.steps,
-        rule=settings.rule,
+        sampler=settings.sampler,
     )
+    return partial(_save_best, info)
 
 
-def _keep(about: StudentInfo, student: Learners, folder: Path, step: int, score: float) -> None:
-    write_student(folder / "best.safetensors", student, about, updates=step, score=score)
-
-
-def _task(
-    bench: TeacherSetup,
-    settings: Settings,
-    student: Learners,
-    exam: Validation,
-    features: ImageFeatures | None,
-) -> tuple[nn.Module, TurnTask]:
-    common = {"material": bench.material, "guidance": settings.guidance, "exam": exam}
-    make: dict[Method, Callable[[], tuple[nn.Module, TurnTask]]] = {
-        "turbo": lambda: (
-            student,
-            TurboTask(student=student, steps=settings.steps, teacher_steps=_teacher_steps(settings.steps),
-                      penalty=settings.penalty, coupling=settings.coupling, **common),  # type: ignore[arg-type]
-        ),
-        "lcm": lambda: (
-            student,
-            LcmTask(student=student, guidance_range=(1.0, 2 * settings.guidance) if settings.embedded else None,
-                    solver_steps=_teacher_steps(settings.steps), **common),  # type: ignore[arg-type]
-        ),
-        "dmd": lambda: (
-            student,
-            DmdTask(student=student, steps=settings.steps, rule=settings.rule, diversity=settings.diversity,
-                    fake_updates=settings.fake_updates, **common),  # type: ignore[arg-type]
-        ),
-        "add": lambda: _add(bench, settings, student, exam, features),
-    }  # fmt: skip
-    return make[settings.method]()
-
-
-def _add(
-    bench: TeacherSetup,
-    settings: Settings,
-    student: Learners,
-    exam: Validation,
-    features: ImageFeatures | None,
-) -> tuple[nn.Module, TurnTask]:
-    eyes: FeatureExtractor
-    if settings.eyes == "pixel":
-        if features is None:
-            raise UserError("got --eyes pixel without an image network; expected one, or --eyes latent")
-        eyes = PixelFeatures(bench.raw_decode, features.maps)
-    else:
-        count = len(bench.network.blocks)
-        eyes = TeacherFeatures(sorted({count // 4, count // 2, 3 * count // 4, count - 1}))
-    widths, text_width = _look_once(bench, student, eyes)
-    duel = AdversarialModel(student, Discriminator(widths, text_width, seed=settings.seed))
-    task = AddTask(
-        duel=duel,
-        material=bench.material,
-        eyes=eyes,
-        steps=settings.steps,
-        guidance=settings.guidance,
-        adversarial=0.0 if settings.arm == "distillation" else 1.0,
-        distillation=0.0 if settings.arm == "adversarial" else 2.5,
-        exam=exam,
-    )
-    return duel, task
-
-
-@torch.no_grad()
-def _look_once(bench: TeacherSetup, student: Learners, eyes: FeatureExtractor) -> tuple[list[int], int]:
-    """How wide the critic's maps are, and the prompts' summary."""
-    text: TextStates = to_device(bench.texts.empty(1), student.device)
-    x = torch.zeros(1, *bench.shape, device=student.device)
-    t = student.process.times(torch.full((1,), 0.5, device=student.device))
-    maps = eyes.look(student, x, x, t, text)
-    return [one.shape[1] for one in maps], summary(text).shape[1]
+def _save_best(info: StudentInfo, learners: Learners, folder: Path, step: int, score: float) -> None:
+    write_student(folder / "best.safetensors", learners, info, updates=step, score=score)

@@ -1,4 +1,4 @@
-"""The teacher's ways from noise to picture, walked once and kept.
+"""Trajectories: the teacher's ways from noise to picture, walked once and kept.
 
 A step of learning from the teacher costs ten passes through it where it has to be asked each time, and none where
 its way is on disk. A folder holds `paths.npy` (N, L + 1, C, h, w) float16, the latents at L even steps of the
@@ -26,9 +26,8 @@ from allaprima.core.errors import AssetError, OutputError
 from allaprima.core.files import make_folder, write_whole
 from allaprima.core.progress import track
 from allaprima.lab.arrays import open_array
-from allaprima.lab.distill.data import DistillBatch, Texts
+from allaprima.lab.distill.data import DistillBatch, Texts, to_device
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.networks import to_device
 from allaprima.lab.distill.rollout import walk
 from allaprima.lab.training.loop import Draw, mixed_norms
 from allaprima.paint.contract.base import TextStates
@@ -40,6 +39,7 @@ class TrajectorySettings:
     """How the teacher walks."""
 
     count: int
+    """How many trajectories."""
     steps: int = 48
     """Of the teacher; a multiple of `stops`."""
     stops: int = 4
@@ -77,27 +77,27 @@ class Trajectories:
         last: int | None = None,
         base_hash: str | None = None,
     ) -> Trajectories:
-        """Open a finished folder, one of before `paths.json` said all of it too.
+        """Return what a finished folder holds, one of before `paths.json` said all of it too.
 
         Args:
-            folder: where the paths are.
+            folder: where the trajectories are.
             texts: the prompts they must be of.
             shape: what the latents must be: channels, rows and columns.
-            last: paths of this prompt and later ones are left out, for the exam is about them.
+            last: trajectories of this prompt and later ones are left out, for the validation is about them.
             base_hash: of the teacher that must have walked.
 
         Raises:
             AssetError: there is none, it is damaged, or it is of something else.
         """
-        told = _read(folder / "paths.json")
-        if told is None:
+        metadata = _read(folder / "paths.json")
+        if metadata is None:
             raise AssetError(
                 f"{folder} has no paths.json; expected a folder that `prima distill paths` has finished"
             )
-        _compare(folder, told, {"base": base_hash, "prompts": texts.digest()})
+        _compare(folder, metadata, {"base": base_hash, "prompts": texts.digest()})
         latents = open_array(folder / "paths.npy", 5)
         prompts = open_array(folder / "prompts.npy", 1).astype(np.int64)
-        count = told.get("count", len(latents))
+        count = metadata.get("count", len(latents))
         if not len(latents) == len(prompts) == count:
             raise AssetError(
                 f"{folder} has {len(latents)} paths and {len(prompts)} prompts; expected {count} of both; "
@@ -117,53 +117,53 @@ class Trajectories:
                 f"all paths in {folder} are of prompts that the exam is about; expected others; lower --exam"
             )
         return cls(
-            latents=latents, rows=rows, prompts=prompts[rows], texts=texts, guidance=told.get("guidance")
+            latents=latents, rows=rows, prompts=prompts[rows], texts=texts, guidance=metadata.get("guidance")
         )
 
     def batch(self, draw: Draw) -> DistillBatch:
-        """Paths at random."""
+        """Return trajectories at random."""
         count = len(self.rows)
         index = (draw.uniform() * count).long().clamp(max=count - 1).tolist()
-        path = torch.from_numpy(self.latents[self.rows[index]].astype(np.float32)).to(draw.device)
+        trajectory = torch.from_numpy(self.latents[self.rows[index]].astype(np.float32)).to(draw.device)
         return DistillBatch(
-            noise=path[:, 0],
+            noise=trajectory[:, 0],
             text=to_device(self.texts.take(self.prompts[index].tolist()), draw.device),
             empty=to_device(self.texts.empty(len(index)), draw.device),
-            clean=path[:, -1],
-            path=path,
+            clean=trajectory[:, -1],
+            trajectory=trajectory,
         )
 
 
 def first_noise(numbers: Sequence[int], shape: Sequence[int], seed: int) -> Tensor:
-    """Return (B, *shape) float32 standard normal values, where the paths of these numbers begin.
+    """Return (B, *shape) float32 standard normal values, where the trajectories of these numbers begin.
 
     They are numpy's: torch's generators on a processor know seeds by their last 32 bits, too few to keep the
-    paths of every seed apart from each other's and from the exam's noise.
+    trajectories of every seed apart from each other's and from the validation's noise.
     """
     rows = [np.random.default_rng([seed, number + 1]) for number in numbers]
     return torch.from_numpy(np.stack([row.standard_normal(shape, np.float32) for row in rows]))
 
 
 @torch.no_grad()
-def teach(
-    student: Learners, noise: Tensor, text: TextStates, empty: TextStates, settings: TrajectorySettings
+def walk_trajectories(
+    learners: Learners, noise: Tensor, text: TextStates, empty: TextStates, settings: TrajectorySettings
 ) -> Tensor:
-    """Walk from `noise` (B, C, h, w) and return the stops, noise first, (B, L + 1, C, h, w)."""
-    process = student.process
+    """Return the stops of the teacher's ways from `noise` (B, C, h, w), noise first, (B, L + 1, C, h, w)."""
+    process = learners.process
 
-    def answer(x: Tensor, t: Tensor) -> Tensor:
-        return student.guided(x, t, text, empty, settings.guidance)
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        return learners.guided(x, t, text, empty, settings.guidance)
 
     every = settings.steps // settings.stops
     stops = [noise]
-    for step, x in enumerate(walk(process, answer, noise, process.levels(settings.steps)), start=1):
+    for step, x in enumerate(walk(process, model, noise, process.timesteps(settings.steps)), start=1):
         if step % every == 0:
             stops.append(x)
     return torch.stack(stops, 1)
 
 
 def choose_prompts(texts: Texts, settings: TrajectorySettings, last: int | None = None) -> Sequence[int]:
-    """Which prompt each path is for: at random, each again only when all had their turn."""
+    """Return the prompt of each trajectory: at random, each again only when all had their turn."""
     count = len(texts) if last is None else last
     rounds = -(-settings.count // count)
     rng = np.random.default_rng(settings.seed)
@@ -173,7 +173,7 @@ def choose_prompts(texts: Texts, settings: TrajectorySettings, last: int | None 
 
 def build_trajectories(
     folder: Path,
-    student: Learners,
+    learners: Learners,
     texts: Texts,
     shape: tuple[int, int, int],
     settings: TrajectorySettings,
@@ -182,23 +182,23 @@ def build_trajectories(
     batch: int = 16,
     base_hash: str | None = None,
 ) -> None:
-    """Walk `settings.count` paths into `folder`; several processes share the work, a finished folder has none.
+    """Walk `settings.count` trajectories into `folder`; several processes share the work, a finished folder has none.
 
     Args:
         folder: where to; a build of anything else in it is an error.
-        student: whose teacher walks.
+        learners: whose teacher walks.
         texts: the prompts.
         shape: channels, rows and columns of the latents.
         settings: how.
         last: only prompts of smaller numbers are taken.
-        batch: paths that are walked at once; a stopped build goes on with what it began with.
-        base_hash: of the teacher, to be kept with the paths.
+        batch: trajectories that are walked at once; a stopped build goes on with what it began with.
+        base_hash: of the teacher, to be kept with the trajectories.
 
     Raises:
-        AssetError: the folder holds paths of something else.
+        AssetError: the folder holds trajectories of something else.
         OutputError: it cannot be written.
     """
-    about = {
+    metadata = {
         **asdict(settings),
         "base": base_hash,
         "prompts": texts.digest(),
@@ -207,12 +207,12 @@ def build_trajectories(
     }
     finished = _read(folder / "paths.json")
     if finished is not None:
-        _compare(folder, finished, about)
+        _compare(folder, finished, metadata)
         Trajectories.open(folder, texts, shape=shape)
         return
     processes = PartialState(cpu=not torch.cuda.is_available())
     with processes.main_process_first():
-        batch = _begin(folder, about, batch)
+        batch = _begin(folder, metadata, batch)
     prompts = choose_prompts(texts, settings, last)
     parts = {start: folder / f"part-{start:07d}.npy" for start in range(0, settings.count, batch)}
     missing = [start for start, part in parts.items() if not part.exists()]
@@ -220,71 +220,73 @@ def build_trajectories(
     mine = missing[processes.process_index :: processes.num_processes]
     for start in track(mine, total=len(mine), label="walking the teacher's paths"):
         numbers = range(start, min(start + batch, settings.count))
-        noise = first_noise(numbers, shape, settings.seed).to(student.device)
+        noise = first_noise(numbers, shape, settings.seed).to(learners.device)
         index = prompts[start : start + batch]
-        write_whole(parts[start], _npy(_walked(student, noise, texts, index, settings)), overwrite=True)
+        write_whole(parts[start], _npy(_walked(learners, noise, texts, index, settings)), overwrite=True)
     processes.wait_for_everyone()
     if processes.is_main_process:
         _join(folder / "paths.npy", list(parts.values()), settings, shape)
         write_whole(folder / "prompts.npy", _npy(np.array(prompts, np.int64)), overwrite=True)
-        write_whole(folder / "paths.json", json.dumps(about).encode(), overwrite=True)
+        write_whole(folder / "paths.json", json.dumps(metadata).encode(), overwrite=True)
         for part in parts.values():
             part.unlink()
     processes.wait_for_everyone()
 
 
 def _walked(
-    student: Learners, noise: Tensor, texts: Texts, index: Sequence[int], settings: TrajectorySettings
+    learners: Learners, noise: Tensor, texts: Texts, index: Sequence[int], settings: TrajectorySettings
 ) -> NDArray[np.float16]:
-    """The stops of these prompts, (B, L + 1, C, h, w)."""
-    text = to_device(texts.take(index), student.device)
-    empty = to_device(texts.empty(len(index)), student.device)
-    narrow = pick_dtype(student.device) == torch.bfloat16  # as the trainings' teachers are asked
-    with torch.autocast(student.device.type, torch.bfloat16, enabled=narrow), mixed_norms():
-        return teach(student, noise, text, empty, settings).cpu().numpy().astype(np.float16)
+    """Return the stops of these prompts, (B, L + 1, C, h, w)."""
+    text = to_device(texts.take(index), learners.device)
+    empty = to_device(texts.empty(len(index)), learners.device)
+    narrow = pick_dtype(learners.device) == torch.bfloat16  # as the trainings' teachers are asked
+    with torch.autocast(learners.device.type, torch.bfloat16, enabled=narrow), mixed_norms():
+        return walk_trajectories(learners, noise, text, empty, settings).cpu().numpy().astype(np.float16)
 
 
-def _begin(folder: Path, about: dict[str, Any], batch: int) -> int:
+def _begin(folder: Path, metadata: dict[str, Any], batch: int) -> int:
     """Note what is being walked in `begun.json`; return the batch that a stopped build goes on with."""
-    begun = folder / "begun.json"
-    told = _read(begun)
-    if told is None:
+    path = folder / "begun.json"
+    begun = _read(path)
+    if begun is None:
         make_folder(folder)
-        write_whole(begun, json.dumps({**about, "batch": batch}).encode(), overwrite=True)
+        write_whole(path, json.dumps({**metadata, "batch": batch}).encode(), overwrite=True)
         return batch
-    if told.keys() != {*about, "batch"}:
+    if begun.keys() != {*metadata, "batch"}:
         raise AssetError(f"{folder} holds paths that another version began; expected an empty folder")
-    _compare(folder, told, about)
-    return int(told["batch"])
+    _compare(folder, begun, metadata)
+    return int(begun["batch"])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a file beside the paths says, None where it is not."""
+    """Return what a file beside the trajectories says, None where it is not."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise AssetError(
             f"cannot read {path}: {error}; expected JSON; walk anew in another folder"
         ) from error
-    if not isinstance(told, dict):
-        raise AssetError(f"{path} holds {str(told)[:40]!r}; expected settings; walk anew in another folder")
-    return told
+    if not isinstance(metadata, dict):
+        raise AssetError(
+            f"{path} holds {str(metadata)[:40]!r}; expected settings; walk anew in another folder"
+        )
+    return metadata
 
 
-def _compare(folder: Path, told: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _compare(folder: Path, metadata: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a folder that says other than what is wanted; what one of them does not say is not compared."""
-    for name, one in wanted.items():
-        kept = told.get(name)
-        if kept is not None and one is not None and kept != one:
+    for name, expected in wanted.items():
+        actual = metadata.get(name)
+        if actual is not None and expected is not None and actual != expected:
             raise AssetError(
-                f"{folder} holds paths of {name} {_told(kept)} and got {name} {_told(one)}; "
+                f"{folder} holds paths of {name} {_shown(actual)} and got {name} {_shown(expected)}; "
                 "expected the same, or another folder"
             )
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return f"with the hash {value[:12]}" if isinstance(value, str) else str(value)
 
 

@@ -1,6 +1,6 @@
-"""The held-out exam: how far a student's pictures are from its teacher's, from the same noise, for unseen prompts.
+"""Validation: how far a student's pictures are from its teacher's, from the same noise, for held-out prompts.
 
-The teacher's 50-step latents are painted once and kept beside the training; every sitting paints the student's,
+The teacher's 50-step latents are painted once and kept beside the training; every validation paints the student's,
 writes a grid of both, notes the score, and keeps the student with the best.
 
 The score is a distance to the teacher's pictures as an image network sees them. Distance of the latents themselves is
@@ -25,181 +25,188 @@ from torch import Tensor
 
 from allaprima.core.errors import UserError
 from allaprima.core.files import write_whole
-from allaprima.lab.distill.data import Texts
+from allaprima.lab.distill.data import Texts, to_device
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.networks import to_device
-from allaprima.lab.distill.rollout import StepRule, arrive
+from allaprima.lab.distill.network import Decode
+from allaprima.lab.distill.rollout import FreshNoise, StudentSampler, rollout
 from allaprima.lab.training.checkpoint import read_tensors, write_tensors
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.sampling.noise import seeded_noise
 
 FIRST_SEED = 7_000_000_000
-"""Noise of the first exam prompt."""
+"""Noise of the first prompt."""
 FRESH_SEED = 7_500_000_000
 """The first noise of those that a step draws anew."""
+
+Embed = Callable[[Tensor], Tensor]
+"""Latents (B, C, h, w) to what an image network makes of their pictures (B, D)."""
+SaveBest = Callable[[Learners, Path, int, float], None]
+"""Writes the student that did best so far: (learners, folder, updates, score)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationSettings:
-    """What is asked."""
+    """How teacher and student paint."""
 
     steps: int
     """The student's."""
-    rule: StepRule = "straight"
+    sampler: StudentSampler = "euler"
+    """The student's."""
     teacher_steps: int = 50
     guidance: float = 4.0
+    """The teacher's."""
     student_guidance: float | None = None
     """What a student that is told its guidance is told."""
     shown: int = 12
+    """Pictures of a grid's row."""
     batch: int = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Prompts, noise and the teacher's answers."""
+    """Prompts, noise and the teacher's latents."""
 
     settings: ValidationSettings
     text: TextStates
     noise: Tensor
-    taught: Tensor
-    """(N, C, h, w) the teacher's latents."""
-    decode: Callable[[Tensor], Tensor] | None = None
-    """Latents to pixels (B, 3, H, W) in [0, 1], for the grids; None draws none."""
-    look: Callable[[Tensor], Tensor] | None = None
-    """Latents to what an image network makes of their pictures (B, D); None lets the latents themselves decide."""
-    keep: Callable[[Learners, Path, int, float], None] | None = None
-    """Writes the student that did best so far: (student, folder, updates, score)."""
+    """(N, C, h, w) what both begin with."""
+    teacher_latents: Tensor
+    """(N, C, h, w) what the teacher painted."""
+    decode: Decode | None = None
+    """For the grids; None draws none."""
+    embed: Embed | None = None
+    """For the score; None lets the latents themselves decide."""
+    save_best: SaveBest | None = None
 
     @torch.no_grad()
-    def paint(self, student: Learners) -> Tensor:
-        """The student's latents, (N, C, h, w)."""
-        process, settings = student.process, self.settings
+    def paint(self, learners: Learners) -> Tensor:
+        """Return the student's latents, (N, C, h, w)."""
+        process, settings = learners.process, self.settings
+        timesteps = process.timesteps(settings.steps)
         parts = []
         for start in range(0, len(self.noise), settings.batch):
             noise = self.noise[start : start + settings.batch]
             text = self.text.rows(range(start, start + len(noise)))
-            told = None
+            guidance = None
             if settings.student_guidance is not None:
-                told = torch.full((len(noise),), settings.student_guidance, device=noise.device)
+                guidance = torch.full((len(noise),), settings.student_guidance, device=noise.device)
 
-            def answer(x: Tensor, t: Tensor, text: TextStates = text, told: Tensor | None = told) -> Tensor:
-                return student.predict(x, t, text, guidance=told)
+            def model(
+                x: Tensor, t: Tensor, text: TextStates = text, guidance: Tensor | None = guidance
+            ) -> Tensor:
+                return learners.predict(x, t, text, guidance=guidance)
 
-            fresh = _fresh(start, noise)
-            levels = process.levels(settings.steps)
-            parts.append(arrive(process, answer, noise, levels, settings.rule, fresh))
+            parts.append(rollout(process, model, noise, timesteps, settings.sampler, _fresh(start, noise)))
         return torch.cat(parts)
 
     def score(self, painted: Tensor) -> dict[str, float]:
-        """Squared distances to the teacher, as shares of the variance between its pictures: 0 is the teacher itself.
+        """Return squared distances to the teacher, as shares of the variance between its pictures: 0 is the teacher.
 
         `latents` is that of the latents, `features` that of what the image network sees, if there is one, and
         `score` the one that decides.
         """
-        found = {"latents": float((painted - self.taught).square().mean() / self.taught.var())}
-        if self.look is not None:
-            mine, taught = (self._see(latents) for latents in (painted, self.taught))
-            found["features"] = float((mine - taught).square().mean() / taught.var(0).mean())
-        return {"score": found.get("features", found["latents"]), **found}
+        target = self.teacher_latents
+        scores = {"latents": float((painted - target).square().mean() / target.var())}
+        if self.embed is not None:
+            student, teacher = self._embedded(painted), self._embedded(target)
+            scores["features"] = float((student - teacher).square().mean() / teacher.var(0).mean())
+        return {"score": scores.get("features", scores["latents"]), **scores}
 
-    def _see(self, latents: Tensor) -> Tensor:
-        assert self.look is not None
-        return torch.cat([self.look(part) for part in torch.split(latents, self.settings.batch)])
+    def _embedded(self, latents: Tensor) -> Tensor:
+        assert self.embed is not None
+        return torch.cat([self.embed(part) for part in torch.split(latents, self.settings.batch)])
 
-    def sit(self, student: Learners, folder: Path, step: int) -> float:
+    def run(self, learners: Learners, folder: Path, step: int) -> float:
         """Paint, draw the grid, keep the best, note the score in `exam.jsonl`; return the score.
 
-        It is noted last: what was interrupted is sat again when the training goes on, and comes to the same.
+        It is noted last: what was interrupted is done again when the training goes on, and comes to the same.
         """
-        painted = self.paint(student)
+        painted = self.paint(learners)
         scores = self.score(painted)
         score = scores["score"]
-        contrast = float(painted.std() / self.taught.std())
+        contrast = float(painted.std() / self.teacher_latents.std())
         folder.mkdir(parents=True, exist_ok=True)
-        noted = folder / "exam.jsonl"
-        before = [one for one in read_validations(noted) if one["step"] < step]
+        path = folder / "exam.jsonl"
+        before = [validation for validation in read_validations(path) if validation["step"] < step]
         line = {
             "step": step,
-            **{name: round(one, 6) for name, one in scores.items()},
+            **{name: round(value, 6) for name, value in scores.items()},
             "contrast": round(contrast, 4),
         }
         if self.decode is not None:
             shown = slice(0, self.settings.shown)
-            self._draw(folder / f"sample-{step:07d}.png", self.taught[shown], painted[shown])
-        ranked = [one["score"] for one in before if math.isfinite(one["score"])]
-        if self.keep is not None and math.isfinite(score) and all(score < other for other in ranked):
-            self.keep(student, folder, step, score)
-        write_whole(
-            noted, "".join(json.dumps(one) + "\n" for one in [*before, line]).encode(), overwrite=True
-        )
+            grid = _grid(self.decode, self.teacher_latents[shown], painted[shown])
+            grid.save(folder / f"sample-{step:07d}.png")
+        ranked = [validation["score"] for validation in before if math.isfinite(validation["score"])]
+        if self.save_best is not None and math.isfinite(score) and all(score < other for other in ranked):
+            self.save_best(learners, folder, step, score)
+        lines = "".join(json.dumps(validation) + "\n" for validation in [*before, line])
+        write_whole(path, lines.encode(), overwrite=True)
         return score
 
-    def _draw(self, path: Path, *rows: Tensor) -> None:
-        """The teacher's pictures above the student's."""
-        assert self.decode is not None
-        decoded = [self.decode(latents).float().cpu().clamp(0, 1) for latents in rows]
-        lines = [torch.cat(list(pictures), dim=2) for pictures in decoded]
-        grid = torch.cat(lines, dim=1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        Image.fromarray(np.ascontiguousarray(grid)).save(path)
+
+def _grid(decode: Decode, *rows: Tensor) -> Image.Image:
+    """Return the pictures of each row's latents side by side, the rows below each other."""
+    decoded = [decode(latents).float().cpu().clamp(0, 1) for latents in rows]
+    lines = [torch.cat(list(pictures), dim=2) for pictures in decoded]
+    grid = torch.cat(lines, dim=1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return Image.fromarray(np.ascontiguousarray(grid))
 
 
-def _fresh(start: int, like: Tensor) -> Callable[[], Tensor]:
+def _fresh(start: int, like: Tensor) -> FreshNoise:
     generator = torch.Generator().manual_seed(FRESH_SEED + start)
     return lambda: torch.randn(like.shape, generator=generator).to(like.device)
 
 
 def read_validations(path: Path) -> list[dict[str, Any]]:
-    """The exams noted in an `exam.jsonl`, in order; none if there is no such file.
+    """Return the validations noted in an `exam.jsonl`, in order; none if there is no such file.
 
     Raises:
         UserError: it is damaged.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        exams = [json.loads(line) for line in lines]
-        for one in exams:
-            int(one["step"]), float(one["score"])
+        validations = [json.loads(line) for line in lines]
+        for validation in validations:
+            int(validation["step"]), float(validation["score"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"cannot read {path}: {error}; expected a line of JSON per exam, as they were written"
         ) from error
-    return exams
+    return validations
 
 
 @torch.no_grad()
 def prepare_validation(
     folder: Path,
-    student: Learners,
+    learners: Learners,
     texts: Texts,
     prompts: Sequence[int],
     shape: tuple[int, int, int],
     settings: ValidationSettings,
     *,
     base_hash: str = "",
-    decode: Callable[[Tensor], Tensor] | None = None,
-    look: Callable[[Tensor], Tensor] | None = None,
-    keep: Callable[[Learners, Path, int, float], None] | None = None,
+    decode: Decode | None = None,
+    embed: Embed | None = None,
+    save_best: SaveBest | None = None,
 ) -> Validation:
-    """Let the teacher answer, or read its answers from `exam.safetensors` in `folder`.
+    """Return a validation; the teacher paints, or its latents are read from `exam.safetensors` in `folder`.
 
     Args:
         folder: the training's.
-        student: whose teacher answers.
+        learners: whose teacher paints.
         texts: where the prompts are.
         prompts: their numbers, which are not to be learned from.
         shape: channels, rows and columns of the latents.
-        settings: what is asked.
-        base_hash: of the teacher's weights; answers of another teacher, or to other words, are not read.
+        settings: how both paint.
+        base_hash: of the teacher's weights; latents of another teacher, or for other words, are not read.
         decode: for grids.
-        look: for the score.
-        keep: for the best.
+        embed: for the score.
+        save_best: called with each best student so far.
     """
     seeds = [FIRST_SEED + index for index in range(len(prompts))]
-    noise = seeded_noise(seeds, shape, student.device)
-    text = to_device(texts.take(prompts), student.device)
-    told: dict[str, Any] = {
-        "settings": settings, "text": text, "noise": noise, "decode": decode, "look": look, "keep": keep,
-    }  # fmt: skip
+    noise = seeded_noise(seeds, shape, learners.device)
+    text = to_device(texts.take(prompts), learners.device)
     path = folder / "exam.safetensors"
     about = json.dumps(
         {
@@ -211,23 +218,41 @@ def prepare_validation(
             "words": hashlib.sha256(text.states.float().cpu().numpy().tobytes()).hexdigest(),
         }
     )
-    if path.exists():
-        tensors, metadata = read_tensors(path)
-        if metadata.get("about") == about:
-            taught = tensors["taught"].to(student.device)
-            return Validation(taught=taught, **told)
-    process = student.process
-    levels = process.levels(settings.teacher_steps)
+    latents = _stored_latents(path, about)
+    if latents is None:
+        latents = _teacher_latents(learners, noise, text, texts, settings)
+        write_tensors(path, {"taught": latents}, {"about": about})
+    return Validation(
+        settings=settings,
+        text=text,
+        noise=noise,
+        teacher_latents=latents.to(learners.device),
+        decode=decode,
+        embed=embed,
+        save_best=save_best,
+    )
+
+
+def _stored_latents(path: Path, about: str) -> Tensor | None:
+    if not path.exists():
+        return None
+    tensors, metadata = read_tensors(path)
+    return tensors["taught"] if metadata.get("about") == about else None
+
+
+def _teacher_latents(
+    learners: Learners, noise: Tensor, text: TextStates, texts: Texts, settings: ValidationSettings
+) -> Tensor:
+    """Return what the guided teacher paints from `noise`, (N, C, h, w)."""
+    timesteps = learners.process.timesteps(settings.teacher_steps)
     parts = []
     for start in range(0, len(noise), settings.batch):
-        mine = noise[start : start + settings.batch]
-        chosen = text.rows(range(start, start + len(mine)))
-        empty = to_device(texts.empty(len(mine)), student.device)
+        batch = noise[start : start + settings.batch]
+        prompts = text.rows(range(start, start + len(batch)))
+        empty = to_device(texts.empty(len(batch)), learners.device)
 
-        def answer(x: Tensor, t: Tensor, chosen: TextStates = chosen, empty: TextStates = empty) -> Tensor:
-            return student.guided(x, t, chosen, empty, settings.guidance)
+        def model(x: Tensor, t: Tensor, text: TextStates = prompts, empty: TextStates = empty) -> Tensor:
+            return learners.guided(x, t, text, empty, settings.guidance)
 
-        parts.append(arrive(process, answer, mine, levels))
-    taught = torch.cat(parts)
-    write_tensors(path, {"taught": taught}, {"about": about})
-    return Validation(taught=taught, **told)
+        parts.append(rollout(learners.process, model, batch, timesteps))
+    return torch.cat(parts)

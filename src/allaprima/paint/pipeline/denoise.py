@@ -25,9 +25,8 @@ from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.pipeline.img2img import start_from_image
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import join_prompts
-from allaprima.paint.sampling.euler import Model, SamplerStep
 from allaprima.paint.sampling.guidance import guided, needs_negative
-from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.sampling.samplers import Model, SamplerStep, sample_steps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.sampling.process import process_of
 
 
 def start_from_image(
@@ -41,10 +42,10 @@ def start_from_image(
         return schedule, noise
     sigma = schedule.sigmas[first]
     clean = base.encode(to_pixels(init_image)).float().to(noise.device)
-    share = 1.0 - sigma if schedule.kind == "flow" else 1.0
+    process = process_of(schedule.kind, base.prediction)
     # What `sample_steps` is given is taken as the latents themselves, for nothing scales them any more.
     rest = replace(schedule, sigmas=schedule.sigmas[first:], times=schedule.times[first:], noise_scale=1.0)
-    return rest, share * clean + sigma * noise.float()
+    return rest, process.mix(clean, noise.float(), sigma)
 
 
 def first_step(steps: int, strength: float) -> int:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from allaprima.core.errors import LoraError
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.lora.files.metadata import LoraMetadata
+from allaprima.paint.sampling.process import exploding_sigma
 
 
 def trained_schedule(own: Schedule, loras: Iterable[LoraMetadata]) -> Schedule:
     """Return how the first of `loras` that names its levels wants as many steps as `own` has to be taken.
 
-    At another number of steps the levels are the base's own, and only the rule for a step is the LoRA's.
+    At another number of steps the levels are the base's own, and only the sampler is the LoRA's.
 
     Args:
         own: what the base would paint with.
@@ -27,25 +28,18 @@ def trained_schedule(own: Schedule, loras: Iterable[LoraMetadata]) -> Schedule:
     Raises:
         LoraError: a file names levels, but not the times of a base that has times of its own.
     """
-    told = next((told for told in loras if told.sigmas), None)
-    if told is None:
+    trained = next((metadata for metadata in loras if metadata.sigmas), None)
+    if trained is None:
         return own
-    ruled = replace(own, sampler=told.sampler or "euler")
-    if len(told.sigmas) != len(own) + 1:
-        return ruled
-    return _flow(ruled, told) if own.kind == "flow" else _exploding(ruled, told)
-
-
-def _flow(own: Schedule, told: LoraMetadata) -> Schedule:
-    return replace(own, sigmas=told.sigmas, times=told.times or told.sigmas[:-1])
-
-
-def _exploding(own: Schedule, told: LoraMetadata) -> Schedule:
-    """From the share s of noise in latents of variance 1 to x_0 + sigma eps: sigma = s / sqrt(1 - s^2)."""
-    if not told.times or told.sigmas[0] >= 1.0:
+    schedule = replace(own, sampler=trained.sampler or "euler")
+    if len(trained.sigmas) != len(own) + 1:
+        return schedule
+    if own.kind == "flow":
+        return replace(schedule, sigmas=trained.sigmas, times=trained.times or trained.sigmas[:-1])
+    if not trained.times or trained.sigmas[0] >= 1.0:
         raise LoraError(
             "the LoRA names the noise levels it was trained at, but not the model's times at them; expected "
             "allaprima.times beside allaprima.sigmas below 1, so convert it anew or name a schedule"
         )
-    levels = [share / math.sqrt(1.0 - share * share) for share in told.sigmas]
-    return replace(own, sigmas=tuple(levels), times=told.times, noise_scale=math.hypot(levels[0], 1.0))
+    sigmas = tuple(map(exploding_sigma, trained.sigmas))
+    return replace(schedule, sigmas=sigmas, times=trained.times, noise_scale=math.hypot(sigmas[0], 1.0))

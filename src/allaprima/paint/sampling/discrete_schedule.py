@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -24,34 +25,39 @@ _LAST_ALPHA = 2.0**-24
 """Stands for the zero that rescaling aims at, which would be an infinite noise level."""
 
 
-def alphas_of(
-    curve: BetaCurve, start: float, end: float, count: int = 1000, *, zero_terminal: bool = False
-) -> NDArray[np.float32]:
-    """Return a_t for t = 0 to `count` - 1, falling.
+@dataclass(frozen=True, kw_only=True)
+class Betas:
+    """The noise that each trained time adds to the one before it; the defaults are those of diffusers."""
 
-    Args:
-        curve: how beta grows from `start` to `end`; the cosine curve has ends of its own.
-        start: beta at t = 0.
-        end: beta at the last t.
-        count: how many times the model was trained at.
-        zero_terminal: rescale so that the last time is pure noise (Lin et al. 2023, arXiv:2305.08891,
-            algorithm 1).
-    """
-    if curve == "linear":
-        betas = torch.linspace(start, end, count, dtype=torch.float32)
-    elif curve == "scaled_linear":
-        betas = torch.linspace(start**0.5, end**0.5, count, dtype=torch.float32) ** 2
-    else:
-        betas = _cosine_betas(count)
-    return alphas_from_betas(betas, zero_terminal=zero_terminal)
+    curve: BetaCurve = "linear"
+    """How beta grows from `start` to `end`; the cosine curve has ends of its own."""
+    start: float = 0.0001
+    """beta at t = 0."""
+    end: float = 0.02
+    """beta at the last t."""
+    num_times: int = 1000
+    """How many times the model was trained at."""
+    listed: tuple[float, ...] | None = None
+    """Every beta, in place of a curve."""
+    zero_terminal: bool = False
+    """Rescale so that the last time is pure noise (Lin et al. 2023, arXiv:2305.08891, algorithm 1)."""
 
+    def alphas(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Return a_t for t = 0 to `num_times` - 1, falling, as sums and products of `dtype` give them."""
+        betas = self._betas(dtype)
+        alphas = torch.cumprod(1.0 - (_rescaled(betas) if self.zero_terminal else betas), dim=0)
+        if self.zero_terminal:
+            alphas[-1] = _LAST_ALPHA
+        return alphas
 
-def alphas_from_betas(betas: torch.Tensor, *, zero_terminal: bool = False) -> NDArray[np.float32]:
-    """Return a_t of a list of betas; see `alphas_of`."""
-    alphas = torch.cumprod(1.0 - (_rescaled(betas) if zero_terminal else betas), dim=0)
-    if zero_terminal:
-        alphas[-1] = _LAST_ALPHA
-    return alphas.numpy()
+    def _betas(self, dtype: torch.dtype) -> torch.Tensor:
+        if self.listed is not None:
+            return torch.tensor(self.listed, dtype=dtype)
+        if self.curve == "linear":
+            return torch.linspace(self.start, self.end, self.num_times, dtype=dtype)
+        if self.curve == "scaled_linear":
+            return torch.linspace(self.start**0.5, self.end**0.5, self.num_times, dtype=dtype) ** 2
+        return _cosine_betas(self.num_times, dtype)
 
 
 def sigmas_of(alphas: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,12 +151,12 @@ def lcm_times(steps: int, taught_steps: int = 50, count: int = 1000) -> list[int
     return [taught[math.floor(index * taught_steps / steps)] for index in range(steps)]
 
 
-def _cosine_betas(count: int) -> torch.Tensor:
+def _cosine_betas(count: int, dtype: torch.dtype) -> torch.Tensor:
     def share(t: float) -> float:
         return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
 
     pairs = ((share((i + 1) / count), share(i / count)) for i in range(count))
-    return torch.tensor([min(1 - after / before, 0.999) for after, before in pairs], dtype=torch.float32)
+    return torch.tensor([min(1 - after / before, 0.999) for after, before in pairs], dtype=dtype)
 
 
 def _rescaled(betas: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from allaprima.paint.contract.base import Base, GuidanceRule, TextStates
-from allaprima.paint.sampling.euler import Model
+from allaprima.paint.sampling.samplers import Model
 
 
 def guide(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> torch.Tensor:

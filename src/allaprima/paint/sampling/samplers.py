@@ -1,48 +1,81 @@
-"""From noise to a picture along a schedule: one place where a schedule's name meets its rule.
+"""From noise to a picture along a schedule, by the sampler that the schedule names.
 
-    for step in sample_steps(model, base.noise(seeds, w, h), schedule, base.prediction, seeds): ...
+    for step in sample_steps(model, base.noise(seeds, w, h), schedule, base.prediction, seeds):
+        show(step.clean)
 
-A rule is a generator of steps. It knows what the schedule and the prediction declare, and nothing of the model.
+A sampler is one function: where a step ends. It knows the process, and nothing of the model.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
-import torch
+from torch import Tensor
 
 from allaprima.core.errors import PaintError
 from allaprima.paint.contract.base import Prediction
 from allaprima.paint.contract.schedule import ProcessKind, Schedule
-from allaprima.paint.sampling.euler import Model, SamplerStep, euler_steps
 from allaprima.paint.sampling.noise import noise_stream
-from allaprima.paint.sampling.variance_exploding import exploding_ancestral, exploding_euler, exploding_lcm
+from allaprima.paint.sampling.process import Process, process_of
 
-Sampler = Callable[[Model, torch.Tensor, Schedule, Prediction, Sequence[int]], Iterator[SamplerStep]]
-"""(model, standard normal noise (B, ...), schedule, prediction, B seeds) -> the steps.
+Model = Callable[[Tensor, Tensor], Tensor]
+"""(latents (B, ...), times (B,) in the model's unit) -> its prediction, shaped like the latents."""
 
-Rules that draw fresh noise at each step take it from the seeds, so that a picture does not depend on its company.
-"""
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerStep:
+    """Where the sampler stands after a step."""
+
+    index: int
+    """1 after the first step."""
+    latents: Tensor
+    """(B, ...) float32 at the noise level reached."""
+    clean: Tensor
+    """(B, ...) float32, the picture that the step's prediction means: a preview."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Move:
+    """All a sampler is told of one step."""
+
+    process: Process
+    x: Tensor
+    """(B, ...) float32 latents at `sigma`."""
+    sigma: float
+    after: float
+    """The next noise level, 0 at the end."""
+    time: float
+    """What the model was told."""
+    predicted: Tensor
+    clean: Tensor
+    fresh: Iterator[Tensor]
+    """Noise shaped like `x`, each row from its own seed, so that a picture does not depend on its company."""
+
+
+Sampler = Callable[[_Move], tuple[Tensor, Tensor]]
+"""One step to the latents at the next level and the clean picture."""
 
 
 def sample_steps(
-    model: Model, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+    model: Model, noise: Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
 ) -> Iterator[SamplerStep]:
     """Yield each step of `schedule`; stop iterating to cancel.
 
     Args:
         model: (latents, times) to a prediction, guidance included.
         noise: (B, ...) standard normal; not changed.
-        schedule: which levels to visit and by which rule.
+        schedule: which levels to visit and by which sampler.
         prediction: what the model returns.
         seeds: B seeds, those `noise` was drawn from.
 
     Raises:
-        PaintError: no such rule, or the model's prediction is not of the schedule's kind.
+        PaintError: no such sampler, or the model's prediction is not of the schedule's kind.
     """
-    rule = SAMPLERS.get((schedule.sampler, schedule.kind))
-    if rule is None:
+    sampler = SAMPLERS.get((schedule.sampler, schedule.kind))
+    if sampler is None:
         known = " or ".join(f"{sampler} ({kind})" for sampler, kind in SAMPLERS)
         raise PaintError(
             f"got the sampler {schedule.sampler!r} for a {schedule.kind} schedule; expected {known}"
@@ -51,37 +84,78 @@ def sample_steps(
         raise PaintError(
             f"the model predicts {prediction}, which a schedule of kind {schedule.kind} cannot follow"
         )
-    return rule(model, noise, schedule, prediction, seeds)
+    process = process_of(schedule.kind, prediction)
+    # The first of a seed's noises is what `noise` was drawn from.
+    fresh = islice(noise_stream(seeds, noise.shape[1:], noise.device), 1, None)
+    return _steps(sampler, model, noise, schedule, process, fresh)
 
 
-def _flow_euler(
-    model: Model, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+def _steps(
+    sampler: Sampler,
+    model: Model,
+    noise: Tensor,
+    schedule: Schedule,
+    process: Process,
+    fresh: Iterator[Tensor],
 ) -> Iterator[SamplerStep]:
-    del prediction, seeds
-    return euler_steps(model, noise.float() * schedule.noise_scale, schedule.sigmas, schedule.times)
-
-
-def _flow_lcm(
-    model: Model, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
-) -> Iterator[SamplerStep]:
-    """Jump to the picture, mix in fresh noise of the next level, jump again (arXiv:2303.01469, algorithm 1)."""
-    del prediction
-    fresh = noise_stream(seeds, noise.shape[1:], noise.device)
-    next(fresh)  # what `noise` was drawn from
-    latents = noise.float() * schedule.noise_scale
+    # In float32 whatever the model computes in, for fifty roundings to bf16 would add up.
+    x = noise.float() * schedule.noise_scale
     levels = zip(pairwise(schedule.sigmas), schedule.times, strict=True)
     for index, ((sigma, after), time) in enumerate(levels, start=1):
-        velocity = model(latents, latents.new_full((len(latents),), time)).float()
-        clean = latents - sigma * velocity
-        latents = (1 - after) * clean + after * next(fresh) if after > 0.0 else clean
-        yield SamplerStep(index=index, latents=latents, clean=clean)
+        predicted = model(process.network_input(x, sigma), x.new_full((len(x),), time)).float()
+        clean = process.clean(x, sigma, predicted)
+        move = _Move(
+            process=process,
+            x=x,
+            sigma=sigma,
+            after=after,
+            time=time,
+            predicted=predicted,
+            clean=clean,
+            fresh=fresh,
+        )
+        x, clean = sampler(move)
+        yield SamplerStep(index=index, latents=x, clean=clean)
+
+
+def _flow_euler(move: _Move) -> tuple[Tensor, Tensor]:
+    """Step straight along the velocity; for a constant one the result is exact."""
+    return move.x + (move.after - move.sigma) * move.predicted, move.clean
+
+
+def _exploding_euler(move: _Move) -> tuple[Tensor, Tensor]:
+    """Take Euler's step on d x / d sigma = (x - clean) / sigma (Karras et al. 2022, algorithm 1 without churn).
+
+    A step keeps the share of the noise that the next level has, which loses no digits where levels are in the
+    thousands, as adding the difference of two levels would.
+    """
+    return move.clean + (move.after / move.sigma) * (move.x - move.clean), move.clean
+
+
+def _exploding_ancestral(move: _Move) -> tuple[Tensor, Tensor]:
+    """Take Euler's step to below the next level, and fresh noise back up to it, as SDXL-Turbo's own scheduler.
+
+    The fresh noise is what keeps the latents' variance right when the steps are few (k-diffusion,
+    `sample_euler_ancestral`). The last step adds none.
+    """
+    sigma, after = move.sigma, move.after
+    up = math.sqrt(after**2 * (sigma**2 - after**2) / sigma**2)
+    down = math.sqrt(after**2 - up**2)
+    x = move.clean + (down / sigma) * (move.x - move.clean)
+    return x + up * next(move.fresh) if after > 0.0 else x, move.clean
+
+
+def _lcm(move: _Move) -> tuple[Tensor, Tensor]:
+    """Jump to the picture and mix in fresh noise of the next level (arXiv:2303.01469, algorithm 1)."""
+    clean = move.process.consistent(move.x, move.sigma, move.time, move.clean)
+    return move.process.mix(clean, next(move.fresh), move.after) if move.after > 0.0 else clean, clean
 
 
 SAMPLERS: dict[tuple[str, ProcessKind], Sampler] = {
     ("euler", "flow"): _flow_euler,
-    ("lcm", "flow"): _flow_lcm,
-    ("euler", "variance_exploding"): exploding_euler,
-    ("ancestral", "variance_exploding"): exploding_ancestral,
-    ("lcm", "variance_exploding"): exploding_lcm,
+    ("lcm", "flow"): _lcm,
+    ("euler", "variance_exploding"): _exploding_euler,
+    ("ancestral", "variance_exploding"): _exploding_ancestral,
+    ("lcm", "variance_exploding"): _lcm,
 }
-"""Name and kind of a schedule to the rule that follows it."""
+"""Name and kind of a schedule to the sampler that follows it."""

@@ -12,7 +12,7 @@ from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, L
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.sdxl.scheduling import SCHEDULES, read_scheduler
 from allaprima.paint.sampling.discrete_schedule import (
-    alphas_of,
+    Betas,
     curved_levels,
     lcm_times,
     sigmas_of,
@@ -98,7 +98,9 @@ def test_a_curve_keeps_its_ends() -> None:
 
 
 def test_zero_terminal_rescaling_ends_in_noise() -> None:
-    levels = sigmas_of(alphas_of("scaled_linear", 0.00085, 0.012, zero_terminal=True))
+    levels = sigmas_of(
+        Betas(curve="scaled_linear", start=0.00085, end=0.012, zero_terminal=True).alphas().numpy()
+    )
     assert levels[-1] == pytest.approx(4096, rel=1e-3)
     assert np.all(np.diff(levels) > 0)
 

@@ -1,1 +1,1 @@
-"""One file per published method: its settings and its loss."""
+"""One file per published method: its settings, its loss, and how one follows from the other."""

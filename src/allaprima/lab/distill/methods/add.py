@@ -1,33 +1,43 @@
 """Adversarial diffusion distillation (Sauer et al. 2023, arXiv:2311.17042).
 
-The student paints from a noised real picture in one step, at one of its few levels. A critic with frozen eyes and
-light heads tells its pictures from real ones; a distillation term draws them to what the guided teacher makes of
-them when they are noised again. Three arms, as in the paper's table: adversarial only, distillation only, both.
+The student paints from a noised real picture in one step, at one of its few timesteps. A discriminator of light heads
+on frozen features tells its pictures from real ones; a distillation term draws them to what the guided teacher makes
+of them when they are noised again. Three arms, as in the paper's table: adversarial only, distillation only, both.
 
-The latent variant sees with the teacher's own features and needs no decoder; the pixel variant decodes and sees
-with an image network, as the paper does.
+The latent variant takes its features from the teacher and needs no decoder; the pixel variant decodes and takes them
+from an image network, as the paper does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from allaprima.lab.distill.data import DistillBatch, DistillData
-from allaprima.lab.distill.discriminator import Discriminator, FeatureExtractor, summary
-from allaprima.lab.distill.learners import STUDENT, Learners
+from allaprima.core.errors import UserError
+from allaprima.lab.distill.data import DistillBatch, to_device
+from allaprima.lab.distill.discriminator import (
+    Discriminator,
+    FeatureExtractor,
+    PixelFeatures,
+    TeacherFeatures,
+    summary,
+)
+from allaprima.lab.distill.learners import Learners
+from allaprima.lab.distill.methods.method import MethodSettings, MethodTask
+from allaprima.lab.distill.rollout import StudentSampler
+from allaprima.lab.distill.teacher import TeacherSetup
 from allaprima.lab.distill.validation import Validation
-from allaprima.lab.training.loop import Draw, Turn
-from allaprima.paint.contract.base import TextStates
+from allaprima.lab.evaluation.features import ImageFeatures
+from allaprima.lab.training.loop import Draw, Turn, TurnTask
 
 HEADS = "heads"
 
 
 class AdversarialModel(nn.Module):
-    """Student and critic in one module, for the loop."""
+    """Learners and discriminator in one module, for the loop; checkpoints hold them by these names."""
 
     def __init__(self, student: Learners, heads: Discriminator) -> None:
         super().__init__()
@@ -36,52 +46,113 @@ class AdversarialModel(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddTask:
+class AddSettings(MethodSettings):
+    """Settings of adversarial diffusion distillation."""
+
+    method: ClassVar[str] = "add"
+    learning_rate: ClassVar[float] = 3e-4
+    sampler: StudentSampler = "lcm"
+    arm: Literal["both", "adversarial", "distillation"] = "both"
+    features: Literal["latent", "pixel"] = "latent"
+
+    def build(
+        self,
+        setup: TeacherSetup,
+        learners: Learners,
+        validation: Validation | None,
+        features: ImageFeatures | None,
+    ) -> tuple[nn.Module, TurnTask]:
+        """Return the learners with a discriminator, and the task.
+
+        Raises:
+            UserError: pixels are to be looked at, and there is no image network.
+        """
+        extractor = self._extractor(setup, features)
+        discriminator = _fresh_discriminator(setup, learners, extractor, self.seed)
+        task = AddTask(
+            learners=learners,
+            material=setup.material,
+            guidance=self.guidance,
+            validation=validation,
+            discriminator=discriminator,
+            features=extractor,
+            steps=self.steps,
+            adversarial=0.0 if self.arm == "distillation" else 1.0,
+            distillation=0.0 if self.arm == "adversarial" else 2.5,
+        )
+        return AdversarialModel(learners, discriminator), task
+
+    def _extractor(self, setup: TeacherSetup, features: ImageFeatures | None) -> FeatureExtractor:
+        if self.features == "pixel":
+            if features is None:
+                raise UserError(
+                    "got --features pixel without an image network; expected one, or --features latent"
+                )
+            return PixelFeatures(setup.raw_decode, features.maps)
+        count = len(setup.network.blocks)
+        return TeacherFeatures(sorted({count // 4, count // 2, 3 * count // 4, count - 1}))
+
+
+@torch.no_grad()
+def _fresh_discriminator(
+    setup: TeacherSetup, learners: Learners, features: FeatureExtractor, seed: int
+) -> Discriminator:
+    """Return a discriminator as wide as the features of one picture and the summary of its prompt."""
+    text = to_device(setup.texts.empty(1), learners.device)
+    x = torch.zeros(1, *setup.shape, device=learners.device)
+    t = learners.process.times(torch.full((1,), 0.5, device=learners.device))
+    maps = features.extract(learners, x, x, t, text)
+    return Discriminator([one.shape[1] for one in maps], summary(text).shape[1], seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddTask(MethodTask):
     """Adversarial and distillation loss in two turns."""
 
-    duel: AdversarialModel
-    material: DistillData
-    eyes: FeatureExtractor
+    discriminator: Discriminator
+    features: FeatureExtractor
     steps: int = 4
-    guidance: float = 4.0
     adversarial: float = 1.0
-    """Weight of the critic's opinion; 0 leaves the critic out."""
+    """Weight of the discriminator's votes; 0 leaves it out."""
     distillation: float = 2.5
-    """Weight of the teacher's opinion (the paper's lambda); 0 leaves it out."""
+    """Weight of the teacher's pictures (the paper's lambda); 0 leaves them out."""
     r1: float = 1e-5
     """Weight of the gradient penalty on the heads' inputs, on real pictures."""
     head_rate: float = 2.0
     """The heads' learning rate, as a multiple of the student's."""
     head_updates: int = 1
-    look_mean: float = 0.0
-    look_deviation: float = 1.0
-    """The critic looks through noise of logit-normal times."""
-    exam: Validation | None = None
+    time_mean: float = 0.0
+    time_deviation: float = 1.0
+    """Features are taken through noise of logit-normal times."""
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
-        """The heads', unless they have no say, then the student's."""
-        student = Turn(name=STUDENT, parameters=self.duel.student.learned(), loss=self.loss)
+    def opponent_turns(self) -> tuple[Turn, ...]:
+        """The heads', unless they are left out."""
         if not self.adversarial:
-            return (student,)
+            return ()
         heads = Turn(
             name=HEADS,
-            parameters=tuple(self.duel.heads.parameters()),
+            parameters=tuple(self.discriminator.parameters()),
             loss=self.head_loss,
             rate=self.head_rate,
             times=self.head_updates,
         )
-        return (heads, student)
+        return (heads,)
+
+    def learners_of(self, model: nn.Module) -> Learners:
+        """Return the learners beside the discriminator."""
+        assert isinstance(model, AdversarialModel)
+        return model.student
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """The student's: fool the critic, and please the teacher."""
+        """Return the student's: fool the discriminator, and stay near the teacher."""
         assert isinstance(model, AdversarialModel)
         batch = self.material.batch(draw)
         painted = self._paint(model.student, batch, draw)
         values: dict[str, Tensor] = {"loss": painted.new_zeros(())}
         if self.adversarial:
-            noise, t = self._look_through(model.student, painted, draw)
-            maps = self.eyes.look(model.student, painted, noise, t, batch.text)
+            noise, t = self._noise(model.student, painted, draw)
+            maps = self.features.extract(model.student, painted, noise, t, batch.text)
             values["fooling"] = -model.heads(maps, summary(batch.text)).mean()
             values["loss"] = values["loss"] + self.adversarial * values["fooling"]
         if self.distillation:
@@ -90,19 +161,23 @@ class AddTask:
         return values
 
     def head_loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """The heads': hinge loss, and R1 on what they are shown of real pictures."""
+        """Return the heads': hinge loss, and R1 on the features of real pictures."""
         assert isinstance(model, AdversarialModel)
         batch = self.material.batch(draw)
         words = summary(batch.text)
         with torch.no_grad():
             painted = self._paint(model.student, batch, draw)
-            noise, t = self._look_through(model.student, painted, draw)
-            shown_fake, shown_real = self.show(model.student, painted, batch.pictures(), noise, t, batch.text)
-        for one in shown_real:
-            one.requires_grad_(True)
-        real, fake = model.heads(shown_real, words), model.heads(shown_fake, words)
+            noise, t = self._noise(model.student, painted, draw)
+            # Both through the same noise, at the same times.
+            fake_maps, real_maps = (
+                self.features.extract(model.student, clean, noise, t, batch.text)
+                for clean in (painted, batch.pictures())
+            )
+        for features in real_maps:
+            features.requires_grad_(True)
+        real, fake = model.heads(real_maps, words), model.heads(fake_maps, words)
         hinge = torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
-        slopes = torch.autograd.grad(real.sum(), shown_real, create_graph=True)
+        slopes = torch.autograd.grad(real.sum(), real_maps, create_graph=True)
         penalty = torch.stack([slope.square().sum((1, 2, 3)).mean() for slope in slopes]).mean()
         return {
             "loss": hinge + self.r1 * penalty,
@@ -111,44 +186,30 @@ class AddTask:
             "right": ((real > 0).float().mean() + (fake < 0).float().mean()).detach() / 2,
         }
 
-    def show(
-        self, model: Learners, painted: Tensor, real: Tensor, noise: Tensor, t: Tensor, text: TextStates
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """What the critic sees of painted and of real pictures: through the same noise, at the same times."""
-        return (
-            self.eyes.look(model, painted, noise, t, text),
-            self.eyes.look(model, real, noise, t, text),
-        )
-
-    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
-        """Sit the exam."""
-        if self.exam is not None:
-            assert isinstance(model, AdversarialModel)
-            self.exam.sit(model.student, folder, step)
-
-    def _paint(self, model: Learners, batch: DistillBatch, draw: Draw) -> Tensor:
-        """The student's picture from a real one, noised to one of the levels it will paint at."""
-        process = model.process
-        levels = torch.tensor(process.levels(self.steps)[:-1])
+    def _paint(self, learners: Learners, batch: DistillBatch, draw: Draw) -> Tensor:
+        """Return the student's picture from a real one, noised to one of the timesteps it will paint at."""
+        process = learners.process
+        timesteps = torch.tensor(process.timesteps(self.steps)[:-1])
         which = (draw.uniform() * self.steps).long().clamp(max=self.steps - 1)
-        t = levels[which].to(batch.noise.device)
+        t = timesteps[which].to(batch.noise.device)
         x = process.mix(batch.pictures(), batch.noise, t)
-        # Painting begins at noise alone, so that is what the first level must learn from.
+        # Painting begins at noise alone, so that is what the first timestep must learn from.
         first = (which == 0).to(x.device)[:, None, None, None]
         x = torch.where(first, batch.noise, x)
-        return process.clean(x, t, model.predict(x, t, batch.text))
+        return process.clean(x, t, learners.predict(x, t, batch.text))
 
-    def _look_through(self, model: Learners, painted: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        share = torch.sigmoid(self.look_mean + self.look_deviation * draw.normal())
+    def _noise(self, learners: Learners, painted: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Return the noise that features are taken through, and its times."""
+        share = torch.sigmoid(self.time_mean + self.time_deviation * draw.normal())
         noise = draw.noise(*painted.shape[1:])
-        return noise, model.process.times(share).to(painted.device)
+        return noise, learners.process.times(share).to(painted.device)
 
-    def _distance(self, model: Learners, painted: Tensor, batch: DistillBatch, draw: Draw) -> Tensor:
-        """How far the guided teacher would move the painted picture, weighted by alpha as in the paper."""
-        process = model.process
+    def _distance(self, learners: Learners, painted: Tensor, batch: DistillBatch, draw: Draw) -> Tensor:
+        """Return how far the guided teacher would move the painted picture, weighted by alpha as in the paper."""
+        process = learners.process
         t = process.times(draw.uniform().clamp(0.02, 0.98)).to(painted.device)
         noise = draw.noise(*painted.shape[1:])
         x = process.mix(painted.detach(), noise, t)
-        taught = process.clean(x, t, model.guided(x, t, batch.text, batch.empty, self.guidance))
+        taught = process.clean(x, t, learners.guided(x, t, batch.text, batch.empty, self.guidance))
         weight = process.alpha_sigma(t)[0]
         return (weight * (painted - taught).square()).mean()

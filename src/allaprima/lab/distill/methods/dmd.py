@@ -1,159 +1,196 @@
 """Distribution matching (DMD2 without its GAN, arXiv:2405.14867), data-free: prompts alone.
 
-Two students on one frozen teacher: the painter, and the "fake" network that learns which pictures the painter
-makes. Where the teacher (with guidance) and the fake one disagree about the painter's pictures, the painter is
-pushed from the fake one's opinion to the teacher's:
+Two learners on one frozen teacher: the student, and the "fake" network that learns which pictures the student
+paints. Where the teacher (with guidance) and the fake one disagree about the student's pictures, the student is
+pushed from the fake one's prediction to the teacher's:
 
-    picture  = the painter's, from noise, along the very levels it will paint with (backward simulation)
+    picture  = the student's, from noise, along the very timesteps it will paint with (backward simulation)
     gradient = (fake's picture - teacher's picture) / mean |picture - teacher's picture|
 
 With `diversity` (DP-DMD, arXiv:2602.03139) the first step instead learns where the guided teacher is after its
 own first steps from the same noise, and passes no gradient on: matching distributions alone lets prompts collapse
 to one picture. With one step that is the whole way, and the regression of the first DMD (arXiv:2311.18828). Where
-the material has the teacher's paths, the lesson is read from them.
+the material has the teacher's trajectories, the lesson is read from them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from allaprima.lab.distill.data import DistillBatch, DistillData
-from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
-from allaprima.lab.distill.rollout import StepRule, at, stride
+from allaprima.lab.distill.data import DistillBatch
+from allaprima.lab.distill.learners import FAKE, LayerRanks, Learners
+from allaprima.lab.distill.methods.method import MethodSettings, MethodTask
+from allaprima.lab.distill.rollout import StudentSampler, at, rollout
+from allaprima.lab.distill.target_modules import find_target_modules, uniform_ranks
+from allaprima.lab.distill.teacher import TeacherSetup
 from allaprima.lab.distill.validation import Validation
-from allaprima.lab.training.loop import Draw, Turn
-from allaprima.paint.sampling.process import Process
+from allaprima.lab.evaluation.features import ImageFeatures
+from allaprima.lab.training.loop import Draw, Turn, TurnTask
+from allaprima.paint.sampling.process import TrainingProcess
 
 _FLOOR = 0.05
-"""A sample's norm is at least this: near the end teacher and painter agree, and the quotient would blow up."""
+"""A sample's norm is at least this: near the end teacher and student agree, and the quotient would blow up."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DmdTask:
-    """Distribution matching in two turns."""
+class DmdSettings(MethodSettings):
+    """Settings of distribution matching."""
 
-    student: Learners
-    material: DistillData
-    steps: int = 4
-    guidance: float = 4.0
-    """Of the teacher; the fake one is asked without."""
-    rule: StepRule = "straight"
+    method: ClassVar[str] = "dmd"
+    learning_rate: ClassVar[float] = 2e-4
+    needs_pictures: ClassVar[bool] = False
+    diversity: float = 0.0
     fake_updates: int = 5
-    """Of the fake network per update of the painter."""
+
+    @property
+    def follows_trajectories(self) -> bool:
+        """Whether the first step has a lesson of its own."""
+        return self.diversity > 0
+
+    def opponents(self, setup: TeacherSetup, ranks: LayerRanks | None) -> Mapping[str, LayerRanks | None]:
+        """Return the fake network's ranks: it must follow the student anywhere, so it may change everywhere."""
+        if self.whole:
+            return {FAKE: None}
+        return {FAKE: uniform_ranks(find_target_modules(setup.network), max((ranks or {"": 16}).values()))}
+
+    def build(
+        self,
+        setup: TeacherSetup,
+        learners: Learners,
+        validation: Validation | None,
+        features: ImageFeatures | None,
+    ) -> tuple[nn.Module, TurnTask]:
+        """Return the learners themselves, and the task."""
+        del features
+        return learners, DmdTask(
+            learners=learners,
+            material=setup.material,
+            guidance=self.guidance,
+            validation=validation,
+            steps=self.steps,
+            sampler=self.sampler,
+            diversity=self.diversity,
+            fake_updates=self.fake_updates,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DmdTask(MethodTask):
+    """Distribution matching in two turns; the fake network is asked without guidance."""
+
+    steps: int = 4
+    sampler: StudentSampler = "euler"
+    fake_updates: int = 5
+    """Of the fake network per update of the student."""
     fake_rate: float = 2.0
-    """The fake network's learning rate, as a multiple of the painter's."""
+    """The fake network's learning rate, as a multiple of the student's."""
     span: tuple[float, float] = (0.02, 0.98)
     """Between which shares of the way pictures are noised again."""
     diversity: float = 0.0
     """Weight of the first step's own lesson; 0 is DMD2, the DP-DMD paper has 0.05."""
     anchor_steps: int = 12
     """About so many are the teacher's steps for the whole way, of which the first step's lesson takes its share."""
-    exam: Validation | None = None
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
-        """The fake network's, then the painter's."""
+    def opponent_turns(self) -> tuple[Turn, ...]:
+        """The fake network's."""
         fake = Turn(
             name=FAKE,
-            parameters=self.student.learned(FAKE),
+            parameters=self.learners.learned(FAKE),
             loss=self.fake_loss,
             rate=self.fake_rate,
             times=self.fake_updates,
         )
-        return (fake, Turn(name=STUDENT, parameters=self.student.learned(), loss=self.loss))
+        return (fake,)
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """The painter's: distribution matching, and the first step's lesson if there is one."""
-        assert isinstance(model, Learners)
+        """Return the student's: distribution matching, and the first step's lesson if there is one."""
+        learners = self.learners_of(model)
         batch = self.material.batch(draw)
         first = 1 if self.diversity and self.steps > 1 else 0
-        picture = self.paint(model, batch, draw, first)
-        x, t, _ = self._noised(model.process, picture.detach(), draw)
+        picture = self.paint(learners, batch, draw, first)
+        x, t, _ = self._noised(learners.process, picture.detach(), draw)
         with torch.no_grad():
-            real = model.process.clean(x, t, model.guided(x, t, batch.text, batch.empty, self.guidance))
-            fake = model.process.clean(x, t, model.predict(x, t, batch.text, FAKE))
+            real = learners.process.clean(x, t, learners.guided(x, t, batch.text, batch.empty, self.guidance))
+            fake = learners.process.clean(x, t, learners.predict(x, t, batch.text, FAKE))
         gradient = matching_gradient(picture.detach(), real, fake)
         matching = 0.5 * (picture - (picture - gradient).detach()).square().mean()
         values = {"loss": matching, "matching": matching.detach(), "gap": (real - fake).square().mean()}
         if self.diversity:
-            anchor = self._anchor_loss(model, batch)
+            anchor = self._anchor_loss(learners, batch)
             values["loss"] = matching + self.diversity * anchor
             values["anchor"] = anchor.detach()
         return values
 
     def fake_loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """The fake network's: it denoises the painter's pictures."""
-        assert isinstance(model, Learners)
+        """Return the fake network's: it denoises the student's pictures."""
+        learners = self.learners_of(model)
         batch = self.material.batch(draw)
         with torch.no_grad():
-            picture = self.paint(model, batch, draw)
-        x, t, _ = self._noised(model.process, picture, draw)
-        answer = model.predict(x, t, batch.text, FAKE)
-        return {"loss": (answer - model.process.answer(x, t, picture)).square().mean()}
+            picture = self.paint(learners, batch, draw)
+        x, t, _ = self._noised(learners.process, picture, draw)
+        predicted = learners.predict(x, t, batch.text, FAKE)
+        return {"loss": (predicted - learners.process.prediction(x, t, picture)).square().mean()}
 
-    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
-        """Sit the exam."""
-        if self.exam is not None:
-            assert isinstance(model, Learners)
-            self.exam.sit(model, folder, step)
-
-    def paint(self, model: Learners, batch: DistillBatch, draw: Draw, first: int = 0) -> Tensor:
-        """The picture the painter names at a random step of its own way; that step alone carries the gradient.
+    def paint(self, learners: Learners, batch: DistillBatch, draw: Draw, first: int = 0) -> Tensor:
+        """Return the student's picture at a random step of its own way; that step alone carries the gradient.
 
         Args:
-            model: the students.
+            learners: the student among them.
             batch: noise and prompts.
             draw: chooses the step, the same for all rows.
             first: the earliest step that may be chosen.
         """
-        process, levels = model.process, model.process.levels(self.steps)
+        process, timesteps = learners.process, learners.process.timesteps(self.steps)
         chosen = first + int(torch.rand((), generator=draw.generator) * (self.steps - first))
-        fresh = partial(_fresh, draw, batch.noise)
-        x = batch.noise
-        with torch.no_grad():
-            for step in range(chosen):
-                answer = model.predict(x, at(levels[step], x), batch.text)
-                x = stride(process, answer, x, levels[step], levels[step + 1], self.rule, fresh)
-        t = at(levels[chosen], x)
-        return process.clean(x, t, model.predict(x, t, batch.text))
 
-    def _noised(self, process: Process, picture: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-        """One noise and one time, for all who are asked about the picture."""
+        def model(x: Tensor, t: Tensor) -> Tensor:
+            return learners.predict(x, t, batch.text)
+
+        with torch.no_grad():
+            fresh = partial(_fresh, draw, batch.noise)
+            x = rollout(process, model, batch.noise, timesteps[: chosen + 1], self.sampler, fresh)
+        t = at(timesteps[chosen], x)
+        return process.clean(x, t, model(x, t))
+
+    def _noised(self, process: TrainingProcess, picture: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the picture at a time, the time and the noise, the same for all who are asked about it."""
         low, high = self.span
         t = process.times(low + (high - low) * draw.uniform()).to(picture.device)
         noise = _fresh(draw, picture)
         return process.mix(picture, noise, t), t, noise
 
-    def _anchor_loss(self, model: Learners, batch: DistillBatch) -> Tensor:
-        """The first step goes where the guided teacher goes from the same noise in many."""
-        process, levels = model.process, model.process.levels(self.steps)
-        x = self._anchor(model, batch)
-        t, after = at(levels[0], x), at(levels[1], x)
-        wanted = process.answer(batch.noise, t, process.solve(batch.noise, t, x, after))
-        return (model.predict(batch.noise, t, batch.text) - wanted).square().mean()
+    def _anchor_loss(self, learners: Learners, batch: DistillBatch) -> Tensor:
+        """Return how far the first step is from where the guided teacher goes from the same noise in many."""
+        process, timesteps = learners.process, learners.process.timesteps(self.steps)
+        x = self.anchor(learners, batch)
+        t, after = at(timesteps[0], x), at(timesteps[1], x)
+        wanted = process.prediction(batch.noise, t, process.solve(batch.noise, t, x, after))
+        return (learners.predict(batch.noise, t, batch.text) - wanted).square().mean()
 
-    def _anchor(self, model: Learners, batch: DistillBatch) -> Tensor:
-        """Where the guided teacher is after the first step's share of its way."""
-        if batch.path is not None:
-            return batch.path[:, batch.stops_per_step(self.steps)]
+    def anchor(self, learners: Learners, batch: DistillBatch) -> Tensor:
+        """Return where the guided teacher is after the first step's share of its way."""
+        if batch.trajectory is not None:
+            return batch.trajectory[:, batch.stops_per_step(self.steps)]
         share = max(1, round(self.anchor_steps / self.steps))
-        process, fine = model.process, model.process.levels(share * self.steps)
-        x = batch.noise
-        for step in range(share):
-            answer = model.guided(x, at(fine[step], x), batch.text, batch.empty, self.guidance)
-            x = stride(process, answer, x, fine[step], fine[step + 1])
-        return x
+        timesteps = learners.process.timesteps(share * self.steps)[: share + 1]
+
+        def model(x: Tensor, t: Tensor) -> Tensor:
+            return learners.guided(x, t, batch.text, batch.empty, self.guidance)
+
+        return rollout(learners.process, model, batch.noise, timesteps)
 
 
 def matching_gradient(picture: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-    """Which way to move against: from the teacher's picture to the fake one's, over each sample's distance.
+    """Return the gradient for a picture: from the teacher's picture to the fake one's, over each sample's distance.
 
-    Yin et al. 2024 (arXiv:2311.18828, equations 7 and 8), in the form of pictures: descending it makes the painter's
+    Yin et al. 2024 (arXiv:2311.18828, equations 7 and 8), in the form of pictures: descending it makes the student's
     pictures likelier to the teacher and less likely to the network that knows them.
     """
     distance = (picture - real).abs().mean((1, 2, 3), keepdim=True).clamp(min=_FLOOR)

@@ -1,9 +1,9 @@
 """Latent consistency distillation (Luo et al. 2023, arXiv:2310.04378; as a LoRA arXiv:2311.05556).
 
-The student names the picture at the end of the teacher's way from wherever it stands. It is taught that two
+The student f predicts the picture at the end of the teacher's way from anywhere on it. It learns that two
 neighbours on one way have the same end: f(x_t) is drawn to f(x_s), where x_s is one guided step of a solver that
 skips from t to s = t - skip / solver_steps, and f(x_s) is held fixed. The boundary f(x_0) = x_0 holds by
-construction.
+construction (`Process.consistent`).
 
 The fixed target comes from the student itself, not from an average of it: Song and Dhariwal 2023
 (arXiv:2310.14189, section 3.2) show that averaging it hurts.
@@ -12,69 +12,99 @@ The fixed target comes from the student itself, not from an average of it: Song 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from allaprima.lab.distill.data import DistillBatch, DistillData
-from allaprima.lab.distill.learners import STUDENT, Learners
+from allaprima.core.errors import UserError
+from allaprima.lab.distill.data import DistillBatch
+from allaprima.lab.distill.learners import Learners
+from allaprima.lab.distill.methods.method import MethodSettings, MethodTask
+from allaprima.lab.distill.rollout import StudentSampler
+from allaprima.lab.distill.teacher import TeacherSetup
 from allaprima.lab.distill.validation import Validation
-from allaprima.lab.training.loop import Draw, Turn
-from allaprima.paint.sampling.process import Flow, Process
-
-_SIGMA_DATA, _TIMESTEP_SCALING = 0.5, 10.0
+from allaprima.lab.evaluation.features import ImageFeatures
+from allaprima.lab.training.loop import Draw, TurnTask
+from allaprima.paint.contract.base import TextStates
 
 
 @dataclass(frozen=True, kw_only=True)
-class LcmTask:
+class LcmSettings(MethodSettings):
+    """Settings of latent consistency."""
+
+    method: ClassVar[str] = "lcm"
+    learning_rate: ClassVar[float] = 5e-4
+    sampler: StudentSampler = "lcm"
+    embedded: bool = False
+    """Draw the guidance and tell it to the student."""
+
+    def __post_init__(self) -> None:
+        """Refuse to tell a LoRA the guidance."""
+        super().__post_init__()
+        if self.embedded and not self.whole:
+            raise UserError(
+                "got --embedded; expected it with lcm --whole, for a LoRA file has no place for it"
+            )
+
+    @property
+    def student_guidance(self) -> float | None:
+        """The one it is validated at, if it is told any."""
+        return self.guidance if self.embedded else None
+
+    def build(
+        self,
+        setup: TeacherSetup,
+        learners: Learners,
+        validation: Validation | None,
+        features: ImageFeatures | None,
+    ) -> tuple[nn.Module, TurnTask]:
+        """Return the learners themselves, and the task."""
+        del features
+        return learners, LcmTask(
+            learners=learners,
+            material=setup.material,
+            guidance=self.guidance,
+            validation=validation,
+            guidance_range=(1.0, 2 * self.guidance) if self.embedded else None,
+            solver_steps=self.teacher_steps,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LcmTask(MethodTask):
     """Consistency along the guided teacher's way."""
 
-    student: Learners
-    material: DistillData
-    guidance: float = 4.0
     guidance_range: tuple[float, float] | None = None
     """Draw each row's guidance from here and tell it to the student; None keeps `guidance` for all."""
     solver_steps: int = 48
-    """The solver's grid; a multiple of the steps one will paint with, so that their levels are trained."""
+    """The solver's grid; a multiple of the steps one will paint with, so that their timesteps are trained."""
     skip: int = 1
     """So many grid steps are one step of the solver. The paper's 20 of 1,000 are 1 of 50."""
     huber: float = 0.03
     """Where the loss turns from squared to absolute, per number; of the order of its residual."""
-    exam: Validation | None = None
-
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        """One: the student's."""
-        return (Turn(name=STUDENT, parameters=self.student.learned(), loss=self.loss),)
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """Pseudo-Huber distance of two neighbours' pictures."""
-        assert isinstance(model, Learners)
-        process = model.process
+        """Return the pseudo-Huber distance of two neighbours' pictures."""
+        learners = self.learners_of(model)
+        process = learners.process
         batch = self.material.batch(draw)
         which = (draw.uniform() * self.solver_steps).long().clamp(max=self.solver_steps - 1)
-        levels = torch.tensor(process.levels(self.solver_steps)).to(draw.device)
-        t, after = levels[which], levels[(which + self.skip).clamp(max=self.solver_steps)]
+        timesteps = torch.tensor(process.timesteps(self.solver_steps)).to(draw.device)
+        t, after = timesteps[which], timesteps[(which + self.skip).clamp(max=self.solver_steps)]
         # Where a picture came along the teacher's way its own noise knows it; one paints with fresh noise.
-        noise = batch.noise if batch.path is None else draw.noise(*batch.noise.shape[1:])
+        noise = batch.noise if batch.trajectory is None else draw.noise(*batch.noise.shape[1:])
         x = process.mix(batch.pictures(), noise, t)
         guidance = self._guidance(draw)
-        told = None if self.guidance_range is None else torch.as_tensor(guidance)
+        student_guidance = None if self.guidance_range is None else torch.as_tensor(guidance)
         with torch.no_grad():
-            target = self._target(model, batch, x, t, after, guidance, told)
-        found = consistency(process, x, t, model.predict(x, t, batch.text, guidance=told))
-        error = (found - target).square()
+            target = self._target(learners, batch, x, t, after, guidance, student_guidance)
+        error = (_picture(learners, x, t, batch.text, student_guidance) - target).square()
         loss = ((error + self.huber**2).sqrt() - self.huber).mean()
         return {"loss": loss, "error": error.mean().detach()}
 
-    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
-        """Sit the exam."""
-        if self.exam is not None:
-            assert isinstance(model, Learners)
-            self.exam.sit(model, folder, step)
-
     def _guidance(self, draw: Draw) -> float | Tensor:
+        """Return the teacher's guidance, one for all rows or (B,)."""
         if self.guidance_range is None:
             return self.guidance
         low, high = self.guidance_range
@@ -82,33 +112,25 @@ class LcmTask:
 
     def _target(
         self,
-        model: Learners,
+        learners: Learners,
         batch: DistillBatch,
         x: Tensor,
         t: Tensor,
         after: Tensor,
         guidance: float | Tensor,
-        told: Tensor | None,
+        student_guidance: Tensor | None,
     ) -> Tensor:
-        """The picture the student names one solver step further on."""
-        process = model.process
-        x_after = process.step(x, t, after, model.guided(x, t, batch.text, batch.empty, guidance))
-        # At the end there is nothing left to ask; the network is asked elsewhere and its answer not used.
+        """Return the student's picture one solver step further on."""
+        process = learners.process
+        x_after = process.step(x, t, after, learners.guided(x, t, batch.text, batch.empty, guidance))
+        # At the end there is nothing left to predict; the network is asked elsewhere and its picture not used.
         arrived = after == process.end
         asked = torch.where(arrived, t, after)
-        named = consistency(process, x_after, asked, model.predict(x_after, asked, batch.text, guidance=told))
-        return torch.where(arrived[:, None, None, None], x_after, named)
+        picture = _picture(learners, x_after, asked, batch.text, student_guidance)
+        return torch.where(arrived[:, None, None, None], x_after, picture)
 
 
-def consistency(process: Process, x: Tensor, t: Tensor, answer: Tensor) -> Tensor:
-    """The picture a consistency model names at (x, t).
-
-    For a flow that is x - t v, which is x at t = 0. A network that tells noise is bent towards x at small t
-    (LCM's c_skip and c_out with sigma_data 0.5 and times scaled by 10).
-    """
-    clean = process.clean(x, t, answer)
-    if isinstance(process, Flow):
-        return clean
-    scaled = (_TIMESTEP_SCALING * t)[:, None, None, None]
-    square = scaled.square() + _SIGMA_DATA**2
-    return x * (_SIGMA_DATA**2 / square) + clean * (scaled / square.sqrt())
+def _picture(learners: Learners, x: Tensor, t: Tensor, text: TextStates, guidance: Tensor | None) -> Tensor:
+    """Return f(x): the student's picture at (x, t)."""
+    clean = learners.process.clean(x, t, learners.predict(x, t, text, guidance=guidance))
+    return learners.process.consistent(x, t, t, clean)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -25,10 +26,9 @@ from allaprima.paint.contract.base import Prediction
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.sampling.discrete_schedule import (
     BetaCurve,
+    Betas,
     Curve,
     Spacing,
-    alphas_from_betas,
-    alphas_of,
     curved_levels,
     lcm_times,
     levels_at,
@@ -36,7 +36,7 @@ from allaprima.paint.sampling.discrete_schedule import (
     spaced_times,
     times_at,
 )
-from allaprima.paint.sampling.variance_exploding import LCM_SHARPNESS
+from allaprima.paint.sampling.process import LCM_TIME_SCALE
 
 SamplerName = Literal["euler", "ancestral", "lcm"]
 
@@ -74,7 +74,7 @@ _ONLY: dict[str, tuple[object, ...]] = {
     "use_lu_lambdas": (None, False),
     "clip_sample": (None, False),
     "thresholding": (None, False),
-    "timestep_scaling": (None, LCM_SHARPNESS),
+    "timestep_scaling": (None, LCM_TIME_SCALE),
 }
 """Settings that change pictures, and the only values of them that are followed."""
 
@@ -115,8 +115,7 @@ SCHEDULES: dict[str, Habits] = {
 class Scheduler:
     """The levels that a checkpoint was trained at, and its own habits."""
 
-    alphas: NDArray[np.float32]
-    """a_t of each trained time, see `sampling.discrete_schedule`."""
+    betas: Betas
     prediction: Prediction
     habits: Habits
 
@@ -128,6 +127,11 @@ class Scheduler:
             raise ValueError(
                 "got betas from which no noise levels follow; expected a list of them, from 0 to 1"
             )
+
+    @cached_property
+    def alphas(self) -> NDArray[np.float32]:
+        """a_t of each trained time, to the last bit as diffusers has it."""
+        return self.betas.alphas().numpy()
 
     @property
     def is_turbo(self) -> bool:
@@ -193,7 +197,7 @@ def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
         )
     try:
         return Scheduler(
-            alphas=_alphas(settings),
+            betas=_betas(settings),
             prediction=_PREDICTIONS[settings.get("prediction_type", "epsilon")],
             habits=_habits(sampler, settings),
         )
@@ -201,14 +205,19 @@ def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
         raise WeightsError(f"got a scheduler with settings that make no sense: {error}") from error
 
 
-def _alphas(settings: Mapping[str, Any]) -> NDArray[np.float32]:
+def _betas(settings: Mapping[str, Any]) -> Betas:
     zero_terminal = bool(settings.get("rescale_betas_zero_snr", False))
-    if (betas := settings.get("trained_betas")) is not None:
-        return alphas_from_betas(torch.tensor(betas, dtype=torch.float32), zero_terminal=zero_terminal)
-    curve: BetaCurve = _one_of(settings["beta_schedule"], BetaCurve)
-    start, end = float(settings["beta_start"]), float(settings["beta_end"])
-    count = read_whole("num_train_timesteps", settings.get("num_train_timesteps", 1000), _MOST_TIMES)
-    return alphas_of(curve, start, end, count, zero_terminal=zero_terminal)
+    if (listed := settings.get("trained_betas")) is not None:
+        # By way of a tensor, which refuses what is no list of numbers.
+        rounded = torch.tensor(listed, dtype=torch.float32).tolist()
+        return Betas(listed=tuple(rounded), zero_terminal=zero_terminal)
+    return Betas(
+        curve=_one_of(settings["beta_schedule"], BetaCurve),
+        start=float(settings["beta_start"]),
+        end=float(settings["beta_end"]),
+        num_times=read_whole("num_train_timesteps", settings.get("num_train_timesteps", 1000), _MOST_TIMES),
+        zero_terminal=zero_terminal,
+    )
 
 
 def _habits(sampler: SamplerName, settings: Mapping[str, Any]) -> Habits:

@@ -1,19 +1,19 @@
-"""Rules for variance-exploding latents, on models whose right answer is known."""
+"""Samplers, on models whose right answer is known."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from allaprima.core.errors import PaintError
-from allaprima.paint.contract.schedule import Schedule
-from allaprima.paint.sampling.euler import Model
-from allaprima.paint.sampling.noise import noise_stream, seeded_noise
-from allaprima.paint.sampling.samplers import sample_steps
+from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
+from allaprima.paint.sampling.noise import seeded_noise
+from allaprima.paint.sampling.samplers import Model, SamplerStep, sample_steps
 
 PICTURE = torch.linspace(-1, 1, 4 * 2 * 2).view(1, 4, 2, 2)
 LEVELS = (14.6, 5.0, 1.0, 0.1)
@@ -77,15 +77,6 @@ def test_a_row_does_not_depend_on_its_company(rule: str) -> None:
     assert not torch.equal(together[:1], together[1:])
 
 
-def test_the_stream_goes_on_as_one_generator_does() -> None:
-    stream = noise_stream([5, 6], (4, 8, 8))
-    drawn = [next(stream) for _ in range(3)]
-    assert torch.equal(drawn[0], seeded_noise([5, 6], (4, 8, 8)))
-    generator = torch.Generator().manual_seed(6)
-    for noise in drawn:
-        assert torch.equal(noise[1:], torch.randn(1, 4, 8, 8, generator=generator))
-
-
 def test_a_rule_or_prediction_that_does_not_fit_is_refused() -> None:
     noise, model = seeded_noise([1], (4, 2, 2)), knows_the_picture("epsilon")
     with pytest.raises(
@@ -96,3 +87,69 @@ def test_a_rule_or_prediction_that_does_not_fit_is_refused() -> None:
         PaintError, match="predicts flow, which a schedule of kind variance_exploding cannot follow"
     ):
         sample_steps(model, noise, SCHEDULE, "flow", [1])
+
+
+X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def flow_steps(model: Model, x: torch.Tensor, sigmas: Sequence[float]) -> Iterator[SamplerStep]:
+    return sample_steps(model, x, flow_schedule(sigmas), "flow", range(len(x)))
+
+
+def end_of_flow(model: Model, x: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
+    return list(flow_steps(model, x, sigmas))[-1].latents
+
+
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_a_constant_velocity_integrates_to_the_known_picture(steps: int) -> None:
+    picture = torch.full_like(X, 0.25)
+    end = end_of_flow(lambda *_: X - picture, X, flow_sigmas(steps, 3.0))
+    torch.testing.assert_close(end, picture, atol=1e-5, rtol=0)
+
+
+def test_the_exact_velocity_is_followed_exactly_and_previews_the_end() -> None:
+    picture = torch.linspace(-1, 1, 16).reshape(4, 4).expand_as(X)
+
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        assert t.shape == (2,)
+        return (x - picture) / t[:, None, None, None]
+
+    seen = list(flow_steps(velocity, X, flow_sigmas(9)))
+    torch.testing.assert_close(seen[-1].latents, picture, atol=1e-5, rtol=0)
+    assert [step.index for step in seen] == list(range(1, 10))
+    for step in seen:
+        torch.testing.assert_close(step.clean, picture, atol=1e-5, rtol=0)
+
+
+def test_the_steps_are_those_of_diffusers() -> None:
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.sin(x) + t[:, None, None, None]
+
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
+    sigmas = flow_sigmas(10, 3.0)
+    scheduler.set_timesteps(sigmas=sigmas[:-1])
+    x = X
+    for sigma, timestep in zip(sigmas, scheduler.timesteps, strict=False):
+        x = scheduler.step(velocity(x, torch.full((2,), sigma)), timestep, x, return_dict=False)[0]
+    torch.testing.assert_close(end_of_flow(velocity, X, sigmas), x, atol=1e-5, rtol=0)
+
+
+def test_latents_stay_in_float32_and_the_start_is_not_changed() -> None:
+    start = X.bfloat16()
+    kept = start.clone()
+    end = end_of_flow(lambda x, _: x.bfloat16(), start, flow_sigmas(3))
+    assert end.dtype == torch.float32
+    assert torch.equal(start, kept)
+
+
+def test_no_step_is_taken_that_nobody_asks_for() -> None:
+    calls: list[float] = []
+
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        calls.append(float(t[0]))
+        return x
+
+    steps = flow_steps(velocity, X, flow_sigmas(50))
+    next(steps)
+    next(steps)
+    assert len(calls) == 2
