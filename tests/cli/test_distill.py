@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from tests.lab.distill.test_train import write_cache
+import typer
+from tests.lab.distill.tiny import write_cache
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
+from allaprima.cli.distill import app
+from allaprima.lab.distill.methods.registry import METHODS
 from allaprima.lab.training.checkpoint import read_tensors
 
 
@@ -20,6 +24,35 @@ def test_it_asks_for_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
     assert run(["distill", "magic", "--run", str(tmp_path), "--budget", "1m"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("turbo", "--arm=adversarial"),
+        ("turbo", "--sampler=lcm"),
+        ("lcm", "--fake-updates=3"),
+        ("add", "--coupling=data"),
+        ("dmd", "--penalty=3"),
+        ("dmd", "--features=pixel"),
+        ("paths", "--updates=3"),
+        ("turbo", "--rule=straight"),
+    ],
+)
+def test_an_option_that_does_nothing_is_refused(
+    method: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["distill", method, "--run", str(tmp_path), option]) == 2
+    assert f"No such option: {option.partition('=')[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_of_a_method_is_an_option_with_its_default(method: str) -> None:
+    command = typer.main.get_command(app).commands[method]  # type: ignore[attr-defined]
+    defaults = {option.name: option.default for option in command.params}
+    for field in fields(METHODS[method]):
+        if field.init:
+            assert defaults[field.name] == field.default, field.name
 
 
 def test_paths_of_any_number_of_stops(tmp_path: Path) -> None:

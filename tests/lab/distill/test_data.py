@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.lab.distill.test_train import write_cache
-from tests.lab.distill.tiny import draw
+from tests.lab.distill.tiny import (
+    draw,
+    rows,
+    write_cache,
+)
 from tests.tiny_vignette import CHANNELS, WIDTH, write_tiny_vignette
 
 from allaprima.cli.app import run
@@ -20,14 +23,8 @@ from allaprima.lab.distill.data import CacheData, CacheTexts, open_caches, read_
 from allaprima.lab.distill.teacher import set_up_teacher
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.paint.bases.vignette.base import load_vignette
-from allaprima.paint.contract.base import TextStates
 
 SHAPE = (CHANNELS, 16, 16)
-
-
-def rows(text: TextStates) -> list[bytes]:
-    """Each prompt's tokens, without what they are padded with."""
-    return [states[mask].numpy().tobytes() for states, mask in zip(text.states, text.mask, strict=True)]
 
 
 def test_scenes_that_are_held_out_are_never_learned_from(tmp_path: Path) -> None:
@@ -50,23 +47,6 @@ def test_scenes_that_are_held_out_are_never_learned_from(tmp_path: Path) -> None
     ]
     all_seen = {scenes.index(one.numpy().astype(np.float16).tobytes()) for one in torch.cat(pictures)}
     assert all_seen == set(range(12))  # only the first is the exam's
-
-
-@pytest.mark.parametrize("kind", ["cache", "prompts"])
-def test_a_bench_does_not_learn_from_its_exam(kind: str, tmp_path: Path) -> None:
-    base = load_vignette(write_tiny_vignette(tmp_path / "weights"))
-    if kind == "cache":
-        bench = set_up_teacher(base, "0" * 64, caches=(write_cache(tmp_path / "cache"),), held_out=3)
-        assert (bench.last, bench.validation_prompts) == (9 * CAPTIONS, (36, 40, 44))
-    else:
-        (prompts := tmp_path / "prompts.txt").write_text("\n".join("abcdefghijkl"), encoding="utf-8")
-        bench = set_up_teacher(base, "0" * 64, prompts=prompts, held_out=3)
-        assert (bench.last, bench.validation_prompts) == (9, (9, 10, 11))
-    known = rows(bench.texts.take(range(len(bench.texts))))
-    learned = {
-        known.index(words) for step in range(60) for words in rows(bench.material.batch(draw(step)).text)
-    }
-    assert learned == set(range(bench.last))
 
 
 def test_prompts_are_read_once_each_and_without_the_mark(tmp_path: Path) -> None:

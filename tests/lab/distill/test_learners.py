@@ -1,31 +1,25 @@
-"""Students: a fresh LoRA is its teacher, names are diffusers', guidance and the empty prompt are what they say."""
+"""Learners: a fresh LoRA is its teacher, guidance and the empty prompt are what they say, memory is spared."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors import safe_open
-from tests.lab.distill.tiny import FAMILIES, SHAPES, teacher, texts
+from tests.lab.distill.tiny import (
+    FAMILIES,
+    inputs,
+    teacher,
+    texts,
+)
 
-from allaprima.lab.distill.learners import FAKE, STUDENT, TEACHER, Learners
-from allaprima.lab.distill.lora_file import StudentInfo, write_student
-from allaprima.lab.distill.sensitivity import Sensitivity, allot, measure_sensitivity
+from allaprima.lab.distill.learners import FAKE, STUDENT, TEACHER, LayerRanks, Learners
 from allaprima.lab.distill.target_modules import (
     find_target_modules,
-    num_parameters,
-    pattern_ranks,
     uniform_ranks,
 )
-from allaprima.paint.lora.files.reader import read_lora
 
-
-def inputs(family: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents and times for three prompts."""
-    x = torch.randn(3, *SHAPES[family], generator=torch.Generator().manual_seed(2))
-    return x, teacher(family).process.times(torch.tensor([0.9, 0.5, 0.2]))
+LARGE = ("qwen-image", "sdxl")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,110 +82,65 @@ def test_the_empty_prompt_is_an_encoded_one_and_not_zeros() -> None:
     )
 
 
-def test_text_sites_of_an_mmdit_and_of_a_unet() -> None:
-    ends = {
-        site.path.split(".", 2)[-1]
-        for site in find_target_modules(teacher("qwen-image"), "text")
-        if "blocks" in site.path
-    }
-    assert ends == {
-        "attn.add_k_proj",
-        "attn.add_v_proj",
-        "attn.add_q_proj",
-        "attn.to_add_out",
-        "txt_mod.1",
-        "txt_mlp.net.0.proj",
-        "txt_mlp.net.2",
-    }
-    unet = [site.path for site in find_target_modules(teacher("sdxl"), "text")]
-    assert all("attn2" in path or "add_embedding" in path for path in unet)
-    assert any(path.endswith("attn2.to_k") for path in unet)
-    assert len(find_target_modules(teacher("sdxl"))) > len(unet)
-    ours, theirs = (
-        [site.path for site in find_target_modules(teacher(one))] for one in ("vignette", "qwen-image")
-    )
-    assert sorted(ours) == sorted(theirs)
+def gradients(family: str, *, fake: LayerRanks | None, sparing: bool) -> tuple[list[torch.Tensor], int]:
+    """Those of a loss that asks the student, then others on the same network; and the numbers kept for them."""
+    network = teacher(family)
+    ranks = uniform_ranks(find_target_modules(network), 2)
+    student = Learners(network, {STUDENT: ranks, FAKE: ranks if fake is None else None})
+    with torch.no_grad():
+        for name in (STUDENT, FAKE):
+            for index, one in enumerate(student.learned(name)):
+                one.add_(torch.randn(one.shape, generator=torch.Generator().manual_seed(index)), alpha=0.1)
+    if not sparing:
+        for wrapped in (network, *student.wholes.values()):
+            model: Any = wrapped.network
+            model.disable_gradient_checkpointing()
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x, t = inputs(family)
+    text = texts(family).take([0, 1, 2])
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        mine = student.predict(x, t, text)
+        theirs = student.predict(x, t, text, FAKE)
+        guided = student.guided(x, t, text, texts(family).empty(3), 2.0)
+        loss = (mine - theirs).square().mean() + (mine - guided).square().mean()
+    learned = [*student.learned(), *student.learned(FAKE)]
+    weights = {one.untyped_storage().data_ptr() for one in student.parameters()}
+    found = torch.autograd.grad(loss, learned, materialize_grads=True)
+    return list(found), sum(size for where, size in kept.items() if where not in weights)
 
 
-def test_the_pattern_is_sixteen_eight_and_four() -> None:
-    ranks = pattern_ranks(find_target_modules(teacher("sdxl")))
-    assert {rank for path, rank in ranks.items() if path.endswith("attn2.to_k")} == {8}
-    assert {rank for path, rank in ranks.items() if path.endswith("attn2.to_v")} == {4}
-    assert {rank for path, rank in ranks.items() if "add_embedding" in path} == {16}
-
-
-def test_sensitivity_finds_what_the_loss_wants_and_the_budget_holds() -> None:
-    network = teacher("vignette")
-    sites = find_target_modules(network)
-    student = Learners(network, {STUDENT: {}})
-    x, t = inputs("vignette")
-    text = texts("vignette").take([0, 1, 2])
-
-    def loss(number: int) -> torch.Tensor:
-        return (student.predict(x + number, t, text) - x).square().mean()
-
-    found = measure_sensitivity(network, sites, loss, batches=2)
-    again = measure_sensitivity(network, sites, loss, batches=2, at_once=5)
-    assert found.spectra.keys() == {site.path for site in sites}
-    for path, values in found.spectra.items():
-        assert values == pytest.approx(again.spectra[path], rel=1e-3, abs=1e-6)
-    assert not any(one.requires_grad or one.grad is not None for one in network.parameters())
-    dead = [path for path, values in found.spectra.items() if not values]
-    assert dead == [path for path in dead if ".1." in path and ("txt_" in path or "add" in path)]
-    assert dead  # the last block's text leads nowhere
-    budget = num_parameters(sites, uniform_ranks(sites, 4)) // 3
-    ranks = allot(sites, found, budget)
-    assert 0 < num_parameters(sites, ranks) <= budget
-    assert not set(ranks) & set(dead)
-    assert set(ranks.values()) <= {4, 8, 16}
-
-
-def test_ranks_go_where_a_parameter_gains_most() -> None:
-    sites = [
-        site
-        for site in find_target_modules(teacher("vignette"))
-        if site.path.endswith(("add_k_proj", "add_v_proj"))
-    ]
-    spectra = {site.path: (0.1,) * 16 for site in sites} | {
-        sites[0].path: tuple(10.0 / n for n in range(1, 17))
-    }
-    ranks = allot(sites, Sensitivity(spectra=spectra), sites[0].cost * 16 + sites[1].cost * 4)
-    assert ranks[sites[0].path] == 16
-    assert sum(ranks.values()) == 20
-    # One direction that all of a gradient lies in is walked no faster by Adam than each of several.
-    narrow, broad = {sites[0].path: (10.0, *[0.0] * 15)}, {sites[1].path: (4.0,) * 16}
-    ranks = allot(sites, Sensitivity(spectra=narrow | broad), sites[0].cost * 4)
-    assert ranks == {sites[1].path: 4}
+@pytest.mark.parametrize("fake", [None, {}], ids=["lora", "whole"])
+@pytest.mark.parametrize("family", LARGE)
+def test_gradients_are_those_of_a_network_that_keeps_everything(family: str, fake: LayerRanks | None) -> None:
+    expected, all_of_it = gradients(family, fake=fake, sparing=False)
+    found, little = gradients(family, fake=fake, sparing=True)
+    assert any(bool(one.any()) for one in expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert torch.equal(mine, theirs)
+    assert little < all_of_it / 2
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_file_has_diffusers_names_and_says_how_to_paint(family: str, tmp_path: Path) -> None:
-    network = teacher(family)
-    ranks = {site.path: 2 for site in find_target_modules(network, "text")}
-    student = Learners(network, {STUDENT: ranks}, scale=0.5, seed=4)
-    with torch.no_grad():
-        for parameter in student.learned():
-            parameter.add_(0.05)
-    about = StudentInfo(method="turbo", family=family, base_hash="ab" * 32, steps=4)
-    path = write_student(tmp_path / "turbo.safetensors", student, about, updates=7, score=0.5)
-    with safe_open(path, framework="pt") as file:
-        keys, metadata = list(file.keys()), file.metadata()
-    assert all(key.startswith(f"{network.root}.") and ".lora_" in key for key in keys)
-    assert json.loads(metadata["allaprima.sigmas"]) == pytest.approx(network.process.sigmas(4))
-    assert json.loads(metadata["distill.site_ranks"]) == ranks
-    bare = teacher(family)
-    lora = read_lora(path, {network.root: bare.network}, family=family)
-    assert lora.metadata.steps == 4
-    assert lora.metadata.guidance == 1.0
-    assert lora.metadata.sigmas == pytest.approx(network.process.sigmas(4))
-    assert lora.metadata.sigmas[-1] == 0
-    assert lora.metadata.base_hash == "ab" * 32
-    assert not lora.unmatched
-    from allaprima.paint.lora.update import delta_of
-
-    with torch.no_grad():
-        for key, update in lora.updates.items():
-            bare.network.get_submodule(key.removeprefix(f"{network.root}.")).weight.add_(delta_of(update))  # type: ignore[operator]
-        x, t = inputs(family)
-        text = texts(family).take([0, 1, 2])
-        assert torch.allclose(bare(x, t, text), student.predict(x, t, text), atol=1e-4)
+def test_what_learns_on_narrow_weights_is_wide_and_moves(family: str) -> None:
+    network = teacher(family).to(torch.bfloat16)
+    student = Learners(network, {STUDENT: uniform_ranks(find_target_modules(network), 2), FAKE: None})
+    learned = student.learned() + student.learned(FAKE)
+    assert {one.dtype for one in learned} == {torch.float32}
+    x, t = inputs(family)
+    text = texts(family).take([0, 1, 2])
+    before = [one.detach().clone() for one in student.learned()]
+    optimizer = torch.optim.AdamW(student.learned(), lr=1e-5, weight_decay=0.0)
+    for _ in range(2):  # the first matrix has no gradient while the second is zero
+        loss = (student.predict(x, t, text) - x).square().mean()
+        torch.autograd.backward(loss, inputs=list(student.learned()))
+        optimizer.step()
+        optimizer.zero_grad()
+    moved = [(one != old)[one != 0] for one, old in zip(student.learned(), before, strict=True)]
+    assert (
+        torch.cat([one.flatten() for one in moved]).float().mean() > 0.9
+    )  # the last block's text leads nowhere

@@ -1,61 +1,23 @@
-"""The bench: which bases it takes, in which number format, and what it keeps of them."""
+"""A base as a teacher: in which number format, what it keeps, and what it holds out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from tests.lab.distill.tiny import CPU, draw, rows, write_cache
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
 
-from allaprima.core.errors import UserError
 from allaprima.lab.distill import teacher as teacher_module
-from allaprima.lab.distill.networks import network_of
 from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
+from allaprima.lab.training.latents import CAPTIONS
 from allaprima.paint.bases.loading import load_base
-from allaprima.paint.bases.sdxl.base import SdxlBase
 from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.contract.base import Base
-from allaprima.paint.sampling.process import VariancePreserving, exploding_sigma
-
-CPU = torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"prediction": "v_prediction"}, "prediction 'v'"),
-        ({"embedded_guidance": True}, "guidance 'embedded'"),
-        ({"scheduler": {"rescale_betas_zero_snr": True}}, "rescale_betas_zero_snr"),
-    ],
-)
-def test_only_plain_predictors_of_noise_are_taught_from(
-    settings: dict[str, Any], told: str, tmp_path: Path
-) -> None:
-    base = load_base(str(write_tiny_sdxl(tmp_path / "sdxl", **settings)), device=CPU)
-    with pytest.raises(UserError, match=f"{told}.*expected"):
-        network_of(base)
-
-
-@pytest.mark.parametrize("kind", ["base", "turbo"])
-def test_an_sdxl_as_published_is_taught_from(kind: Any, tmp_path: Path) -> None:
-    base = load_base(str(write_tiny_sdxl(tmp_path / "sdxl", kind)), device=CPU)
-    assert network_of(base).root == "unet"
-
-
-def test_an_sdxl_is_taught_at_its_own_betas(tmp_path: Path) -> None:
-    base = load_base(str(write_tiny_sdxl(tmp_path / "sdxl", scheduler={"beta_end": 0.02})), device=CPU)
-    assert isinstance(base, SdxlBase)
-    process = network_of(base).process
-    assert isinstance(process, VariancePreserving)
-    assert torch.allclose(process.alphas[:-1], torch.from_numpy(base.scheduler.alphas), rtol=1e-5)
-    schedule = base.schedule(4, 96, 96, "trailing")
-    assert process.timesteps(4)[:-1] == schedule.times
-    assert [exploding_sigma(share) for share in process.sigmas(4)] == pytest.approx(schedule.sigmas, rel=1e-3)
 
 
 def laid_out(base: Base, folder: Path) -> TeacherSetup:
@@ -96,3 +58,20 @@ def test_prompts_are_read_once_and_the_encoders_let_go(
     latents = torch.randn(2, bench.shape[0], 4, 4)
     with torch.no_grad():
         assert torch.allclose(bench.decode(latents), base.decode(latents), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["cache", "prompts"])
+def test_a_bench_does_not_learn_from_its_exam(kind: str, tmp_path: Path) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path / "weights"))
+    if kind == "cache":
+        bench = set_up_teacher(base, "0" * 64, caches=(write_cache(tmp_path / "cache"),), held_out=3)
+        assert (bench.last, bench.validation_prompts) == (9 * CAPTIONS, (36, 40, 44))
+    else:
+        (prompts := tmp_path / "prompts.txt").write_text("\n".join("abcdefghijkl"), encoding="utf-8")
+        bench = set_up_teacher(base, "0" * 64, prompts=prompts, held_out=3)
+        assert (bench.last, bench.validation_prompts) == (9, (9, 10, 11))
+    known = rows(bench.texts.take(range(len(bench.texts))))
+    learned = {
+        known.index(words) for step in range(60) for words in rows(bench.material.batch(draw(step)).text)
+    }
+    assert learned == set(range(bench.last))

@@ -1,71 +1,34 @@
-"""A distillation as the command runs it, from a tiny base on disk to the LoRA that is kept."""
+"""A distillation as the command runs it: what is kept, and what its folder endures."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from tests.tiny_vignette import CHANNELS, WIDTH, write_tiny_vignette
+from tests.lab.distill.tiny import run, set_up
+from tests.tiny_vignette import write_tiny_vignette
 
-from allaprima.cli.output import parse_duration
-from allaprima.core.errors import UserError
+from allaprima.core.errors import OutputError, UserError
 from allaprima.lab.distill.methods.dmd import DmdSettings
 from allaprima.lab.distill.methods.lcm import LcmSettings
 from allaprima.lab.distill.methods.registry import METHODS
 from allaprima.lab.distill.methods.turbo import TurboSettings
 from allaprima.lab.distill.networks import base_hash
-from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
-from allaprima.lab.distill.train import Outcome, distill
-from allaprima.lab.training.alignment import GROUPS
+from allaprima.lab.distill.teacher import set_up_teacher
+from allaprima.lab.distill.train import distill
 from allaprima.lab.training.checkpoint import read_tensors
-from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.loop import LoopConfig
 from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.lora.files.reader import read_lora
-
-
-def write_cache(folder: Path, scenes: int = 12) -> Path:
-    """A latent cache of coloured scenes."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(2, 6, (scenes, CAPTIONS))
-    starts = np.concatenate([[0], lengths.ravel().cumsum()[:-1]]).reshape(scenes, CAPTIONS)
-    colours = rng.standard_normal((scenes, CHANNELS, 1, 1))
-    np.save(folder / "latents.npy", np.broadcast_to(colours, (scenes, CHANNELS, 16, 16)).astype(np.float16))
-    np.save(folder / "masks.npy", np.zeros((scenes, 16, 16), np.uint8))
-    np.save(folder / "names.npy", np.zeros((scenes, len(GROUPS), 8, 8), np.int16))
-    np.save(folder / "states.npy", rng.standard_normal((int(lengths.sum()), WIDTH)).astype(np.float16))
-    np.save(folder / "spans.npy", np.stack([starts, lengths], -1))
-    np.save(folder / "empty.npy", rng.standard_normal((2, WIDTH)).astype(np.float16))
-    return folder
-
-
-def bench(folder: Path) -> TeacherSetup:
-    """The tiny Vignette on the bench; `folder` holds it and a cache afterwards."""
-    if not (folder / "cache").exists():
-        write_tiny_vignette(folder / "weights")
-        write_cache(folder / "cache")
-    base = load_vignette(folder / "weights")
-    return set_up_teacher(base, base_hash(base, folder / "weights"), caches=(folder / "cache",))
-
-
-def run(
-    folder: Path, name: str, updates: int, *, method: str = "turbo", resume: bool = False, **more: Any
-) -> Outcome:
-    """A short training in `folder / name`."""
-    settings = METHODS[method](**{"guidance": 2.0, **more})
-    config = LoopConfig(
-        folder=folder / name, steps=updates, batch_size=4, learning_rate=2e-3, warmup_steps=1, save_every=2,
-        sample_every=2, log_every=2, ema_decay=0.9,
-    )  # fmt: skip
-    return distill(bench(folder), settings, config, resume=resume)
 
 
 def test_what_is_kept_loads_onto_the_base_with_its_levels(tmp_path: Path) -> None:
@@ -107,13 +70,6 @@ def test_the_other_methods_run_too(method: str, tmp_path: Path) -> None:
     assert outcome.parameters > 0
 
 
-def test_sensitivity_chooses_ranks_within_the_budget_and_keeps_them(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "sensitive", 2, sites="all", ranks="sensitivity", parameters=6000)
-    kept = json.loads((tmp_path / "sensitive" / "ranks.json").read_text())
-    assert 0 < kept["parameters"] <= 6000
-    assert outcome.parameters == kept["parameters"]
-
-
 def test_a_whole_network_learns_and_leaves_no_lora(tmp_path: Path) -> None:
     assert run(tmp_path, "whole", 2, whole=True).lora is None
 
@@ -135,10 +91,10 @@ def test_prompts_alone_are_enough_for_distribution_matching_and_no_other(tmp_pat
 
 
 def test_two_processes_learn_what_one_does_with_two_optimizers(tmp_path: Path) -> None:
-    bench(tmp_path)
+    set_up(tmp_path)
     script = tmp_path / "two.py"
     script.write_text(
-        "import sys; from pathlib import Path; from tests.lab.distill.test_train import run\n"
+        "import sys; from pathlib import Path; from tests.lab.distill.tiny import run\n"
         "run(Path(sys.argv[1]), sys.argv[2], 3, method='dmd', fake_updates=2)\n"
     )
     environment = {
@@ -165,35 +121,147 @@ def test_two_processes_learn_what_one_does_with_two_optimizers(tmp_path: Path) -
     assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5h", 5400)])
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+def contents(folder: Path) -> dict[str, object]:
+    """Every file but those that hold a time; of tensors, the numbers and what is said of them, in no order."""
+    timed = {"checkpoint.safetensors", "log.jsonl", "config.json"}
+    found: dict[str, object] = {}
+    for one in folder.iterdir():
+        if one.suffix == ".safetensors" and one.name not in timed:
+            tensors, metadata = read_tensors(one)
+            found[one.name] = {name: tensor.tolist() for name, tensor in tensors.items()}, metadata
+        elif one.name not in timed:
+            found[one.name] = one.read_bytes()
+    return found
 
 
-@pytest.mark.parametrize("text", ["", "30", "m", "-3m", "30 minutes"])
-def test_other_durations_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="such as 30m"):
-        parse_duration(text)
+def plan(folder: Path, steps: int) -> LoopConfig:
+    """As `run` trains."""
+    return LoopConfig(
+        folder=folder, steps=steps, batch_size=4, learning_rate=2e-3, warmup_steps=1, save_every=2,
+        sample_every=2, log_every=2, ema_decay=0.9,
+    )  # fmt: skip
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UserError, match="pattern, sensitivity or a number"):
-        TurboSettings(ranks="high")
-    with pytest.raises(UserError, match="lcm --whole"):
-        LcmSettings(embedded=True)
+@pytest.mark.parametrize("killed_at", [1, 2, 3])
+def test_killed_in_an_exam_and_resumed_the_folder_is_the_same(tmp_path: Path, killed_at: int) -> None:
+    run(tmp_path, "whole", 6)
+    shown = 0
+
+    def killing(decode: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        def decoded(latents: torch.Tensor) -> torch.Tensor:
+            nonlocal shown
+            shown += 1
+            if shown == 2 * killed_at:  # a grid shows the teacher's pictures, then the student's
+                raise KeyboardInterrupt
+            return decode(latents)
+
+        return decoded
+
+    laid = set_up(tmp_path)
+    settings = TurboSettings(guidance=2.0)
+    with pytest.raises(KeyboardInterrupt):
+        distill(
+            replace(laid, decode=killing(laid.decode)), settings, plan(tmp_path / "parts", 6), resume=False
+        )
+    assert run(tmp_path, "parts", 6, resume=True).lora is not None
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-def test_a_student_begins_where_another_ended(tmp_path: Path) -> None:
-    first = run(tmp_path, "first", 4).lora
-    assert first is not None
-    again = run(tmp_path, "again", 2, method="dmd", fake_updates=1, start=first)
-    ranks = [json.loads((tmp_path / name / "ranks.json").read_text())["ranks"] for name in ("first", "again")]
-    assert ranks[0] == ranks[1]
-    begun, before = (read_tensors(path)[0] for path in (again.lora or tmp_path, first))
-    assert begun.keys() == before.keys()
-    moved = max(float((begun[name].float() - before[name].float()).abs().max()) for name in begun)
-    assert 0 < moved < 0.1
-    with pytest.raises(UserError, match="expected a LoRA that `prima distill` wrote"):
-        run(tmp_path, "other", 1, start=tmp_path / "weights" / "text.safetensors")
-    with pytest.raises(UserError, match="one of the two"):
-        TurboSettings(whole=True, start=first)
+@pytest.mark.parametrize("gone", ["checkpoint.safetensors", "exam.jsonl"])
+def test_what_was_kept_is_not_overwritten_by_another_training(tmp_path: Path, gone: str) -> None:
+    best = run(tmp_path, "turbo", 4).lora
+    assert best is not None
+    before = best.read_bytes()
+    (tmp_path / "turbo" / gone).unlink()
+    with pytest.raises(UserError, match="holds a training; add --resume"):
+        run(tmp_path, "turbo", 2, method="dmd", fake_updates=1)
+    assert best.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({"method": "lcm"}, "with method turbo, and got lcm"),
+        ({"steps": 2}, "with steps 4, and got 2"),
+        ({"seed": 1}, "with seed 0, and got 1"),
+        ({"sites": "all"}, "with sites text, and got all"),
+    ],
+)
+def test_a_training_is_not_gone_on_with_as_another(
+    tmp_path: Path, other: dict[str, Any], expected: str
+) -> None:
+    run(tmp_path, "turbo", 2)
+    before = contents(tmp_path / "turbo")
+    with pytest.raises(UserError, match=expected):
+        run(tmp_path, "turbo", 4, resume=True, **other)
+    assert contents(tmp_path / "turbo") == before
+
+
+def test_a_training_is_not_gone_on_with_on_another_base(tmp_path: Path) -> None:
+    run(tmp_path, "turbo", 2)
+    shutil.rmtree(tmp_path / "weights")
+    write_tiny_vignette(tmp_path / "weights", seed=9)
+    with pytest.raises(UserError, match="with base_hash"):
+        run(tmp_path, "turbo", 4, resume=True)
+
+
+@pytest.mark.parametrize("name", ["exam.jsonl", "ranks.json", "settings.json"])
+def test_damaged_notes_are_named(tmp_path: Path, name: str) -> None:
+    run(tmp_path, "turbo", 2)
+    (tmp_path / "turbo" / name).write_text('{"step": 2, ')
+    with pytest.raises(UserError, match=f"cannot read .*{name}"):
+        run(tmp_path, "turbo", 4, resume=True)
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_painted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    for place in ("file", "file/below"):
+        with pytest.raises(OutputError, match="cannot write"):
+            run(tmp_path, place, 2)
+
+
+def test_no_student_of_numbers_that_are_none_is_kept(tmp_path: Path) -> None:
+    laid = set_up(tmp_path)
+    settings = TurboSettings(guidance=2.0)
+    with pytest.raises(UserError, match="expected a finite number"):
+        distill(
+            laid, settings, replace(plan(tmp_path / "turbo", 4), learning_rate=float("inf")), resume=False
+        )
+    assert not (tmp_path / "turbo" / "best.safetensors").exists()
+
+
+def test_what_a_method_cannot_learn_from_is_refused_before_the_teacher_paints(tmp_path: Path) -> None:
+    write_tiny_vignette(tmp_path / "weights")
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n".join(f"{count} cats" for count in range(8)), encoding="utf-8")
+    base = load_vignette(tmp_path / "weights")
+    laid = set_up_teacher(base, base_hash(base, tmp_path / "weights"), prompts=prompts)
+    for method in ("turbo", "lcm", "add"):
+        with pytest.raises(UserError, match="expected --cache, or --paths"):
+            distill(laid, METHODS[method](), plan(tmp_path / method, 2), resume=False)
+        assert not (tmp_path / method).exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "former"),
+    [
+        ("turbo", {"rule": "straight", "where": "text", "arm": "both"}),
+        ("add", {"rule": "renoise", "where": "text", "eyes": "latent"}),
+    ],
+)
+def test_a_folder_with_former_names_of_settings_is_gone_on_with(
+    tmp_path: Path, method: str, former: dict[str, str]
+) -> None:
+    run(tmp_path, "old", 2, method=method)
+    path = tmp_path / "old" / "settings.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    names = {"rule": "sampler", "where": "sites", "eyes": "features"}
+    written = {name: settings.pop(name) for name in names.values() if name in settings}
+    path.write_text(json.dumps({**settings, **former}), encoding="utf-8")
+    run(tmp_path, "old", 4, method=method, resume=True)
+    again = json.loads(path.read_text(encoding="utf-8"))
+    assert {name: again[name] for name in written} == written
+    assert not set(former) & set(names) & set(again)
+    path.write_text(json.dumps({**settings, **former, "rule": "other"}), encoding="utf-8")
+    with pytest.raises(UserError, match="with sampler other, and got"):
+        run(tmp_path, "old", 6, method=method, resume=True)

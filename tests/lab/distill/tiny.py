@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from diffusers import QwenImageTransformer2DModel, UNet2DConditionModel
+from tests.tiny_vignette import CHANNELS, WIDTH, write_tiny_vignette
+from torch import nn
 
-from allaprima.lab.distill.data import DistillBatch, PromptTexts
+from allaprima.lab.distill.data import (
+    DistillBatch,
+    PromptTexts,
+)
+from allaprima.lab.distill.discriminator import Discriminator, TeacherFeatures
+from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
+from allaprima.lab.distill.methods.add import AddTask, AdversarialModel
+from allaprima.lab.distill.methods.dmd import DmdTask
+from allaprima.lab.distill.methods.lcm import LcmTask
+from allaprima.lab.distill.methods.registry import METHODS
+from allaprima.lab.distill.methods.turbo import TurboTask
 from allaprima.lab.distill.network import Network
-from allaprima.lab.distill.networks import MMDiT, UNet, Vignette
-from allaprima.lab.training.loop import Draw
+from allaprima.lab.distill.networks import MMDiT, UNet, Vignette, base_hash
+from allaprima.lab.distill.target_modules import (
+    find_target_modules,
+    uniform_ranks,
+)
+from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
+from allaprima.lab.distill.train import Outcome, distill
+from allaprima.lab.training.alignment import GROUPS
+from allaprima.lab.training.latents import CAPTIONS
+from allaprima.lab.training.loop import Draw, LoopConfig
+from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.sampling.process import Flow, VariancePreserving
@@ -20,8 +44,18 @@ SHAPES: dict[str, tuple[int, int, int]] = {
     "qwen-image": (16, 10, 10),
     "sdxl": (4, 16, 16),
 }
+
+
 TEXT_WIDTH = {"vignette": 8, "qwen-image": 8, "sdxl": 16}
+
+
 FAMILIES = tuple(SHAPES)
+
+
+FEATURE_WIDTHS = {"vignette": [32, 32], "qwen-image": [32, 32], "sdxl": [16, 32]}
+
+
+CPU = torch.device("cpu")
 
 
 def teacher(family: str, layers: int = 2) -> Network:
@@ -115,3 +149,89 @@ def draw(step: int = 0, batch: int = 4) -> Draw:
     return Draw(
         step=step, batch_size=batch, device=torch.device("cpu"), generator=torch.Generator().manual_seed(step)
     )
+
+
+def write_cache(folder: Path, scenes: int = 12) -> Path:
+    """A latent cache of coloured scenes."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(2, 6, (scenes, CAPTIONS))
+    starts = np.concatenate([[0], lengths.ravel().cumsum()[:-1]]).reshape(scenes, CAPTIONS)
+    colours = rng.standard_normal((scenes, CHANNELS, 1, 1))
+    np.save(folder / "latents.npy", np.broadcast_to(colours, (scenes, CHANNELS, 16, 16)).astype(np.float16))
+    np.save(folder / "masks.npy", np.zeros((scenes, 16, 16), np.uint8))
+    np.save(folder / "names.npy", np.zeros((scenes, len(GROUPS), 8, 8), np.int16))
+    np.save(folder / "states.npy", rng.standard_normal((int(lengths.sum()), WIDTH)).astype(np.float16))
+    np.save(folder / "spans.npy", np.stack([starts, lengths], -1))
+    np.save(folder / "empty.npy", rng.standard_normal((2, WIDTH)).astype(np.float16))
+    return folder
+
+
+def set_up(folder: Path) -> TeacherSetup:
+    """The tiny Vignette on the bench; `folder` holds it and a cache afterwards."""
+    if not (folder / "cache").exists():
+        write_tiny_vignette(folder / "weights")
+        write_cache(folder / "cache")
+    base = load_vignette(folder / "weights")
+    return set_up_teacher(base, base_hash(base, folder / "weights"), caches=(folder / "cache",))
+
+
+def run(
+    folder: Path, name: str, updates: int, *, method: str = "turbo", resume: bool = False, **more: Any
+) -> Outcome:
+    """A short training in `folder / name`."""
+    settings = METHODS[method](**{"guidance": 2.0, **more})
+    config = LoopConfig(
+        folder=folder / name, steps=updates, batch_size=4, learning_rate=2e-3, warmup_steps=1, save_every=2,
+        sample_every=2, log_every=2, ema_decay=0.9,
+    )  # fmt: skip
+    return distill(set_up(folder), settings, config, resume=resume)
+
+
+def make(method: str, family: str, *, whole: bool = False, **more: Any) -> tuple[nn.Module, Any]:
+    """A model for the loop and its task."""
+    network = teacher(family)
+    ranks = None if whole else uniform_ranks(find_target_modules(network), 4)
+    learners = {STUDENT: ranks, FAKE: ranks} if method == "dmd" else {STUDENT: ranks}
+    student = Learners(network, learners)
+    material = Pictures(family)
+    settings: dict[str, Any] = {"material": material, "guidance": 2.0, **more}
+    if method == "turbo":
+        return student, TurboTask(learners=student, teacher_steps=8, **settings)
+    if method == "lcm":
+        return student, LcmTask(learners=student, **settings)
+    if method == "dmd":
+        return student, DmdTask(learners=student, **{"fake_updates": 2, **settings})
+    text_width = 8 if family == "sdxl" else TEXT_WIDTH[family]
+    duel = AdversarialModel(student, Discriminator(FEATURE_WIDTHS[family], text_width, hidden=16))
+    return duel, AddTask(
+        learners=student, discriminator=duel.heads, features=TeacherFeatures((0, 1)), **settings
+    )
+
+
+def short_training(folder: Path, steps: int, **more: Any) -> LoopConfig:
+    """A short training."""
+    settings: dict[str, Any] = {
+        "batch_size": 4,
+        "learning_rate": 4e-3,
+        "warmup_steps": 2,
+        "save_every": 3,
+        **more,
+    }
+    return LoopConfig(folder=folder, steps=steps, **settings)
+
+
+def touched(model: nn.Module) -> set[str]:
+    """The parameters that have a gradient other than zero."""
+    return {name for name, one in model.named_parameters() if one.grad is not None and bool(one.grad.any())}
+
+
+def inputs(family: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents and times for three prompts."""
+    x = torch.randn(3, *SHAPES[family], generator=torch.Generator().manual_seed(2))
+    return x, teacher(family).process.times(torch.tensor([0.9, 0.5, 0.2]))
+
+
+def rows(text: TextStates) -> list[bytes]:
+    """Each prompt's tokens, without what they are padded with."""
+    return [states[mask].numpy().tobytes() for states, mask in zip(text.states, text.mask, strict=True)]

@@ -7,7 +7,6 @@ import itertools
 import pytest
 import torch
 
-from allaprima.lab.distill.rollout import at, rollout
 from allaprima.paint.contract.base import Prediction
 from allaprima.paint.sampling.process import (
     Flow,
@@ -70,19 +69,6 @@ def test_a_flow_answers_noise_minus_picture() -> None:
     assert torch.allclose(
         process.prediction(process.mix(clean, noise, t), t, clean), noise - clean, atol=1e-6
     )
-
-
-def test_a_network_that_knows_the_picture_arrives_at_it_in_any_steps(process: TrainingProcess) -> None:
-    clean = some(2, 2, 3, 3)
-
-    def answer(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return process.prediction(x, t, clean)
-
-    start = process.mix(clean, some(2, 2, 3, 3).flip(1), at(process.timesteps(1)[0], clean))
-    for steps in (1, 4, 12):
-        assert torch.allclose(rollout(process, answer, start, process.timesteps(steps)), clean, atol=2e-3)
-        found = rollout(process, answer, start, process.timesteps(steps), "lcm", lambda: some(2, 2, 3, 3))
-        assert torch.allclose(found, clean, atol=2e-3)
 
 
 def test_solve_finds_the_answer_that_lands_where_many_steps_do(process: TrainingProcess) -> None:

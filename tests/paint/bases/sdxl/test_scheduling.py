@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, LCMScheduler
@@ -12,11 +11,7 @@ from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, L
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.sdxl.scheduling import SCHEDULES, read_scheduler
 from allaprima.paint.sampling.discrete_schedule import (
-    Betas,
-    curved_levels,
     lcm_times,
-    sigmas_of,
-    spaced_times,
 )
 
 # numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
@@ -71,40 +66,6 @@ def test_lcm_times_are_diffusers(steps: int) -> None:
     assert ours.sigmas[:-1] == pytest.approx(levels.tolist(), rel=1e-4)
 
 
-def test_steps_that_cannot_be_taken_are_refused() -> None:
-    for steps in (0, 1001):
-        with pytest.raises(ValueError, match=f"got {steps} steps; expected 1 to 1000"):
-            spaced_times(steps, "trailing")
-    with pytest.raises(ValueError, match="expected fewer"):
-        spaced_times(1000, "leading", offset=1)
-    with pytest.raises(ValueError, match="expected 1 to 50"):
-        lcm_times(51)
-    with pytest.raises(RequestError, match="expected 1 to 1000"):
-        read_scheduler({"_class_name": "EulerDiscreteScheduler"}).schedule(2000)
-
-
-def test_trailing_gives_as_many_times_as_asked_for() -> None:
-    for steps in range(1, 200):
-        assert len(spaced_times(steps, "trailing")) == steps
-
-
-def test_a_curve_keeps_its_ends() -> None:
-    levels = [14.6, 3.0, 1.0, 0.03]
-    for curve in ("karras", "exponential"):
-        curved = curved_levels(levels, curve)
-        assert (curved[0], curved[-1]) == pytest.approx((14.6, 0.03))
-        assert curved == sorted(curved, reverse=True)
-    assert curved_levels(levels, "as_trained") == levels
-
-
-def test_zero_terminal_rescaling_ends_in_noise() -> None:
-    levels = sigmas_of(
-        Betas(curve="scaled_linear", start=0.00085, end=0.012, zero_terminal=True).alphas().numpy()
-    )
-    assert levels[-1] == pytest.approx(4096, rel=1e-3)
-    assert np.all(np.diff(levels) > 0)
-
-
 def test_named_schedules_hold_for_any_checkpoint() -> None:
     scheduler = read_scheduler({"_class_name": "DPMSolverMultistepScheduler", **BETAS})
     assert scheduler.schedule(8).sampler == "euler"
@@ -156,3 +117,8 @@ def test_named_schedules_hold_for_any_checkpoint() -> None:
 def test_schedulers_that_cannot_be_followed_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         read_scheduler(config)
+
+
+def test_steps_that_a_checkpoint_cannot_take_are_refused() -> None:
+    with pytest.raises(RequestError, match="expected 1 to 1000"):
+        read_scheduler({"_class_name": "EulerDiscreteScheduler"}).schedule(2000)

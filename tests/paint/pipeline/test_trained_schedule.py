@@ -1,4 +1,4 @@
-"""Trained levels are deployed levels: a student's file makes the painter walk the way it was trained on."""
+"""A student's file makes the painter walk the way it was trained on; nonsense in it is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.lab.distill.tiny import SHAPES
+from tests.lab.distill.tiny import (
+    SHAPES,
+)
 from torch import Tensor
 
 from allaprima.core.errors import LoraError
@@ -19,6 +21,8 @@ from allaprima.paint.sampling.process import Flow, TrainingProcess, VariancePres
 from allaprima.paint.sampling.samplers import sample_steps
 
 SEEDS = (3, 4)
+
+
 EXPLODING = Schedule(
     sigmas=(14.6, 9.0, 4.0, 1.0, 0.0), times=(999.0, 800.0, 500.0, 200.0), kind="variance_exploding"
 )

@@ -1,4 +1,4 @@
-"""Folders of paths: what is in them, stopped and shared builds, and what they may be used for."""
+"""Folders of trajectories: what is in them, stopped and shared builds, and what they may be used for."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.lab.distill.test_train import write_cache
-from tests.lab.distill.tiny import SHAPES, draw, teacher, texts
+from tests.lab.distill.tiny import (
+    SHAPES,
+    draw,
+    make,
+    teacher,
+    texts,
+    write_cache,
+)
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import AssetError, OutputError, UserError
-from allaprima.lab.distill.data import CacheTexts, PromptTexts
+from allaprima.lab.distill.data import CacheTexts, DistillBatch, PromptTexts
 from allaprima.lab.distill.learners import Learners
 from allaprima.lab.distill.network import Network
 from allaprima.lab.distill.teacher import TeacherSetup, set_up_teacher
@@ -38,6 +44,8 @@ from allaprima.paint.contract.base import TextStates
 from allaprima.paint.sampling.noise import seeded_noise
 
 SETTINGS = TrajectorySettings(count=7, steps=4, stops=2, guidance=2.0)
+
+
 SHAPE = SHAPES["vignette"]
 
 
@@ -155,7 +163,7 @@ def test_two_processes_share_what_one_would_walk(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(
         "import sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
-        "from tests.lab.distill.test_paths_on_disk import Tiring, build, listening\n"
+        "from tests.lab.distill.test_trajectories import Tiring, build, listening\n"
         "student = Tiring(listening()); build(Path(sys.argv[1]), student)\n"
         "import os; Path(sys.argv[2] + os.environ.get('RANK', '')).write_text(str(student.asked))\n"
     )
@@ -311,3 +319,29 @@ def test_a_bench_takes_its_own_paths_and_holds_back_what_its_exam_is_about(tmp_p
     other.write_text(prompts.read_text(encoding="utf-8").replace("a", "z"), encoding="utf-8")
     with pytest.raises(UserError, match="and got prompts"):
         bench(prompts=other, trajectories=tmp_path / "paths")
+
+
+def test_paths_are_the_teachers(tmp_path: Path) -> None:
+    student, known = Learners(teacher("vignette"), {}), texts("vignette")
+    settings = TrajectorySettings(count=5, steps=8, stops=4, guidance=2.0)
+    build_trajectories(tmp_path / "whole", student, known, SHAPES["vignette"], settings, batch=2)
+    whole = Trajectories.open(tmp_path / "whole", known)
+    assert whole.latents.shape == (5, 5, *SHAPES["vignette"])
+    batch: DistillBatch = whole.batch(draw(0))
+    assert batch.trajectory is not None
+    walked = walk_trajectories(student, batch.noise, batch.text, batch.empty, settings)
+    assert torch.allclose(walked, batch.trajectory, atol=0.05)
+    # the lesson from a path is the lesson from asking the teacher
+    model, task = make("turbo", "vignette", penalty=0.0)
+    assert isinstance(model, Learners)
+    which = torch.tensor([0, 0, 0, 0])
+    _, t, wanted, _ = task.lesson(model, batch, which)
+    levels = model.process.timesteps(4)
+    after = torch.full((4,), levels[1])
+    assert torch.allclose(model.process.solve(batch.noise, t, walked[:, 1], after), wanted, atol=0.3)
+    # and so is the first step's in distribution matching, of one step or more
+    for steps in (1, 2):
+        _, matching = make("dmd", "vignette", steps=steps, diversity=1.0)
+        assert torch.equal(matching.anchor(model, batch), batch.trajectory[:, 4 // steps])
+    with pytest.raises(UserError, match="4 stops for 3 steps"):
+        batch.stops_per_step(3)
