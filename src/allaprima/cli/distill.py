@@ -12,6 +12,7 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, parse_duration, print_json
+from allaprima.cli.train import Batch, Decay, SaveEvery, Seed, Threads
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ app = typer.Typer(
 
 _ENDLESS = 1_000_000
 
-Steps = Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")]
-Guidance = Annotated[float, typer.Option(min=1, max=30, help="The teacher's, which the student learns.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
-Sampler = Annotated[
+StudentSteps = Annotated[int, typer.Option(min=1, max=16, help="Steps the student is to paint in.")]
+TeacherGuidance = Annotated[
+    float, typer.Option(min=1, max=30, help="The teacher's, which the student learns.")
+]
+SamplerOption = Annotated[
     Literal["euler", "lcm"],
     typer.Option(help="How the student steps: straight on, or with fresh noise after every step."),
 ]
@@ -55,7 +57,7 @@ class TeacherOptions:
         Path | None, typer.Option(help="Instead of caches: a file with a prompt per line.")
     ] = None
     exam: Annotated[int, typer.Option(min=2, help="Prompts held out for the exams.")] = 64
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")] = 0
+    threads: Threads = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +86,12 @@ class TrainingOptions:
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training in the folder, if there is one.")
     ] = False
-    batch: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 16
+    batch: Batch = 16
     rate: Annotated[
         float | None, typer.Option(min=0, help="Learning rate. Default: the method's own for Vignette.")
     ] = None
-    decay: Annotated[
-        int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")
-    ] = 0
-    save_every: Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")] = 100
+    decay: Decay = 0
+    save_every: SaveEvery = 100
     sample_every: Annotated[
         int, typer.Option(min=1, help="Updates between exams, each with a grid and perhaps a new best.")
     ] = 200
@@ -101,8 +101,8 @@ class TrainingOptions:
 class StudentOptions:
     """What every method's settings have."""
 
-    steps: Steps = 4
-    guidance: Guidance = 4.0
+    steps: StudentSteps = 4
+    guidance: TeacherGuidance = 4.0
     sites: Annotated[
         Literal["text", "all"], typer.Option(help="Where the LoRA sits: where text steers, or everywhere.")
     ] = "text"
@@ -141,7 +141,7 @@ def lcm(
     training: TrainingOptions,
     teacher: TeacherOptions,
     student: StudentOptions,
-    sampler: Sampler = "lcm",
+    sampler: SamplerOption = "lcm",
     embedded: Annotated[
         bool, typer.Option("--embedded", help="With --whole: tell the student the guidance.")
     ] = False,
@@ -157,7 +157,7 @@ def add(
     training: TrainingOptions,
     teacher: TeacherOptions,
     student: StudentOptions,
-    sampler: Sampler = "lcm",
+    sampler: SamplerOption = "lcm",
     arm: Annotated[
         Literal["both", "adversarial", "distillation"], typer.Option(help="Which of the losses.")
     ] = "both",
@@ -177,7 +177,7 @@ def dmd(
     training: TrainingOptions,
     teacher: TeacherOptions,
     student: StudentOptions,
-    sampler: Sampler = "euler",
+    sampler: SamplerOption = "euler",
     diversity: Annotated[
         float, typer.Option(min=0, help="Weight of the first step's lesson (DP-DMD has 0.05).")
     ] = 0.0,
@@ -196,8 +196,8 @@ def dmd(
 def paths(
     run: Annotated[Path, typer.Option(help="Folder of the paths.")],
     teacher: TeacherOptions,
-    steps: Steps = 4,
-    guidance: Guidance = 4.0,
+    steps: StudentSteps = 4,
+    guidance: TeacherGuidance = 4.0,
     count: Annotated[int, typer.Option(min=1, help="How many.")] = 2000,
     teacher_steps: Annotated[
         int | None,

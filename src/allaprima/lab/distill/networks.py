@@ -31,7 +31,7 @@ QWEN_SHIFT = 3.0
 """The static shift that distilled Qwen-Image students are trained and painted with."""
 
 
-class Transformer(Network):
+class TransformerNetwork(Network):
     """A transformer of text and picture, which predicts velocities."""
 
     root = "transformer"
@@ -58,7 +58,7 @@ class Transformer(Network):
         return latents.shape[-2] // self.patch, latents.shape[-1] // self.patch
 
 
-class Vignette(Transformer):
+class Vignette(TransformerNetwork):
     """Vignette's own transformer."""
 
     patch = PATCH
@@ -97,7 +97,7 @@ class Vignette(Transformer):
         return unpack(tokens, height, width)
 
 
-class MMDiT(Transformer):
+class MMDiT(TransformerNetwork):
     """`QwenImageTransformer2DModel`, of any size.
 
     Latents come as the base hands them out: packed, (B, 64, rows, columns) with a token to a cell. Prompts go through
@@ -126,7 +126,8 @@ class MMDiT(Transformer):
         groups = _rows_by_length(text)
         # Group by group, for a block is called once for each.
         parts = [
-            Transformer.features(self, latents[rows], t[rows], text.rows(rows), depths) for rows in groups
+            TransformerNetwork.features(self, latents[rows], t[rows], text.rows(rows), depths)
+            for rows in groups
         ]
         return [_in_order(maps, groups) for maps in zip(*parts, strict=True)]
 

@@ -17,7 +17,7 @@ from allaprima.core.errors import UserError
 from allaprima.core.files import make_folder, write_whole
 from allaprima.lab.distill.learners import STUDENT, LayerRanks, Learners
 from allaprima.lab.distill.lora_file import StudentInfo, begin_with, write_student
-from allaprima.lab.distill.methods.method import MethodSettings
+from allaprima.lab.distill.methods.method import MethodSettings, TaskInputs
 from allaprima.lab.distill.ranks import choose_ranks
 from allaprima.lab.distill.sensitivity import read_ranks, write_ranks
 from allaprima.lab.distill.target_modules import find_target_modules
@@ -81,7 +81,8 @@ def distill(
         begun = (config.folder / "checkpoint.safetensors").exists()
         learners = make_learners(setup, settings, config, read=begun or not state.is_main_process)
         validation = _validation(setup, settings, config.folder, learners, features)
-    model, task = settings.build(setup, learners, validation, features)
+    given = TaskInputs(setup=setup, learners=learners, validation=validation, features=features)
+    model, task = settings.build(given)
     train(model, task, config, resume=resume)
     best = config.folder / "best.safetensors"
     return Outcome(

@@ -26,11 +26,8 @@ from allaprima.lab.distill.discriminator import (
     summary,
 )
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.methods.method import MethodSettings, MethodTask
+from allaprima.lab.distill.methods.method import MethodSettings, MethodTask, TaskInputs
 from allaprima.lab.distill.rollout import StudentSampler
-from allaprima.lab.distill.teacher import TeacherSetup
-from allaprima.lab.distill.validation import Validation
-from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.training.loop import Draw, Turn, TurnTask
 
 HEADS = "heads"
@@ -55,49 +52,42 @@ class AddSettings(MethodSettings):
     arm: Literal["both", "adversarial", "distillation"] = "both"
     features: Literal["latent", "pixel"] = "latent"
 
-    def build(
-        self,
-        setup: TeacherSetup,
-        learners: Learners,
-        validation: Validation | None,
-        features: ImageFeatures | None,
-    ) -> tuple[nn.Module, TurnTask]:
+    def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
         """Return the learners with a discriminator, and the task.
 
         Raises:
             UserError: pixels are to be looked at, and there is no image network.
         """
-        extractor = self._extractor(setup, features)
-        discriminator = _fresh_discriminator(setup, learners, extractor, self.seed)
+        features = self._extractor(given)
+        discriminator = _fresh_discriminator(given, features, self.seed)
         task = AddTask(
-            learners=learners,
-            material=setup.material,
+            learners=given.learners,
+            material=given.setup.material,
             guidance=self.guidance,
-            validation=validation,
+            validation=given.validation,
             discriminator=discriminator,
-            features=extractor,
+            features=features,
             steps=self.steps,
             adversarial=0.0 if self.arm == "distillation" else 1.0,
             distillation=0.0 if self.arm == "adversarial" else 2.5,
         )
-        return AdversarialModel(learners, discriminator), task
+        return AdversarialModel(given.learners, discriminator), task
 
-    def _extractor(self, setup: TeacherSetup, features: ImageFeatures | None) -> FeatureExtractor:
+    def _extractor(self, given: TaskInputs) -> FeatureExtractor:
         if self.features == "pixel":
-            if features is None:
+            if given.features is None:
                 raise UserError(
                     "got --features pixel without an image network; expected one, or --features latent"
                 )
-            return PixelFeatures(setup.raw_decode, features.maps)
-        count = len(setup.network.blocks)
+            return PixelFeatures(given.setup.raw_decode, given.features.maps)
+        count = len(given.setup.network.blocks)
         return TeacherFeatures(sorted({count // 4, count // 2, 3 * count // 4, count - 1}))
 
 
 @torch.no_grad()
-def _fresh_discriminator(
-    setup: TeacherSetup, learners: Learners, features: FeatureExtractor, seed: int
-) -> Discriminator:
+def _fresh_discriminator(given: TaskInputs, features: FeatureExtractor, seed: int) -> Discriminator:
     """Return a discriminator as wide as the features of one picture and the summary of its prompt."""
+    setup, learners = given.setup, given.learners
     text = to_device(setup.texts.empty(1), learners.device)
     x = torch.zeros(1, *setup.shape, device=learners.device)
     t = learners.process.times(torch.full((1,), 0.5, device=learners.device))

@@ -25,12 +25,10 @@ from torch import Tensor, nn
 
 from allaprima.lab.distill.data import DistillBatch
 from allaprima.lab.distill.learners import FAKE, LayerRanks, Learners
-from allaprima.lab.distill.methods.method import MethodSettings, MethodTask
+from allaprima.lab.distill.methods.method import MethodSettings, MethodTask, TaskInputs
 from allaprima.lab.distill.rollout import StudentSampler, at, rollout
 from allaprima.lab.distill.target_modules import find_target_modules, uniform_ranks
 from allaprima.lab.distill.teacher import TeacherSetup
-from allaprima.lab.distill.validation import Validation
-from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.training.loop import Draw, Turn, TurnTask
 from allaprima.paint.sampling.process import TrainingProcess
 
@@ -59,20 +57,13 @@ class DmdSettings(MethodSettings):
             return {FAKE: None}
         return {FAKE: uniform_ranks(find_target_modules(setup.network), max((ranks or {"": 16}).values()))}
 
-    def build(
-        self,
-        setup: TeacherSetup,
-        learners: Learners,
-        validation: Validation | None,
-        features: ImageFeatures | None,
-    ) -> tuple[nn.Module, TurnTask]:
+    def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
         """Return the learners themselves, and the task."""
-        del features
-        return learners, DmdTask(
-            learners=learners,
-            material=setup.material,
+        return given.learners, DmdTask(
+            learners=given.learners,
+            material=given.setup.material,
             guidance=self.guidance,
-            validation=validation,
+            validation=given.validation,
             steps=self.steps,
             sampler=self.sampler,
             diversity=self.diversity,

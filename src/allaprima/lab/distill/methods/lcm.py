@@ -20,11 +20,8 @@ from torch import Tensor, nn
 from allaprima.core.errors import UserError
 from allaprima.lab.distill.data import DistillBatch
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.methods.method import MethodSettings, MethodTask
+from allaprima.lab.distill.methods.method import MethodSettings, MethodTask, TaskInputs
 from allaprima.lab.distill.rollout import StudentSampler
-from allaprima.lab.distill.teacher import TeacherSetup
-from allaprima.lab.distill.validation import Validation
-from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.training.loop import Draw, TurnTask
 from allaprima.paint.contract.base import TextStates
 
@@ -52,20 +49,13 @@ class LcmSettings(MethodSettings):
         """The one it is validated at, if it is told any."""
         return self.guidance if self.embedded else None
 
-    def build(
-        self,
-        setup: TeacherSetup,
-        learners: Learners,
-        validation: Validation | None,
-        features: ImageFeatures | None,
-    ) -> tuple[nn.Module, TurnTask]:
+    def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
         """Return the learners themselves, and the task."""
-        del features
-        return learners, LcmTask(
-            learners=learners,
-            material=setup.material,
+        return given.learners, LcmTask(
+            learners=given.learners,
+            material=given.setup.material,
             guidance=self.guidance,
-            validation=validation,
+            validation=given.validation,
             guidance_range=(1.0, 2 * self.guidance) if self.embedded else None,
             solver_steps=self.teacher_steps,
         )

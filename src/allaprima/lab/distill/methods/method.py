@@ -29,6 +29,17 @@ Coupling = Literal["teacher", "data"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskInputs:
+    """What a task is built from, whatever the method."""
+
+    setup: TeacherSetup
+    learners: Learners
+    validation: Validation | None = None
+    features: ImageFeatures | None = None
+    """The image network, if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodSettings(ABC):
     """What a distillation depends on besides the base and the data."""
 
@@ -85,17 +96,11 @@ class MethodSettings(ABC):
         return {}
 
     @abstractmethod
-    def build(
-        self,
-        setup: TeacherSetup,
-        learners: Learners,
-        validation: Validation | None,
-        features: ImageFeatures | None,
-    ) -> tuple[nn.Module, TurnTask]:
+    def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
         """Return the model that the loop trains, and its task.
 
         Raises:
-            UserError: the method needs `features` and there are none.
+            UserError: the method needs the image network, and there is none.
         """
 
 

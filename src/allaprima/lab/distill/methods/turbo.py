@@ -24,11 +24,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from allaprima.core.errors import UserError
 from allaprima.lab.distill.data import DistillBatch
 from allaprima.lab.distill.learners import Learners
-from allaprima.lab.distill.methods.method import Coupling, MethodSettings, MethodTask
+from allaprima.lab.distill.methods.method import Coupling, MethodSettings, MethodTask, TaskInputs
 from allaprima.lab.distill.rollout import StudentSampler
-from allaprima.lab.distill.teacher import TeacherSetup
-from allaprima.lab.distill.validation import Validation
-from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.training.loop import Draw, TurnTask
 
 RANGE = 8.0
@@ -56,20 +53,13 @@ class TurboSettings(MethodSettings):
         """Whether the teacher is followed at all."""
         return self.coupling == "teacher"
 
-    def build(
-        self,
-        setup: TeacherSetup,
-        learners: Learners,
-        validation: Validation | None,
-        features: ImageFeatures | None,
-    ) -> tuple[nn.Module, TurnTask]:
+    def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
         """Return the learners themselves, and the task."""
-        del features
-        return learners, TurboTask(
-            learners=learners,
-            material=setup.material,
+        return given.learners, TurboTask(
+            learners=given.learners,
+            material=given.setup.material,
             guidance=self.guidance,
-            validation=validation,
+            validation=given.validation,
             steps=self.steps,
             teacher_steps=self.teacher_steps,
             penalty=self.penalty,
