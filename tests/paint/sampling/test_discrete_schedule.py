@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler
 from allaprima.paint.sampling.discrete_schedule import (
     BetaCurve,
     Betas,
-    curved_levels,
+    curved_sigmas,
     lcm_times,
     sigmas_of,
     spaced_times,
@@ -35,10 +35,10 @@ def test_trailing_gives_as_many_times_as_asked_for() -> None:
 def test_a_curve_keeps_its_ends() -> None:
     levels = [14.6, 3.0, 1.0, 0.03]
     for curve in ("karras", "exponential"):
-        curved = curved_levels(levels, curve)
+        curved = curved_sigmas(levels, curve)
         assert (curved[0], curved[-1]) == pytest.approx((14.6, 0.03))
         assert curved == sorted(curved, reverse=True)
-    assert curved_levels(levels, "as_trained") == levels
+    assert curved_sigmas(levels, "as_trained") == levels
 
 
 def test_zero_terminal_rescaling_ends_in_noise() -> None:

@@ -62,8 +62,8 @@ class Betas:
 
 def sigmas_of(alphas: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the noise level sqrt((1 - a) / a) of each a."""
-    levels: NDArray[np.float32] = ((1 - alphas) / alphas) ** 0.5
-    return levels
+    sigmas: NDArray[np.float32] = ((1 - alphas) / alphas) ** 0.5
+    return sigmas
 
 
 def spaced_times(steps: int, spacing: Spacing, count: int = 1000, offset: int = 0) -> NDArray[np.float32]:
@@ -93,40 +93,40 @@ def spaced_times(steps: int, spacing: Spacing, count: int = 1000, offset: int = 
     return np.round(count - np.arange(steps) * (count / steps)).astype(np.float32) - np.float32(1)
 
 
-def levels_at(times: NDArray[np.float32], sigmas: NDArray[np.float32]) -> list[float]:
+def sigmas_at(times: NDArray[np.float32], trained: NDArray[np.float32]) -> list[float]:
     """Return the noise levels at `times`, linear between the trained ones."""
-    levels: list[float] = np.interp(times, np.arange(len(sigmas)), sigmas).astype(np.float32).tolist()
-    return levels
+    sigmas: list[float] = np.interp(times, np.arange(len(trained)), trained).astype(np.float32).tolist()
+    return sigmas
 
 
-def curved_levels(
-    levels: Sequence[float], curve: Curve, *, low: float | None = None, high: float | None = None
+def curved_sigmas(
+    sigmas: Sequence[float], curve: Curve, *, low: float | None = None, high: float | None = None
 ) -> list[float]:
     """Return as many noise levels on another curve between the same ends.
 
     Args:
-        levels: falling noise levels.
+        sigmas: falling noise levels.
         curve: "karras" (Karras et al. 2022, arXiv:2206.00364, equation 5, rho = 7), "exponential" (evenly spaced
             logarithms) or "as_trained", which changes nothing.
-        low: the last level instead of the last of `levels`.
-        high: the first level instead of the first of `levels`.
+        low: the last level instead of the last of `sigmas`.
+        high: the first level instead of the first of `sigmas`.
     """
     if curve == "as_trained":
-        return list(levels)
-    last, first = levels[-1] if low is None else low, levels[0] if high is None else high
+        return list(sigmas)
+    last, first = sigmas[-1] if low is None else low, sigmas[0] if high is None else high
     if curve == "exponential":
-        curved = np.exp(np.linspace(math.log(first), math.log(last), len(levels)))
+        curved = np.exp(np.linspace(math.log(first), math.log(last), len(sigmas)))
     else:
-        ramp = np.linspace(0, 1, len(levels))
+        ramp = np.linspace(0, 1, len(sigmas))
         curved = (first ** (1 / 7) + ramp * (last ** (1 / 7) - first ** (1 / 7))) ** 7
     falling: list[float] = curved.astype(np.float32).tolist()
     return falling
 
 
-def times_at(levels: Sequence[float], sigmas: NDArray[np.float32]) -> list[float]:
+def times_at(sigmas: Sequence[float], trained: NDArray[np.float32]) -> list[float]:
     """Return the time of each noise level, linear in its logarithm between the trained ones."""
-    known = np.log(sigmas)
-    at = np.interp(np.log(np.maximum(np.asarray(levels), 1e-10)), known, np.arange(len(sigmas)))
+    known = np.log(trained)
+    at = np.interp(np.log(np.maximum(np.asarray(sigmas), 1e-10)), known, np.arange(len(trained)))
     times: list[float] = at.astype(np.float32).tolist()
     return times
 

@@ -49,19 +49,19 @@ class FlowSettings:
 
     def schedule(self, steps: int, tokens: int) -> Schedule:
         """Return the checkpoint's own schedule for a picture of so many 2x2 patches of latents."""
-        levels = _even_levels(steps)
+        sigmas = _even_sigmas(steps)
         if self.use_dynamic_shifting:
             strength = self.strength(tokens)
-            levels = _shifted(
-                levels, math.exp(strength) if self.time_shift_type == "exponential" else strength
+            sigmas = _shifted(
+                sigmas, math.exp(strength) if self.time_shift_type == "exponential" else strength
             )
         else:
-            levels = (self.shift * levels / (1 + (self.shift - 1) * levels)).astype(np.float32)
+            sigmas = (self.shift * sigmas / (1 + (self.shift - 1) * sigmas)).astype(np.float32)
         # A single level is the start, which no stretching moves.
         if self.shift_terminal and steps > 1:
-            rest = 1 - levels
-            levels = 1 - rest / (rest[-1] / (1 - self.shift_terminal))
-        return _as_schedule(levels)
+            rest = 1 - sigmas
+            sigmas = 1 - rest / (rest[-1] / (1 - self.shift_terminal))
+        return _as_schedule(sigmas)
 
     def strength(self, tokens: int) -> float:
         """Return mu, a straight line through (base_image_seq_len, base_shift) and (max_..., max_shift)."""
@@ -74,7 +74,7 @@ def lightning_schedule(steps: int) -> Schedule:
 
     Trained for 4 and for 8 steps; the settings are those that diffusers documents for Qwen-Image-Lightning.
     """
-    return _as_schedule(_shifted(_even_levels(steps), LIGHTNING_SHIFT))
+    return _as_schedule(_shifted(_even_sigmas(steps), LIGHTNING_SHIFT))
 
 
 def adaptive_cosine_schedule(steps: int, *, first: int = 5, share: float = 0.7) -> Schedule:
@@ -94,17 +94,17 @@ def adaptive_cosine_schedule(steps: int, *, first: int = 5, share: float = 0.7) 
     return _as_schedule(np.cos(np.pi / 2 * covered**power).astype(np.float32))
 
 
-def _even_levels(steps: int) -> NDArray[np.float32]:
+def _even_sigmas(steps: int) -> NDArray[np.float32]:
     if steps < 1:
         raise ValueError(f"got {steps} steps; expected at least 1")
     return np.linspace(1.0, 1 / steps, steps).astype(np.float32)
 
 
-def _shifted(levels: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
-    return (shift / (shift + (1 / levels - 1))).astype(np.float32)
+def _shifted(sigmas: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
+    return (shift / (shift + (1 / sigmas - 1))).astype(np.float32)
 
 
-def _as_schedule(levels: NDArray[np.float32]) -> Schedule:
+def _as_schedule(sigmas: NDArray[np.float32]) -> Schedule:
     # There and back, as between diffusers' scheduler and pipeline: in float32 that is not always where it began.
-    times = levels * np.float32(_TRAINED_TIMES) / np.float32(_TRAINED_TIMES)
-    return Schedule(sigmas=(*levels.tolist(), 0.0), times=tuple(times.tolist()))
+    times = sigmas * np.float32(_TRAINED_TIMES) / np.float32(_TRAINED_TIMES)
+    return Schedule(sigmas=(*sigmas.tolist(), 0.0), times=tuple(times.tolist()))

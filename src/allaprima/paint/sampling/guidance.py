@@ -49,7 +49,7 @@ def effective_guidance(base: Base, scale: float, *, same_text: bool) -> float:
 
 
 def needs_negative(base: Base, scale: float) -> bool:
-    """Whether the negative prompts matter: at a scale of 1, and where the model is told the scale, they do not."""
+    """Return whether the negative prompts matter: not at a scale of 1, nor where the model is told the scale."""
     return scale != 1.0 and base.guidance_rule != "embedded"
 
 
@@ -62,8 +62,8 @@ def guided(base: Base, text: TextStates, scale: float) -> Model:
         scale: the guidance; at 1 the negative prompts are not needed and half the work is saved.
     """
     if not needs_negative(base, scale):
-        told = replace(text, guidance=scale) if base.guidance_rule == "embedded" else text
-        return lambda latents, t: base.predict(latents, t, told)
+        prompts = replace(text, guidance=scale) if base.guidance_rule == "embedded" else text
+        return lambda latents, t: base.predict(latents, t, prompts)
     combine = RULES[base.guidance_rule]
 
     def both(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

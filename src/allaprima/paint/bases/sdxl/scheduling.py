@@ -29,9 +29,9 @@ from allaprima.paint.sampling.discrete_schedule import (
     Betas,
     Curve,
     Spacing,
-    curved_levels,
+    curved_sigmas,
     lcm_times,
-    levels_at,
+    sigmas_at,
     sigmas_of,
     spaced_times,
     times_at,
@@ -159,20 +159,22 @@ class Scheduler:
     def _spaced(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
         times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
-        levels = levels_at(times, trained)
-        model_times = times.tolist()
+        sigmas = sigmas_at(times, trained)
+        told_times = times.tolist()
         if habits.curve != "as_trained":
-            levels = curved_levels(levels, habits.curve, low=habits.low, high=habits.high)
-            model_times = times_at(levels, trained)
-        # The leading spacing begins below pure noise, where latents hold a picture besides the noise.
-        noise_scale = math.hypot(levels[0], 1.0) if habits.spacing == "leading" else levels[0]
-        return _exploding(levels, model_times, habits.sampler, noise_scale)
+            sigmas = curved_sigmas(sigmas, habits.curve, low=habits.low, high=habits.high)
+            told_times = times_at(sigmas, trained)
+        # The leading spacing begins below pure noise, where what a step is to find is picture and noise.
+        leading = habits.spacing == "leading"
+        return _exploding(
+            sigmas, told_times, habits.sampler, math.hypot(sigmas[0], 1.0) if leading else sigmas[0]
+        )
 
     def _lcm(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
         times = lcm_times(steps, habits.taught_steps, len(trained))
-        levels = [float(trained[time]) for time in times]
-        return _exploding(levels, [float(time) for time in times], "lcm", math.hypot(levels[0], 1.0))
+        sigmas = [float(trained[time]) for time in times]
+        return _exploding(sigmas, [float(time) for time in times], "lcm", math.hypot(sigmas[0], 1.0))
 
 
 def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
@@ -246,9 +248,9 @@ def _one_of(value: object, choices: Any) -> Any:
     return value
 
 
-def _exploding(levels: list[float], times: list[float], sampler: str, noise_scale: float) -> Schedule:
+def _exploding(sigmas: list[float], times: list[float], sampler: str, noise_scale: float) -> Schedule:
     return Schedule(
-        sigmas=(*levels, 0.0),
+        sigmas=(*sigmas, 0.0),
         times=tuple(times),
         sampler=sampler,
         kind="variance_exploding",
