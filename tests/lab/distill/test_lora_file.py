@@ -12,7 +12,7 @@ from tests.lab.distill.tiny import FAMILIES, inputs, run, teacher, texts
 
 from allaprima.core.errors import UserError
 from allaprima.lab.distill.learners import STUDENT, Learners
-from allaprima.lab.distill.lora_file import StudentInfo, write_student
+from allaprima.lab.distill.lora_file import write_student
 from allaprima.lab.distill.methods.turbo import TurboSettings
 from allaprima.lab.distill.target_modules import (
     find_target_modules,
@@ -29,8 +29,10 @@ def test_the_file_has_diffusers_names_and_says_how_to_paint(family: str, tmp_pat
     with torch.no_grad():
         for parameter in student.learned():
             parameter.add_(0.05)
-    about = StudentInfo(method="turbo", family=family, base_hash="ab" * 32, steps=4)
-    path = write_student(tmp_path / "turbo.safetensors", student, about, updates=7, score=0.5)
+    about = {"family": family, "base_hash": "ab" * 32}
+    path = write_student(
+        tmp_path / "turbo.safetensors", student, TurboSettings(), **about, updates=7, score=0.5
+    )
     with safe_open(path, framework="pt") as file:
         keys, metadata = list(file.keys()), file.metadata()
     assert all(key.startswith(f"{network.root}.") and ".lora_" in key for key in keys)

@@ -26,7 +26,7 @@ def test_sensitivity_finds_what_the_loss_wants_and_the_budget_holds() -> None:
         return (student.predict(x + number, t, text) - x).square().mean()
 
     found = measure_sensitivity(network, sites, loss, batches=2)
-    again = measure_sensitivity(network, sites, loss, batches=2, at_once=5)
+    again = measure_sensitivity(network, sites, loss, batches=2)
     assert found.spectra.keys() == {site.path for site in sites}
     for path, values in found.spectra.items():
         assert values == pytest.approx(again.spectra[path], rel=1e-3, abs=1e-6)

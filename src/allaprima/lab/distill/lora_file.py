@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.lab.distill.learners import STUDENT, Learners
-from allaprima.lab.distill.rollout import StudentSampler
+from allaprima.lab.distill.methods.method import MethodSettings
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
@@ -19,46 +18,46 @@ from allaprima.paint.lora.files.writer import write_lora
 from allaprima.paint.lora.update import LowRank
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudentInfo:
-    """What a file says of its training."""
-
-    method: str
-    family: str
-    base_hash: str
-    """See `networks.base_hash`."""
-    steps: int
-    sampler: StudentSampler = "euler"
-    license: str = "Apache-2.0"
-    commit: str | None = None
-
-
 def write_student(
-    path: Path, learners: Learners, info: StudentInfo, *, updates: int, score: float | None = None
+    path: Path,
+    learners: Learners,
+    settings: MethodSettings,
+    *,
+    family: str,
+    base_hash: str,
+    updates: int,
+    score: float,
 ) -> Path:
     """Write the student's LoRA to `path`, whole or not at all.
 
     The noise levels it was trained at travel with it, so that it is painted with at these and no others; it has
     learned the guidance, so its own is 1.
+
+    Args:
+        path: of the file.
+        learners: the student among them.
+        settings: what it was trained with.
+        family: of its base.
+        base_hash: see `networks.base_hash`.
+        updates: how many it has seen.
+        score: of its validation.
     """
     raw = {
         "distill.kind": "turbo",
-        "distill.method": info.method,
+        "distill.method": settings.method,
         "distill.updates": str(updates),
         "distill.site_ranks": json.dumps(learners.ranks[STUDENT]),
+        "distill.score": f"{score:.6f}",
     }
-    if score is not None:
-        raw["distill.score"] = f"{score:.6f}"
     metadata = LoraMetadata(
-        family=info.family,
-        base_hash=info.base_hash,
-        sigmas=learners.process.sigmas(info.steps),
-        times=learners.process.timesteps(info.steps)[:-1],
-        sampler=info.sampler,
-        steps=info.steps,
+        family=family,
+        base_hash=base_hash,
+        sigmas=learners.process.sigmas(settings.steps),
+        times=learners.process.timesteps(settings.steps)[:-1],
+        sampler=settings.sampler,
+        steps=settings.steps,
         guidance=1.0,
-        license=info.license,
-        commit=info.commit,
+        license="Apache-2.0",
         raw=raw,
     )
     root = learners.network.root
@@ -66,7 +65,7 @@ def write_student(
         f"{root}.{module}": LowRank(down=down.float().cpu(), up=up.float().cpu())
         for module, (down, up) in learners.matrices().items()
     }
-    name = f"{info.method}-{info.steps}"
+    name = f"{settings.method}-{settings.steps}"
     lora = Lora(name=name, updates=dict(updates_by_layer), metadata=metadata)
     return write_lora(path, lora, dtype=torch.float16)
 

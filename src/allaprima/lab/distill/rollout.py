@@ -45,26 +45,15 @@ def walk(
         fresh: the noise of the sampler "lcm".
     """
     for time, after in pairwise(timesteps):
-        x = step(process, model(x, at(time, x)), x, time, after, sampler, fresh)
+        t, t_after = at(time, x), at(after, x)
+        predicted = model(x, t)
+        if sampler == "euler" or after == process.end:
+            x = process.step(x, t, t_after, predicted)
+        elif fresh is None:
+            raise ValueError("got the sampler 'lcm' without fresh noise; expected a source of it")
+        else:
+            x = process.mix(process.clean(x, t, predicted), fresh(), t_after)
         yield x
-
-
-def step(
-    process: TrainingProcess,
-    predicted: Tensor,
-    x: Tensor,
-    time: float,
-    after: float,
-    sampler: StudentSampler = "euler",
-    fresh: FreshNoise | None = None,
-) -> Tensor:
-    """Return the latents after one step of :func:`walk`."""
-    t, t_after = at(time, x), at(after, x)
-    if sampler == "euler" or after == process.end:
-        return process.step(x, t, t_after, predicted)
-    if fresh is None:
-        raise ValueError("got the sampler 'lcm' without fresh noise; expected a source of it")
-    return process.mix(process.clean(x, t, predicted), fresh(), t_after)
 
 
 def rollout(

@@ -47,7 +47,6 @@ def measure_sensitivity(
     loss: Callable[[int], Tensor],
     *,
     batches: int = 8,
-    at_once: int = 0,
 ) -> Sensitivity:
     """Return the spectra of the loss's mean gradient at every target.
 
@@ -56,37 +55,27 @@ def measure_sensitivity(
         targets: layers of it, before any LoRA is put there.
         loss: the number of a batch to its loss, computed with `network`.
         batches: over how many batches the gradient is averaged.
-        at_once: so many targets share a pass, to save memory; 0 takes all.
     """
-    spectra: dict[str, tuple[float, ...]] = {}
-    size = at_once or len(targets) or 1
-    for start in range(0, len(targets), size):
-        group = targets[start : start + size]
-        weights = [_weight(network, target) for target in group]
-        for weight in weights:
-            weight.requires_grad_(True)
-        try:
-            for batch in range(batches):
-                torch.autograd.backward(loss(batch) / batches, inputs=weights)
-            for target, weight in zip(group, weights, strict=True):
-                spectra[target.path] = _spectrum(weight.grad)
-        finally:
-            for weight in weights:
-                weight.grad = None
-                weight.requires_grad_(False)
-    return Sensitivity(spectra=spectra)
+    weights = {target.path: _weight(network, target) for target in targets}
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    try:
+        for batch in range(batches):
+            torch.autograd.backward(loss(batch) / batches, inputs=list(weights.values()))
+        return Sensitivity(spectra={path: _spectrum(weight.grad) for path, weight in weights.items()})
+    finally:
+        for weight in weights.values():
+            weight.grad = None
+            weight.requires_grad_(False)
 
 
-def allot(
-    targets: Sequence[TargetModule], sensitivity: Sensitivity, budget: int, choices: Sequence[int] = CHOICES
-) -> dict[str, int]:
+def allot(targets: Sequence[TargetModule], sensitivity: Sensitivity, budget: int) -> dict[str, int]:
     """Return ranks whose LoRA has at most `budget` parameters.
 
     Args:
         targets: where ranks may go.
         sensitivity: see :func:`measure_sensitivity`.
         budget: parameters, as :func:`num_parameters` counts them.
-        choices: rising ranks a place may get.
     """
     by_path = {target.path: target for target in targets}
     ranks = dict.fromkeys(by_path, 0)
@@ -94,7 +83,7 @@ def allot(
     while True:
         offers = []
         for path, rank in ranks.items():
-            for after in (choice for choice in choices if choice > rank):
+            for after in (choice for choice in CHOICES if choice > rank):
                 cost = (after - rank) * by_path[path].cost
                 gain = sensitivity.gain(path, after) - sensitivity.gain(path, rank)
                 if gain > 0 and cost <= left:
@@ -133,11 +122,11 @@ def _weight(network: Network, target: TargetModule) -> nn.Parameter:
     return weight
 
 
-def _spectrum(gradient: Tensor | None, most: int = max(CHOICES)) -> tuple[float, ...]:
+def _spectrum(gradient: Tensor | None) -> tuple[float, ...]:
     """Return the largest singular values, falling; none where no gradient came."""
     if gradient is None or not bool(gradient.any()):
         return ()
-    matrix = gradient.flatten(1).float()
+    matrix, most = gradient.flatten(1).float(), max(CHOICES)
     if min(matrix.shape) <= 1024:
         values = torch.linalg.svdvals(matrix)
     else:

@@ -16,14 +16,14 @@ from torch import nn
 from allaprima.core.errors import UserError
 from allaprima.core.files import make_folder, write_whole
 from allaprima.lab.distill.learners import STUDENT, LayerRanks, Learners
-from allaprima.lab.distill.lora_file import StudentInfo, begin_with, write_student
+from allaprima.lab.distill.lora_file import begin_with, write_student
 from allaprima.lab.distill.methods.method import MethodSettings, TaskInputs
 from allaprima.lab.distill.ranks import choose_ranks
 from allaprima.lab.distill.sensitivity import read_ranks, write_ranks
 from allaprima.lab.distill.target_modules import find_target_modules
 from allaprima.lab.distill.teacher import TeacherSetup
 from allaprima.lab.distill.trajectories import Trajectories
-from allaprima.lab.distill.validation import SaveBest, Validation, ValidationSettings, prepare_validation
+from allaprima.lab.distill.validation import Validation, ValidationSettings, prepare_validation
 from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 
@@ -205,21 +205,12 @@ def _validation(
         base_hash=setup.base_hash,
         decode=setup.decode,
         embed=None if features is None else lambda latents: features.vectors(setup.decode(latents).float()),
-        save_best=None if settings.whole else _saving(setup, settings),
+        save_best=None if settings.whole else partial(_save_best, setup, settings),
     )
 
 
-def _saving(setup: TeacherSetup, settings: MethodSettings) -> SaveBest:
-    """Return what writes the student's LoRA as the best."""
-    info = StudentInfo(
-        method=settings.method,
-        family=setup.family,
-        base_hash=setup.base_hash,
-        steps=settings.steps,
-        sampler=settings.sampler,
-    )
-    return partial(_save_best, info)
-
-
-def _save_best(info: StudentInfo, learners: Learners, folder: Path, step: int, score: float) -> None:
-    write_student(folder / "best.safetensors", learners, info, updates=step, score=score)
+def _save_best(
+    setup: TeacherSetup, settings: MethodSettings, learners: Learners, folder: Path, step: int, score: float
+) -> None:
+    path, about = folder / "best.safetensors", {"family": setup.family, "base_hash": setup.base_hash}
+    write_student(path, learners, settings, **about, updates=step, score=score)

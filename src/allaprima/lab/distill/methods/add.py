@@ -110,10 +110,6 @@ class AddTask(MethodTask):
     """Weight of the gradient penalty on the heads' inputs, on real pictures."""
     head_rate: float = 2.0
     """The heads' learning rate, as a multiple of the student's."""
-    head_updates: int = 1
-    time_mean: float = 0.0
-    time_deviation: float = 1.0
-    """Features are taken through noise of logit-normal times."""
 
     @property
     def opponent_turns(self) -> tuple[Turn, ...]:
@@ -125,7 +121,6 @@ class AddTask(MethodTask):
             parameters=tuple(self.discriminator.parameters()),
             loss=self.head_loss,
             rate=self.head_rate,
-            times=self.head_updates,
         )
         return (heads,)
 
@@ -189,8 +184,8 @@ class AddTask(MethodTask):
         return process.clean(x, t, learners.predict(x, t, batch.text))
 
     def _noise(self, learners: Learners, painted: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Return the noise that features are taken through, and its times."""
-        share = torch.sigmoid(self.time_mean + self.time_deviation * draw.normal())
+        """Return the noise that features are taken through, and its logit-normal times."""
+        share = torch.sigmoid(draw.normal())
         noise = draw.noise(*painted.shape[1:])
         return noise, learners.process.times(share).to(painted.device)
 

@@ -32,6 +32,8 @@ from allaprima.lab.distill.teacher import TeacherSetup
 from allaprima.lab.training.loop import Draw, Turn, TurnTask
 from allaprima.paint.sampling.process import TrainingProcess
 
+_SPAN = (0.02, 0.98)
+"""Between which shares of the way pictures are noised again."""
 _FLOOR = 0.05
 """A sample's norm is at least this: near the end teacher and student agree, and the quotient would blow up."""
 
@@ -81,8 +83,6 @@ class DmdTask(MethodTask):
     """Of the fake network per update of the student."""
     fake_rate: float = 2.0
     """The fake network's learning rate, as a multiple of the student's."""
-    span: tuple[float, float] = (0.02, 0.98)
-    """Between which shares of the way pictures are noised again."""
     diversity: float = 0.0
     """Weight of the first step's own lesson; 0 is DMD2, the DP-DMD paper has 0.05."""
     anchor_steps: int = 12
@@ -152,7 +152,7 @@ class DmdTask(MethodTask):
 
     def _noised(self, process: TrainingProcess, picture: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
         """Return the picture at a time, the time and the noise, the same for all who are asked about it."""
-        low, high = self.span
+        low, high = _SPAN
         t = process.times(low + (high - low) * draw.uniform()).to(picture.device)
         noise = _fresh(draw, picture)
         return process.mix(picture, noise, t), t, noise
