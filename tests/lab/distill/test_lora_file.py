@@ -18,7 +18,7 @@ from allaprima.lab.distill.target_modules import (
     find_target_modules,
 )
 from allaprima.lab.training.checkpoint import read_tensors, write_tensors
-from allaprima.paint.lora.files.formats import read_lora
+from allaprima.paint.lora.files.reader import read_lora
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -160,15 +160,13 @@ class Scheduler:
         trained = sigmas_of(self.alphas)
         times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
         sigmas = sigmas_at(times, trained)
-        told_times = times.tolist()
+        model_times = times.tolist()
         if habits.curve != "as_trained":
             sigmas = curved_sigmas(sigmas, habits.curve, low=habits.low, high=habits.high)
-            told_times = times_at(sigmas, trained)
-        # The leading spacing begins below pure noise, where what a step is to find is picture and noise.
-        leading = habits.spacing == "leading"
-        return _exploding(
-            sigmas, told_times, habits.sampler, math.hypot(sigmas[0], 1.0) if leading else sigmas[0]
-        )
+            model_times = times_at(sigmas, trained)
+        # The leading spacing begins below pure noise, where latents hold a picture besides the noise.
+        noise_scale = math.hypot(sigmas[0], 1.0) if habits.spacing == "leading" else sigmas[0]
+        return _exploding(sigmas, model_times, habits.sampler, noise_scale)
 
     def _lcm(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
