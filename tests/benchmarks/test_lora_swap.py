@@ -14,8 +14,10 @@ from benchmarks import lora_swap
 
 @pytest.mark.slow
 def test_every_row_of_the_table_is_there_and_nothing_differs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # where nobody looks on, no bar is drawn
+    monkeypatch.setenv("TERM", "xterm")
     lora_swap.main(
         size="tiny", rank=16, side=64, runs=1, passes=1, swaps=4, num_files=3,
         backend="eager", results=tmp_path, as_json=True,

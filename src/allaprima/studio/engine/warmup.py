@@ -1,4 +1,4 @@
-"""A studio's first pictures, for nobody: prompts of every usual length, with and without turbo, folded in too.
+"""A studio's first pictures, for nobody: prompts of every usual length, with and without turbo, merged too.
 
 Matrix products are compiled for the shapes they are first asked for, and prompts of every length are other
 shapes. Without this the first prompt of each length takes longer, and memory grows by some 6 MiB with each.
@@ -18,9 +18,8 @@ BUDGET_S = 6.0
 def warm_up(painter: Painter, budget_s: float = BUDGET_S) -> int:
     """Paint prompts of one word, of two and so on, in one step, and throw the pictures away.
 
-    Each is painted with the plain base, whose shapes are also those of LoRAs that are folded in, and with turbo
-    beside it, if there is one for this base. What turbo takes to be folded in is taken then, and nothing worn
-    afterwards.
+    Each is painted with the plain base, whose shapes are also those of merged LoRAs, and with turbo beside it, if
+    there is one for this base. The memory to merge turbo is taken then, and no LoRA is worn afterwards.
 
     Args:
         painter: with a base whose pictures take milliseconds.

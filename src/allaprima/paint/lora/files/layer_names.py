@@ -1,7 +1,9 @@
 """What other programs call a network's layers: tables of renamed paths, and how Stable Diffusion's first code counts.
 
-names_of("down_blocks.0.attentions.0.to_out.0")     every spelling of one path
-ldm_names(paths)                                    LDM's names of a U-Net's layers
+    names_of("down_blocks.0.attn1.to_q")    # every spelling of one path
+    ldm_names(["down_blocks.0.conv_in"])    # LDM's names of a U-Net's layers, by path
+
+A path is a module's, in diffusers or transformers.
 """
 
 from __future__ import annotations
