@@ -23,7 +23,9 @@ class BaseTraits:
     prompt_tokens: int
     """Tokens of a prompt of some sentences, for memory forecasts."""
     schedules: tuple[str, ...] = ()
-    """The schedules that a request may name."""
+    """The schedules that a request may name, those for few steps first."""
+    fixed_size: bool = False
+    """Whether bases paint their default size alone."""
     english_only: bool = False
     """Whether the text encoder reads no other language."""
     encodes_separately: bool = False

@@ -28,8 +28,12 @@ def test_prepacked_bytes_are_those_that_painting_copies(tmp_path: Path, dtype: t
     assert (copies["decode"] > 0) == bool(base._decoder._stages) == (dtype == torch.float32)
 
 
-def test_a_base_knows_no_schedule_that_its_traits_do_not_name() -> None:
+def test_a_base_paints_no_size_and_knows_no_schedule_but_its_traits() -> None:
     base = load_vignette()
+    assert TRAITS.fixed_size
+    base.check_size(TRAITS.defaults.width, TRAITS.defaults.height)
+    with pytest.raises(RequestError, match="got size 256x128"):
+        base.check_size(256, 128)
     assert TRAITS.schedules == ()
     with pytest.raises(RequestError, match="got the schedule 'lcm'"):
         base.schedule(4, 256, 256, "lcm")

@@ -13,6 +13,7 @@ TRAITS = BaseTraits(
     family="vignette",
     defaults=RequestDefaults(width=256, height=256, steps=50, guidance=4.0),
     prompt_tokens=24,
+    fixed_size=True,
     shipped_weights=WEIGHTS,
     warms_up=True,
     reloads=False,
