@@ -1,273 +1,44 @@
-"""Turbo on by default: a base and LoRAs of the real classes, told to be quick."""
+"""Which turbo LoRA is for a base, and what it is painted with."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
-import torch
-from safetensors.torch import save_file
-from tests.tiny_sdxl import write_tiny_sdxl
-from tests.tiny_vignette import write_tiny_vignette
-
-from allaprima.cli.app import run
-from allaprima.core.errors import LoraError
-from allaprima.core.picture_files import read_request
-from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.turbo import FEW, choose_turbo, is_turbo, keep_turbo, turbo_habits, without_turbo
-from allaprima.paint.lora.files.folder import LoraFolder
+from allaprima.core.request import LoraUse
+from allaprima.core.turbo import (
+    FEW,
+    find_turbo,
+    first_look,
+    keep_turbo,
+    names_turbo,
+    trained_settings,
+    turbo_settings,
+    without_turbo,
+)
 from allaprima.paint.lora.files.metadata import LoraMetadata
-from allaprima.paint.painter import Painter
 
 TURBO, ONE = LoraUse(name="turbo"), LoraUse(name="turbo-1")
-FOUR_STEPS = {
-    "allaprima.family": "vignette",
-    "allaprima.steps": "4",
-    "allaprima.guidance": "1.0",
-    "allaprima.sigmas": "[1.0, 0.3, 0.2, 0.1, 0.0]",
-}
-ONE_STEP = FOUR_STEPS | {"allaprima.steps": "1", "allaprima.sigmas": "[1.0, 0.0]"}
-
-
-def write_lora(path: Path, said: dict[str, str], seed: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw = torch.Generator().manual_seed(seed)
-    key = "transformer.transformer_blocks.0.attn.to_q"
-    tensors = {
-        f"{key}.lora_A.weight": torch.randn(4, 32, generator=draw),
-        f"{key}.lora_B.weight": torch.randn(32, 4, generator=draw),
-    }
-    save_file(tensors, path, said)
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    return write_tiny_vignette(tmp_path / "weights")
-
-
-@pytest.fixture
-def loras(tmp_path: Path) -> Path:
-    folder = tmp_path / "models" / "lora"
-    folder.mkdir(parents=True)
-    return folder
-
-
-def load(weights: Path, loras: Path) -> Painter:
-    return Painter.load(folder=weights, lora_dir=loras, device="cpu")
-
-
-def test_the_lora_called_turbo_is_worn_with_what_it_was_trained_for(weights: Path, loras: Path) -> None:
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS)
-    painter = load(weights, loras)
-    quick = painter.request(prompt="cat", seed=3)
-    assert (quick.loras, quick.steps, quick.guidance) == ((TURBO,), 4, 1.0)
-    plain = painter.request(prompt="cat", seed=3, turbo=False)
-    assert plain == GenerationRequest(prompt="cat", seed=3)
-    assert painter.introductions(quick) == (
-        "the LoRA 'turbo' was trained to paint in 4 steps without guidance",
-    )
-    assert painter.remarks(quick) == painter.introductions(plain) == ()
-    named = replace(plain, loras=(TURBO,), steps=4, guidance=1.0)
-    assert painter.paint(quick).rgb == painter.paint(named).rgb
-    assert painter.paint(quick).rgb != painter.paint(replace(named, loras=())).rgb
-
-
-def test_without_the_file_nothing_changes(weights: Path, loras: Path) -> None:
-    painter = load(weights, loras)
-    assert painter.request(prompt="cat") == GenerationRequest(prompt="cat")
-    write_lora(loras / "turbo-1.safetensors", ONE_STEP)
-    assert painter.request(prompt="cat").loras == ()
-
-
-def test_what_is_said_comes_first_and_what_it_does_is_told(weights: Path, loras: Path) -> None:
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS)
-    painter = load(weights, loras)
-    guided = painter.request(prompt="cat", guidance=4.0)
-    assert (guided.loras, guided.steps, guided.guidance) == ((TURBO,), 4, 4.0)
-    assert "'turbo' was trained to paint without guidance; with guidance 4" in painter.remarks(guided)[0]
-    against = painter.request(prompt="cat", negative_prompt="rain")
-    assert (against.loras, against.guidance) == ((TURBO,), 1.0)
-    assert painter.remarks(against) == (
-        "the negative prompt does nothing, for the LoRA 'turbo' paints without guidance",
-    )
-    longer = painter.request(prompt="cat", steps=9)
-    assert (longer.loras, longer.steps) == ((TURBO,), 9)
-    assert "trained to paint in 4 steps; 9 are asked for" in painter.remarks(longer)[0]
-    assert painter.introductions(longer) == ()
-
-
-def test_a_style_is_worn_behind_it(weights: Path, loras: Path) -> None:
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS)
-    write_lora(loras / "ink.safetensors", {}, seed=1)
-    painter, ink = load(weights, loras), LoraUse(name="ink", weight=0.5)
-    assert painter.request(prompt="cat", loras=(ink,)).loras == (TURBO, ink)
-
-
-def test_it_leaves_the_way_to_whoever_says_how_to_paint(weights: Path, loras: Path) -> None:
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS)
-    write_lora(loras / "quick.safetensors", FOUR_STEPS | {"allaprima.steps": "2"}, seed=1)
-    painter = load(weights, loras)
-    quick = painter.request(prompt="cat", loras=(LoraUse(name="quick"),))
-    assert ([use.name for use in quick.loras], quick.steps) == (["quick"], 2)
-    off = painter.request(prompt="cat", loras=(replace(TURBO, weight=0.0),))
-    assert (off.steps, off.guidance) == (50, 4.0)
-    assert painter.paint(replace(off, steps=1)).rgb == painter.paint(replace(off, steps=1, loras=())).rgb
-    half = painter.request(prompt="cat", loras=(replace(TURBO, weight=0.5),))
-    assert (half.loras[0].weight, len(half.loras), half.steps) == (0.5, 1, 4)
-    assert painter.request(prompt="cat", schedule="adaptive-cosine").loras == ()
-
-
-def test_one_step_has_a_lora_of_its_own(weights: Path, loras: Path) -> None:
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS)
-    painter = load(weights, loras)
-    alone = painter.request(prompt="cat", steps=1)
-    assert alone.loras == (TURBO,)
-    assert "trained to paint in 4 steps; 1 is asked for" in painter.remarks(alone)[0]
-    write_lora(loras / "turbo-1.safetensors", ONE_STEP, seed=1)
-    one = painter.request(prompt="cat", steps=1)
-    assert (one.loras, one.steps, one.guidance) == ((ONE,), 1, 1.0)
-    assert painter.introductions(one) == (
-        "the LoRA 'turbo-1' was trained to paint in 1 step without guidance",
-    )
-    assert painter.remarks(one) == ()
-    assert painter.request(prompt="cat").loras == (TURBO,)
-    write_lora(loras / "turbo-1.safetensors", FOUR_STEPS, seed=1)
-    assert painter.request(prompt="cat", steps=1).loras == (TURBO,)
-
-
-def test_one_for_another_family_is_left_alone(weights: Path, loras: Path, tmp_path: Path) -> None:
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS | {"allaprima.family": "sdxl"})
-    assert load(weights, loras).request(prompt="cat").loras == ()
-    # As most files: nothing declared, but the layers and their widths are SDXL's.
-    key = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
-    halves = {f"{key}.lora_down.weight": torch.zeros(4, 2048), f"{key}.lora_up.weight": torch.zeros(640, 4)}
-    save_file(halves, loras / "turbo.safetensors")
-    assert load(weights, loras).request(prompt="cat").loras == ()
-    write_lora(loras / "turbo.safetensors", FOUR_STEPS)
-    other = Painter.load(str(write_tiny_sdxl(tmp_path / "sdxl")), lora_dir=loras, device="cpu")
-    assert other.request(prompt="cat").loras == ()
-
-
-def write_for_a_unet(path: Path, said: dict[str, str] | None = None) -> None:
-    """Write a LoRA that shows a U-Net's layers and no width that tells whose."""
-    key = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
-    halves = {f"{key}.lora_down.weight": torch.zeros(4, 640), f"{key}.lora_up.weight": torch.zeros(640, 4)}
-    save_file(halves, path, said)
-
-
-def test_one_for_another_kind_of_network_is_left_alone_though_it_declares_nothing(
-    weights: Path, loras: Path
-) -> None:
-    write_for_a_unet(loras / "turbo.safetensors")
-    painter = load(weights, loras)
-    assert painter.request(prompt="cat").loras == ()
-    with pytest.raises(LoraError, match="is a LoRA for a U-Net; the base here is Vignette"):
-        painter.request(prompt="cat", loras=(TURBO,))
-
-
-@pytest.mark.parametrize("said", [None, {"allaprima.family": "sdxl"}])
-def test_one_for_another_base_hides_none_that_ships(
-    weights: Path, loras: Path, said: dict[str, str] | None
-) -> None:
-    write_lora(weights / "loras" / "turbo.safetensors", FOUR_STEPS)
-    shipped = load(weights, loras)
-    request = shipped.request(prompt="cat", seed=3)
-    before = shipped.paint(request).rgb
-    write_for_a_unet(loras / "turbo.safetensors", said)
-    painter = Painter.load(folder=weights, lora_dir=loras, device="cpu", loras=request.loras)
-    assert painter.request(prompt="cat", seed=3) == request
-    assert painter.paint(request).rgb == before
-
-
-def test_a_file_that_cannot_be_used_is_told_and_can_be_done_without(weights: Path, loras: Path) -> None:
-    (loras / "turbo.safetensors").write_bytes(b"not a LoRA")
-    painter = load(weights, loras)
-    with pytest.raises(LoraError, match=r"turbo\.safetensors"):
-        painter.request(prompt="cat")
-    assert painter.request(prompt="cat", turbo=False).loras == ()
-
-
-def test_what_ships_beside_the_weights_counts_where_the_folder_has_none(weights: Path, loras: Path) -> None:
-    shipped = weights / "loras"
-    write_lora(shipped / "turbo.safetensors", FOUR_STEPS)
-    painter = load(weights, loras)
-    assert painter.request(prompt="cat").steps == 4
-    folder = LoraFolder(loras, behind=shipped)
-    assert (folder.names(), folder.require("turbo").shipped) == (("turbo",), True)
-    ours = painter.paint(painter.request(prompt="cat")).rgb
-
-    write_lora(
-        loras / "turbo.safetensors",
-        FOUR_STEPS | {"allaprima.steps": "2", "allaprima.sigmas": "[1.0, 0.5, 0.0]"},
-        seed=1,
-    )
-    assert painter.request(prompt="cat").steps == 2
-    assert (folder.names(), folder.require("turbo").shipped) == (("turbo",), False)
-    assert painter.paint(painter.request(prompt="cat", steps=4)).rgb != ours
-    with pytest.raises(LoraError, match=r"'ink', which is not in .*; expected one of turbo"):
-        folder.require("ink")
-    with pytest.raises(LoraError, match="expected the name of a file"):
-        LoraFolder(loras / "none", behind=shipped).find("../denoiser")
-
-
-def test_other_bases_have_no_part_in_what_ships_with_vignette(loras: Path, tmp_path: Path) -> None:
-    painter = Painter.load(str(write_tiny_sdxl(tmp_path / "sdxl")), lora_dir=loras, device="cpu")
-    assert painter.lora_manager is not None
-    assert painter.lora_manager.folder.names() == ()
-
-
-def test_the_command_wears_it_says_so_and_repaints(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_lora(weights / "loras" / "turbo.safetensors", FOUR_STEPS)
-    write_lora(tmp_path / "mine" / "ink.safetensors", {}, seed=1)
-    common = ["paint", "--weights", str(weights), "--lora-dir", str(tmp_path / "mine")]
-
-    def paint(name: str, *options: str) -> tuple[GenerationRequest, str]:
-        assert run([*common, *options, "-o", str(tmp_path / name)]) == 0
-        return read_request(tmp_path / name), capsys.readouterr().err
-
-    def source(name: str) -> tuple[str, str]:
-        return "--from", str(tmp_path / name)
-
-    quick, told = paint("quick.png", "cat", "--seed", "3")
-    assert (quick.loras, quick.steps, quick.guidance) == ((TURBO,), 4, 1.0)
-    assert told.startswith(
-        "prima: the LoRA 'turbo' was trained to paint in 4 steps without guidance\nseed 3; "
-    )
-    plain, told = paint("plain.png", "cat", "--seed", "3", "--no-turbo", "--steps", "2")
-    assert (plain.loras, plain.steps, plain.guidance) == ((), 2, 4.0)
-    assert told.startswith("seed 3; ")
-    for name in ("quick.png", "plain.png"):
-        paint("again.png", *source(name))
-        assert (tmp_path / "again.png").read_bytes() == (tmp_path / name).read_bytes()
-
-    paint("off.png", *source("quick.png"), "--no-turbo", "--steps", "2")
-    assert (tmp_path / "off.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
-    assert paint("still.png", *source("plain.png"), "--no-turbo")[0] == plain
-    inked, _ = paint("inked.png", *source("quick.png"), "--lora", "ink")
-    assert (inked.loras, inked.steps) == ((TURBO, LoraUse(name="ink")), 4)
-    off, told = paint("zero.png", "cat", "--lora", "turbo:0", "--steps", "1")
-    assert (off.loras, off.guidance) == ((LoraUse(name="turbo", weight=0.0),), 4.0)
-    assert told.startswith("seed ")
-    _, told = paint("against.png", "cat", "--negative", "rain", "--steps", "1")
-    assert "; 1 is asked for" in told
-    assert "prima: the negative prompt does nothing" in told
+FOUR_STEPS = LoraMetadata(family="vignette", steps=4, guidance=1.5)
 
 
 def test_the_choice() -> None:
-    told = LoraMetadata(family="vignette", steps=4, guidance=1.5)
-    assert choose_turbo({"turbo": told}, "vignette") == "turbo"
-    assert choose_turbo({"turbo": LoraMetadata()}, "vignette") == "turbo"
-    assert choose_turbo({"turbo": told}, "sdxl") is None
-    assert choose_turbo({"fast": told}, "vignette", 1) is None
-    one = replace(told, steps=1)
-    assert choose_turbo({"turbo": told, "turbo-1": one}, "vignette", 1) == "turbo-1"
-    assert choose_turbo({"turbo-1": one}, "vignette", 1) == "turbo-1"
-    assert choose_turbo({"turbo": told, "turbo-1": one}, "vignette", 2) == "turbo"
-    assert turbo_habits(told) == {"steps": 4, "guidance": 1.5}
-    assert turbo_habits(LoraMetadata()) == {"steps": FEW, "guidance": 1.0}
+    one_step = replace(FOUR_STEPS, steps=1)
+    both = {"turbo": FOUR_STEPS, "turbo-1": one_step}
+    assert find_turbo({"turbo": FOUR_STEPS}.get, "vignette") == "turbo"
+    assert find_turbo({"turbo": LoraMetadata()}.get, "vignette") == "turbo"
+    assert find_turbo({"turbo": FOUR_STEPS}.get, "sdxl") is None
+    assert find_turbo({"fast": FOUR_STEPS}.get, "vignette", 1) is None
+    assert find_turbo(both.get, "vignette", 1) == "turbo-1"
+    assert find_turbo({"turbo-1": one_step}.get, "vignette", 1) == "turbo-1"
+    assert find_turbo(both.get, "vignette", 2) == "turbo"
+
+
+def test_the_settings() -> None:
+    assert turbo_settings(FOUR_STEPS) == {"steps": 4, "guidance": 1.5}
+    assert turbo_settings(LoraMetadata()) == {"steps": FEW, "guidance": 1.0}
+    assert turbo_settings(replace(FOUR_STEPS, schedule="lcm"))["schedule"] == "lcm"
+    assert trained_settings([LoraMetadata(), FOUR_STEPS, LoraMetadata(steps=9)]) == turbo_settings(FOUR_STEPS)
+    assert trained_settings([LoraMetadata()]) == {}
 
 
 def test_loras_of_a_picture_and_of_a_command_are_joined() -> None:
@@ -276,11 +47,14 @@ def test_loras_of_a_picture_and_of_a_command_are_joined() -> None:
     assert keep_turbo((TURBO, ink), (chalk, ONE)) == (chalk, ONE)
     assert keep_turbo((ink,), (chalk,)) == (chalk,)
     assert without_turbo((TURBO, ink, ONE)) == (ink,)
-    assert is_turbo((ink, ONE))
-    assert not is_turbo((ink,))
+    assert names_turbo((ink, ONE))
+    assert not names_turbo((ink,))
 
 
-def test_a_file_that_says_nothing_is_painted_with_in_few_steps(weights: Path, loras: Path) -> None:
-    write_lora(loras / "turbo.safetensors", {})
-    request = load(weights, loras).request(prompt="cat")
-    assert (request.loras, request.steps, request.guidance) == ((TURBO,), FEW, 1.0)
+def test_a_first_look_takes_the_lora_for_one_step_at_the_same_weight() -> None:
+    both = {"turbo": FOUR_STEPS, "turbo-1": replace(FOUR_STEPS, steps=1)}
+    ink, half = LoraUse(name="ink"), replace(TURBO, weight=0.5)
+    assert first_look((half, ink), "vignette", both.get) == (replace(ONE, weight=0.5), ink)
+    assert first_look((ink,), "vignette", both.get) == (ink,)
+    assert first_look((TURBO,), "vignette", {"turbo": FOUR_STEPS}.get) == (TURBO,)
+    assert first_look((TURBO,), "sdxl", both.get) == (TURBO,)

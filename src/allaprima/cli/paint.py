@@ -19,7 +19,7 @@ from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.turbo import is_turbo, keep_turbo, without_turbo
+from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,7 +151,7 @@ def _largest(
 
 def take_off_turbo(painter: Painter, request: GenerationRequest, given: dict[str, Any]) -> GenerationRequest:
     """Return `request` for the plain base: what came with turbo goes with it, unless it is `given`."""
-    if not is_turbo(request.loras):
+    if not names_turbo(request.loras):
         return request
     fields = {key: value for key, value in vars(request).items() if key not in ("steps", "guidance")}
     return painter.request(turbo=False, **fields | given | {"loras": without_turbo(request.loras)})

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -149,7 +149,15 @@ class Makers:
         from allaprima.studio.server.studio import BaseCard
 
         return {
-            name: BaseCard(name=name, family=located.family, **asdict(located.traits.defaults))
+            name: BaseCard(
+                name=name,
+                family=located.family,
+                defaults=located.traits.defaults,
+                schedules=located.traits.schedules,
+                fixed_size=located.traits.fixed_size,
+                english_only=located.traits.english_only,
+                starters=located.traits.starters,
+            )
             for name, located in self.locate().items()
         }
 

@@ -20,11 +20,11 @@ from allaprima.core.picture_encoding import ASCII, EXIF_IFD, KEY, LAYOUT, USER_C
 from allaprima.core.request import GenerationRequest
 
 MAX_FILE_BYTES = 256 * 2**20
-# What Pillow raises on damaged headers; its own documentation names only some of them.
-_DAMAGED = (
+DAMAGED = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
     AttributeError, struct.error, Warning, Image.DecompressionBombError,
 )  # fmt: skip
+"""What Pillow raises on damaged headers; its own documentation names only some of them."""
 
 
 def read_request(path: Path) -> GenerationRequest:
@@ -92,7 +92,7 @@ def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
             return _parse_texts(file)
     except UnidentifiedImageError as error:
         raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: it is none") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
 

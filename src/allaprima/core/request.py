@@ -127,22 +127,29 @@ class GenerationRequest:
         Raises:
             RequestError: a key is unknown, the prompt is missing, or a value is out of range.
         """
-        if not isinstance(data, Mapping):
-            raise RequestError(
-                f"got a request of type {type(data).__name__}; expected an object with a prompt"
-            )
-        known = [field.name for field in fields(cls)]
-        unknown = [key for key in data if key not in known]
-        if unknown:
-            raise RequestError(
-                f"got a request with unknown key {_short(unknown[0])}; expected {', '.join(known)}"
-            )
-        if "prompt" not in data:
-            raise RequestError("got a request without a prompt; expected the key prompt")
-        values = dict(data)
-        if "loras" in values:
-            values["loras"] = _loras_from_json(values["loras"])
-        return cls(**values)
+        return cls(**fields_from_json(data))
+
+
+def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request that `data` holds, its LoRAs as `LoraUse`; other values are not checked yet.
+
+    Raises:
+        RequestError: a key is unknown, the prompt is missing, or a LoRA is none.
+    """
+    if not isinstance(data, Mapping):
+        raise RequestError(f"got a request of type {type(data).__name__}; expected an object with a prompt")
+    known = [field.name for field in fields(GenerationRequest)]
+    unknown = [key for key in data if key not in known]
+    if unknown:
+        raise RequestError(
+            f"got a request with unknown key {_short(unknown[0])}; expected {', '.join(known)}"
+        )
+    if "prompt" not in data:
+        raise RequestError("got a request without a prompt; expected the key prompt")
+    values = dict(data)
+    if "loras" in values:
+        values["loras"] = _loras_from_json(values["loras"])
+    return values
 
 
 def _loras_from_json(data: object) -> tuple[LoraUse, ...]:

@@ -24,7 +24,6 @@ FEW_STEPS: dict[str, tuple[int, float]] = {"lightning": (4, 1.0), "turbo": (1, 1
 
 def defaults_for(own: RequestDefaults, schedule: str | None) -> RequestDefaults:
     """Return a base's `own` defaults, with the steps and guidance that a named schedule brings."""
-    if schedule not in FEW_STEPS:
-        return own
-    steps, guidance = FEW_STEPS[schedule]
-    return replace(own, steps=steps, guidance=guidance)
+    # By ==, not by hash: what a client sends may be of any type here.
+    known = next((few for name, few in FEW_STEPS.items() if name == schedule), None)
+    return own if known is None else replace(own, steps=known[0], guidance=known[1])

@@ -1,13 +1,13 @@
-"""Turbo: the LoRA that lets a base paint in a few steps, worn where nobody says otherwise.
+"""Turbo: the LoRA that lets a base paint in a few steps, put on where nobody asks for something else.
 
-It is known by its name, and it is worn by bases of the family it was made for. Beside it there may be one for a
-single step. All that is here are plain decisions, so that the command, Python and the server, which knows no torch,
-decide alike; what a request says itself always comes first.
+It is known by its name and fits bases of the family it was made for. A second one may paint in a single step. These
+are plain decisions, so that the server, which imports no torch, decides as the command and Python do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from allaprima.core.request import LoraUse
@@ -19,54 +19,87 @@ FEW = 4
 """Steps to paint in with a turbo LoRA whose file does not say for how many it was trained."""
 
 
-class TurboMetadata(Protocol):
-    """What a LoRA's file says, as far as it counts here."""
+class LoraFacts(Protocol):
+    """What a LoRA's file says about painting with it; None where it says nothing."""
 
     @property
     def family(self) -> str | None:
-        """Of the bases it is for; None if nobody knows."""
+        """The family of the bases it is for."""
+
+    @property
+    def schedule(self) -> str | None:
+        """The name of the schedule it was trained with."""
 
     @property
     def steps(self) -> int | None:
-        """It was trained for, if it says so."""
+        """The number of steps it was trained for."""
 
     @property
     def guidance(self) -> float | None:
-        """It was trained for, if it says so; 1 is none."""
+        """The guidance it was trained for; 1 is none."""
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The noise levels it was trained at, one more than its steps; () where it says nothing."""
 
 
-def choose_turbo(shelf: Mapping[str, TurboMetadata], family: str, steps: int | None = None) -> str | None:
-    """Return the name of the LoRA to put on a base, or None if there is none for it.
+FindLora = Callable[[str], LoraFacts | None]
+"""Returns what is known of the LoRA of that name; None if there is none that can be used."""
+
+
+def find_turbo(find_lora: FindLora, family: str, steps: int | None = None) -> str | None:
+    """Return the name of the turbo LoRA for bases of `family`, None if there is none.
 
     Args:
-        shelf: the LoRAs that are there, by name.
+        find_lora: looks among the LoRAs that are there.
         family: of the base.
         steps: that are asked for, if any are.
     """
-    fitting = {name: told for name, told in shelf.items() if name in TURBOS and told.family in (family, None)}
+    looked_at = ((name, find_lora(name)) for name in TURBOS)
+    fitting = {
+        name: facts for name, facts in looked_at if facts is not None and facts.family in (family, None)
+    }
     if steps == 1 and ONE_STEP in fitting and fitting[ONE_STEP].steps == 1:
         return ONE_STEP
     return TURBO if TURBO in fitting else None
 
 
-def turbo_habits(told: TurboMetadata) -> dict[str, Any]:
-    """Return the steps and the guidance that a turbo LoRA is painted with where nobody says otherwise."""
-    return {
-        "steps": FEW if told.steps is None else told.steps,
-        "guidance": 1.0 if told.guidance is None else told.guidance,
-    }
+def trained_settings(loras: Iterable[LoraFacts]) -> dict[str, Any]:
+    """Return the schedule, steps and guidance of the first LoRA that was trained for any."""
+    for facts in loras:
+        asked = {"schedule": facts.schedule, "steps": facts.steps, "guidance": facts.guidance}
+        if settings := {name: value for name, value in asked.items() if value is not None}:
+            return settings
+    return {}
 
 
-def is_turbo(loras: Iterable[LoraUse]) -> bool:
-    """Return whether a turbo LoRA is among `loras`, if only to say that it is not to act."""
+def turbo_settings(facts: LoraFacts) -> dict[str, Any]:
+    """Return the settings to paint with a turbo LoRA: a few steps without guidance where its file says nothing."""
+    return {"steps": FEW, "guidance": 1.0, **trained_settings([facts])}
+
+
+def names_turbo(loras: Iterable[LoraUse]) -> bool:
+    """Return whether a turbo LoRA is among `loras`, be it with a weight of 0."""
     return any(use.name in TURBOS for use in loras)
 
 
 def without_turbo(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:
-    """Return `loras` but for turbo LoRAs."""
+    """Return `loras` without the turbo LoRAs."""
     return tuple(use for use in loras if use.name not in TURBOS)
 
 
 def keep_turbo(before: Iterable[LoraUse], now: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
-    """Return the LoRAs `now`, with the turbo LoRAs of `before` still in front unless `now` speaks of one."""
-    return now if is_turbo(now) else (*(use for use in before if use.name in TURBOS), *now)
+    """Return the LoRAs `now` behind the turbo LoRAs of `before`; `now` alone if it names one itself."""
+    return now if names_turbo(now) else (*(use for use in before if use.name in TURBOS), *now)
+
+
+def first_look(loras: tuple[LoraUse, ...], family: str, find_lora: FindLora) -> tuple[LoraUse, ...]:
+    """Return the LoRAs of a first frame, painted in one step, of a picture with `loras`.
+
+    The turbo LoRA for one step takes the place of the one for several steps, where both are there for `family`.
+    """
+    if [use.name for use in loras if use.name in TURBOS] != [TURBO]:
+        return loras
+    if find_turbo(find_lora, family, steps=1) != ONE_STEP:
+        return loras
+    return tuple(replace(use, name=ONE_STEP) if use.name == TURBO else use for use in loras)

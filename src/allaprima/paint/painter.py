@@ -33,13 +33,14 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture, PictureSet, Rescues
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.turbo import first_look
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
-from allaprima.paint.lora.files.trained_settings import introductions, remarks_on, remarks_on_unused
+from allaprima.paint.lora.files.remarks import introductions, remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import release
@@ -47,7 +48,7 @@ from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.pictures import to_pictures
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
-from allaprima.paint.pipeline.request_filling import fill_request, first_look, lora_metadata
+from allaprima.paint.pipeline.request_filling import fill_request, find_metadata, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
@@ -224,11 +225,10 @@ class Painter:
         self.close()
 
     def request(self, *, turbo: bool = True, **given: Any) -> GenerationRequest:
-        """Return a request for this base: what is `given`, and the LoRAs' and the base's own settings for the rest.
+        """Return a request for this base with what is `given`, completed by `core.request_policy`.
 
-        A LoRA that was trained for some steps says so in its file, and how to paint with them; where several do,
-        the first one named is heard. Where none does and no schedule is named, a LoRA called turbo that was made
-        for bases of this kind is put in front.
+        The rest comes from the first LoRA named whose file says how it was trained, then from a LoRA called turbo
+        that is for bases of this kind, then from the base.
 
         Args:
             turbo: False for the plain base.
@@ -392,7 +392,7 @@ class Painter:
 
     def first_look(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
         """Return the LoRAs for a first look in one step at a picture that has `loras`."""
-        return first_look(self.base, self.lora_manager, loras)
+        return first_look(loras, self.base.family, partial(find_metadata, self.lora_manager))
 
     def begin(
         self,

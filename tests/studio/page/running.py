@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Playwright
 from safetensors.torch import load_file, save_file
 
 from allaprima.paint.bases.vignette.base import weights_folder
+from allaprima.paint.bases.vignette.traits import TRAITS
 from allaprima.paint.lora.files.folder import SHIPPED
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
@@ -69,7 +70,13 @@ class RunningStudio:
     def open(self) -> Iterator[Studio]:
         """Serve for the with-block."""
         settings = ServerSettings(port=self.port, token=self.token)
-        card = BaseCard(name="vignette", family="vignette", width=256, height=256, steps=10, guidance=1.0)
+        card = BaseCard(
+            name="vignette",
+            family="vignette",
+            defaults=replace(TRAITS.defaults, steps=10, guidance=1.0),
+            fixed_size=True,
+            starters=TRAITS.starters,
+        )
         engine = Engine(lambda _: Painter.load(folder=self.weights, lora_dir=self.loras))
         with closing(Gallery.open(self.folder)) as gallery, engine, _bind(self.port) as bound:
             self.port = bound.getsockname()[1]

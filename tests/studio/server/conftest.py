@@ -17,6 +17,7 @@ import torch
 import uvicorn
 from tests.tiny import SteadyBase
 
+from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
@@ -27,7 +28,11 @@ from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.studio import BaseCard, Studio
 
-CARD = BaseCard(name="vignette", family="vignette", width=128, height=64, steps=4, guidance=1.0)
+CARD = BaseCard(
+    name="vignette",
+    family="vignette",
+    defaults=RequestDefaults(width=128, height=64, steps=4, guidance=1.0),
+)
 
 
 @dataclass

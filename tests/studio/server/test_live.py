@@ -204,7 +204,7 @@ def test_a_reader_that_sleeps_gets_the_last_frame(served: Served) -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_a_prompt_or_a_refusal(text: str) -> None:
     with contextlib.suppress(RequestError):
-        parse_message(text, Caps())
+        parse_message(text, Caps(), dict)
         assert json.loads(text)["prompt"] is not None
 
 

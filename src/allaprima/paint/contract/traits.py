@@ -6,10 +6,12 @@ Code outside `bases` asks these traits, of a loaded base (`base.traits`) or of o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from allaprima.core.request_defaults import RequestDefaults
+from allaprima.paint.contract.starters import STARTERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class BaseTraits:
     """Whether bases paint their default size alone."""
     english_only: bool = False
     """Whether the text encoder reads no other language."""
+    starters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: STARTERS)
+    """Phrases to begin a prompt with, by their kind."""
     encodes_separately: bool = False
     """Whether each prompt goes through the text encoder by itself, so that its bits never depend on the others."""
     shipped_weights: Path | None = None

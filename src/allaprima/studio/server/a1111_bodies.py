@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allaprima.core.infotext import split_loras
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, one_line, painting_defaults, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, one_line
 
 SAMPLER = "Euler"
 _NOT_HERE = frozenset({
@@ -56,6 +56,7 @@ class TextToImage(BaseModel):
     batch_size: int = Field(default=1, ge=1, le=1000)
     n_iter: int = Field(default=1, ge=1, le=1000)
     override_settings: dict[str, Any] | None = None
+    turbo: bool = True
     send_images: bool = True
     do_not_save_samples: bool | None = False
 
@@ -96,7 +97,6 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
         RequestError: a value is out of range.
     """
     _refuse_what_is_not_here(body)
-    base = _find_base(body, studio)
     prompt, loras = split_loras(one_line(body.prompt))
     count = body.batch_size * body.n_iter
     if count > studio.settings.caps.count:
@@ -104,26 +104,20 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
             422,
             f"got {count} pictures (batch_size times n_iter); expected at most {studio.settings.caps.count}",
         )
-    seed = pick_seed(body.seed, count)
-    schedule = None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler
-    # Whoever says something of how to paint gets just that.
-    said = (body.steps or None, body.cfg_scale, body.negative_prompt or None, schedule, loras or None)
-    usual = painting_defaults(base, studio.loras, turbo=all(value is None for value in said))
-    return [
-        GenerationRequest(
-            prompt=prompt,
-            negative_prompt=one_line(body.negative_prompt or ""),
-            width=body.width or base.width,
-            height=body.height or base.height,
-            steps=body.steps or usual["steps"],
-            guidance=usual["guidance"] if body.cfg_scale is None else body.cfg_scale,
-            seed=seed + number,
-            base=base.name,
-            schedule=schedule,
-            loras=loras or usual["loras"],
-        )
-        for number in range(count)
-    ]
+    fields = {
+        "prompt": prompt,
+        "negative_prompt": one_line(body.negative_prompt or ""),
+        "width": body.width or None,
+        "height": body.height or None,
+        "steps": body.steps or None,
+        "guidance": body.cfg_scale,
+        "seed": None if body.seed is None or body.seed < 0 else body.seed,
+        "base": _find_base(body, studio).name,
+        "schedule": None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler,
+        "loras": loras,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    return studio.make_requests(given, count, turbo=body.turbo)
 
 
 def ignored_fields(body: TextToImage) -> list[str]:

@@ -57,7 +57,6 @@ async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[s
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture."""
     requests = to_requests(body, studio)
-    studio.jobs.check(requests)  # before the picture is looked at
     init_image = await asyncio.to_thread(_init_image, body, requests[0], studio.settings.caps)
     return await _paint(body, requests, init_image, http, studio)
 
@@ -220,10 +219,12 @@ async def _paint(
         else []
     )
     strength = None if init_image is None else init_image.strength
+    info = _info(body, requests, strength, interrupted=kept is None)
+    info["remarks"] = studio.remarks(requests[0])
     return {
         "images": [base64.b64encode(file).decode() for file in files],
         "parameters": body.echo(),
-        "info": json.dumps(_info(body, requests, strength, interrupted=kept is None), allow_nan=False),
+        "info": json.dumps(info, allow_nan=False),
     }
 
 

@@ -19,6 +19,7 @@ from allaprima.studio.server import (
     a1111_routes,
     flipbook_routes,
     gallery_routes,
+    job_routes,
     live_socket,
     openai_routes,
     page,
@@ -54,7 +55,15 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for module in (openai_routes, a1111_routes, gallery_routes, flipbook_routes, live_socket, page):
+    for module in (
+        openai_routes,
+        a1111_routes,
+        gallery_routes,
+        job_routes,
+        flipbook_routes,
+        live_socket,
+        page,
+    ):
         app.include_router(module.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from allaprima.core.errors import RequestError
+from allaprima.studio.server.connections import watch_client
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.security import client_key
+from allaprima.studio.server.security import client_of
 from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.studio import StudioDep
 from allaprima.studio.server.uploads import decode_base64, fit, open_upload, upload_size
@@ -55,10 +56,9 @@ class FlipbookBody(BaseModel):
 @router.post("/api/flipbooks", response_class=Response)
 async def bind(body: FlipbookBody, http: Request, studio: StudioDep) -> Response:
     """Return an animated WebP, as large as the last page; nothing is kept, and work ends when the client leaves."""
-    client = client_key(http.client.host if http.client else None)
     left = threading.Event()
-    with studio.books.hold(client):
-        watch = asyncio.create_task(_watch(http, left))
+    with studio.books.hold(client_of(http)):
+        watch = asyncio.create_task(watch_client(http, left.set))
         try:
             book = await asyncio.get_running_loop().run_in_executor(
                 _BINDER, bind_pages, body.frames, studio.settings.caps, left
@@ -118,9 +118,3 @@ def _check_pixels(num_pages: int, pixels: int, most: int) -> None:
 def _check_waits(left: threading.Event) -> None:
     if left.is_set():
         raise ProblemError(499, "the client left, and its flipbook was given up", code="left")
-
-
-async def _watch(http: Request, left: threading.Event) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
-    left.set()

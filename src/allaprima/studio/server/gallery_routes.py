@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from allaprima import __version__
-from allaprima.core.errors import RequestError
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
-from allaprima.core.request import GenerationRequest
-from allaprima.studio.engine.messages import MAX_LIVE_STEPS, Progress, Queued
+from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
+from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.event_stream import EventStream
+from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
-from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.security import unsigned
-from allaprima.studio.server.studio import Studio, StudioDep, live_defaults, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
 router = APIRouter(tags=["studio"])
 
@@ -38,33 +32,22 @@ _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 _FILE = re.compile(r"([0-9a-f-]{1,40})\.(png|jpeg|jpg|webp|thumbnail)")
 
 
-class JobBody(BaseModel):
-    """A job of whole pictures."""
-
-    model_config = ConfigDict(extra="forbid")
-    request: dict[str, Any]
-    """A `GenerationRequest`; without a seed a random one is taken."""
-    count: int = 1
-    """Pictures, with seeds that follow each other."""
-    previews: bool = False
-    """Send what each step has come to."""
-
-
 @router.get("/api/config")
 def config(studio: StudioDep) -> dict[str, Any]:
     """What there is to choose from, and the bounds."""
     caps = studio.settings.caps
     return {
         "version": __version__,
-        "bases": [
-            {**asdict(base), "live": live_defaults(base, studio.loras)} for base in studio.bases.values()
-        ],
+        "bases": [_base(base, studio) for base in studio.bases.values()],
         "caps": {
+            "prompt_chars": MAX_PROMPT_CHARS,
+            "side": MAX_SIDE_PX,
             "pixels": caps.pixels,
             "steps": caps.steps,
             "count": caps.count,
             "live_steps": MAX_LIVE_STEPS,
             "messages_per_s": caps.messages_per_s,
+            "flipbook": {"pages": MAX_PAGES, "pixels": MAX_PIXELS, "bytes": caps.upload_bytes * 5 // 8},
         },
         "login": studio.settings.token is not None,
     }
@@ -139,37 +122,6 @@ def picture(file: str, studio: StudioDep) -> Response:
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
-@router.post("/api/jobs", response_class=Response)
-async def submit(body: JobBody, http: Request, studio: StudioDep) -> Response:
-    """Paint whole pictures; the answer is a stream of events: queued, progress, then done or cancelled."""
-    values = dict(body.request)
-    if not 1 <= body.count <= studio.settings.caps.count:
-        raise RequestError(f"got {body.count} pictures; expected 1 to {studio.settings.caps.count}")
-    if values.get("seed") is None:
-        values["seed"] = pick_seed(None, body.count)
-    first = GenerationRequest.from_json(values)
-    requests = [
-        GenerationRequest.from_json({**values, "seed": first.seed + number}) for number in range(body.count)
-    ]
-    studio.jobs.check(requests)
-    return EventStream(_events(requests, http, studio, previews=body.previews))
-
-
-@router.get("/api/jobs")
-async def jobs(studio: StudioDep) -> dict[str, Any]:
-    """All jobs that wait or are painted, in the order in which they came."""
-    return {"jobs": [_ticket(ticket) for ticket in studio.jobs.tickets.values()]}
-
-
-@router.delete("/api/jobs/{name}", status_code=204)
-async def cancel(name: str, studio: StudioDep) -> None:
-    """Cancel a job."""
-    ticket = studio.jobs.tickets.get(name)
-    if ticket is None:
-        raise ProblemError(404, "there is no such job; it may have ended", code="not_found")
-    ticket.cancel()
-
-
 def to_json(entry: GalleryEntry) -> dict[str, Any]:
     """Return what clients see of an entry."""
     return {
@@ -190,6 +142,20 @@ def _require(studio: Studio, name: str) -> GalleryEntry:
     return entry
 
 
+def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
+    live = studio.complete_live({"base": base.name})
+    return {
+        "name": base.name,
+        "family": base.family,
+        **asdict(base.defaults),
+        "live": {**live, "loras": [asdict(use) for use in live["loras"]]},
+        "schedules": base.schedules,
+        "fixed_size": base.fixed_size,
+        "english_only": base.english_only,
+        "starters": base.starters,
+    }
+
+
 def _lora(card: LoraCard) -> dict[str, Any]:
     return {
         "name": card.name,
@@ -199,43 +165,6 @@ def _lora(card: LoraCard) -> dict[str, Any]:
         "guidance": card.guidance,
         "preview": card.preview is not None,
     }
-
-
-def _ticket(ticket: Ticket) -> dict[str, Any]:
-    return {
-        "id": ticket.id,
-        "family": ticket.family,
-        "prompt": ticket.requests[0].prompt,
-        "pictures": len(ticket.requests),
-        "position": ticket.position,
-        "share": round(ticket.share, 4),
-        "submitted_ms": int(ticket.submitted_s * 1000),
-    }
-
-
-async def _events(
-    requests: list[GenerationRequest], http: Request, studio: Studio, *, previews: bool
-) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
-    async with aclosing(studio.jobs.run(requests, http, family="page", previews=previews)) as steps:
-        async for step in steps:
-            if isinstance(step, Queued):
-                yield "queued", {"position": step.position}
-            elif isinstance(step, Progress):
-                preview = None if step.preview is None else base64.b64encode(step.preview).decode()
-                yield (
-                    "progress",
-                    {
-                        "picture": step.picture,
-                        "pictures": step.pictures,
-                        "step": step.step,
-                        "total": step.total,
-                        "preview": preview,
-                    },
-                )
-            elif isinstance(step, Kept):
-                yield "done", {"pictures": [to_json(entry) for entry in step.entries]}
-            else:
-                yield "cancelled", {}
 
 
 def _thumbnail(png: bytes) -> bytes:

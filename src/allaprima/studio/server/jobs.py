@@ -8,7 +8,6 @@ reads, and is there before the client hears of it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
@@ -31,15 +30,15 @@ from allaprima.studio.engine.messages import (
     Progress,
     Queued,
 )
+from allaprima.studio.server.connections import from_thread, watch_client
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Gallery, GalleryEntry
 from allaprima.studio.server.limits import OpenCount
-from allaprima.studio.server.security import client_key
+from allaprima.studio.server.security import client_of
 from allaprima.studio.server.settings import Caps
 
 _MOST_NEWS = 32
 """Of one job, previews with them, that wait for a client to read."""
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,11 +181,11 @@ class Jobs:
             ProblemError: the painting failed, or the client is gone.
         """
         self.check(requests)
-        client = client_key(http.client.host if http.client else None)
+        client = client_of(http)
         with self._open.hold(client):
             keeper = self._keeper(init_image) if keep else _keep_nothing
             updates: asyncio.Queue[JobUpdate | Left] = asyncio.Queue()
-            on_update = _hand_over(updates, asyncio.get_running_loop())
+            on_update = from_thread(updates.put_nowait)
             job = self.engine.submit(
                 requests, on_update, owner=client, previews=previews, init_image=init_image
             )
@@ -201,7 +200,7 @@ class Jobs:
             )
             self.tickets[ticket.id] = ticket
             news = _News()
-            watch = asyncio.create_task(_watch(http, updates))
+            watch = asyncio.create_task(watch_client(http, lambda: updates.put_nowait(Left())))
             follow = asyncio.create_task(self._follow(ticket, updates, news, keeper))
             try:
                 while True:
@@ -288,29 +287,6 @@ def _step(
     return update
 
 
-def _hand_over(
-    updates: asyncio.Queue[JobUpdate | Left], loop: asyncio.AbstractEventLoop
-) -> Callable[[JobUpdate], None]:
-    """Return a callback for the engine's thread that only rings the loop."""
-
-    def on_update(update: JobUpdate) -> None:
-        try:
-            loop.call_soon_threadsafe(updates.put_nowait, update)
-        except RuntimeError:  # the server is shutting down, and nobody waits any more
-            _LOG.info("an update came after the server had closed")
-
-    return on_update
-
-
 def _drain(updates: asyncio.Queue[JobUpdate | Left]) -> Iterator[JobUpdate | Left]:
     while not updates.empty():
         yield updates.get_nowait()
-
-
-async def _watch(http: Request, updates: asyncio.Queue[JobUpdate | Left]) -> None:
-    receive: Callable[[], Awaitable[object]] = http.receive
-    while True:
-        message = await receive()
-        if isinstance(message, dict) and message.get("type") == "http.disconnect":
-            updates.put_nowait(Left())
-            return

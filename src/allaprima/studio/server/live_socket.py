@@ -27,9 +27,10 @@ from allaprima.core.errors import AllaPrimaError, BusyError, RequestError
 from allaprima.core.request import LoraUse
 from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
+from allaprima.studio.server.connections import from_thread
 from allaprima.studio.server.errors import hide_paths, new_id
 from allaprima.studio.server.limits import RateLimiter
-from allaprima.studio.server.security import client_key
+from allaprima.studio.server.security import client_of
 from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.studio import Studio
 
@@ -43,6 +44,7 @@ _BURST_S = 2.0
 _KEYS = frozenset({"sequence", "prompt", "settings"})
 _SETTINGS = frozenset(one.name for one in fields(LiveSettings))
 _LOG = logging.getLogger(__name__)
+Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class UnreadableError(RequestError):
@@ -113,8 +115,13 @@ def unpack_frame(message: bytes) -> tuple[dict[str, Any], bytes]:
     return header, message[4 + length :]
 
 
-def parse_message(text: str, caps: Caps) -> LivePrompt:
+def parse_message(text: str, caps: Caps, complete: Complete) -> LivePrompt:
     """Return the prompt in a client's message.
+
+    Args:
+        text: of the message.
+        caps: the bounds of a picture.
+        complete: gives the settings that a client left out their values.
 
     Raises:
         UnreadableError: it is no such message.
@@ -134,7 +141,7 @@ def parse_message(text: str, caps: Caps) -> LivePrompt:
     if not isinstance(prompt, str):
         raise UnreadableError("got a prompt that is no text; expected words")
     live = LivePrompt(
-        sequence=data["sequence"], prompt=prompt, settings=_parse_settings(data.get("settings", {}))
+        sequence=data["sequence"], prompt=prompt, settings=_parse_settings(data.get("settings", {}), complete)
     )
     if live.settings.width * live.settings.height > caps.pixels:
         raise RequestError(
@@ -143,7 +150,7 @@ def parse_message(text: str, caps: Caps) -> LivePrompt:
     return live
 
 
-def _parse_settings(data: object) -> LiveSettings:
+def _parse_settings(data: object, complete: Complete) -> LiveSettings:
     if not isinstance(data, Mapping) or not set(data) <= _SETTINGS:
         raise UnreadableError(
             f"got other settings; expected an object with some of {', '.join(sorted(_SETTINGS))}"
@@ -152,23 +159,22 @@ def _parse_settings(data: object) -> LiveSettings:
     if "loras" in values:
         if not isinstance(values["loras"], list) or len(values["loras"]) > 100:
             raise RequestError("got loras that are no list; expected objects with name and weight")
-        values["loras"] = tuple(LoraUse.from_json(one) for one in values["loras"])
-    return LiveSettings(**values)
+        values["loras"] = tuple(map(LoraUse.from_json, values["loras"]))
+    return LiveSettings(**complete(values))
 
 
 @router.websocket("/live")
 async def live(socket: WebSocket) -> None:
     """Serve one live session until either side closes it."""
     studio: Studio = socket.app.state.studio
-    client = client_key(socket.client.host if socket.client else None)
     await socket.accept()
     try:
-        with studio.sockets.hold(client):
+        with studio.sockets.hold(client_of(socket)):
             mailbox = Mailbox()
-            session = studio.engine.open_live(_hand_over(mailbox, asyncio.get_running_loop()))
+            session = studio.engine.open_live(from_thread(mailbox.put))
             sender = asyncio.create_task(_send_all(socket, mailbox))
             try:
-                await _read_all(socket, session, mailbox, studio.settings.caps)
+                await _read_all(socket, session, mailbox, studio)
             finally:
                 session.close()
                 sender.cancel()
@@ -178,19 +184,8 @@ async def live(socket: WebSocket) -> None:
         await socket.close(CLOSE_BUSY, str(error)[:120])
 
 
-def _hand_over(mailbox: Mailbox, loop: asyncio.AbstractEventLoop) -> Callable[[LiveUpdate], None]:
-    """Return a callback for the engine's thread that only rings the loop."""
-
-    def on_update(update: LiveUpdate) -> None:
-        try:
-            loop.call_soon_threadsafe(mailbox.put, update)
-        except RuntimeError:  # the server is shutting down, and nobody waits any more
-            _LOG.info("a frame came after the server had closed")
-
-    return on_update
-
-
-async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, caps: Caps) -> None:
+async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, studio: Studio) -> None:
+    caps = studio.settings.caps
     limiter = RateLimiter(rate=caps.messages_per_s, burst=caps.messages_per_s * _BURST_S)
     mistakes = 0
     while True:
@@ -205,7 +200,7 @@ async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, c
         try:
             if text is None:
                 raise UnreadableError("got a binary message; expected JSON text")
-            prompt = parse_message(text, caps)
+            prompt = parse_message(text, caps, studio.complete_live)
             sequence = prompt.sequence
             session.ask(prompt)
         except AllaPrimaError as error:

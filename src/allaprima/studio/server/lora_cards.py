@@ -28,10 +28,14 @@ class LoraCard:
     """Words that it was trained with."""
     family: str | None = None
     """The family of the bases it is for; None if its file does not say."""
+    schedule: str | None = None
+    """The schedule it was trained with, if its file names one."""
     steps: int | None = None
     """The number of steps it was trained for, if its file says so."""
     guidance: float | None = None
     """The guidance it was trained for, if its file says so; 1 is none."""
+    sigmas: tuple[float, ...] = ()
+    """The noise levels it was trained at, one more than its steps, if its file gives them."""
     preview: Path | None = field(default=None, repr=False)
     """A picture that lies beside it; for the server alone."""
 
@@ -68,8 +72,10 @@ class LoraCards:
             name=name,
             trigger_words=metadata.trigger_words,
             family=metadata.family,
+            schedule=metadata.schedule,
             steps=metadata.steps,
             guidance=metadata.guidance,
+            sigmas=metadata.sigmas,
             preview=_find_preview(file.path),
         )
 

@@ -13,27 +13,24 @@ import io
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from PIL import Image
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from allaprima.core.infotext import parse_size
 from allaprima.core.picture_encoding import FileFormat
-from allaprima.core.request import GenerationRequest, LoraUse, Quality
+from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import Cancelled, Progress
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import Events, EventStream
 from allaprima.studio.server.jobs import Kept
+from allaprima.studio.server.openai_bodies import ImagesBody, no_model, to_requests
 from allaprima.studio.server.security import sign_path
-from allaprima.studio.server.studio import BaseCard, Studio, StudioDep, one_line, painting_defaults, pick_seed
+from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
-MAX_N = 10
-_FINE = 90  # output_compression from which the finer of our two qualities is nearer
 _NO_USAGE = {
     "input_tokens": 0,
     "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -42,48 +39,10 @@ _NO_USAGE = {
 }
 
 
-class LoraField(BaseModel):
-    """A LoRA by name."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str
-    weight: float = 1.0
-
-
-class ImagesBody(BaseModel):
-    """What a client asks for."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    prompt: str
-    model: str | None = None
-    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = 1
-    size: str | None = "auto"
-    quality: Literal["auto", "standard", "hd", "low", "medium", "high", "xhigh", "max"] | None = "auto"
-    response_format: Literal["b64_json", "url"] | None = "b64_json"
-    output_format: Literal["png", "jpeg", "webp"] | None = "png"
-    output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
-    stream: bool | None = False
-    partial_images: Annotated[int, Field(ge=0, le=3)] | None = 0
-    background: Literal["auto", "opaque"] | None = "auto"
-    moderation: Literal["auto", "low"] | None = None
-    style: Literal["vivid", "natural"] | None = None
-    user: Annotated[str, Field(max_length=1000)] | None = None
-    safety_identifier: Annotated[str, Field(max_length=1000)] | None = None
-    seed: int | None = None
-    steps: Annotated[int | None, Field(validation_alias=AliasChoices("steps", "num_inference_steps"))] = None
-    guidance: Annotated[
-        float | None, Field(validation_alias=AliasChoices("guidance", "guidance_scale", "true_cfg_scale"))
-    ] = None
-    negative_prompt: str | None = None
-    schedule: str | None = None
-    loras: list[LoraField] = Field(default_factory=list, max_length=32)
-
-
 @router.post("/images/generations")
 async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Response:
     """Paint one or more pictures from words."""
-    requests = _to_requests(body, studio)
+    requests = to_requests(body, studio)
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
         return EventStream(_events(body, requests, http, studio))
@@ -99,8 +58,9 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
             {"b64_json": base64.b64encode(file).decode(), "seed": request.seed}
             for file, request in zip(files, requests, strict=True)
         ]
-    facts = {key: value for key, value in _facts(requests[0], file_format).items() if key != "created_at"}
-    return JSONResponse({"created": int(time.time()), "data": data, **facts, "usage": _NO_USAGE})
+    facts = {**_facts(requests[0], file_format), **_remarks(requests[0], studio)}
+    created = facts.pop("created_at")
+    return JSONResponse({"created": created, "data": data, **facts, "usage": _NO_USAGE})
 
 
 @router.get("/models")
@@ -113,65 +73,12 @@ def models(studio: StudioDep) -> dict[str, Any]:
 def model(model: str, studio: StudioDep) -> dict[str, Any]:
     """Describe one base."""
     if model not in studio.bases:
-        raise _no_model(model)
+        raise no_model(model)
     return _model(studio.bases[model])
 
 
 def _model(base: BaseCard) -> dict[str, Any]:
     return {"id": base.name, "object": "model", "created": 0, "owned_by": "allaprima"}
-
-
-def _no_model(name: str) -> ProblemError:
-    return ProblemError(
-        404,
-        f"there is no model {name[:80]!r}; GET /v1/models lists them",
-        code="model_not_found",
-        param="model",
-    )
-
-
-def _to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
-    base = _find_base(body.model, studio)
-    count = body.n or 1
-    seed = pick_seed(body.seed, count) if body.seed is None else body.seed
-    size = (base.width, base.height) if body.size in (None, "auto", "") else parse_size(str(body.size))
-    usual = painting_defaults(base, studio.loras, turbo=not _says_how(body))
-    first: dict[str, Any] = {
-        "prompt": one_line(body.prompt),
-        "negative_prompt": one_line(body.negative_prompt or ""),
-        "width": size[0],
-        "height": size[1],
-        "steps": usual["steps"] if body.steps is None else body.steps,
-        "guidance": usual["guidance"] if body.guidance is None else body.guidance,
-        "base": base.name,
-        "quality": _quality(body),
-        "schedule": body.schedule,
-        "loras": usual["loras"] or tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
-    }
-    requests = [GenerationRequest(seed=seed + number, **first) for number in range(count)]
-    studio.jobs.check(requests)
-    return requests
-
-
-def _says_how(body: ImagesBody) -> bool:
-    """Whether the client says something of how to paint, and not only what: then it gets just that."""
-    said = (body.steps, body.guidance, body.negative_prompt or None, body.schedule)
-    return "loras" in body.model_fields_set or any(value is not None for value in said)
-
-
-def _find_base(name: str | None, studio: Studio) -> BaseCard:
-    # Many programs send OpenAI's own names whatever the server; they get the base that is there.
-    if not name or name.startswith(("dall-e", "gpt-image", "chatgpt-image")):
-        return studio.first_base
-    if name not in studio.bases:
-        raise _no_model(name)
-    return studio.bases[name]
-
-
-def _quality(body: ImagesBody) -> Quality:
-    if body.output_compression is not None:
-        return "high" if body.output_compression >= _FINE else "medium"
-    return "medium" if body.quality in ("low", "medium") else "high"
 
 
 def _url(studio: Studio, http: Request, name: str, file_format: FileFormat) -> str:
@@ -187,6 +94,11 @@ def _facts(request: GenerationRequest, file_format: FileFormat) -> dict[str, Any
         "quality": request.quality,
         "size": f"{request.width}x{request.height}",
     }
+
+
+def _remarks(request: GenerationRequest, studio: Studio) -> dict[str, Any]:
+    remarks = studio.remarks(request)
+    return {"remarks": remarks} if remarks else {}
 
 
 async def _events(
@@ -213,7 +125,8 @@ async def _events(
             elif isinstance(step, Kept):
                 for picture in step.pictures:
                     file = await asyncio.to_thread(picture.encode, file_format)
-                    extra = {"usage": _NO_USAGE, "seed": picture.request.seed}
+                    remarks = _remarks(picture.request, studio)
+                    extra = {"usage": _NO_USAGE, "seed": picture.request.seed, **remarks}
                     yield _event("completed", picture.request, file, file_format, **extra)
             elif isinstance(step, Cancelled):
                 raise ProblemError(409, "the job was cancelled", code="cancelled")

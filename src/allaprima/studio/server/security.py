@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+from starlette.requests import HTTPConnection
+
 from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
 COOKIE = "allaprima"
@@ -182,6 +184,11 @@ def split_host(text: str) -> str | None:
     except ValueError:
         return None
     return parts.hostname.rstrip(".") if parts.hostname else None
+
+
+def client_of(connection: HTTPConnection) -> str:
+    """Return what stands for the client of `connection` in limits, see `client_key`."""
+    return client_key(connection.client.host if connection.client else None)
 
 
 def client_key(address: str | None) -> str:

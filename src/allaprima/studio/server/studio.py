@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from allaprima.core.request import MAX_SEED, LoraUse
-from allaprima.core.turbo import TURBOS, choose_turbo, turbo_habits
+from allaprima.core.request import MAX_SEED, GenerationRequest
+from allaprima.core.request_defaults import RequestDefaults
+from allaprima.core.request_policy import complete_request
+from allaprima.paint.lora.files.remarks import remarks_on
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
@@ -29,31 +31,30 @@ class BaseCard:
     """What a request asks for."""
     family: str
     """The architecture."""
-    width: int
-    """Pixels, where nobody says otherwise."""
-    height: int
-    """Pixels."""
-    steps: int
-    """Of a whole picture, where nobody says otherwise."""
-    guidance: float
-    """Where nobody says otherwise."""
+    defaults: RequestDefaults
+    """The size, steps and guidance that it is painted with by itself."""
+    schedules: tuple[str, ...] = ()
+    """Names of schedules to choose from, besides its own."""
+    fixed_size: bool = False
+    """Whether it paints one size only."""
+    english_only: bool = False
+    """Whether it reads no other language."""
+    starters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Phrases to begin a prompt with, by their kind."""
 
 
 @dataclass(frozen=True)
 class LoadedCards(Mapping[str, BaseCard]):
-    """Cards of bases, which say what the engine says as soon as it has loaded a base: its files know best.
-
-    Attributes:
-        usual: what is known of each before that, by name.
-        engine: loads the bases.
-    """
+    """Cards of bases, with the defaults that the engine found in a base's own files once that is loaded."""
 
     usual: Mapping[str, BaseCard]
+    """The cards of bases that are not loaded, by name."""
     engine: Engine
+    """Loads the bases."""
 
     def __getitem__(self, name: str) -> BaseCard:
         known = self.engine.defaults(name)
-        return self.usual[name] if known is None else replace(self.usual[name], **asdict(known))
+        return self.usual[name] if known is None else replace(self.usual[name], defaults=known)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.usual)
@@ -90,30 +91,42 @@ class Studio:
 
     @property
     def first_base(self) -> BaseCard:
-        """The base where nobody says otherwise."""
+        """The base of requests that name none."""
         return next(iter(self.bases.values()))
 
+    def make_requests(
+        self, given: Mapping[str, Any], count: int, *, turbo: bool = True
+    ) -> list[GenerationRequest]:
+        """Return `count` requests with what is `given`, completed by the policy, with seeds that follow each other.
 
-def painting_defaults(base: BaseCard, cards: LoraCards, *, turbo: bool = True) -> dict[str, Any]:
-    """Return the steps, guidance and LoRAs that `base` is painted with where a client says nothing of them.
+        Args:
+            given: fields of a request; without a seed, a random one is taken.
+            count: of the requests, at least 1.
+            turbo: False for the plain base.
 
-    Args:
-        base: to paint with.
-        cards: the LoRAs that are there.
-        turbo: False for the plain base: for who says something of how to paint.
-    """
-    there = {name: card for name in TURBOS if (card := cards.find(name)) is not None} if turbo else {}
-    name = choose_turbo(there, base.family)
-    if name is None:
-        return {"steps": base.steps, "guidance": base.guidance, "loras": ()}
-    return {**turbo_habits(there[name]), "loras": (LoraUse(name=name),)}
+        Raises:
+            RequestError: a value is out of range, or more than the caps allow.
+        """
+        fields = complete_request(given, self._find_base(given), self.loras.find, turbo=turbo)
+        first = GenerationRequest(**{"seed": _random_seed(count), **fields})
+        requests = [replace(first, seed=first.seed + number) for number in range(count)]
+        self.jobs.check(requests)
+        return requests
 
+    def complete_live(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of live painting that are `given`, completed by the policy."""
+        fields = complete_request(given, self._find_base(given), self.loras.find)
+        return fields if "steps" in given else {**fields, "steps": min(fields["steps"], MAX_LIVE_STEPS)}
 
-def live_defaults(base: BaseCard, cards: LoraCards) -> dict[str, Any]:
-    """Return the steps, guidance and LoRAs that live painting on `base` begins with, as plain data."""
-    usual = painting_defaults(base, cards)
-    loras = [asdict(use) for use in usual["loras"]]
-    return {**usual, "steps": min(usual["steps"], MAX_LIVE_STEPS), "loras": loras}
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a sentence each, what in `request` does nothing, or does harm, with its LoRAs."""
+        acting = ((use.name, self.loras.find(use.name)) for use in request.loras if use.weight != 0.0)
+        return remarks_on(request, {name: card for name, card in acting if card is not None})
+
+    def _find_base(self, given: Mapping[str, Any]) -> BaseCard:
+        # A base that is not there is the engine's to refuse.
+        named = (base for base in self.bases.values() if base.name == given.get("base"))
+        return next(named, self.first_base)
 
 
 def get_studio(request: Request) -> Studio:
@@ -125,10 +138,8 @@ def get_studio(request: Request) -> Studio:
 StudioDep = Annotated[Studio, Depends(get_studio)]
 
 
-def pick_seed(seed: int | None, count: int) -> int:
-    """Return `seed`, or a random one that leaves room for `count` seeds in a row."""
-    if seed is not None and seed >= 0:
-        return seed
+def _random_seed(count: int) -> int:
+    """Return a seed that leaves room for `count` seeds in a row."""
     return secrets.randbelow(min(2**32, MAX_SEED - count))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,9 @@ from contextlib import contextmanager
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
+from allaprima.core.picture_files import DAMAGED
 from allaprima.studio.server.settings import Caps
 
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
-    AttributeError, struct.error, Warning, Image.DecompressionBombError,
-)  # fmt: skip
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXPECTED = "expected a PNG, JPEG or WebP picture in base64"
 
@@ -109,7 +105,7 @@ def _refuse_damage() -> Iterator[None]:
             yield
     except RequestError:
         raise
-    except _DAMAGED:
+    except DAMAGED:
         raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
 
 

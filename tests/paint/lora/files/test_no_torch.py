@@ -7,7 +7,7 @@ import sys
 
 PLAIN = (
     "adapter_config", "dialects", "families", "folder", "header", "keys", "layer_names", "locations", "metadata",
-    "patterns", "summary", "trained_settings",
+    "patterns", "remarks", "summary",
 )  # fmt: skip
 
 

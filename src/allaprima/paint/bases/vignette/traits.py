@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from allaprima.core.request_defaults import RequestDefaults
+from allaprima.paint.bases.vignette.starters import STARTERS
 from allaprima.paint.contract.traits import BaseTraits
 
 WEIGHTS = Path(__file__).parents[3] / "weights" / "vignette"
@@ -14,6 +15,7 @@ TRAITS = BaseTraits(
     defaults=RequestDefaults(width=256, height=256, steps=50, guidance=4.0),
     prompt_tokens=24,
     fixed_size=True,
+    starters=STARTERS,
     shipped_weights=WEIGHTS,
     warms_up=True,
     reloads=False,

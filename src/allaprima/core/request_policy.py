@@ -1,0 +1,67 @@
+"""What a request leaves open, decided in one place for Python, the command line, every route and the page.
+
+What a request says stays. The rest comes from the LoRAs it names, as far as they were trained for something, then
+from a turbo LoRA, then from the base. docs/decisions/009-one-request-policy.md has the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from allaprima.core.request import LoraUse
+from allaprima.core.request_defaults import RequestDefaults, defaults_for
+from allaprima.core.turbo import FindLora, find_turbo, names_turbo, trained_settings, turbo_settings
+
+DECIDED = frozenset({"base", "width", "height", "steps", "guidance", "schedule", "loras"})
+"""The fields that the policy decides. A request that says all of them, as a picture file does, stays as it is."""
+
+
+class PaintableBase(Protocol):
+    """A base, as far as requests depend on it."""
+
+    @property
+    def name(self) -> str:
+        """The name that requests ask for."""
+
+    @property
+    def family(self) -> str:
+        """The architecture."""
+
+    @property
+    def defaults(self) -> RequestDefaults:
+        """The size, steps and guidance that it is painted with by itself."""
+
+
+def complete_request(
+    given: Mapping[str, Any], base: PaintableBase, find_lora: FindLora, *, turbo: bool = True
+) -> dict[str, Any]:
+    """Return `given` with a value for every field in `DECIDED`.
+
+    Args:
+        given: the fields of a `GenerationRequest` that somebody said.
+        base: the one to paint with.
+        find_lora: looks among the LoRAs that are there.
+        turbo: False for the plain base.
+    """
+    if given.keys() >= DECIDED:
+        return dict(given)
+    loras: tuple[LoraUse, ...] = given.get("loras", ())
+    acting = [find_lora(use.name) for use in loras if use.weight != 0.0]
+    settings = trained_settings(facts for facts in acting if facts is not None)
+    if turbo and not settings and given.get("schedule") is None and not names_turbo(loras):
+        name = find_turbo(find_lora, base.family, given.get("steps"))
+        facts = None if name is None else find_lora(name)
+        if name is not None and facts is not None and not _defeats(given, turbo_settings(facts)):
+            loras, settings = (LoraUse(name=name), *loras), turbo_settings(facts)
+    schedule = given.get("schedule", settings.get("schedule"))
+    defaults = asdict(defaults_for(base.defaults, schedule))
+    return {"base": base.name, "schedule": schedule, **defaults, **settings, **given, "loras": loras}
+
+
+def _defeats(given: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a LoRA trained without guidance would spoil the guidance of `given`, or undo its negative prompt."""
+    guidance = given.get("guidance")
+    wants = bool(given.get("negative_prompt")) if guidance is None else guidance != 1.0
+    return settings["guidance"] == 1.0 and wants

@@ -1,0 +1,164 @@
+"""One request policy: the same words at every door are the same request.
+
+The doors are Python, the command line, the routes of OpenAI, of A1111 and of the page's jobs, and the live socket.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tiny_turbo import FOUR_STEPS, ONE_STEP, write_turbo
+from tests.tiny_vignette import write_tiny_vignette
+
+from allaprima.cli.paint import fill_requests, given_fields, make_requests
+from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.paint.bases.vignette.traits import TRAITS
+from allaprima.paint.painter import Painter
+from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.messages import MAX_LIVE_STEPS
+from allaprima.studio.server import a1111_bodies, job_routes, openai_bodies
+from allaprima.studio.server.a1111_bodies import TextToImage
+from allaprima.studio.server.gallery import Gallery
+from allaprima.studio.server.job_routes import JobBody
+from allaprima.studio.server.live_socket import parse_message
+from allaprima.studio.server.lora_cards import LoraCards
+from allaprima.studio.server.openai_bodies import ImagesBody
+from allaprima.studio.server.settings import Caps, ServerSettings
+from allaprima.studio.server.studio import BaseCard, Studio
+
+Given = Mapping[str, Any]
+PROMPT = "a cat"
+
+CASES: dict[str, Given] = {
+    "nothing": {},
+    "few steps": {"steps": 4},
+    "one step": {"steps": 1},
+    "other steps": {"steps": 6},
+    "many steps": {"steps": 20},
+    "no guidance": {"guidance": 1.0},
+    "guidance": {"guidance": 7.0},
+    "what A1111's programs send": {"steps": 20, "guidance": 7.0, "negative_prompt": "blurry"},
+    "a negative prompt": {"negative_prompt": "rain"},
+    "a schedule": {"schedule": "lcm"},
+    "a size": {"width": 64, "height": 32},
+    "a style": {"loras": (LoraUse(name="ink", weight=0.5),)},
+    "a LoRA with steps of its own": {"loras": (LoraUse(name="quick"),)},
+    "turbo at half": {"loras": (LoraUse(name="turbo", weight=0.5),)},
+    "turbo off by its weight": {"loras": (LoraUse(name="turbo", weight=0.0),)},
+    "turbo off": {"turbo": False},
+    "turbo with guidance": {"loras": (LoraUse(name="turbo"),), "guidance": 2.0},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny Vignette, and LoRAs in `loras`."""
+    folder = write_tiny_vignette(tmp_path_factory.mktemp("doors"))
+    write_turbo(folder / "loras" / "turbo.safetensors", FOUR_STEPS)
+    write_turbo(folder / "loras" / "turbo-1.safetensors", ONE_STEP)
+    write_turbo(folder / "loras" / "ink.safetensors", {})
+    write_turbo(folder / "loras" / "quick.safetensors", FOUR_STEPS | {"allaprima.steps": "2"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def painter(folder: Path) -> Painter:
+    return Painter.load(folder=folder, lora_dir=folder / "loras", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def studio(folder: Path, painter: Painter) -> Iterator[Studio]:
+    card = BaseCard(name="vignette", family="vignette", defaults=TRAITS.defaults)
+    with closing(Gallery.open(folder / "gallery")) as gallery, Engine(lambda _: painter) as engine:
+        yield Studio(
+            engine=engine,
+            gallery=gallery,
+            settings=ServerSettings(),
+            bases={card.name: card},
+            loras=LoraCards(folder / "loras"),
+        )
+
+
+def at_the_command(given: Given, painter: Painter) -> GenerationRequest:
+    fields = dict(given)
+    turbo = fields.pop("turbo", True)
+    loras = [f"{use.name}:{use.weight}" for use in fields.pop("loras", ())]
+    size = f"{fields.pop('width')}x{fields.pop('height')}" if "width" in fields else None
+    said = given_fields(size, loras, prompt=PROMPT, **fields)
+    (request,) = fill_requests(painter, make_requests(said, None, 7, 1), said, None, turbo=turbo)
+    return request
+
+
+def at_openai(given: Given, studio: Studio) -> GenerationRequest:
+    fields = {**given, "loras": [asdict(use) for use in given.get("loras", ())]}
+    if "width" in fields:
+        fields["size"] = f"{fields.pop('width')}x{fields.pop('height')}"
+    body = ImagesBody.model_validate({"prompt": PROMPT, "seed": 7, **fields})
+    return openai_bodies.to_requests(body, studio)[0]
+
+
+def at_a1111(given: Given, studio: Studio) -> GenerationRequest:
+    names = {"guidance": "cfg_scale", "schedule": "scheduler"}
+    fields = {names.get(name, name): value for name, value in given.items() if name != "loras"}
+    tags = [f" <lora:{use.name}:{use.weight}>" for use in given.get("loras", ())]
+    body = TextToImage.model_validate({"prompt": PROMPT + "".join(tags), "seed": 7, **fields})
+    return a1111_bodies.to_requests(body, studio)[0]
+
+
+def at_the_page(given: Given, studio: Studio) -> GenerationRequest:
+    fields = {"prompt": PROMPT, "seed": 7, **given}
+    turbo = fields.pop("turbo", True)
+    if "loras" in fields:
+        fields["loras"] = [asdict(use) for use in fields["loras"]]
+    return job_routes.to_requests(JobBody(request=fields, turbo=turbo), studio)[0]
+
+
+DOORS: dict[str, Callable[[Given, Studio], GenerationRequest]] = {
+    "OpenAI": at_openai,
+    "A1111": at_a1111,
+    "the page": at_the_page,
+}
+
+
+@pytest.mark.parametrize("given", CASES.values(), ids=CASES)
+def test_the_same_words_are_the_same_request(given: Given, painter: Painter, studio: Studio) -> None:
+    request = painter.request(prompt=PROMPT, seed=7, **given)
+    assert at_the_command(given, painter) == request
+    for name, door in DOORS.items():
+        assert door(given, studio) == request, name
+
+
+LIVE = {
+    name: given
+    for name, given in CASES.items()
+    if "turbo" not in given and given.get("steps", 1) <= MAX_LIVE_STEPS
+}
+
+
+@pytest.mark.parametrize("given", LIVE.values(), ids=LIVE)
+def test_the_live_socket_agrees_within_its_steps(given: Given, painter: Painter, studio: Studio) -> None:
+    settings = {"seed": 7, **given}
+    if "loras" in settings:
+        settings["loras"] = [asdict(use) for use in settings["loras"]]
+    message = json.dumps({"sequence": 1, "prompt": PROMPT, "settings": settings})
+    request = painter.request(prompt=PROMPT, seed=7, **given)
+    live = parse_message(message, Caps(), studio.complete_live).request
+    assert live == replace(request, steps=min(request.steps, MAX_LIVE_STEPS))
+
+
+@pytest.mark.parametrize("given", CASES.values(), ids=CASES)
+def test_remarks_are_the_same(given: Given, painter: Painter, studio: Studio) -> None:
+    request = painter.request(prompt=PROMPT, **given)
+    assert studio.remarks(request) == painter.remarks(request)
+
+
+def test_a_whole_request_is_painted_as_it_is(painter: Painter, studio: Studio) -> None:
+    whole = GenerationRequest(prompt=PROMPT, seed=7)
+    assert painter.request(**vars(whole)) == whole
+    assert job_routes.to_requests(JobBody(request=whole.to_json()), studio) == [whole]
