@@ -13,7 +13,7 @@ from tests.studio.page.seen import keep, paint, settings, wait_for_state, wait_u
 
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import MAX_SEED
-from allaprima.studio.server.flipbook_routes import MAX_PIXELS
+from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 
 TOKEN = "a-token-of-enough-letters"
 
@@ -219,14 +219,15 @@ def test_a_studio_that_came_back_with_another_token_asks_for_it(
 
 
 def test_a_long_session_of_large_pictures_still_makes_a_flipbook(page: Page) -> None:
-    pages = page.evaluate("""async () => {
+    script = """async (caps) => {
       const { Flipbook } = await import("/static/flipbook.js");
-      const book = new Flipbook();
+      const book = new Flipbook(caps);
       for (let sequence = 0; sequence < 200; sequence += 1) {
         book.note({ sequence, width: 1024, height: 1024 }, new Uint8Array(9));
       }
       return book.pages;
-    }""")
+    }"""
+    pages = page.evaluate(script, {"pages": MAX_PAGES, "pixels": MAX_PIXELS, "bytes": 20 * 2**20})
     assert 32 < pages <= MAX_PIXELS // 1024**2
 
 

@@ -185,21 +185,20 @@ def test_a_page_that_broke_the_policy_would_be_caught(page: Page) -> None:
 
 
 HINTS = [
-    ("a beautiful cat", "vignette", "beautiful"),
-    ("Beautiful", "vignette", "beautiful"),
-    ("a beautifully lit cat", "vignette", None),
-    ("一只美丽的猫", "vignette", "美丽"),
-    ("一只猫", "vignette", None),
-    ("一只猫", "qwen-image", None),
-    ("一只猫", "sdxl", "English"),
-    ("a realistic cartoon", "sdxl", "two ways"),
-    ("a cat on a roof", "sdxl", None),
+    ("a beautiful cat", False, "beautiful"),
+    ("Beautiful", False, "beautiful"),
+    ("a beautifully lit cat", False, None),
+    ("一只美丽的猫", False, "美丽"),
+    ("一只猫", False, None),
+    ("一只猫", True, "English"),
+    ("a realistic cartoon", True, "two ways"),
+    ("a cat on a roof", True, None),
 ]
 
 
 def test_hints(page: Page) -> None:
-    for prompt, family, told in HINTS:
-        hint = _call(page, "hints.js", "hintFor", prompt, family)
+    for prompt, english_only, told in HINTS:
+        hint = _call(page, "hints.js", "hintFor", prompt, {"english_only": english_only})
         assert (hint is None) == (told is None), prompt
         assert told is None or told in hint["text"]
 
@@ -221,20 +220,21 @@ def test_frames_are_taken_apart_and_damaged_ones_refused(page: Page) -> None:
 
 def test_a_prompt_is_cut_where_the_server_would(page: Page) -> None:
     long = "q" + "😀" * 600
-    assert _call(page, "state.js", "cleanText", long) == long
-    assert _call(page, "state.js", "cleanText", long * 2) == (long * 2)[:1000]
+    assert _call(page, "state.js", "cleanText", long, 1000) == long
+    assert _call(page, "state.js", "cleanText", long * 2, 1000) == (long * 2)[:1000]
 
 
 def test_sizes_fit_the_base_and_the_cap(page: Page) -> None:
-    own = {"family": "vignette", "width": 256, "height": 256}
-    assert _call(page, "settings.js", "sizesOf", own, 2**22) == [[256, 256]]
-    large = {"family": "sdxl", "width": 1024, "height": 1024}
-    sizes = _call(page, "settings.js", "sizesOf", large, 2**22)
+    caps = {"pixels": 2**22, "side": 4096}
+    own = {"fixed_size": True, "width": 256, "height": 256}
+    assert _call(page, "settings.js", "sizesOf", own, caps) == [[256, 256]]
+    large = {"fixed_size": False, "width": 1024, "height": 1024}
+    sizes = _call(page, "settings.js", "sizesOf", large, caps)
     assert [1024, 1024] in sizes
     assert [512, 512] in sizes
     assert all(side % 64 == 0 for size in sizes for side in size)
     assert len({tuple(size) for size in sizes}) == len(sizes)
-    assert _call(page, "settings.js", "sizesOf", large, 2**18) == [[512, 512]]
+    assert _call(page, "settings.js", "sizesOf", large, {**caps, "pixels": 2**18}) == [[512, 512]]
 
 
 def _reload_on(page: Page, platform: str) -> None:

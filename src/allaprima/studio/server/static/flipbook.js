@@ -2,16 +2,19 @@
 
 import { postJson } from "./api.js";
 
-const MOST_PAGES = 240;
-const MOST_BYTES = 20 * 2 ** 20;
-const MOST_PIXELS = 2 ** 27; // of all pages together, as the server counts them: each as large as the last
 const SHORTEST_MS = 60;
 const LONGEST_MS = 700;
 const LAST_MS = 1600;
 
 export class Flipbook {
+  #caps;
   #pages = [];
   #bytes = 0;
+
+  /** `caps` are the server's: pages, bytes of all, and pixels of all, each page counted as large as the last. */
+  constructor(caps) {
+    this.#caps = caps;
+  }
 
   get pages() {
     return this.#pages.length;
@@ -27,8 +30,8 @@ export class Flipbook {
       this.#pages.push({ sequence: header.sequence, at: performance.now(), jpeg });
       this.#bytes += jpeg.byteLength;
     }
-    const most = Math.min(MOST_PAGES, MOST_PIXELS / (header.width * header.height));
-    while (this.#pages.length > most || this.#bytes > MOST_BYTES) this.#thin();
+    const most = Math.min(this.#caps.pages, this.#caps.pixels / (header.width * header.height));
+    while (this.#pages.length > most || this.#bytes > this.#caps.bytes) this.#thin();
   }
 
   clear() {

@@ -73,18 +73,29 @@ export class Gallery {
 
   #card(entry) {
     const { prompt, seed, steps, width, height } = entry.request;
-    const image = el("img", { src: entry.thumbnail, alt: prompt, loading: "lazy", decoding: "async", width: 256, height: Math.round((256 * height) / width) });
-    const open = el("button", { type: "button", class: "picture", title: "Open with everything it was painted from", onclick: () => this.#open(entry) }, image);
-    const caption = el("figcaption", {}, el("span", { class: "caption-prompt" }, prompt), el("span", { class: "caption-facts" }, `${steps} ${steps === 1 ? "step" : "steps"} · seed ${seed}`));
-    const save = el("a", { class: "button plain", href: entry.url, download: fileName(prompt, "png"), title: "Download", "aria-label": `Download: ${prompt}` }, icon("download"));
-    const figure = el("figure", { class: "kept" }, open, caption, el("div", { class: "kept-actions" }, save, this.#deleter(entry, () => figure)));
+    const size = { width: 256, height: Math.round((256 * height) / width) };
+    const image = el("img", { src: entry.thumbnail, alt: prompt, loading: "lazy", decoding: "async", ...size });
+    const open = el("button", {
+      type: "button", class: "picture", title: "Open with everything it was painted from",
+      onclick: () => this.#open(entry),
+    }, image);
+    const facts = `${steps} ${steps === 1 ? "step" : "steps"} · seed ${seed}`;
+    const caption = el("figcaption", {},
+      el("span", { class: "caption-prompt" }, prompt), el("span", { class: "caption-facts" }, facts));
+    const save = el("a", {
+      class: "button plain", href: entry.url, download: fileName(prompt, "png"),
+      title: "Download", "aria-label": `Download: ${prompt}`,
+    }, icon("download"));
+    const actions = el("div", { class: "kept-actions" }, save, this.#deleter(entry, () => figure));
+    const figure = el("figure", { class: "kept" }, open, caption, actions);
     return figure;
   }
 
   /** A first press asks, a second deletes; looking elsewhere takes the question back. */
   #deleter(entry, figure) {
     const { prompt } = entry.request;
-    const button = el("button", { type: "button", class: "plain", title: "Delete", "aria-label": `Delete: ${prompt}` }, icon("trash"));
+    const names = { title: "Delete", "aria-label": `Delete: ${prompt}` };
+    const button = el("button", { type: "button", class: "plain", ...names }, icon("trash"));
     const calm = () => {
       if (!button.classList.contains("sure")) return;
       button.classList.remove("sure");

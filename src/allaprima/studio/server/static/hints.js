@@ -31,12 +31,11 @@ const AT_ODDS = [
   [["at night", "midnight"], ["at noon", "sunny", "in daylight"]],
   [["black and white", "monochrome"], ["colorful", "vivid colors"]],
 ];
-const ENGLISH_ONLY = new Set(["sdxl"]);
 const HAN = /\p{Script=Han}/u;
 
-/** Return a hint {text, word} for `prompt` on a base of `family`, or null. */
-export function hintFor(prompt, family) {
-  if (ENGLISH_ONLY.has(family) && HAN.test(prompt)) {
+/** Return a hint {text, word} for `prompt` on `base`, or null. */
+export function hintFor(prompt, base) {
+  if (base.english_only && HAN.test(prompt)) {
     return { text: "This base reads only English, and Chinese is noise to it." };
   }
   for (const [word, better] of Object.entries(JUDGEMENTS)) {

@@ -134,7 +134,8 @@ export class History extends EventTarget {
       // The strip begins empty.
     }
     for (const { prompt, settings, small } of stored) {
-      const entry = { id: this.#next++, key: likeness({ prompt, settings }), prompt, settings, jpeg: null, url: small, small };
+      const key = likeness({ prompt, settings });
+      const entry = { id: this.#next++, key, prompt, settings, jpeg: null, url: small, small };
       this.entries.push(entry);
       this.#list.append(this.#node(entry));
     }
@@ -145,7 +146,8 @@ export class History extends EventTarget {
     const kept = this.entries.slice(-STORED);
     for (const entry of kept) entry.small ??= entry.jpeg && (await shrink(entry.jpeg));
     try {
-      sessionStorage.setItem(KEY, JSON.stringify(kept.map(({ prompt, settings, small }) => ({ prompt, settings, small }))));
+      const stored = kept.map(({ prompt, settings, small }) => ({ prompt, settings, small }));
+      sessionStorage.setItem(KEY, JSON.stringify(stored));
     } catch {
       // Too much for this browser; the strip lives as long as the page.
     }

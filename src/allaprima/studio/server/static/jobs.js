@@ -2,7 +2,7 @@
 
 import { ApiError, getJson, postJson, readEvents } from "./api.js";
 import { announce, byId, download, el, fileName, icon } from "./dom.js";
-import { likeness } from "./state.js";
+import { likeness, state } from "./state.js";
 
 const REST_MS = 6000;
 
@@ -17,7 +17,8 @@ export class Jobs extends EventTarget {
    * A state that is kept already, or on its way, is not painted again.
    */
   async keep(moment, { steps, guidance, title = "Keeping", saves = false } = {}) {
-    const settings = { ...moment.settings, steps: steps ?? moment.settings.steps, guidance: guidance ?? moment.settings.guidance };
+    const own = moment.settings;
+    const settings = { ...own, steps: steps ?? own.steps, guidance: guidance ?? own.guidance };
     const key = likeness({ ...moment, settings }) + settings.quality;
     const request = { prompt: moment.prompt.trim(), ...settings };
     if (!this.#coming.has(key)) {
@@ -59,7 +60,8 @@ export class Jobs extends EventTarget {
     const stop = new AbortController();
     const card = this.#card(request.prompt, title, () => stop.abort());
     try {
-      const response = await postJson("/api/jobs", { request, previews: request.steps > 8 }, stop.signal);
+      const previews = request.steps > state.caps.live_steps;
+      const response = await postJson("/api/jobs", { request, previews }, stop.signal);
       for await (const [event, data] of readEvents(response)) {
         if (event === "queued") card.say(data.position ? `${data.position} before it` : "Next", null);
         else if (event === "progress") card.step(data);
@@ -86,8 +88,9 @@ export class Jobs extends EventTarget {
     const said = el("span", { class: "said" }, title);
     const bar = el("progress", { max: 1, "aria-label": title });
     const image = el("img", { class: "thumbnail", alt: "", hidden: true, width: 48, height: 48 });
-    const button = el("button", { type: "button", class: "plain", title: "Cancel", "aria-label": "Cancel", onclick: cancel }, icon("close"));
-    const node = el("li", { class: "job" }, image, el("div", {}, el("span", { class: "job-prompt" }, prompt), said, bar), button);
+    const button = closer("Cancel", cancel);
+    const words = el("div", {}, el("span", { class: "job-prompt" }, prompt), said, bar);
+    const node = el("li", { class: "job" }, image, words, button);
     this.#tray.append(node);
     const leave = () => setTimeout(() => node.remove(), REST_MS);
     const say = (text, share) => {
@@ -107,7 +110,9 @@ export class Jobs extends EventTarget {
         bar.remove();
         image.src = entry.thumbnail;
         image.hidden = false;
-        button.replaceWith(el("a", { class: "button plain", href: entry.url, download: fileName(prompt, "png"), title: "Download", "aria-label": "Download" }, icon("download")));
+        const file = { href: entry.url, download: fileName(prompt, "png") };
+        const names = { title: "Download", "aria-label": "Download" };
+        button.replaceWith(el("a", { class: "button plain", ...file, ...names }, icon("download")));
         leave();
       },
       fail: (message) => {
@@ -115,7 +120,7 @@ export class Jobs extends EventTarget {
         bar.remove();
         node.classList.add("failed");
         node.setAttribute("role", "alert");
-        button.replaceWith(el("button", { type: "button", class: "plain", title: "Close", "aria-label": "Close", onclick: () => node.remove() }, icon("close")));
+        button.replaceWith(closer("Close", () => node.remove()));
       },
       close: (text) => {
         say(text, 0);
@@ -123,4 +128,8 @@ export class Jobs extends EventTarget {
       },
     };
   }
+}
+
+function closer(name, onclick) {
+  return el("button", { type: "button", class: "plain", title: name, "aria-label": name, onclick }, icon("close"));
 }

@@ -7,8 +7,8 @@ const MAC = /^(Mac|iP)/.test(navigator.platform);
 
 /**
  * Listen for `shortcuts`: [{keys, code, does, run, ctrl}], and show them in the help.
- * `code` is a KeyboardEvent.code, held with Alt, or with Ctrl or Command where `ctrl` says so. On a Mac Option is Alt, and
- * where one types it writes letters; Control and Option together do not.
+ * `code` is a KeyboardEvent.code, held with Alt, or with Ctrl or Command where `ctrl` says so. On a Mac Option is Alt,
+ * and where one types it writes letters; Control and Option together do not.
  */
 export function listen(shortcuts) {
   const help = byId("help");

@@ -2,7 +2,6 @@
 
 import { toJson } from "./seeds.js";
 
-const LEAST_MS = 12; // the server closes a socket that sends more than 500 messages a second
 const WAITS_S = [0.5, 1, 2, 4, 8];
 const BUSY = 1013;
 
@@ -21,6 +20,7 @@ export function parseFrame(buffer) {
  */
 export class LiveSocket extends EventTarget {
   #address;
+  #leastMs;
   #socket = null;
   #sequence = 0;
   #waiting = null;
@@ -29,9 +29,11 @@ export class LiveSocket extends EventTarget {
   #retryTimer = 0;
   #failures = 0;
 
-  constructor(address) {
+  /** Connects to `address` and lets at least so many milliseconds pass between two messages. */
+  constructor(address, leastMs) {
     super();
     this.#address = address;
+    this.#leastMs = leastMs;
     window.addEventListener("online", () => this.retryNow());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.retryNow();
@@ -66,7 +68,7 @@ export class LiveSocket extends EventTarget {
   ask(prompt, settings) {
     this.#waiting = { prompt, settings };
     clearTimeout(this.#sendTimer);
-    const wait = this.#sentAt + LEAST_MS - performance.now();
+    const wait = this.#sentAt + this.#leastMs - performance.now();
     if (wait <= 0) this.#flush();
     else this.#sendTimer = setTimeout(() => this.#flush(), wait);
   }

@@ -21,27 +21,29 @@ import { showConnection, showPalette, showTheme } from "./surroundings.js";
 
 const RETRY_MS = 2000;
 const SAY_MS = 900;
+const RESERVE = 6; // asks for a sixth of the messages that the server takes before it closes a socket
 
 async function begin() {
   const config = await reach();
   const easel = new Easel(byId("picture"));
-  const live = new LiveSocket(`${location.origin.replace(/^http/, "ws")}/live`);
+  const address = `${location.origin.replace(/^http/, "ws")}/live`;
+  const live = new LiveSocket(address, (RESERVE * 1000) / config.caps.messages_per_s);
   const history = new History();
-  const flipbook = new Flipbook();
+  const flipbook = new Flipbook(config.caps.flipbook);
   const numbers = new Numbers();
   const jobs = new Jobs();
   const gallery = new Gallery(jobs);
   const compare = new Compare(history);
-  const prompt = new Prompt();
+  const prompt = new Prompt(config.caps.prompt_chars);
 
   showConnection(live);
   const palette = showPalette();
   showTheme();
   paint({ easel, live, history, flipbook, numbers, prompt });
   const early = byId("prompt").value; // typed before the studio had answered
-  state.begin(config.bases);
+  state.begin(config);
   if (early.trim()) state.setPrompt(early);
-  showSettings(config.caps.pixels);
+  showSettings();
   showStarters(() => prompt.focus());
   const acts = actions({ easel, history, flipbook, jobs, compare, prompt });
   // A socket that is refused does not say why; a route does, and `send` leads to the login where the token is missing.
@@ -73,7 +75,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     const blank = !state.prompt.trim();
     live.ask(state.prompt, state.settings);
     history.stir();
-    if (detail.prompt || detail.settings) prompt.hint(hintFor(state.prompt, state.base.family));
+    if (detail.prompt || detail.settings) prompt.hint(hintFor(state.prompt, state.base));
     figure.style.setProperty("--ratio", `${state.settings.width} / ${state.settings.height}`);
     figure.style.setProperty("--across", state.settings.width / state.settings.height);
     figure.toggleAttribute("data-empty", blank);
@@ -122,7 +124,8 @@ function actions({ flipbook, history, jobs, prompt, compare }) {
       const { steps, guidance, live } = state.base;
       const moment = state.snapshot();
       // What lets the base paint in few steps spoils many.
-      moment.settings.loras = moment.settings.loras.filter(({ name }) => !live.loras.some((quick) => quick.name === name));
+      const isQuick = ({ name }) => live.loras.some((quick) => quick.name === name);
+      moment.settings.loras = moment.settings.loras.filter((lora) => !isQuick(lora));
       return blank() || jobs.keep(moment, { steps, guidance, title: "Finishing" });
     },
     reroll: () => state.reroll(),

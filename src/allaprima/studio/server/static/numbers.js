@@ -53,19 +53,21 @@ export class Numbers {
     this.#shown = this.#shown.filter((at) => now - at < WINDOW_MS);
     const sorted = [...this.#latencies].sort((a, b) => a - b);
     const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-    return { fps: this.#shown.length, last: this.#latencies.at(-1), p50: at(0.5), p95: at(0.95), dropped: this.#dropped, header: this.#last };
+    const latencies = { last: this.#latencies.at(-1), p50: at(0.5), p95: at(0.95) };
+    return { fps: this.#shown.length, ...latencies, dropped: this.#dropped, header: this.#last };
   }
 
   #write() {
     const { fps, last, p50, p95, dropped, header } = this.read();
     const ms = (value) => (value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
+    const timed = STAGES.filter((stage) => header?.timings_ms[stage] !== undefined);
     const rows = [
       ["Frames a second", String(fps)],
       ["Keystroke to picture", ms(last)],
       ["Half within", ms(p50)],
       ["95 of 100 within", ms(p95)],
       ...(header ? [["Steps", String(header.steps)], ["Size", `${header.width} × ${header.height}`]] : []),
-      ...STAGES.filter((stage) => header?.timings_ms[stage] !== undefined).map((stage) => [stage[0].toUpperCase() + stage.slice(1), ms(header.timings_ms[stage])]),
+      ...timed.map((stage) => [stage[0].toUpperCase() + stage.slice(1), ms(header.timings_ms[stage])]),
       ["Overtaken", String(dropped)],
     ];
     byId("numbers-list").replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));

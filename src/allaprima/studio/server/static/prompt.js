@@ -9,12 +9,14 @@ export class Prompt {
   #hint = null;
   #trouble = null;
 
-  constructor() {
+  constructor(mostChars) {
+    this.#field.maxLength = mostChars;
     this.#field.addEventListener("input", (event) => this.#typed(event));
     // What an input method shows before its word is chosen is not the prompt yet.
     this.#field.addEventListener("compositionend", () => this.#take());
     this.#field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.isComposing && !event.ctrlKey && !event.metaKey && !event.altKey) event.preventDefault();
+      const held = event.ctrlKey || event.metaKey || event.altKey;
+      if (event.key === "Enter" && !event.isComposing && !held) event.preventDefault();
     });
     window.addEventListener("resize", () => this.#grow());
     state.addEventListener("change", () => this.#show());
@@ -24,7 +26,10 @@ export class Prompt {
     this.#field.focus();
   }
 
-  /** Say a sentence of `kind` "trouble" or "hint" under the prompt; it stays until a picture comes or the prompt is cleared. */
+  /**
+   * Say a sentence of `kind` "trouble" or "hint" under the prompt; it stays until a picture comes or the prompt is
+   * cleared.
+   */
   say(text, kind) {
     this.#trouble = { text, kind };
     this.#write();

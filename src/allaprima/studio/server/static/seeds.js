@@ -18,5 +18,6 @@ export function fromJson(text) {
 }
 
 export function toJson(value) {
-  return JSON.stringify(value, (key, one) => (key === "seed" && typeof one === "string" && readSeed(one) === one ? JSON.rawJSON(one) : one));
+  const isHeld = (key, one) => key === "seed" && typeof one === "string" && readSeed(one) === one;
+  return JSON.stringify(value, (key, one) => (isHeld(key, one) ? JSON.rawJSON(one) : one));
 }

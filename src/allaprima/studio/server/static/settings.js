@@ -2,21 +2,18 @@
 
 import { byId, el } from "./dom.js";
 import { readSeed } from "./seeds.js";
-import { MAX_PROMPT, cleanText, state } from "./state.js";
-
-const SCHEDULES = { sdxl: ["lcm", "turbo"], "qwen-image": ["lightning"] };
-const MAX_SIDE = 4096;
+import { cleanText, state } from "./state.js";
 
 /** The sizes offered for a base: one for a base that paints one, else squares and shapes of as many pixels. */
-export function sizesOf(base, most = 2 ** 22) {
+export function sizesOf(base, { pixels, side: most }) {
   const own = [base.width, base.height];
-  if (base.family === "vignette") return [own];
+  if (base.fixed_size) return [own];
   const to = (pixels) => Math.round(pixels / 64) * 64;
   const side = Math.max(...own);
   const shapes = [[1, 1], [1.125, 0.875], [0.875, 1.125], [1.25, 0.8], [0.8, 1.25], [1.3125, 0.75], [0.75, 1.3125]];
   const sizes = [own, [to(side / 2), to(side / 2)], [to(0.75 * side), to(0.75 * side)]];
   sizes.push(...shapes.map(([across, down]) => [to(across * side), to(down * side)]));
-  const fits = ([width, height]) => width * height <= most && width <= MAX_SIDE && height <= MAX_SIDE;
+  const fits = ([width, height]) => width * height <= pixels && width <= most && height <= most;
   return sizes.filter((size, at) => fits(size) && sizes.findIndex((one) => String(one) === String(size)) === at);
 }
 
@@ -29,8 +26,8 @@ function options(select, entries, chosen) {
   select.value = chosen;
 }
 
-/** Bind the controls; `pixels` is the server's cap. */
-export function showSettings(pixels) {
+/** Bind the controls. */
+export function showSettings() {
   const base = byId("base");
   const size = byId("size");
   const schedule = byId("schedule");
@@ -52,8 +49,10 @@ export function showSettings(pixels) {
   for (const radio of document.getElementsByName("quality")) {
     radio.addEventListener("change", () => state.setSettings({ quality: radio.value }));
   }
-  negative.maxLength = MAX_PROMPT;
-  const takeNegative = () => state.setSettings({ negative_prompt: cleanText(negative.value) });
+  steps.max = state.caps.live_steps;
+  negative.maxLength = state.caps.prompt_chars;
+  const takeNegative = () =>
+    state.setSettings({ negative_prompt: cleanText(negative.value, state.caps.prompt_chars) });
   negative.addEventListener("input", (event) => event.isComposing || takeNegative());
   negative.addEventListener("compositionend", takeNegative);
   seed.addEventListener("change", () => {
@@ -69,9 +68,9 @@ export function showSettings(pixels) {
     options(base, state.bases.map((one) => [one.name, one.name]), now.base);
     base.disabled = state.bases.length < 2;
     showSize(now);
-    const known = SCHEDULES[state.base.family] ?? [];
-    byId("schedule-row").hidden = !known.length && !now.schedule;
-    options(schedule, [["", "The base’s own"], ...[...new Set([...known, ...(now.schedule ? [now.schedule] : [])])].map((one) => [one, one])], now.schedule ?? "");
+    const named = [...new Set([...state.base.schedules, now.schedule])].filter(Boolean);
+    byId("schedule-row").hidden = !named.length;
+    options(schedule, [["", "The base’s own"], ...named.map((one) => [one, one])], now.schedule ?? "");
     setRange(guidance, now.guidance, byId("guidance-value"), now.guidance === 1 ? "1, fastest" : String(now.guidance));
     setRange(steps, now.steps, byId("steps-value"), String(now.steps));
     for (const radio of document.getElementsByName("quality")) radio.checked = radio.value === now.quality;
@@ -88,10 +87,11 @@ export function showSettings(pixels) {
   };
 
   const showSize = (now) => {
-    const sizes = sizesOf(state.base, pixels);
+    const sizes = sizesOf(state.base, state.caps);
     const current = [now.width, now.height];
     if (!sizes.some((one) => String(one) === String(current))) sizes.push(current);
-    options(size, sizes.map(([width, height]) => [`${width}x${height}`, `${width} × ${height}`]), `${now.width}x${now.height}`);
+    const entries = sizes.map(([width, height]) => [`${width}x${height}`, `${width} × ${height}`]);
+    options(size, entries, `${now.width}x${now.height}`);
     size.disabled = sizes.length < 2;
   };
 

@@ -62,7 +62,9 @@ function makeRow(lora, rows) {
     },
   }, thumbnail(lora), el("span", { class: "lora-title" }, lora.title), ...trainedFor(lora));
   const words = lora.trigger_words.slice(0, 6).map((word) =>
-    el("button", { type: "button", class: "chip small", title: "Add to the prompt", onclick: () => addWord(word) }, word),
+    el("button", {
+      type: "button", class: "chip small", title: "Add to the prompt", onclick: () => addWord(word),
+    }, word),
   );
   const slider = el("div", { class: "slider", hidden: true }, range, weight);
   const chips = el("div", { class: "chips", hidden: true }, ...words);
@@ -87,7 +89,9 @@ function makeLostRow(name, rows) {
   };
   const title = el("span", { class: "lora-title" }, name);
   const said = el("span", { class: "lora-steps" }, "not here");
-  const toggle = el("button", { type: "button", class: "lora-switch", "aria-pressed": "true", onclick: takeOff }, blank(), title, said);
+  const toggle = el("button", {
+    type: "button", class: "lora-switch", "aria-pressed": "true", onclick: takeOff,
+  }, blank(), title, said);
   const node = el("li", { class: "lora worn" }, toggle);
   const show = (value) => {
     if (value !== undefined) return;

@@ -1,47 +1,36 @@
 // What is to be seen: the prompt and everything else the picture depends on. Every part of the page reads it here and
 // changes it here, and hears of changes by the event "change".
 
-export const MAX_PROMPT = 1000;
-export const MAX_STEPS = 8;
 const KEY = "allaprima.state";
 
-/** Where a base does not say otherwise; see `#ownOf`. */
-const DEFAULTS = {
-  base: "vignette",
-  width: 256,
-  height: 256,
-  seed: 0,
-  guidance: 1,
-  steps: 4,
-  quality: "high",
-  negative_prompt: "",
-  schedule: null,
-  loras: [],
-};
+/** What no base has a say in. */
+const NEUTRAL = { quality: "high", negative_prompt: "" };
 
 /** A seed that fits into JavaScript's whole numbers. */
 export function randomSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
-/** One line without control characters, as long as the server takes it, which counts code points and not their halves. */
-export function cleanText(text) {
-  return [...text.replace(/\p{Cc}+/gu, " ")].slice(0, MAX_PROMPT).join("");
+/** One line without control characters, of at most so many code points, which is how the server counts. */
+export function cleanText(text, mostChars) {
+  return [...text.replace(/\p{Cc}+/gu, " ")].slice(0, mostChars).join("");
 }
 
 class State extends EventTarget {
   prompt = "";
-  settings = { ...DEFAULTS };
+  settings = {};
   locked = false;
   bases = [];
+  caps = {};
 
-  /** Take the bases from the server, then what was left here the last time, as far as it still fits. */
-  begin(bases) {
+  /** Take bases and caps from the server, then what was left here the last time, as far as it still fits. */
+  begin({ bases, caps }) {
     this.bases = bases;
-    this.settings = { ...DEFAULTS, ...this.#ownOf(bases[0]), base: bases[0].name, seed: randomSeed() };
+    this.caps = caps;
+    this.settings = { ...NEUTRAL, ...this.#ownOf(bases[0]), seed: randomSeed() };
     const left = readStored();
     if (left) {
-      this.prompt = cleanText(String(left.prompt ?? ""));
+      this.prompt = this.#clean(String(left.prompt ?? ""));
       this.locked = left.locked === true;
       this.settings = this.#fit({ ...this.settings, ...left.settings });
     }
@@ -54,7 +43,7 @@ class State extends EventTarget {
 
   /** Change the prompt. With the seed unlocked, an empty one lets the next begin from other noise. */
   setPrompt(prompt) {
-    prompt = cleanText(prompt);
+    prompt = this.#clean(prompt);
     if (prompt === this.prompt) return;
     const begins = this.prompt.trim() !== "" && prompt.trim() === "" && !this.locked;
     this.prompt = prompt;
@@ -64,7 +53,7 @@ class State extends EventTarget {
 
   setSettings(patch) {
     const base = this.bases.find((one) => one.name === patch.base);
-    if (base && base.name !== this.settings.base) patch = { ...this.#ownOf(base), schedule: null, ...patch };
+    if (base && base.name !== this.settings.base) patch = { ...this.#ownOf(base), ...patch };
     this.settings = { ...this.settings, ...patch };
     this.#tell({ settings: true });
   }
@@ -85,15 +74,16 @@ class State extends EventTarget {
     const at = this.settings.loras.findIndex((one) => one.name === name);
     if (weight !== null) others.splice(at < 0 ? others.length : at, 0, { name, weight });
     const turns = at < 0 || weight === null;
+    const from = weight === null ? this.base : { steps, guidance };
     const patch = { loras: others };
-    if (turns && steps !== null) patch.steps = Math.min(MAX_STEPS, weight === null ? this.base.steps : steps);
-    if (turns && guidance !== null) patch.guidance = weight === null ? this.base.guidance : guidance;
+    if (turns && steps !== null) patch.steps = Math.min(this.caps.live_steps, from.steps);
+    if (turns && guidance !== null) patch.guidance = from.guidance;
     this.setSettings(patch);
   }
 
   /** Go to another state, whole. */
   restore({ prompt, settings }) {
-    this.prompt = cleanText(prompt);
+    this.prompt = this.#clean(prompt);
     this.settings = this.#fit({ ...this.settings, ...settings });
     this.#tell({ prompt: true, settings: true });
   }
@@ -103,17 +93,22 @@ class State extends EventTarget {
   }
 
   #fit(settings) {
-    const known = Object.keys(DEFAULTS);
+    const base = this.bases.find((one) => one.name === settings.base);
+    const own = this.#ownOf(base ?? this.bases[0]);
+    const known = ["seed", ...Object.keys({ ...NEUTRAL, ...own })];
     const fitted = Object.fromEntries(Object.entries(settings).filter(([key]) => known.includes(key)));
-    const base = this.bases.find((one) => one.name === fitted.base);
-    if (!base) Object.assign(fitted, this.#ownOf(this.bases[0]), { base: this.bases[0].name, schedule: null });
-    fitted.steps = Math.min(MAX_STEPS, Math.max(1, Number(fitted.steps) || DEFAULTS.steps));
+    if (!base) Object.assign(fitted, own);
+    fitted.steps = Math.min(this.caps.live_steps, Math.max(1, Number(fitted.steps) || own.steps));
     return fitted;
   }
 
-  /** What a base begins with. */
-  #ownOf({ width, height, live }) {
-    return { width, height, steps: live.steps, guidance: live.guidance, loras: structuredClone(live.loras) };
+  /** What a base begins with, turbo and all: the server decides it as for every request. */
+  #ownOf({ live }) {
+    return structuredClone(live);
+  }
+
+  #clean(prompt) {
+    return cleanText(prompt, this.caps.prompt_chars);
   }
 
   #tell(detail) {
