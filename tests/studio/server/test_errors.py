@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+from tests.studio.server.conftest import Served
 
 from allaprima.studio.server import errors
 from allaprima.studio.server.errors import hide_folder, hide_paths
@@ -62,3 +64,36 @@ def test_words_that_look_like_a_folder_stay() -> None:
     hide_folder(Path())
     text = "got a LoRA and/or 3/4 of https://x.example/a/b in "
     assert hide_paths(f"{text}a/b") == f"{text}b"
+
+
+def test_an_error_of_ours_is_an_id_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret path /home/me/weights is broken")
+
+    monkeypatch.setattr(served.studio.gallery, "find", broken)
+    with caplog.at_level(logging.INFO), served.client() as client:
+        answer = client.get("/api/gallery")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json()["error"]["id"] in caplog.text
+    assert "the secret path" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "cannot read /home/me/loras/ink.safetensors: it is empty",
+            "cannot read ink.safetensors: it is empty",
+        ),
+        (
+            "got LoRA 'x', which is not in /srv/models/lora; expected one",
+            "got LoRA 'x', which is not in lora; expected one",
+        ),
+        ("got size 1x2; expected 256x256 and/or https://a.example/b", None),
+    ],
+)
+def test_places_of_the_machine_are_not_told(text: str, told: str | None) -> None:
+    assert hide_paths(text) == (text if told is None else told)

@@ -1,0 +1,36 @@
+"""Token buckets and open places."""
+
+from __future__ import annotations
+
+import pytest
+
+from allaprima.core.errors import BusyError
+from allaprima.studio.server.limits import OpenCount, RateLimiter
+
+
+def test_a_bucket_refills_as_time_goes_by() -> None:
+    now = 0.0
+    limiter = RateLimiter(rate=2.0, burst=3.0, clock=lambda: now)
+    assert [limiter.wait_s("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    assert limiter.wait_s("b") == 0.0
+    now = 0.5
+    assert limiter.wait_s("a") == 0.0
+    assert limiter.wait_s("a") > 0.0
+
+
+def test_a_million_clients_cost_no_memory() -> None:
+    limiter = RateLimiter(rate=1.0, burst=1.0, clock=lambda: 0.0)
+    for number in range(20_000):
+        limiter.wait_s(str(number))
+    assert len(limiter._buckets) <= 10_000
+
+
+def test_places_are_given_back() -> None:
+    count = OpenCount(most=1, what="jobs")
+    with count.hold("a"), count.hold("b"):
+        with pytest.raises(BusyError, match="1 jobs of yours are open"), count.hold("a"):
+            pytest.fail("there was no place left")
+        assert count._open == {"a": 1, "b": 1}
+    assert not count._open
+    with count.hold("a"):
+        assert count._open == {"a": 1}
