@@ -117,12 +117,6 @@ def test_options_override_what_from_says(weights: Path) -> None:
     assert read_request(Path("second.png")) == expected
 
 
-def test_a_folder_and_a_format_may_be_chosen(weights: Path, folder: Path) -> None:
-    (folder / "out").mkdir()
-    assert paint(weights, "a cat", "--seed", "1", "-o", "out", "--format", "webp", "--count", "2") == 0
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a-cat-1.webp", "a-cat-2.webp"]
-
-
 def test_previews_lie_beside_the_picture(weights: Path, folder: Path) -> None:
     assert paint(weights, "a cat", "--seed", "1", "--previews") == 0
     names = sorted(path.name for path in folder.iterdir())

@@ -42,3 +42,11 @@ def test_what_is_no_picture_is_told(data: bytes, tmp_path: Path) -> None:
         InitImage.open(path, width=2, height=2)
     with pytest.raises(PictureError, match="cannot be read"):
         InitImage.open(tmp_path / "nowhere.png", width=2, height=2)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "strength"), [(b"abc", 0.5), (bytes(3 * 128 * 64), 1.5), (bytes(3 * 128 * 64), float("nan"))]
+)
+def test_what_is_no_picture_or_no_strength_is_refused(rgb: bytes, strength: float) -> None:
+    with pytest.raises(RequestError):
+        InitImage(width=128, height=64, rgb=rgb, strength=strength)

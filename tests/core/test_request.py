@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allaprima.core.errors import AllaPrimaError, PaintError, RequestError, UserError
+from allaprima.core.errors import RequestError
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest, LoraUse
 
 plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=MAX_PROMPT_CHARS)
@@ -129,10 +129,3 @@ def test_a_request_cannot_be_changed_and_can_be_a_key() -> None:
     assert isinstance(request_.guidance, float)
     with pytest.raises(FrozenInstanceError):
         request_.seed = 3  # type: ignore[misc]
-
-
-def test_users_mistakes_and_our_failures_are_told_apart() -> None:
-    assert issubclass(RequestError, UserError)
-    assert issubclass(UserError, ValueError)
-    assert issubclass(PaintError, AllaPrimaError)
-    assert not issubclass(PaintError, UserError)

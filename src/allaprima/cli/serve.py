@@ -146,6 +146,7 @@ class Makers:
         Raises:
             UserError: a base is not there.
         """
+        from allaprima.core.request_defaults import FEW_STEPS
         from allaprima.studio.server.studio import BaseCard
 
         return {
@@ -153,7 +154,7 @@ class Makers:
                 name=name,
                 family=located.family,
                 defaults=located.traits.defaults,
-                schedules=located.traits.schedules,
+                schedules=tuple(name for name in located.traits.schedules if name in FEW_STEPS),
                 fixed_size=located.traits.fixed_size,
                 english_only=located.traits.english_only,
                 starters=located.traits.starters,

@@ -63,9 +63,3 @@ def test_pixels_are_where_they_were() -> None:
     assert pixels.shape == (1, 3, 64, 128)
     assert pixels[0, 1, 5, 7] == 1.0
     assert pixels.sum() == 1.0
-
-
-@pytest.mark.parametrize(("rgb", "strength"), [(b"abc", 0.5), (GREY.rgb, 1.5), (GREY.rgb, float("nan"))])
-def test_what_is_no_picture_or_no_strength_is_refused(rgb: bytes, strength: float) -> None:
-    with pytest.raises(RequestError):
-        InitImage(width=128, height=64, rgb=rgb, strength=strength)
