@@ -53,7 +53,9 @@ class LazyGroup(TyperGroup):
             command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
             command.name = cmd_name
             # Each application brings the options that install shell completion; that is for `prima` to offer.
-            command.params = [one for one in command.params if not str(one.name).endswith("_completion")]
+            command.params = [
+                option for option in command.params if not str(option.name).endswith("_completion")
+            ]
             self.commands[cmd_name] = command
         return self.commands[cmd_name]
 

@@ -34,15 +34,15 @@ def parse_duration(text: str) -> float:
     Raises:
         UserError: it is none of these.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if match is None:
         raise UserError(f"got the time {text[:20]!r}; expected a number with s, m, h or d, such as 30m")
-    return float(found[1]) * _UNITS[found[2]]
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def printable(text: str) -> str:
     r"""Return `text` with all that a terminal acts on, or cannot show, written as in JSON: an escape as \u001b."""
-    return re.sub(r"[^ -~]", lambda found: _escaped(found[0]), text)
+    return re.sub(r"[^ -~]", lambda match: _escaped(match[0]), text)
 
 
 def _escaped(char: str) -> str:
@@ -53,5 +53,5 @@ def _escaped(char: str) -> str:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """Print `data` as one line on stdout; to be called last."""
+    """Print `data` as one line on stdout, as the last thing a command prints."""
     print(printable(json.dumps(data, ensure_ascii=False, allow_nan=False)), flush=True)

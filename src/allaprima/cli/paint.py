@@ -67,7 +67,7 @@ def paint(
     targets = plan_targets(requests, output, file_format)
 
     started = time.perf_counter()
-    # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
+    # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.painter import Painter
 
     painter = Painter.load(
@@ -107,7 +107,7 @@ def fill_requests(
     *,
     turbo: bool,
 ) -> list[GenerationRequest]:
-    """Return `requests` with what was not given taken from the base, saying what is to be known on stderr.
+    """Return `requests` with what was not given taken from the base, with remarks about it on stderr.
 
     Raises:
         LoraError: a LoRA is not there or cannot be used.
@@ -224,7 +224,7 @@ def save_events(
     paths: list[Path] = []
     try:
         _follow(events, targets, steps, timings, paths)
-    finally:  # a picture that is done stays, so its path is told even if the next one failed
+    finally:  # a picture that is done stays, so its path is printed even if the next one failed
         for path in paths:
             print(path)
     return paths

@@ -154,7 +154,7 @@ class Makers:
                 name=name,
                 family=located.family,
                 defaults=located.traits.defaults,
-                schedules=tuple(name for name in located.traits.schedules if name in FEW_STEPS),
+                schedules=tuple(filter(FEW_STEPS.__contains__, located.traits.schedules)),
                 fixed_size=located.traits.fixed_size,
                 english_only=located.traits.english_only,
                 starters=located.traits.starters,
@@ -191,7 +191,7 @@ def read_tls(certificate: Path, key: Path) -> dict[str, str]:
 
 @contextmanager
 def bind(settings: ServerSettings) -> Iterator[socket.socket]:
-    """Hold the address for the with-block, so that one that is taken is told before anything is loaded.
+    """Hold the address for the with-block, so that one that is taken is reported before anything is loaded.
 
     Raises:
         UserError: the address is taken, or not this machine's.
@@ -236,7 +236,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
 
 
 def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process is stopped."""
     import uvicorn
 
     from allaprima.studio.server.app import create_app, server_options

@@ -24,10 +24,10 @@ def show(
     from allaprima.core.picture_files import read_request
 
     request = read_request(file)
-    told = request.to_json()
+    fields = request.to_json()
     # As one would type them after --lora.
-    told["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in request.loras)
-    for name, value in told.items():
+    fields["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in request.loras)
+    for name, value in fields.items():
         print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else value}")
     if as_json:
         print_json({"path": str(file), "request": request.to_json()})

@@ -109,7 +109,7 @@ def _create(path: Path) -> int:
 
 
 def _link_free(beside: Path, path: Path) -> Path:
-    """Give the finished file the first free name; linking, unlike renaming, refuses a name that is taken."""
+    """Link the finished file to the first free name; linking, unlike renaming, refuses a name that is taken."""
     while True:
         candidate = free_path(path)
         try:

@@ -86,8 +86,8 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
     if len(text) > MAX_CHARS:
         raise RequestError(f"got infotext of {len(text):,} characters; expected at most {MAX_CHARS:,}")
     *lines, last = text.rstrip("\n").split("\n")
-    found = _FIELD.findall(last)
-    if not lines or len(found) < _MIN_FIELDS:
+    settings = _FIELD.findall(last)
+    if not lines or len(settings) < _MIN_FIELDS:
         raise RequestError(
             "got text without a line of settings; expected a prompt and a line such as Steps: 50, Seed: 7"
         )
@@ -96,7 +96,7 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
     negative_at = next((i for i, line in enumerate(lines) if i and line.startswith(NEGATIVE)), len(lines))
     prompt = " ".join(lines[:negative_at])
     negative = " ".join(lines[negative_at:])[len(NEGATIVE) :]
-    return prompt, negative, {name: _unquote(value) for name, value in found}
+    return prompt, negative, {name: _unquote(value) for name, value in settings}
 
 
 def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:

@@ -38,7 +38,7 @@ class Rescues:
 
     @property
     def total(self) -> int:
-        """How many there were in all."""
+        """The number of all of them."""
         return self.texts + self.steps + self.decodes
 
     def counts(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a base paints when nobody says otherwise: plain numbers, known before any weight is read."""
+"""The size, steps and guidance of a base: plain numbers, known before any weight is read."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_bodies_have_a_largest_size_however_they_are_sent(served: Served) -> Non
 
 
 def test_a_body_that_never_ends_is_not_waited_for(serve: Serve) -> None:
-    served = serve(ServerSettings(caps=Caps(body_seconds=0.2)))
+    served = serve(ServerSettings(caps=Caps(body_s=0.2)))
     with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
         head = f"POST {PAINT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         raw.sendall(head.encode() + b"Content-Length: 99\r\n\r\n{")

@@ -1,7 +1,7 @@
 """What A1111's clients send, under the names of its own API (`modules/api/models.py` of stable-diffusion-webui).
 
-Its clients send many fields at values that ask for nothing. Those are fine. One that asks for another kind of picture
-is refused by name; one that asks for less, or that nobody knows, is listed in the answer's `info` as ignored.
+Its clients send many fields at values that ask for nothing. Those are fine. A field that asks for another kind of
+picture is refused by name; one that asks for less, or an unknown one, is listed in the answer's `info` as ignored.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NEUTRAL = frozenset({
     "inpainting_mask_invert", "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "refiner_switch_at",
     "save_images", "script_args",
 })  # fmt: skip
-"""What means nothing as long as nothing of `_NOT_HERE` is asked for."""
+"""Fields that mean nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {
     "disable_extra_networks": (False,), "eta": (0,), "infotext": ("",),
     "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
     "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
     "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
 }  # fmt: skip
-"""What is not done here, with the values, besides null, at which it asks for nothing."""
+"""Fields that are not honoured, with the values, besides null, at which they ask for nothing."""
 
 
 class TextToImage(BaseModel):
@@ -61,15 +61,15 @@ class TextToImage(BaseModel):
     do_not_save_samples: bool | None = False
 
     def echo(self) -> dict[str, Any]:
-        """Return what the answer repeats: neither pictures, nor what nobody here knows, nor what is nested."""
-        told = self.model_dump(include={*type(self).model_fields} - {"init_images", "override_settings"})
+        """Return what the answer repeats of the body: no pictures, no unknown fields and nothing nested."""
+        echoed = self.model_dump(include={*type(self).model_fields} - {"init_images", "override_settings"})
         if self.override_settings is not None:
-            told["override_settings"] = {
+            echoed["override_settings"] = {
                 key: value
                 for key, value in self.override_settings.items()
                 if not isinstance(value, dict | list)
             }
-        return told
+        return echoed
 
     @model_validator(mode="after")
     def _can_be_echoed(self) -> Self:
@@ -121,7 +121,7 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
 
 
 def ignored_fields(body: TextToImage) -> list[str]:
-    """Return the fields of `body` that ask in vain, so that the answer can say so."""
+    """Return the fields of `body` that are not honoured, for the answer to list."""
     extra = body.model_extra or {}
     unheard = {
         name

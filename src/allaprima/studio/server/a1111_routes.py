@@ -63,7 +63,7 @@ async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[
 
 @router.get("/progress")
 async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query()] = False) -> dict[str, Any]:
-    """How far the job is that is painted now."""
+    """Return how far the job is that is painted now."""
     tickets = list(studio.jobs.tickets.values())
     now = next((ticket for ticket in tickets if ticket.position is None), None)
     step = now.progress if now is not None else None
@@ -92,15 +92,15 @@ async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query(
 @router.post("/skip")
 async def interrupt(studio: StudioDep) -> dict[str, Any]:
     """Cancel the A1111 job that is painted now, or else the next one."""
-    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.family == "a1111"]
-    for ticket in sorted(own, key=lambda one: -1 if one.position is None else one.position)[:1]:
+    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.api == "a1111"]
+    for ticket in sorted(own, key=lambda ticket: -1 if ticket.position is None else ticket.position)[:1]:
         ticket.cancel()
     return {}
 
 
 @router.get("/options")
 def options(studio: StudioDep) -> dict[str, Any]:
-    """The settings that can be changed, and some that clients look for."""
+    """Return the settings that can be changed, and some that clients look for."""
     return {
         _CHECKPOINT: studio.a1111_options.get(_CHECKPOINT, studio.first_base.name),
         _PREVIEWS: bool(studio.a1111_options.get(_PREVIEWS, False)),
@@ -128,7 +128,7 @@ def set_options(body: dict[str, Any], studio: StudioDep) -> None:
 
 @router.get("/loras")
 def loras(studio: StudioDep) -> list[dict[str, Any]]:
-    """The LoRAs, by name."""
+    """List the LoRAs by name."""
     return [
         {
             "name": card.name,
@@ -148,7 +148,7 @@ def refresh_loras() -> dict[str, Any]:
 
 @router.get("/sd-models")
 def sd_models(studio: StudioDep) -> list[dict[str, Any]]:
-    """The bases."""
+    """List the bases."""
     return [
         {
             "title": name,
@@ -164,13 +164,13 @@ def sd_models(studio: StudioDep) -> list[dict[str, Any]]:
 
 @router.get("/samplers")
 def samplers() -> list[dict[str, Any]]:
-    """The sampler; which rule it follows is the base's and its schedule's matter."""
+    """List the one sampler; the base and its schedule decide which rule it follows."""
     return [{"name": SAMPLER, "aliases": ["euler"], "options": {}}]
 
 
 @router.get("/schedulers")
 def schedulers() -> list[dict[str, Any]]:
-    """The schedule of the base's own; others are asked for by name."""
+    """List the base's own schedule; a request may name others."""
     return [
         {
             "name": "automatic",
@@ -184,7 +184,7 @@ def schedulers() -> list[dict[str, Any]]:
 
 @router.post("/png-info")
 def png_info(body: PngInfoBody) -> dict[str, Any]:
-    """What a picture says about how it was painted."""
+    """Return what a picture says about how it was painted."""
     text = read_infotext(io.BytesIO(decode_base64(body.image)))
     if not text:
         return {"info": "", "items": {}, "parameters": {}}
@@ -207,7 +207,7 @@ async def _paint(
     kept = await studio.jobs.finish(
         requests,
         http,
-        family="a1111",
+        api="a1111",
         init_image=init_image,
         previews=previews,
         keep=not body.do_not_save_samples,

@@ -73,7 +73,7 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
 
 
 def server_options(settings: ServerSettings) -> dict[str, Any]:
-    """Return what uvicorn is to be told: nobody else's word about clients, small messages, quiet headers."""
+    """Return the settings of uvicorn: it trusts no proxy about clients, takes small messages and adds no headers."""
     return {
         "ws": "websockets-sansio",
         "ws_max_size": settings.caps.message_bytes,
@@ -89,11 +89,11 @@ def server_options(settings: ServerSettings) -> dict[str, Any]:
 
 
 def healthz(studio: StudioDep) -> Response:
-    """Whether the studio paints; needs no token and says nothing else."""
+    """Return whether the studio paints, and nothing else, without asking for a token."""
     alive = studio.engine.alive
     return JSONResponse({"status": "ok" if alive else "stopped"}, 200 if alive else 503)
 
 
 def metrics(studio: StudioDep) -> Response:
-    """Numbers for Prometheus."""
+    """Return numbers for Prometheus."""
     return metrics_page(studio)

@@ -22,7 +22,7 @@ from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintE
 
 _LOG = logging.getLogger(__name__)
 _FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
-"""Of an absolute path. Names of folders may hold anything; rather a word too many is cut off than one too few."""
+"""Matches an absolute path. Folders may have any name, so it cuts off a word too many rather than one too few."""
 _HIDDEN: set[str] = set()
 """Folders of this process, as messages may write them, with the slash at the end."""
 _KINDS = {
@@ -57,7 +57,7 @@ class ProblemError(Exception):
 
 
 def hide_folder(folder: Path) -> None:
-    """Have `hide_paths` know a folder of this process, relative or of a name that no pattern can tell from words."""
+    """Let `hide_paths` know a folder of this process, relative or of a name that no pattern can tell from words."""
     for path in (folder, folder.absolute(), folder.resolve()):
         for place in (path, path.parent):
             if place.name:
@@ -65,7 +65,7 @@ def hide_folder(folder: Path) -> None:
 
 
 def hide_paths(text: str) -> str:
-    """Return `text` with the folders of paths cut off: names may be told, places are the log's."""
+    """Return `text` with the folders of paths cut off: clients may see names, the log has the places."""
     for place in sorted(_HIDDEN, key=len, reverse=True):
         text = re.sub(rf"(?<![\w/.-]){re.escape(place)}", "/-/", text)
     return _FOLDERS.sub("", text)

@@ -14,11 +14,11 @@ from allaprima.core.errors import AllaPrimaError
 from allaprima.studio.server.errors import ProblemError, problem_response, to_problem
 
 Events = AsyncGenerator[tuple[str, Mapping[str, Any]] | None, None]
-"""Name and data of each event; None where there is none yet, but all is well."""
+"""Name and data of each event; a first None says that the work was taken on, before there is an event."""
 
 
 class EventStream(Response):
-    """Sends `events` as they come. The first, or None, is waited for, so that a refusal still has its own status."""
+    """An answer that sends `events` as they come. It waits for the first, so that a refusal keeps its own status."""
 
     media_type = "text/event-stream"
 

@@ -29,7 +29,7 @@ MAX_PAGES = 240
 MAX_PIXELS = 2**27
 """Of all pages together, each as large as the last: 240 of 740 x 740, or 128 of 1024 x 1024."""
 _MAX_OPENED = 2
-"""How many times as many they may have as they come, for sessions whose pictures became smaller on the way."""
+"""How many times MAX_PIXELS the pages may have at their own sizes: pictures may become smaller in a session."""
 QUALITY = 85
 _WITH_MARGIN = 2
 # One book at a time: binding takes a core, and people are typing.
@@ -70,7 +70,7 @@ async def bind(body: FlipbookBody, http: Request, studio: StudioDep) -> Response
 
 
 def bind_pages(frames: list[Page], caps: Caps, left: threading.Event) -> bytes:
-    """Return the animated WebP of `frames`; stops at the next page once the client has `left`.
+    """Return the animated WebP of `frames`; stop at the next page once the client has `left`.
 
     Raises:
         RequestError: a page is no picture, or there are too many pixels in one or in all.
@@ -83,7 +83,7 @@ def bind_pages(frames: list[Page], caps: Caps, left: threading.Event) -> bytes:
     sizes = [upload_size(file, caps) for file in files]
     width, height = sizes[-1]
     _check_pixels(len(files), width * height * len(files), MAX_PIXELS)
-    _check_pixels(len(files), sum(one * other for one, other in sizes), _MAX_OPENED * MAX_PIXELS)
+    _check_pixels(len(files), sum(across * down for across, down in sizes), _MAX_OPENED * MAX_PIXELS)
     pages = _open(files, width, height, caps, left)
     out = io.BytesIO()
     next(pages).save(

@@ -105,7 +105,7 @@ class Gallery:
     def add(self, picture: Picture, extra: Mapping[str, str] | None = None) -> GalleryEntry:
         """Keep `picture` and return its entry; when this returns, the picture is on the disk.
 
-        `extra` settings are told in the file's infotext.
+        `extra` settings are written into the file's infotext.
 
         Raises:
             OutputError: the file cannot be written, for example because the disk is full.

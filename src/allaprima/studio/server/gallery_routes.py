@@ -1,4 +1,4 @@
-"""The page's own routes: pictures and their entries, jobs with their position, what the studio has."""
+"""The page's own routes for kept pictures, for LoRAs, and for what the studio has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FILE = re.compile(r"([0-9a-f-]{1,40})\.(png|jpeg|jpg|webp|thumbnail)")
 
 @router.get("/api/config")
 def config(studio: StudioDep) -> dict[str, Any]:
-    """What there is to choose from, and the bounds."""
+    """Return what there is to choose from, and the bounds."""
     caps = studio.settings.caps
     return {
         "version": __version__,
@@ -55,7 +55,7 @@ def config(studio: StudioDep) -> dict[str, Any]:
 
 @router.get("/api/loras")
 def loras(studio: StudioDep) -> dict[str, Any]:
-    """The LoRAs, by name."""
+    """List the LoRAs by name."""
     return {"loras": [_lora(card) for card in studio.loras.all()]}
 
 
@@ -67,7 +67,7 @@ def refresh_loras(studio: StudioDep) -> dict[str, Any]:
 
 @router.get("/api/loras/preview", response_class=Response)
 def lora_preview(name: Annotated[str, Query(max_length=200)], studio: StudioDep) -> Response:
-    """The picture that lies beside a LoRA."""
+    """Return the picture that lies beside a LoRA."""
     card = studio.loras.find(name)
     path = None if card is None else card.preview
     kind = None if path is None else PREVIEW_SUFFIXES.get(path.suffix.lower())
@@ -83,7 +83,7 @@ def find(
     before: Annotated[str | None, Query(max_length=40)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> dict[str, Any]:
-    """Kept pictures, the newest first; `next` is the `before` of the following page, `total` counts all pages."""
+    """List kept pictures, the newest first; `next` is the `before` of the next page, `total` counts all pages."""
     entries = studio.gallery.search(query, before=before, limit=limit)
     more = entries[-1].id if len(entries) == limit else None
     return {
@@ -95,7 +95,7 @@ def find(
 
 @router.get("/api/gallery/{name}")
 def entry(name: str, studio: StudioDep) -> dict[str, Any]:
-    """One kept picture with its request."""
+    """Return one kept picture with its request."""
     return to_json(_require(studio, name))
 
 
@@ -108,7 +108,7 @@ def delete(name: str, studio: StudioDep) -> None:
 
 @router.get("/pictures/{file}", response_class=Response)
 def picture(file: str, studio: StudioDep) -> Response:
-    """A kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail."""
+    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail."""
     match = _FILE.fullmatch(unsigned(file))
     data = studio.gallery.find_png(match[1]) if match else None
     if match is None or data is None:

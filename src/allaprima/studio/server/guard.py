@@ -143,7 +143,7 @@ class Guard:
         if not declared.isdigit() or len(declared) > 18 or int(declared) > most:
             raise _too_large(most)
         try:
-            async with asyncio.timeout(caps.body_seconds):
+            async with asyncio.timeout(caps.body_s):
                 body = await _read(receive, most)
         except TimeoutError:
             raise ProblemError(408, "the request's body came too slowly", code="slow") from None

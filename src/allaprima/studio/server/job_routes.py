@@ -45,7 +45,7 @@ async def submit(body: JobBody, http: Request, studio: StudioDep) -> Response:
 
 @router.get("/api/jobs")
 async def jobs(studio: StudioDep) -> dict[str, Any]:
-    """All jobs that wait or are painted, in the order in which they came."""
+    """List all jobs that wait or are painted, in the order in which they came."""
     return {"jobs": [_ticket(ticket) for ticket in studio.jobs.tickets.values()]}
 
 
@@ -75,7 +75,7 @@ def to_requests(body: JobBody, studio: Studio) -> list[GenerationRequest]:
 def _ticket(ticket: Ticket) -> dict[str, Any]:
     return {
         "id": ticket.id,
-        "family": ticket.family,
+        "family": ticket.api,
         "prompt": ticket.requests[0].prompt,
         "pictures": len(ticket.requests),
         "position": ticket.position,
@@ -87,7 +87,7 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
 async def _events(
     requests: list[GenerationRequest], http: Request, studio: Studio, *, previews: bool
 ) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
-    async with aclosing(studio.jobs.run(requests, http, family="page", previews=previews)) as steps:
+    async with aclosing(studio.jobs.run(requests, http, api="page", previews=previews)) as steps:
         async for step in steps:
             if isinstance(step, Queued):
                 yield "queued", {"position": step.position}

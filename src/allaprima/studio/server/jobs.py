@@ -38,7 +38,7 @@ from allaprima.studio.server.security import client_of
 from allaprima.studio.server.settings import Caps
 
 _MOST_NEWS = 32
-"""Of one job, previews with them, that wait for a client to read."""
+"""Steps of one job, previews included, that wait for a slow client."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ class Ticket:
 
     id: str
     """Made by us."""
-    family: str
-    """Which routes asked: openai, a1111 or page."""
+    api: str
+    """The routes that asked: openai, a1111 or page."""
     requests: tuple[GenerationRequest, ...]
     """The pictures."""
     submitted_s: float
@@ -85,14 +85,14 @@ class Ticket:
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """The share of it that is done, 0 to 1."""
         if self.progress is None:
             return 0.0
         done = self.progress.picture - 1 + self.progress.step / max(1, self.progress.total)
         return min(1.0, done / self.progress.pictures)
 
     def note(self, update: JobUpdate) -> None:
-        """Take in what the engine says."""
+        """Note an update of the engine."""
         if isinstance(update, Queued):
             self.position = update.position
         elif isinstance(update, Progress):
@@ -108,7 +108,7 @@ class _News:
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, step: JobStep | Exception) -> None:
-        """Let `step` wait; where much waits already, in the place of the progress before it."""
+        """Queue `step`; once many wait, progress replaces the progress before it."""
         full = len(self._waiting) >= _MOST_NEWS
         if full and isinstance(self._waiting[-1], Progress) and isinstance(step, Progress):
             self._waiting.pop()
@@ -166,14 +166,14 @@ class Jobs:
         requests: Sequence[GenerationRequest],
         http: Request,
         *,
-        family: str,
+        api: str,
         init_image: InitImage | None = None,
         previews: bool = False,
         keep: bool = True,
     ) -> AsyncGenerator[JobStep, None]:
-        """Paint `requests`, over `init_image` if there is one, for the client of `http`, reporting; close to cancel.
+        """Paint `requests` for the client of `http`, over `init_image` if there is one, and yield each step.
 
-        Unless they are to `keep`, pictures do not enter the gallery.
+        Closing the generator cancels the job. Pictures enter the gallery unless `keep` is False.
 
         Raises:
             RequestError: the caps or the base refuse them.
@@ -191,12 +191,12 @@ class Jobs:
             )
             ticket = Ticket(
                 id=new_id(),
-                family=family,
+                api=api,
                 requests=tuple(requests),
                 submitted_s=time.time(),
                 cancel=job.cancel,
                 # The engine says it better between two steps; on a slow base those are far apart.
-                position=sum(one.position is not None for one in self.tickets.values()),
+                position=sum(waiting.position is not None for waiting in self.tickets.values()),
             )
             self.tickets[ticket.id] = ticket
             news = _News()
@@ -214,9 +214,9 @@ class Jobs:
                 follow.cancel()
                 del self.tickets[ticket.id]
                 # Finished while the client was busy leaving.
-                late = [one for one in _drain(updates) if isinstance(one, Painted)]
+                late = [update for update in _drain(updates) if isinstance(update, Painted)]
                 if late:
-                    await keeper([picture for one in late for picture in one.pictures])
+                    await keeper([picture for update in late for picture in update.pictures])
 
     async def _follow(
         self,
@@ -225,7 +225,7 @@ class Jobs:
         news: _News,
         keeper: Keeper,
     ) -> None:
-        """Take in what the engine says as it says it, for others to see and for the client to hear when it reads."""
+        """Note each update of the engine at once, for others to see, and queue it for the client to read."""
         entries: list[GalleryEntry] = []
         try:
             while True:
@@ -256,13 +256,13 @@ class Jobs:
         requests: Sequence[GenerationRequest],
         http: Request,
         *,
-        family: str,
+        api: str,
         init_image: InitImage | None = None,
         previews: bool = False,
         keep: bool = True,
     ) -> Kept | None:
-        """Paint to the end; None if the job was cancelled by somebody else. Takes and raises what `run` does."""
-        run = self.run(requests, http, family=family, init_image=init_image, previews=previews, keep=keep)
+        """Paint to the end, with the arguments and errors of `run`; return None if somebody else cancelled it."""
+        run = self.run(requests, http, api=api, init_image=init_image, previews=previews, keep=keep)
         async with aclosing(run) as steps:
             async for step in steps:
                 if isinstance(step, Kept):
@@ -277,7 +277,7 @@ async def _keep_nothing(_pictures: Sequence[Picture]) -> list[GalleryEntry]:
 def _step(
     update: Queued | Progress | Done | Failed | Cancelled, entries: Sequence[GalleryEntry]
 ) -> JobStep | Exception:
-    """What the client hears of `update`, with the pictures that are in the gallery."""
+    """Return what the client hears of `update`, with the pictures that are in the gallery."""
     if isinstance(update, Failed):
         return ProblemError(
             400 if update.at_fault else 500, hide_paths(update.message), code="failed", problem_id=update.id

@@ -15,7 +15,7 @@ MAX_CLIENTS = 10_000
 
 @dataclass
 class RateLimiter:
-    """Lets each client do `rate` things a second, after a burst of `burst`; for one thread (the event loop)."""
+    """A limit of `rate` things a second for each client, after a burst of `burst`; for one thread (the event loop)."""
 
     rate: float
     """Per second."""
@@ -40,12 +40,12 @@ class RateLimiter:
 
 @dataclass
 class OpenCount:
-    """Counts what each client has open, up to `most`."""
+    """A count of what each client has open, up to `most`."""
 
     most: int
     """Per client."""
     what: str
-    """What is counted, in the plural, for who has too many."""
+    """What is counted, in the plural, for the refusal."""
     _open: dict[str, int] = field(default_factory=dict, repr=False)
 
     @contextmanager

@@ -42,13 +42,13 @@ CLOSE_POLICY = 1008
 CLOSE_BUSY = 1013
 _BURST_S = 2.0
 _KEYS = frozenset({"sequence", "prompt", "settings"})
-_SETTINGS = frozenset(one.name for one in fields(LiveSettings))
+_SETTINGS = frozenset(setting.name for setting in fields(LiveSettings))
 _LOG = logging.getLogger(__name__)
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class UnreadableError(RequestError):
-    """A message is none that the socket knows; a person's prompt that cannot be painted is."""
+    """The socket cannot read a message; a prompt that can be read but not painted is no such error."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Mailbox:
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, update: LiveUpdate) -> None:
-        """Let `update` wait."""
+        """Queue `update`; a frame replaces the frame before it."""
         if isinstance(update, Frame):
             self.missed += self._frame is not None
             self._frame = update
@@ -234,7 +234,7 @@ async def _send_all(socket: WebSocket, mailbox: Mailbox) -> None:
 
 
 def _sequence_of(text: str | None) -> int:
-    """The sequence number in a message that cannot be used otherwise, 0 if there is none."""
+    """Return the sequence number in a message that cannot be used otherwise, 0 if there is none."""
     try:
         data = json.loads(text or "")
     except (ValueError, RecursionError):

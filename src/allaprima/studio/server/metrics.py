@@ -18,7 +18,7 @@ PREFIX = "allaprima"
 
 
 class StudioCollector(Collector):
-    """Turns a studio's counts into metrics; nothing is counted twice."""
+    """The counts of a studio as metrics; nothing is counted twice."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio

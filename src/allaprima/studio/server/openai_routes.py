@@ -46,7 +46,7 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
         return EventStream(_events(body, requests, http, studio))
-    kept = await studio.jobs.finish(requests, http, family="openai")
+    kept = await studio.jobs.finish(requests, http, api="openai")
     if kept is None:
         raise ProblemError(409, "the job was cancelled", code="cancelled")
     if body.response_format == "url":
@@ -109,7 +109,7 @@ async def _events(
     wanted = body.partial_images or 0
     sent: dict[int, int] = {}
     taken = False
-    run = studio.jobs.run(requests, http, family="openai", previews=wanted > 0)
+    run = studio.jobs.run(requests, http, api="openai", previews=wanted > 0)
     async with aclosing(run) as steps:
         async for step in steps:
             if not taken:
@@ -133,7 +133,7 @@ async def _events(
 
 
 def _is_due(step: Progress, index: int, wanted: int) -> bool:
-    """Whether the next preview is due: they are spread evenly over the steps before the last."""
+    """Return whether the next preview is due: they are spread evenly over the steps before the last."""
     return 0 < step.step < step.total and step.step * (wanted + 1) >= (index + 1) * step.total
 
 

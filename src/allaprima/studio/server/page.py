@@ -1,6 +1,6 @@
 """The page: whatever lies in static/, read once, served by name from memory.
 
-A name that is not in the table is not there, so no name can lead out of the folder. index.html refers to its parts
+Names are looked up in a table, so none can lead out of the folder. index.html refers to its parts
 as "/static/NAME"; each such address gets a digest of all the files put in, so that browsers may keep the parts for
 ever and still see a new version at once. Modules import each other by relative addresses and stay within their
 version.
@@ -75,7 +75,7 @@ class Assets:
         return cls(files=files, digest=digest.hexdigest()[:16])
 
     def page(self, name: str) -> bytes:
-        """Return a page with its parts' addresses made those of this version."""
+        """Return a page whose parts have the addresses of this version."""
         return self.files[name].replace(b'"/static/', f'"/static/{self.digest}/'.encode())
 
 
@@ -88,13 +88,13 @@ class LoginBody(BaseModel):
 
 @router.get("/")
 def index(request: Request) -> Response:
-    """The studio."""
+    """Return the studio."""
     return _page(request, "index.html")
 
 
 @router.get("/login")
 def login_page(request: Request) -> Response:
-    """Where a browser shows the token."""
+    """Return the page on which a browser shows the token."""
     return _page(request, "login.html")
 
 
@@ -120,15 +120,15 @@ def logout(request: Request) -> Response:
 
 @router.get("/favicon.ico")
 def favicon(request: Request) -> Response:
-    """The page's sign, for browsers that do not look into the page."""
+    """Return the page's sign, for browsers that do not look into the page."""
     assets: Assets = request.app.state.assets
-    name = next((one for one in ("favicon.ico", "favicon.svg", "icon.svg") if one in assets.files), None)
+    name = next((name for name in ("favicon.ico", "favicon.svg", "icon.svg") if name in assets.files), None)
     return Response(status_code=204) if name is None else _file(assets, name, "public, max-age=3600")
 
 
 @router.get("/static/{name:path}")
 def static(name: str, request: Request) -> Response:
-    """A part of the page; kept for ever under its version's address, asked for again under any other."""
+    """Return a part of the page; browsers keep it for ever under the address of its version, and under no other."""
     assets: Assets = request.app.state.assets
     version, _, rest = name.partition("/")
     if version == assets.digest and rest in assets.files:

@@ -75,14 +75,14 @@ class Caller:
 
     @property
     def changes(self) -> bool:
-        """Whether it may start work or change something."""
+        """True if it may start work or change something."""
         return self.method not in READS and self.method != "OPTIONS"
 
 
 def check_host(caller: Caller, settings: ServerSettings) -> Refusal | None:
     """Refuse a Host that is not ours: DNS rebinding."""
     host = split_host(caller.headers.get("host", ""))
-    if host is not None and (host in LOOPBACK or host in {one.lower() for one in settings.allowed_hosts}):
+    if host is not None and (host in LOOPBACK or host in {name.lower() for name in settings.allowed_hosts}):
         return None
     if host is not None and (host == settings.host or (not settings.is_loopback and _is_address(host))):
         return None
@@ -135,7 +135,7 @@ def check_token(caller: Caller, settings: ServerSettings, *, now: float | None =
 
 
 def same_secret(shown: str, expected: str) -> bool:
-    """Compare in a time that depends on neither text, not even on their lengths."""
+    """Return whether two texts are equal, in a time that depends on neither text, not even on their lengths."""
     digests = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (shown, expected))
     return hmac.compare_digest(*digests)
 

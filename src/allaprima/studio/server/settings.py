@@ -1,4 +1,4 @@
-"""What a server is told when it is started, and the caps that bound what one client may ask for."""
+"""How a server is started, and the caps that bound what one client may ask for."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Caps:
     """Requests that start work or change something, from one address; bursts of ten times as many pass."""
     reads_per_s: float = 100.0
     """All others, from one address; bursts of ten times as many pass."""
-    body_seconds: float = 60.0
+    body_s: float = 60.0
     """Within which a request's body must have come."""
 
 
@@ -90,5 +90,5 @@ class ServerSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True if only this machine can reach it."""
         return self.host in LOOPBACK

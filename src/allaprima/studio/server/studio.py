@@ -1,4 +1,4 @@
-"""What the routes share, as one record that they get by dependency."""
+"""What the routes share: the parts of the server, and requests completed by the policy."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Studio:
     books: OpenCount = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make what counts the clients' work."""
+        """Make the counts of the clients' work."""
         self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
         self.sockets = OpenCount(most=self.settings.caps.sessions_per_client, what="live sessions")
         self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")

@@ -56,7 +56,7 @@ def _about_steps(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> 
 
 
 def _is_off(request: GenerationRequest, facts: LoraFacts) -> bool:
-    """Whether `request` asks for another number of steps than that whose noise levels the LoRA has learned."""
+    """Return whether `request` asks for another number of steps than that whose noise levels the LoRA has learned."""
     return bool(facts.sigmas) and facts.steps is not None and facts.steps != request.steps
 
 
