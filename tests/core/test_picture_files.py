@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import io
-import json
 import os
 import struct
 import zlib
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -18,9 +15,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from allaprima.core import picture_files
 from allaprima.core.errors import PictureError
-from allaprima.core.infotext import to_infotext
 from allaprima.core.picture import Picture
-from allaprima.core.picture_encoding import QUALITY, SUFFIXES, FileFormat
+from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
 
@@ -49,32 +45,6 @@ def test_a_file_carries_its_request(
     with Image.open(path) as image:
         assert (image.format, image.size) == (file_format.upper(), (64, 48))
         image.load()
-
-
-def test_png_keeps_the_pixels() -> None:
-    picture = paint_noise(REQUESTS[0])
-    with Image.open(io.BytesIO(picture.encode("png"))) as image:
-        assert image.tobytes() == picture.rgb
-
-
-@pytest.mark.parametrize("file_format", ["jpeg", "webp"])
-def test_high_quality_is_finer_than_medium(file_format: FileFormat) -> None:
-    high = paint_noise(GenerationRequest(prompt="a cat", quality="high"), 256, 256)
-    medium = replace(high, request=GenerationRequest(prompt="a cat", quality="medium"))
-    assert len(high.encode(file_format)) > 1.3 * len(medium.encode(file_format))
-    assert QUALITY == {"high": 95, "medium": 80}
-
-
-def test_other_programs_find_the_infotext_where_they_look() -> None:
-    request = REQUESTS[1]
-    with Image.open(io.BytesIO(paint_noise(request).encode("png"))) as image:
-        assert image.info["parameters"] == to_infotext(request)
-        assert json.loads(image.info["allaprima"])["request"] == request.to_json()
-    for file_format in ("jpeg", "webp"):
-        with Image.open(io.BytesIO(paint_noise(request).encode(file_format))) as image:
-            comment = image.getexif().get_ifd(0x8769)[0x9286]
-        assert comment.startswith(b"UNICODE\0")
-        assert comment[8:].decode("utf-16-be").startswith(to_infotext(request))
 
 
 def png_with(tmp_path: Path, **texts: str) -> Path:
@@ -191,7 +161,3 @@ def test_any_damage_is_told_or_harmless(tmp_path: Path, file_format: FileFormat,
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
     with suppress(PictureError):
         read_request(path)
-
-
-def test_suffixes_name_every_format() -> None:
-    assert set(SUFFIXES.values()) == set(FORMATS)

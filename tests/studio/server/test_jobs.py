@@ -73,7 +73,7 @@ def test_pictures_are_kept_whether_or_not_their_client_reads(serve: Serve) -> No
             raise AssertionError
 
         http = Request({"type": "http", "client": ("127.0.0.1", 1), "headers": []}, receive)
-        async with aclosing(jobs.run(requests, http, family="page", previews=True)) as steps:
+        async with aclosing(jobs.run(requests, http, api="page", previews=True)) as steps:
             first = await anext(steps)  # and no more, as where sending it blocks
             assert not isinstance(first, Kept)
             await asyncio.to_thread(served.wait_for, lambda: len(served.studio.gallery) == 3)

@@ -15,7 +15,7 @@ MAX_CLIENTS = 10_000
 
 @dataclass
 class RateLimiter:
-    """A limit of `rate` things a second for each client, after a burst of `burst`; for one thread (the event loop)."""
+    """A limit of `rate` things a second for each client, after a burst of `burst`; for one thread."""
 
     rate: float
     """Per second."""
