@@ -49,7 +49,7 @@ def paint(
     base: options.BaseName = None,
     models_dir: options.ModelsDirs = None,
     schedule: options.ScheduleName = None,
-    lora: options.Loras = None,
+    lora: options.LoraNames = None,
     lora_dir: options.LoraDir = None,
     no_turbo: options.NoTurbo = False,
     precision: options.PrecisionName = "auto",

@@ -48,7 +48,7 @@ ModelsDirs = Annotated[
 ScheduleName = Annotated[
     str | None, typer.Option(help="Noise levels by name, such as lightning. Default: the base's own.")
 ]
-Loras = Annotated[
+LoraNames = Annotated[
     list[str] | None,
     typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
 ]

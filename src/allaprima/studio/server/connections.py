@@ -9,21 +9,21 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-Update = TypeVar("Update")
+Message = TypeVar("Message")
 _LOG = logging.getLogger(__name__)
 
 
-def from_thread(receive: Callable[[Update], object]) -> Callable[[Update], None]:
+def from_thread(receive: Callable[[Message], object]) -> Callable[[Message], None]:
     """Return a callback for another thread, which has the running event loop call `receive`."""
     loop = asyncio.get_running_loop()
 
-    def on_update(update: Update) -> None:
+    def on_message(message: Message) -> None:
         try:
-            loop.call_soon_threadsafe(receive, update)
+            loop.call_soon_threadsafe(receive, message)
         except RuntimeError:  # the server is shutting down, and nobody waits any more
             _LOG.info("an update came after the server had closed")
 
-    return on_update
+    return on_message
 
 
 async def watch_client(http: Request, on_left: Callable[[], object]) -> None:

@@ -125,8 +125,8 @@ class Studio:
 
     def _find_base(self, given: Mapping[str, Any]) -> BaseCard:
         # A base that is not there is the engine's to refuse.
-        named = (base for base in self.bases.values() if base.name == given.get("base"))
-        return next(named, self.first_base)
+        name = next((name for name in self.bases if name == given.get("base")), None)
+        return self.first_base if name is None else self.bases[name]
 
 
 def get_studio(request: Request) -> Studio:
