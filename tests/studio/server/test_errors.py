@@ -72,7 +72,7 @@ def test_an_error_of_ours_is_an_id_in_the_log(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret path /home/me/weights is broken")
 
-    monkeypatch.setattr(served.studio.gallery, "find", broken)
+    monkeypatch.setattr(served.studio.gallery, "search", broken)
     with caplog.at_level(logging.INFO), served.client() as client:
         answer = client.get("/api/gallery")
     assert answer.status_code == 500
