@@ -138,31 +138,9 @@ class Painter:
         return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
 
     @overload
-    def __call__(
-        self,
-        prompt: str,
-        *,
-        count: Literal[1] = 1,
-        seed: int | None = None,
-        loras: Loras = (),
-        init_image: InitImage | Image.Image | Path | str | None = None,
-        strength: float = 0.75,
-        turbo: bool = True,
-        **fields: Any,
-    ) -> Picture: ...
+    def __call__(self, prompt: str, *, count: Literal[1] = 1, **given: Any) -> Picture: ...
     @overload
-    def __call__(
-        self,
-        prompt: str,
-        *,
-        count: int,
-        seed: int | None = None,
-        loras: Loras = (),
-        init_image: InitImage | Image.Image | Path | str | None = None,
-        strength: float = 0.75,
-        turbo: bool = True,
-        **fields: Any,
-    ) -> PictureSet: ...
+    def __call__(self, prompt: str, *, count: int, **given: Any) -> PictureSet: ...
     def __call__(
         self,
         prompt: str,
