@@ -170,16 +170,6 @@ def test_what_cannot_be_done_is_told_in_one_sentence(
     assert sorted(folder.iterdir()) == before
 
 
-def test_options_that_typer_refuses_exit_with_2_too(weights: Path) -> None:
-    for arguments in (
-        ["cat", "--format", "gif"],
-        ["cat", "--steps", "many"],
-        ["cat", "dog"],
-        ["cat", "--nonsense"],
-    ):
-        assert paint(weights, *arguments) == 2
-
-
 @pytest.mark.parametrize("name", ["text", "autoencoder", "denoiser"])
 @pytest.mark.parametrize("length", [0, 5, 300, -100])
 def test_a_truncated_weight_file_is_told(
