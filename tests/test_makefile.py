@@ -93,6 +93,12 @@ def test_set_up_happens_again_only_when_its_files_changed(checkout: Path) -> Non
     assert [line[-1] for line in installs] == ["torch==2.13.0", "."]
 
 
+def test_tests_run_on_two_workers_with_a_thread_each(checkout: Path) -> None:
+    ran = make(checkout, "--dry-run", "test", "ARGS=tests/core")
+    assert "OMP_NUM_THREADS=1" in ran.stdout
+    assert ran.stdout.rstrip().endswith('-n logical --maxprocesses 2 -m "not slow"  tests/core')
+
+
 def test_plain_make_says_what_there_is(checkout: Path) -> None:
     ran = make(checkout)
     assert "make paint PROMPT=" in ran.stdout
