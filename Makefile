@@ -54,6 +54,7 @@ $(VENV)/.studio: $(VENV)/.runtime
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing what the laboratory and the tests need" >&2
 	@$(PIP) install --constraint constraints.txt --editable ".[lab,studio,dev]"
+	@if [ -e .git ] && command -v git >/dev/null; then git config core.hooksPath .githooks; fi
 	@touch $@
 
 setup: $(VENV)/.runtime  ## what painting needs
