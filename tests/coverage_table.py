@@ -1,4 +1,4 @@
-"""Print the share of lines that the last `pytest --cov` ran: a line for each folder of the package, then the total."""
+"""Print the share of lines that the last `pytest --cov` ran: one line for each folder, then the total."""
 
 from __future__ import annotations
 

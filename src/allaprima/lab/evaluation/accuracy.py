@@ -51,7 +51,7 @@ def tally(rights: Iterable[bool]) -> Tally:
 
 
 def compare(scene: Scene, verdict: Verdict) -> dict[Attribute, Tally]:
-    """How a verdict fares against the truth.
+    """Return how a verdict fares against the truth, attribute by attribute.
 
     Kind: every subject of the scene and every kind seen that is not there is one question, so that missing
     things and inventing them both count. Count, side and accessory are asked of the subjects that were found.
@@ -77,7 +77,7 @@ def _worn(verdict: Verdict, kind: str) -> str | None:
 
 
 def reported(accuracy: Mapping[str, float]) -> frozenset[Attribute]:
-    """The attributes on which a judge of this accuracy may be heard."""
+    """Return the attributes on which a judge of this accuracy may be heard."""
     return frozenset(name for name in ATTRIBUTES if accuracy.get(name, 0.0) >= REPORTED_FROM)
 
 
@@ -107,7 +107,7 @@ def measure_judge(
 
 
 def measure_kinds(judge: Judge, scenes: Sequence[Scene], sprites: SpriteCache) -> dict[str, Tally]:
-    """How often each kind of thing is found where it is: a look at what the judge still mixes up."""
+    """Return how often each kind of thing is found where it is: a look at what the judge still mixes up."""
     sums: dict[str, Tally] = {}
     for scene, verdict in _verdicts(judge, scenes, sprites, 256, None, None):
         for subject in scene.subjects:
@@ -133,11 +133,11 @@ def _verdicts(
 
 
 def render_tensor(scene: Scene, sprites: SpriteCache, side: int = 256) -> Tensor:
-    """One scene as (3, side, side) in [0, 1]."""
+    """Return one scene as (3, side, side) in [0, 1]."""
     picture, _ = render_truth(scene, sprites, side)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
 
 
 def unseen_scenes(count: int, first_seed: int = TEST_SEED) -> list[Scene]:
-    """The scenes a judge is tested on."""
+    """Return the scenes a judge is tested on."""
     return [draw_scene(first_seed + index, split="any") for index in range(count)]

@@ -103,7 +103,7 @@ class Comparison:
     seconds: float
 
     def find(self, method: str, steps: int) -> Line | None:
-        """The line of one way of painting, if it was measured."""
+        """Return the line of one way of painting, if it was measured."""
         return next((line for line in self.lines if (line.method, line.steps) == (method, steps)), None)
 
 
@@ -190,7 +190,7 @@ class _Table:
             self.left_out.append("No judge's weights: the judge's column is left out.")
 
     def measure(self, group: Sequence[Contender]) -> Line:
-        """One line of the table."""
+        """Measure one line of the table."""
         found: list[dict[str, float | None]] = []
         faults = 0
         seen: list[tuple[Tensor, ...]] = []
@@ -238,7 +238,7 @@ class _Table:
         return values, faults, tuple(pictures[::every][: self.settings.shown])
 
     def _look(self, contender: Contender, pictures: Tensor) -> dict[str, float | None]:
-        """What the judge and the image network say."""
+        """Return what the judge and the image network say."""
         values: dict[str, float | None] = {}
         if self.tools.judge is not None:
             values["judge"] = judge_score(self.tools.judge, self.asks, pictures, self.heard)
@@ -291,7 +291,7 @@ def time_in_turns(
     rounds: int,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> list[list[float]]:
-    """Seconds from a prompt to a picture painted alone, by contender and round.
+    """Return the seconds from a prompt to a picture painted alone, by contender and round.
 
     A machine's speed drifts: to be compared is what was painted within one round.
     """
@@ -310,7 +310,7 @@ def time_in_turns(
 
 
 def with_times(line: Line, times: Sequence[float], teacher: Sequence[float]) -> Line:
-    """The line with its median time, and the median over rounds of how many times faster than the teacher it is."""
+    """Return the line with its median time and its speed-up over the teacher, the median over rounds."""
     ratios = [slow / mine for slow, mine in zip(teacher, times, strict=True)]
     known = {"seconds": statistics.median(times), "speed_up": statistics.median(ratios)}
     # A single training has no spread, but its times have one.
@@ -319,7 +319,7 @@ def with_times(line: Line, times: Sequence[float], teacher: Sequence[float]) -> 
 
 
 def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: frozenset[Attribute]) -> float:
-    """Of everything that was asked for and can be judged, how much is right, in percent."""
+    """Return how much of what was asked for and can be judged is right, in percent."""
     right = total = 0
     for start in range(0, len(asks), 16):
         group = pictures[start : start + 16]
@@ -333,7 +333,7 @@ def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: froz
 
 
 def _costs(lora: Path | None) -> dict[str, float | None]:
-    """A file's size, and how long its training took, if that lies beside it."""
+    """Return a file's size, and how long its training took, if that lies beside it."""
     if lora is None:
         return {}
     costs: dict[str, float | None] = {"megabytes": lora.stat().st_size / 1e6}

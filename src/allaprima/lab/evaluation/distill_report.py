@@ -32,7 +32,7 @@ td:first-child,th:first-child{text-align:left}img{width:128px;height:128px;displ
 
 
 def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[ReportRow]:
-    """The rows with figures to reach.
+    """Return the rows with figures to reach.
 
     Args:
         comparison: what was measured.
@@ -81,7 +81,7 @@ def _behind(better: Line | None, worse: Line | None) -> float | None:
 
 
 def _saved(comparison: Comparison, turbo: str) -> float | None:
-    """Megabytes saved in percent, where both are judged equal; "rank16" is rank 16 everywhere."""
+    """Return the megabytes saved in percent, where both are judged equal; "rank16" is rank 16 everywhere."""
     ours, whole = comparison.find(turbo, 4), comparison.find("rank16", 4)
     behind = _behind(whole, ours)
     sizes = _value(ours, "megabytes"), _value(whole, "megabytes")
@@ -105,7 +105,7 @@ def _cell(line: Line, column: str) -> str:
 
 
 def _columns(comparison: Comparison) -> list[str]:
-    """Those in which anything was measured."""
+    """Return the columns in which anything was measured."""
     return [name for name in COLUMNS if any(line.values.get(name) is not None for line in comparison.lines)]
 
 
@@ -137,7 +137,7 @@ def _method(comparison: Comparison, when: datetime) -> str:
 
 
 def to_markdown(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -> str:
-    """The report without pictures."""
+    """Return the report without pictures."""
     parts = ["# Distillation: base and students", _method(comparison, when)]
     for head, cells in (_table(comparison), _aims(rows)):
         lines = [head, ["---"] * len(head), *cells]
@@ -146,7 +146,7 @@ def to_markdown(comparison: Comparison, rows: Sequence[ReportRow], when: datetim
 
 
 def to_html(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -> str:
-    """The report with pictures, in one file that needs no other."""
+    """Return the report with pictures, in one file that needs no other."""
     parts = ["<h1>Distillation: base and students</h1>", f"<p>{escape(_method(comparison, when))}</p>"]
     for head, cells in (_table(comparison), _aims(rows)):
         parts.append(_html_table(head, cells))

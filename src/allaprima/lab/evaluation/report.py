@@ -55,7 +55,7 @@ def write_report(evaluation: Evaluation, folder: Path, when: datetime) -> Report
 
 
 def format_value(value: float | None, unit: str) -> str:
-    """One figure with its unit: `93.3 %`, `31.20 dB`, `0.941`, `-1.2 points`, `0`."""
+    """Return one figure with its unit: `93.3 %`, `31.20 dB`, `0.941`, `-1.2 points`, `0`."""
     if value is None:
         return "-"
     if unit == "pictures":
@@ -108,7 +108,7 @@ def _method(evaluation: Evaluation, when: datetime) -> str:
 
 
 def to_markdown(evaluation: Evaluation, when: datetime) -> str:
-    """The report without pictures."""
+    """Return the report without pictures."""
     parts = [
         "# Evaluation of Vignette",
         _method(evaluation, when),
@@ -131,7 +131,7 @@ def _table(head: list[str], rows: object) -> str:
 
 
 def to_html(evaluation: Evaluation, when: datetime) -> str:
-    """The report with pictures, in one file that needs no other."""
+    """Return the report with pictures, in one file that needs no other."""
     parts = ["<h1>Evaluation of Vignette</h1>", f"<p>{escape(_method(evaluation, when))}</p>"]
     parts += [_html_table(_HEAD, [_cells(row) for row in evaluation.rows])]
     parts += ["<h2>The judge</h2>", _html_table(_JUDGE_HEAD, _judge_cells(evaluation))]

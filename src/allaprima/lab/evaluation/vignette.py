@@ -207,7 +207,7 @@ def _mean_row(name: str, unit: Literal["dB", ""], values: Tensor, *, must: float
 
 
 def reconstruct(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
-    """The autoencoder as a map of pictures (B, 3, H, W) in [0, 1], rounded to 8 bits like a painted picture."""
+    """Return the autoencoder as a map of pictures (B, 3, H, W) in [0, 1], rounded to 8 bits as painted ones are."""
 
     @torch.inference_mode()
     def through(pictures: Tensor) -> Tensor:

@@ -36,11 +36,11 @@ class SubjectInfo:
     wears: bool
 
     def icon_in(self, style: str) -> str:
-        """The name of this kind's icon in the icon set of a :data:`~allaprima.lab.scenes.spec.Style`."""
+        """Return the name of this kind's icon in the icon set of a :data:`~allaprima.lab.scenes.spec.Style`."""
         return self.noto if style == "noto" else self.icon
 
     def countable(self) -> tuple[tuple[str, str], ...]:
-        """The English words that can be counted, each with its plural; never empty."""
+        """Return the English words that can be counted, each with its plural; never empty."""
         return tuple((word, plural) for word, plural in zip(self.en, self.plurals, strict=True) if plural)
 
 

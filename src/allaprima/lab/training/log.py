@@ -37,7 +37,7 @@ class Clock:
         return self.spent + time.perf_counter() - self.started
 
     def updates_in_all(self, done: int, most: int) -> int:
-        """How many updates there will be, going by those `done`: `most`, or what the budget leaves time for."""
+        """Return how many updates there will be, judged by those `done`: `most`, or as many as the budget allows."""
         if self.budget_seconds is None or not done:
             return most
         now = self.seconds
@@ -51,7 +51,7 @@ class Clock:
         return min(most, done + round(left))
 
     def is_up(self, accelerator: Accelerator) -> bool:
-        """Whether the budget is spent; all processes get one answer."""
+        """Return whether the budget is spent; all processes get one answer."""
         if self.budget_seconds is None:
             return False
         if accelerator.num_processes == 1:
