@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from allaprima.cli.evaluate import app
 from allaprima.core.errors import OutputError
-from allaprima.lab.evaluation.accuracy import ATTRIBUTES, measure_judge, measure_kinds, unseen_scenes
+from allaprima.lab.evaluation.accuracy import ATTRIBUTES, measure_judge, unseen_scenes
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.painting import PaintSettings, paint_batches
 from allaprima.lab.evaluation.report import format_value, write_report
@@ -117,8 +117,6 @@ def test_the_judge_is_measured_on_scenes(sprites: SpriteCache, small_judge: Judg
     tallies = measure_judge(small_judge, scenes, sprites, alter=torch.zeros_like, on_progress=done.append)
     assert set(tallies) == set(ATTRIBUTES)
     assert tallies["place"].total == sum(done) == 3
-    kinds = measure_kinds(small_judge, scenes, sprites)
-    assert set(kinds) == {subject.kind for scene in scenes for subject in scene.subjects}
 
 
 @pytest.mark.usefixtures("sprites")

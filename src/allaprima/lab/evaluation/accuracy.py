@@ -6,7 +6,7 @@ cannot say how often a painter does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -101,35 +101,14 @@ def measure_judge(
         on_progress: called with the number of scenes just judged.
     """
     sums: dict[Attribute, Tally] = dict.fromkeys(ATTRIBUTES, Tally())
-    for scene, verdict in _verdicts(judge, scenes, sprites, side, alter, on_progress):
-        sums = {name: sums[name] + counted for name, counted in compare(scene, verdict).items()}
-    return sums
-
-
-def measure_kinds(judge: Judge, scenes: Sequence[Scene], sprites: SpriteCache) -> dict[str, Tally]:
-    """Return how often each kind of thing is found where it is: a look at what the judge still mixes up."""
-    sums: dict[str, Tally] = {}
-    for scene, verdict in _verdicts(judge, scenes, sprites, 256, None, None):
-        for subject in scene.subjects:
-            found = tally([verdict.find(subject.kind) is not None])
-            sums[subject.kind] = sums.get(subject.kind, Tally()) + found
-    return sums
-
-
-def _verdicts(
-    judge: Judge,
-    scenes: Sequence[Scene],
-    sprites: SpriteCache,
-    side: int,
-    alter: Callable[[Tensor], Tensor] | None,
-    on_progress: Callable[[int], None] | None,
-) -> Iterator[tuple[Scene, Verdict]]:
     for start in range(0, len(scenes), 16):
         group = scenes[start : start + 16]
         pictures = torch.stack([render_tensor(scene, sprites, side) for scene in group])
-        yield from zip(group, judge.look(alter(pictures) if alter else pictures), strict=True)
+        for scene, verdict in zip(group, judge.look(alter(pictures) if alter else pictures), strict=True):
+            sums = {name: sums[name] + counted for name, counted in compare(scene, verdict).items()}
         if on_progress:
             on_progress(len(group))
+    return sums
 
 
 def render_tensor(scene: Scene, sprites: SpriteCache, side: int = 256) -> Tensor:

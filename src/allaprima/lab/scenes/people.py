@@ -153,13 +153,6 @@ def draw_identity(rng: random.Random) -> Identity:
     )
 
 
-def identity_count() -> int:
-    """Return how many identities :func:`draw_identity` can return."""
-    coloured = (len(HAIR) - 1) * (1 + len(BEARDS)) * len(HAIR_COLORS)
-    bald = len(HAIR_COLORS) + 2
-    return (coloured + bald) * len(SKIN) * len(EYES) * len(BROWS) * len(NOSES) * len(EARS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
     """The drawing system: its view box, the frame that places parts, and every part's SVG."""
