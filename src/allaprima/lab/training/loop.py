@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from allaprima.core.progress import progress_bar
 from allaprima.lab.training.checkpoint import load_checkpoint, save_checkpoint
-from allaprima.lab.training.log import Clock, Log, require_finite
+from allaprima.lab.training.log import Clock, Log, require_finite_loss
 from allaprima.paint.device.precision import pick_dtype
 
 
@@ -58,7 +58,7 @@ class LoopConfig:
     save_every: int = 200
     sample_every: int = 0
     """Steps between calls of `task.sample`, the last step among them; 0 draws none."""
-    budget_seconds: float | None = None
+    budget_s: float | None = None
     """Stop, with a checkpoint, when the training has taken so long, the time before a resume counted in. The decay
     then ends where the budget will, so the rates, and with them the bits, depend on the machine's speed."""
     seed: int = 0
@@ -183,8 +183,15 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
     start, spent = load_checkpoint(path, model, average, optimizers) if path.exists() else (0, 0.0)
     average.to(accelerator.device)
     wrapped = model if isinstance(task, TurnTask) else accelerator.prepare(model)
-    log = Log(config, accelerator.is_main_process, start)
-    clock = Clock(config.budget_seconds, spent)
+    log = Log(
+        config.folder,
+        asdict(config),
+        every=config.log_every,
+        batch_size=config.batch_size,
+        main=accelerator.is_main_process,
+        start=start,
+    )
+    clock = Clock(config.budget_s, spent)
     with progress_bar("samples") as bar:
         counter = bar.add_task(
             "training", total=config.steps * config.batch_size, completed=start * config.batch_size
@@ -202,7 +209,7 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
             saves = done % config.save_every == 0 or last
             samples = bool(config.sample_every) and (done % config.sample_every == 0 or last)
             if accelerator.is_main_process and (saves or samples):
-                require_finite(values, done)
+                require_finite_loss(values, done)
                 # Drawn before it is saved: what was interrupted in between is drawn again after a resume, and alike.
                 if samples:
                     task.sample(average, config.folder, done)
