@@ -14,8 +14,9 @@ import resvg_py
 from PIL import Image
 
 from allaprima.lab.scenes import people
-from allaprima.lab.scenes.people_words import PERSON_WORDS, Language, person_phrases
+from allaprima.lab.scenes.people_words import PERSON_WORDS, person_phrases
 from allaprima.lab.scenes.spec import Identity, Person
+from allaprima.lab.scenes.wording import Language
 
 SIZE = 96
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
 from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
 from allaprima.lab.evaluation.rows import SuiteAnswer
 from allaprima.lab.evaluation.suites import Ask, build_suites
+from allaprima.core.progress import OnProgress
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.contract.base import Base
 from allaprima.paint.lora.files.reader import read_lora
@@ -49,8 +50,6 @@ COLUMNS: dict[str, str] = {
     "speed_up": "speed-up",
 }
 """A column's name in the rows, and over the table."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +121,7 @@ def compare_students(
     students: Sequence[tuple[str, Path]],
     tools: Tools,
     settings: DistillSettings | None = None,
-    on_progress: Progress = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
     base_hash: str | None = None,
 ) -> Comparison:
     """Paint with the base and all students, and measure.
@@ -177,7 +176,12 @@ class _Table:
     """Measures one contender after another against the first."""
 
     def __init__(
-        self, base: Base, tools: Tools, settings: DistillSettings, asks: Sequence[Ask], on_progress: Progress
+        self,
+        base: Base,
+        tools: Tools,
+        settings: DistillSettings,
+        asks: Sequence[Ask],
+        on_progress: OnProgress,
     ) -> None:
         self.base, self.tools, self.settings = base, tools, settings
         self.asks, self.on_progress = asks, on_progress
@@ -289,7 +293,7 @@ def time_in_turns(
     contenders: Sequence[Contender],
     asks: Sequence[Ask],
     rounds: int,
-    on_progress: Progress = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> list[list[float]]:
     """Return the seconds from a prompt to a picture painted alone, by contender and round.
 

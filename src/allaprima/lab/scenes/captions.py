@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from allaprima.lab.scenes import captions_en, captions_zh
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.telling import choose, everything
+from allaprima.lab.scenes.telling import draw_telling, everything
 from allaprima.lab.scenes.wording import Language, Plain
 
 __all__ = ["Language", "Said", "caption", "describe", "full_caption", "prefix"]
@@ -33,7 +33,7 @@ class Said:
 
 def describe(scene: Scene, rng: random.Random, language: Language = "en") -> Said:
     """Return one caption of the scene at random, together with what it says."""
-    telling = choose(scene, rng)
+    telling = draw_telling(scene, rng)
     say = captions_en.say if language == "en" else captions_zh.say
     return Said(text=say(telling, rng), said=telling.said())
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Final, Literal
+from typing import Final
 
 from allaprima.lab.scenes.spec import Person
+from allaprima.lab.scenes.wording import Language
 
-Language = Literal["en", "zh"]
 Words = dict[str, dict[Language, tuple[str, ...]]]
 
 

@@ -63,7 +63,7 @@ class Telling:
         return self.parts.get(self.scene.subjects.index(subject), ())
 
 
-def choose(scene: Scene, rng: random.Random) -> Telling:
+def draw_telling(scene: Scene, rng: random.Random) -> Telling:
     """Choose at random what one caption tells: the first subject always, all else more or less often."""
     tellable = _tellable(scene)
     if rng.random() < ONLY_SUBJECTS_SHARE:

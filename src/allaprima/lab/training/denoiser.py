@@ -30,8 +30,8 @@ from allaprima.paint.bases.vignette.weights import load_autoencoder
 from allaprima.paint.contract.schedule import flow_schedule, flow_sigmas
 from allaprima.paint.device.precision import pick_device
 
-#: Batches drawn together and sorted by caption length, so that one batch pads little.
 BUCKET = 8
+"""Batches drawn together and sorted by caption length, so that one batch pads little."""
 
 
 @dataclass(frozen=True, kw_only=True)

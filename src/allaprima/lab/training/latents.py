@@ -34,8 +34,8 @@ from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.text import TextEncoder
 
-#: Captions of one scene: two English, one Chinese, one cut off while still being typed.
 CAPTIONS = 4
+"""Captions of one scene: two English, one Chinese, one cut off while still being typed."""
 
 _DIMENSIONS = {"masks": 3, "latents": 4, "names": 4, "states": 2, "empty": 2, "spans": 3}
 """Of each array."""
