@@ -54,7 +54,8 @@ def vignette(
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.lab.evaluation.judge import load_judge
     from allaprima.lab.evaluation.painting import PaintSettings
-    from allaprima.lab.evaluation.report import format_value, write_report
+    from allaprima.lab.evaluation.report import write_report
+    from allaprima.lab.evaluation.report_files import format_value
     from allaprima.lab.evaluation.vignette import EvaluationSettings, evaluate_vignette
     from allaprima.paint.bases.vignette.base import load_vignette
     from allaprima.paint.device.precision import pick_device

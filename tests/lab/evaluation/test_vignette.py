@@ -17,7 +17,8 @@ from allaprima.core.errors import OutputError
 from allaprima.lab.evaluation.accuracy import ATTRIBUTES, measure_judge, unseen_scenes
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.painting import PaintSettings, paint_batches
-from allaprima.lab.evaluation.report import format_value, write_report
+from allaprima.lab.evaluation.report import write_report
+from allaprima.lab.evaluation.report_files import format_value
 from allaprima.lab.evaluation.suites import SUITES
 from allaprima.lab.evaluation.vignette import Evaluation, EvaluationSettings, evaluate_vignette
 from allaprima.lab.scenes.sprites import SpriteCache
