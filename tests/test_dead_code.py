@@ -11,19 +11,15 @@ from tests.source import ROOT, TREES
 # Called by a library, by name, or part of what users may call; the reason stands beside each.
 CALLED_ELSEWHERE = {
     "allaprima.cli.app.list_commands",  # by click
-    "allaprima.lab.progress.render",  # by rich
+    "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
     "allaprima.studio.server.live_socket.unpack_frame",  # by clients written in Python
     # Nobody's: they go, or their callers come, with the branch of their folder.
-    "allaprima.paint.bases.sdxl.scheduling.with_prediction",
     "allaprima.paint.bases.vignette.text.count_tokens",
-    "allaprima.paint.lora.runtime.rack.attach",
-    "allaprima.paint.lora.runtime.rack.set_weight",
-    "allaprima.paint.memory.tiling.tile_side",
+    "allaprima.paint.sampling.euler.sample_euler",
     "allaprima.studio.engine.job_queue.ended",
-    "allaprima.studio.server.studio.NoLoras",
 }
-HARMLESS = (
+HARMLESS = {
     "property",
     "staticmethod",
     "classmethod",
@@ -32,7 +28,7 @@ HARMLESS = (
     "no_grad",
     "dataclass",
     "override",
-)
+}
 
 
 def definitions() -> Iterator[tuple[str, str]]:

@@ -80,6 +80,8 @@ VERBS_ALL_THE_SAME = {
 }
 NO_NOUNS = {"compute", "get", "give", "return", "tell", "yield"}
 
+ROUTES = ("get", "post", "put", "delete", "websocket", "command", "callback")
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -105,11 +107,17 @@ def is_property(node: Function) -> bool:
     return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
+def is_shown_to_users(node: Function) -> bool:
+    """Return whether a docstring is a route's or a command's, which users read as a description."""
+    calls = [decorator.func for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
+    return any(isinstance(call, ast.Attribute) and call.attr in ROUTES for call in calls)
+
+
 def test_functions_begin_with_an_order_and_properties_with_a_noun() -> None:
     wrong = []
     for name, node, text in documented():
         first = text.splitlines()[0]
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) or is_shown_to_users(node):
             continue
         right = first.split()[0].lower() not in NO_NOUNS if is_property(node) else is_order(first)
         if not right:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from allaprima.core.errors import AssetError
+from allaprima.core.progress import OnProgress
 from allaprima.lab.evaluation.accuracy import Attribute, render_tensor, reported, unseen_scenes
 from allaprima.lab.evaluation.contenders import Contender, paint, worn
 from allaprima.lab.evaluation.features import ImageFeatures
@@ -26,7 +27,6 @@ from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
 from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
 from allaprima.lab.evaluation.rows import SuiteAnswer
 from allaprima.lab.evaluation.suites import Ask, build_suites
-from allaprima.core.progress import OnProgress
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.contract.base import Base
 from allaprima.paint.lora.files.reader import read_lora

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from allaprima.core.progress import OnProgress
 from allaprima.lab.evaluation.accuracy import (
     Attribute,
     Tally,
@@ -30,7 +31,6 @@ from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
 from allaprima.lab.evaluation.painting import PaintSettings, paint_batches
 from allaprima.lab.evaluation.rows import ReportRow, SuiteAnswer, painting_rows
 from allaprima.lab.evaluation.suites import Ask, build_suites
-from allaprima.core.progress import OnProgress
 from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
