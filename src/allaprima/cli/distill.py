@@ -12,7 +12,7 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, parse_duration, print_json
-from allaprima.cli.train import Batch, Decay, SaveEvery, TrainingSeed, Threads
+from allaprima.cli.train import Batch, Decay, SaveEvery, Threads, TrainingSeed
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:

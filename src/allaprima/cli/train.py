@@ -314,7 +314,7 @@ def release(
 
 
 def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
-    """The autoencoder of a weight file, or a new one."""
+    """Return the autoencoder of a weight file, or a new one."""
     import torch
 
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
