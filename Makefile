@@ -22,8 +22,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 TORCH := $(shell sed -n 's/^torch==/&/p' constraints.txt)
 SOURCES := src tests $(wildcard benchmarks)
+# Two workers share the tests where there are two cores. Each computes with one thread and sleeps while it waits,
+# so that they do not fight for a core.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n logical --maxprocesses 2
 
-.PHONY: help paint serve setup setup-dev test test-slow lint types fix docs clean
+.PHONY: help paint serve setup setup-dev test test-slow coverage lint types fix docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -51,6 +54,7 @@ $(VENV)/.studio: $(VENV)/.runtime
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing what the laboratory and the tests need" >&2
 	@$(PIP) install --constraint constraints.txt --editable ".[lab,studio,dev]"
+	@if [ -e .git ] && command -v git >/dev/null; then git config core.hooksPath .githooks; fi
 	@touch $@
 
 setup: $(VENV)/.runtime  ## what painting needs
@@ -64,10 +68,15 @@ serve: $(VENV)/.studio
 	@$(BIN)/prima serve $(ARGS)
 
 test: lint types
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(COVERAGE) $(ARGS)
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# What processes of their own run (the commands that a test starts, a second training process) is not counted.
+coverage: COVERAGE := --cov --cov-report=
+coverage: test  ## `make test`, then the share of lines that ran, folder by folder
+	@$(BIN)/python tests/coverage_table.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet $(SOURCES)
@@ -85,4 +94,4 @@ docs: $(VENV)/.dev
 		--output docs/reference/commands.md
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
+from tests.source import FILES, TREES
 
 import allaprima
-
-SOURCE = Path(allaprima.__file__).parent
 
 CONTRACT = {"core", "paint.contract"}
 LORA_GROUND = {"core", "paint.lora.update", "paint.lora.pages"}
@@ -72,32 +72,44 @@ def part_of(module: str) -> str:
     return name or "allaprima"
 
 
-def modules() -> dict[str, Path]:
-    """Return every module of the package with its file."""
-    found = {}
-    for file in sorted(SOURCE.rglob("*.py")):
-        dotted = ".".join(("allaprima", *file.relative_to(SOURCE).with_suffix("").parts))
-        found[dotted.removesuffix(".__init__")] = file
-    return found
-
-
-MODULES = modules()
-
-
-def imports_of(source: str, module: str, *, is_package: bool) -> set[str]:
-    """Return the modules that the source imports anywhere in it, relative imports resolved."""
-    found = set()
+def imports_of(tree: ast.AST, module: str) -> set[str]:
+    """Return the modules that a module imports anywhere in it, relative imports resolved."""
+    imported = set()
+    is_package = module in FILES and FILES[module].name == "__init__.py"
     package = module if is_package else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             home = ".".join([*above, *([node.module] if node.module else [])])
             # `from a import b` may name a module b of the package a
             names = {f"{home}.{alias.name}" for alias in node.names if alias.name != "__version__"}
-            found |= {name if name in MODULES else home for name in names}
-    return found
+            imported |= {name if name in FILES else home for name in names}
+    return imported
+
+
+IMPORTS = {module: imports_of(tree, module) for module, tree in TREES.items()}
+
+
+def find_cycle(arrows: dict[str, set[str]]) -> list[str] | None:
+    """Return names that lead from the first to the last, which is the first again, or None where none do."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return None
+
+
+def arrows_within(package: str) -> dict[str, set[str]]:
+    """Return which of the package's modules and folders imports which other, whatever lies in them."""
+    arrows: dict[str, set[str]] = defaultdict(set)
+    for module, imported in IMPORTS.items():
+        for name in imported:
+            if module.startswith(f"{package}.") and name.startswith(f"{package}."):
+                child, target = (path.removeprefix(f"{package}.").split(".")[0] for path in (module, name))
+                arrows[child] |= {target} - {child}
+    return arrows
 
 
 def upward(module: str, imported: set[str]) -> list[str]:
@@ -107,30 +119,38 @@ def upward(module: str, imported: set[str]) -> list[str]:
     return sorted(name for name in ours if part_of(name) != own and part_of(name) not in ARROWS[own])
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    file = MODULES[module]
-    imported = imports_of(file.read_text(encoding="utf-8"), module, is_package=file.name == "__init__.py")
-    assert upward(module, imported) == [], f"{module} may import only {sorted(ARROWS[part_of(module)])}"
+def test_imports_point_down() -> None:
+    wrong = {module: upward(module, imported) for module, imported in IMPORTS.items()}
+    assert {module: names for module, names in wrong.items() if names} == {}, (
+        "ARROWS say what a part may import"
+    )
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) == "core"])
-def test_core_names_no_heavy_library(module: str) -> None:
-    file = MODULES[module]
-    imported = imports_of(file.read_text(encoding="utf-8"), module, is_package=file.name == "__init__.py")
-    assert not {name.split(".")[0] for name in imported} & {"torch", "diffusers", "transformers"}
+def test_no_folder_or_file_imports_one_that_imports_it() -> None:
+    packages = [module for module, file in FILES.items() if file.name == "__init__.py"]
+    cycles = {package: find_cycle(arrows_within(package)) for package in packages}
+    assert {package: cycle for package, cycle in cycles.items() if cycle} == {}
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+    assert "log" in arrows_within("allaprima.lab.training")["loop"]
+
+
+def test_core_names_no_heavy_library() -> None:
+    core = [IMPORTS[module] for module in FILES if part_of(module) == "core"]
+    assert core
+    assert not {name.split(".")[0] for name in set().union(*core)} & {"torch", "diffusers", "transformers"}
 
 
 def test_every_folder_is_a_part_with_a_docstring() -> None:
-    for file in SOURCE.rglob("__init__.py"):
-        assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))), f"{file} says nothing"
+    for module, file in FILES.items():
+        if file.name == "__init__.py":
+            assert ast.get_docstring(TREES[module]), f"{file} says nothing"
     assert part_of("allaprima.paint.bases.vignette.base") == "paint.bases"
     assert part_of("allaprima.lab.scenes.people") == "lab.scenes"
 
 
 def test_the_walk_sees_imports_inside_functions_and_relative_ones() -> None:
     source = "def f():\n    from ..lab.scenes import spec\n    import allaprima.cli.app\n"
-    imported = imports_of(source, "allaprima.paint.painter", is_package=False)
+    imported = imports_of(ast.parse(source), "allaprima.paint.painter")
     assert imported == {"allaprima.lab.scenes.spec", "allaprima.cli.app"}
     assert upward("allaprima.paint.painter", imported) == sorted(imported)
 
@@ -143,7 +163,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_importing_the_package_its_core_or_its_command_loads_no_torch() -> None:
-    names = [name for name in MODULES if part_of(name) == "core"]
+    names = [name for name in FILES if part_of(name) == "core"]
     loaded = loaded_after(f"import allaprima, allaprima.cli.app, {', '.join(names)}")
     assert not loaded & {"torch", "diffusers", "transformers", "numpy"}
 

@@ -93,6 +93,38 @@ def test_set_up_happens_again_only_when_its_files_changed(checkout: Path) -> Non
     assert [line[-1] for line in installs] == ["torch==2.13.0", "."]
 
 
+def test_a_long_subject_is_refused_once_the_hook_is_on(checkout: Path) -> None:
+    shutil.copytree(ROOT / ".githooks", checkout / ".githooks")
+    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
+    (checkout / ".venv/.dev").unlink()
+    assert make(checkout, "setup-dev").returncode == 0
+
+    def commit(subject: str) -> subprocess.CompletedProcess[str]:
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        command = ["git", *who, "commit", "--allow-empty", "--quiet", "--message", f"{subject}\n\n{'b' * 70}"]
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+
+    assert commit("ü" * 55).returncode == 0
+    assert (
+        commit("Merge branch 'a' into b, with a subject that git chose and nobody shortens").returncode == 0
+    )
+    refused = commit("s" * 56)
+    assert refused.returncode == 1
+    assert "got a subject of 56 characters; expected 55 at most" in refused.stderr
+
+
+def test_without_a_repository_no_hook_is_set(checkout: Path) -> None:
+    (checkout / ".venv/.dev").unlink()
+    assert make(checkout, "setup-dev").returncode == 0
+    assert not (checkout / ".git").exists()
+
+
+def test_tests_run_on_two_workers_with_a_thread_each(checkout: Path) -> None:
+    ran = make(checkout, "--dry-run", "test", "ARGS=tests/core")
+    assert "OMP_NUM_THREADS=1" in ran.stdout
+    assert ran.stdout.rstrip().endswith('-n logical --maxprocesses 2 -m "not slow"  tests/core')
+
+
 def test_plain_make_says_what_there_is(checkout: Path) -> None:
     ran = make(checkout)
     assert "make paint PROMPT=" in ran.stdout

@@ -12,7 +12,7 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, parse_duration, print_json
-from allaprima.cli.train import Batch, Decay, SaveEvery, Seed, Threads
+from allaprima.cli.train import Batch, Decay, SaveEvery, Threads, TrainingSeed
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class StudentOptions:
     start: Annotated[
         Path | None, typer.Option(help="Begin with this LoRA of another distillation, and with its ranks.")
     ] = None
-    seed: Seed = 0
+    seed: TrainingSeed = 0
 
 
 @app.command()
@@ -204,7 +204,7 @@ def paths(
         typer.Option(min=1, help="The teacher's steps, a multiple of --steps. Default: 12 times those."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Paths that are walked at once.")] = 16,
-    seed: Seed = 0,
+    seed: TrainingSeed = 0,
     json_: JsonFlag = False,
 ) -> None:
     """Train nothing: walk the teacher's paths that turbo, lcm, add and dmd can learn from."""
@@ -265,7 +265,7 @@ def _train(
         log_every=10,
         save_every=training.save_every,
         sample_every=training.sample_every,
-        budget_seconds=training.budget,
+        budget_s=training.budget,
     )
     features = ImageFeatures.load().to(device)
     outcome = distill(setup, settings, config, resume=training.resume, features=features)

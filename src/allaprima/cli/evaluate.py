@@ -54,7 +54,8 @@ def vignette(
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
     from allaprima.lab.evaluation.judge import load_judge
     from allaprima.lab.evaluation.painting import PaintSettings
-    from allaprima.lab.evaluation.report import format_value, write_report
+    from allaprima.lab.evaluation.report import write_report
+    from allaprima.lab.evaluation.report_files import format_value
     from allaprima.lab.evaluation.vignette import EvaluationSettings, evaluate_vignette
     from allaprima.paint.bases.vignette.base import load_vignette
     from allaprima.paint.device.precision import pick_device
@@ -183,7 +184,7 @@ def _named_file(text: str) -> tuple[str, Path]:
 
 
 def _tools(judge: Path | None) -> Tools:
-    """What is there to measure with; a judge that was asked for must be."""
+    """Load what there is to measure with; a judge that was asked for must be there."""
     from allaprima.lab.evaluation.distill import Tools
     from allaprima.lab.evaluation.features import ImageFeatures
     from allaprima.lab.evaluation.judge import default_judge_path, load_judge
@@ -201,7 +202,7 @@ def _tools(judge: Path | None) -> Tools:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr that shows one piece of work after another."""
+    """Show a bar on stderr for one piece of work after another."""
     with progress_bar() as bar:
         tasks = {}
 

@@ -21,7 +21,7 @@ app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's par
 
 Run = Annotated[Path, typer.Argument(help="Folder of the training: checkpoint, log and samples.")]
 Stores = Annotated[list[Path], typer.Option("--store", help="Scene store; several may be given.")]
-Steps = Annotated[int, typer.Option(min=1, help="Updates in all, those before a resume counted in.")]
+Updates = Annotated[int, typer.Option(min=1, help="Updates in all, those before a resume counted in.")]
 Batch = Annotated[int, typer.Option(min=1, help="Samples per update.")]
 Rate = Annotated[float, typer.Option(min=0.0, help="Learning rate after warm-up.")]
 Decay = Annotated[int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")]
@@ -35,7 +35,7 @@ Budget = Annotated[
 ]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
 SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
+TrainingSeed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
 Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device, for what scenes need.")]
 Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
@@ -60,7 +60,7 @@ def scenes(
 def autoencoder(
     run: Run,
     store: Stores,
-    steps: Steps = 2600,
+    steps: Updates = 2600,
     batch: Batch = 12,
     rate: Rate = 8e-4,
     decay: Decay = 1000,
@@ -82,7 +82,7 @@ def autoencoder(
     budget: Budget = None,
     save_every: SaveEvery = 100,
     sample_every: SampleEvery = 300,
-    seed: Seed = 0,
+    seed: TrainingSeed = 0,
     threads: Threads = 0,
     json_: JsonFlag = False,
 ) -> None:
@@ -106,7 +106,7 @@ def autoencoder(
     )
     _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998,
-           budget_seconds=budget)  # fmt: skip
+           budget_s=budget)  # fmt: skip
 
 
 @app.command()
@@ -121,7 +121,7 @@ def text(
         Path | None,
         typer.Option(help="Checkpoint of another training to start from in place of E5's layers."),
     ] = None,
-    steps: Steps = 700,
+    steps: Updates = 700,
     batch: Batch = 24,
     threads: Threads = 0,
     json_: JsonFlag = False,
@@ -144,7 +144,7 @@ def judge(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Weight file to write; default: the one that ships.")
     ] = None,
-    steps: Steps = 3000,
+    steps: Updates = 3000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
     compile_model: Annotated[bool, typer.Option("--compile", help="Compile the model first.")] = False,
     threads: Threads = 0,
@@ -208,7 +208,7 @@ def latents(
 def denoiser(
     run: Run,
     cache: Annotated[list[Path], typer.Option("--cache", help="Latent cache; several may be given.")],
-    steps: Steps = 4000,
+    steps: Updates = 4000,
     batch: Batch = 32,
     rate: Rate = 1e-3,
     decay: Decay = 0,
@@ -229,7 +229,7 @@ def denoiser(
     budget: Budget = None,
     save_every: SaveEvery = 200,
     sample_every: SampleEvery = 500,
-    seed: Seed = 0,
+    seed: TrainingSeed = 0,
     threads: Threads = 0,
     json_: JsonFlag = False,
 ) -> None:
@@ -271,7 +271,7 @@ def denoiser(
     trained = AlignedDenoiser(model) if naming_weight else model
     _train(trained, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
            save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01,
-           budget_seconds=budget)  # fmt: skip
+           budget_s=budget)  # fmt: skip
 
 
 @app.command()
@@ -314,7 +314,7 @@ def release(
 
 
 def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
-    """The autoencoder of a weight file, or a new one."""
+    """Return the autoencoder of a weight file, or a new one."""
     import torch
 
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig

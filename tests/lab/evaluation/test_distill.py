@@ -8,92 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.lab.evaluation.students import line, write_student
 from tests.tiny_vignette import write_tiny_vignette
 from torch import Tensor
 
 from allaprima.core.errors import LoraError
-from allaprima.lab.evaluation.contenders import Contender, paint, worn
+from allaprima.lab.evaluation.contenders import Contender, paint
 from allaprima.lab.evaluation.distill import (
-    Comparison,
     DistillSettings,
-    Line,
     Tools,
     compare_students,
     time_in_turns,
     with_times,
 )
-from allaprima.lab.evaluation.distill_report import aim_rows, to_html, to_markdown, write_distill_report
-from allaprima.lab.evaluation.pictures import diversity, frechet, high_frequencies, saturation
+from allaprima.lab.evaluation.distill_report import aim_rows, write_distill_report
 from allaprima.lab.evaluation.suites import build_suites
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
-from allaprima.paint.lora.files.lora import Lora
-from allaprima.paint.lora.files.metadata import LoraMetadata
-from allaprima.paint.lora.files.writer import write_lora
-from allaprima.paint.lora.update import LowRank
-
-
-def test_frechet_of_normal_clouds_is_what_the_formula_says() -> None:
-    generator = torch.Generator().manual_seed(0)
-    first = torch.randn(4000, 3, generator=generator)
-    second = 2 * torch.randn(4000, 3, generator=generator) + torch.tensor([3.0, 0, 0])
-    assert frechet(first, first) == pytest.approx(0, abs=1e-6)
-    assert frechet(first, second) == pytest.approx(9 + 3 * (2 - 1) ** 2, rel=0.1)
-
-
-def test_diversity_is_the_mean_distance_within_a_prompt() -> None:
-    features = torch.tensor([[[0.0, 0], [3, 4]], [[10, 10], [10, 10]]])
-    assert diversity(features) == pytest.approx(2.5)
-
-
-def test_saturation_and_high_frequencies() -> None:
-    grey, red = torch.full((1, 3, 32, 32), 0.5), torch.zeros(1, 3, 32, 32)
-    red[:, 0] = 1
-    assert saturation(grey) == 0
-    assert saturation(red) == 1
-    assert high_frequencies(grey) == pytest.approx(0, abs=1e-6)
-    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2
-    grid = board.float().expand(1, 3, 32, 32)
-    assert high_frequencies(grid) > 100
-
-
-def write_student(
-    path: Path, base: VignetteBase, *, sampler: str = "euler", base_hash: str | None = None
-) -> Path:
-    """A LoRA that changes something."""
-    generator = torch.Generator().manual_seed(1)
-    weight = base.denoiser.transformer.transformer_blocks[0].attn.to_q.weight  # type: ignore[union-attr]
-    assert isinstance(weight, Tensor)
-    low = LowRank(
-        down=torch.randn(2, weight.shape[1], generator=generator),
-        up=torch.randn(weight.shape[0], 2, generator=generator),
-    )
-    metadata = LoraMetadata(
-        family="vignette", sigmas=(1.0, 0.7, 0.0), sampler=sampler, steps=2, guidance=1.0, base_hash=base_hash
-    )
-    updates = {"transformer.transformer_blocks.0.attn.to_q": low}
-    return write_lora(path, Lora(name="turbo", updates=dict(updates), metadata=metadata))
-
-
-def test_a_worn_lora_changes_the_pictures_and_comes_off_without_a_trace(tmp_path: Path) -> None:
-    base = load_vignette(write_tiny_vignette(tmp_path))
-    lora = write_student(tmp_path / "turbo.safetensors", base)
-    before = {name: one.clone() for name, one in base.denoiser.state_dict().items()}
-    contender = Contender(method="turbo", steps=2, guidance=1.0, lora=lora)
-    bare = paint(base, ["a cat"], [1], contender)
-    with worn(base, lora):
-        assert not torch.equal(paint(base, ["a cat"], [1], contender), bare)
-    assert all(torch.equal(one, before[name]) for name, one in base.denoiser.state_dict().items())
-
-
-def test_a_consistency_student_paints_with_fresh_noise_from_its_seed(tmp_path: Path) -> None:
-    base = load_vignette(write_tiny_vignette(tmp_path))
-    lora = write_student(tmp_path / "lcm.safetensors", base, sampler="lcm")
-    contender = Contender(method="lcm", steps=2, guidance=1.0, lora=lora)
-    alone = paint(base, ["a cat"], [2], contender)
-    both = paint(base, ["a dog", "a cat"], [1, 2], contender)
-    assert (alone[0] - both[1]).abs().max() < 0.02
-    straight = paint(base, ["a cat"], [2], Contender(method="base", steps=2, guidance=1.0))
-    assert not torch.equal(alone, straight)
 
 
 def test_the_whole_table_on_a_tiny_base(tmp_path: Path) -> None:
@@ -154,34 +84,6 @@ def test_a_speed_up_is_told_from_what_was_painted_in_the_same_round() -> None:
     timed = with_times(line("turbo", 4), [1.0, 2.0, 0.5], [10.0, 20.0, 5.0])
     assert timed.values == {"seconds": 1.0, "speed_up": 10.0}
     assert timed.spread == {"speed_up": 0.0}
-
-
-def line(method: str, steps: int, **values: float) -> Line:
-    """A measured line."""
-    return Line(name=f"{method}, {steps}", method=method, steps=steps, values=dict(values))
-
-
-def test_rows_say_what_must_be_reached() -> None:
-    lines = (
-        line("base", 50, judge=90.0),
-        line("turbo", 4, judge=89.0, diversity=96.0, speed_up=21.0, megabytes=2.0),
-        line("turbo", 1, judge=80.0, speed_up=61.0),
-        line("rank16", 4, judge=89.2, megabytes=8.0),
-        line("uniform", 4, judge=88.0),
-        line("sensitivity", 4, judge=89.0),
-    )
-    found = Comparison(settings=DistillSettings(), lines=lines, prompts=(), left_out=(), seconds=1.0)
-    rows = {row.name: row for row in aim_rows(found, "turbo", "turbo")}
-    assert rows["turbo, 4 steps, judge behind the base"].value == 1.0
-    assert rows["turbo, 4 steps, judge behind the base"].state == "reached"
-    assert rows["turbo, 1 step, judge behind the base"].state == "short"
-    assert rows["turbo, 4 steps, diversity kept"].state == "aim reached"
-    assert rows["turbo, 4 steps, times as fast"].state == "aim reached"
-    assert rows["size saved against rank 16 everywhere"].value == 75.0
-    assert rows["sensitivity ranks behind uniform ones"].value == -1.0
-    when = datetime(2026, 1, 2, tzinfo=UTC)
-    assert "turbo, 4" in to_markdown(found, list(rows.values()), when)
-    assert to_html(found, list(rows.values()), when).startswith("<!doctype html>")
 
 
 def test_students_are_read_before_anything_is_painted(

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import re
-from functools import cache
-
 import pytest
+from tests.lab.evaluation.asked import PROMPTS, asks, of
 
-from allaprima.lab.evaluation.kept_out import kept_out_prompt
-from allaprima.lab.evaluation.suites import SHARES, SUITES, Ask, Suite, build_suites, share_out
-from allaprima.lab.scenes.captions import describe
+from allaprima.lab.evaluation.suites import SHARES, SUITES, build_suites, share_out
 from allaprima.lab.scenes.holdout import is_heldout
-from allaprima.lab.scenes.kept_out import kept_out
 from allaprima.lab.training.judge import LOOK_SEED, TRAIN_SEED
-
-PROMPTS = 120
-
-
-@cache
-def asks() -> tuple[Ask, ...]:
-    return tuple(build_suites(PROMPTS))
-
-
-def of(suite: Suite) -> list[Ask]:
-    return [ask for ask in asks() if ask.suite == suite]
 
 
 def test_the_same_arguments_give_the_same_asks() -> None:
@@ -84,24 +67,3 @@ def test_scenes_and_noises_are_no_one_elses() -> None:
     assert len(set(seeds)) == len(seeds)
     assert min(ask.scene.seed for ask in asks()) >= 4_000_000_000
     assert 1_000_000_000 < TRAIN_SEED < LOOK_SEED < 4_000_000_000
-
-
-def test_kept_out_words_are_in_their_prompts_and_mean_what_is_asked() -> None:
-    words = kept_out()
-    assert len(words) >= 100
-    for number, word in enumerate(words):
-        scene, prompt = kept_out_prompt(word, 4_000_000_000 + number)
-        assert word.word in prompt
-        assert word.names in {scene.subjects[0].kind, scene.place}
-    for ask in of("kept-out words"):
-        assert ask.word is not None
-        assert ask.asked in ({"kind", "count"}, {"place"})
-
-
-def test_captions_never_use_kept_out() -> None:
-    english = "|".join(re.escape(word.word) for word in kept_out() if word.language == "en")
-    pattern = re.compile(rf"\b(?:{english})s?\b", re.IGNORECASE)
-    for number, ask in enumerate(asks()):
-        if ask.suite != "kept-out words":
-            told = describe(ask.scene, random.Random(number)).text
-            assert not pattern.search(told), told

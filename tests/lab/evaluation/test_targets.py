@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
-import pytest
 import torch
-from PIL import Image
 
 from allaprima.lab.evaluation.judge import JudgeConfig
 from allaprima.lab.evaluation.targets import IGNORED, Copy, build_targets, middle_loss, stack_targets
-from allaprima.lab.evaluation.truth import render_truth, split_copies
-from allaprima.lab.evaluation.worn_accessories import wear_picture
-from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.spec import Scene, Subject
-from allaprima.lab.scenes.sprites import SpriteCache
 
 CONFIG = JudgeConfig(kinds=("cat", "car"))
+
+
 SCENE = Scene(seed=1, subjects=(Subject(kind="cat"),), place="city", hour="dawn", weather="fog")
 
 
@@ -52,44 +45,3 @@ def test_the_middle_loss_is_least_at_the_truth() -> None:
     assert middle_loss(right, truth) < 0.01
     assert middle_loss(missed, truth) > 1
     assert middle_loss(invented, truth) > 1
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_copies_of_a_rendered_scene_are_told_apart(sprites: SpriteCache, count: int) -> None:
-    scene = Scene(
-        seed=count,
-        subjects=(Subject(kind="soccer ball", count=count),),
-        place="meadow",
-        hour="day",
-        weather="clear",
-    )
-    picture, copies = render_truth(scene, sprites)
-    assert picture.size == (256, 256)
-    assert len(copies) == count
-    widths = [right - left for left, _, right, _ in (copy.box for copy in copies)]
-    heights = [bottom - top for _, top, _, bottom in (copy.box for copy in copies)]
-    assert max(widths) - min(widths) < 0.03
-    assert max(heights) - min(heights) < 0.03
-    assert all(abs(width / height - 1) < 0.1 for width, height in zip(widths, heights, strict=True))
-
-
-def test_what_cannot_be_seen_has_no_box() -> None:
-    assert split_copies(np.zeros((16, 16), np.uint8), 3) == []
-
-
-def test_wear_is_a_function_of_its_randomness_and_stays_a_picture() -> None:
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    worn = [wear_picture(picture, random.Random(seed)) for seed in range(20)]
-    again = [wear_picture(picture, random.Random(seed)) for seed in range(20)]
-    assert all(one.tobytes() == two.tobytes() for one, two in zip(worn, again, strict=True))
-    assert {(one.size, one.mode) for one in worn} == {((64, 64), "RGB")}
-    changed = sum(one.tobytes() != picture.tobytes() for one in worn)
-    assert 8 <= changed < 20
-
-
-def test_scenes_drawn_at_random_have_a_box_for_every_copy(sprites: SpriteCache) -> None:
-    for seed in range(3_000_000_000, 3_000_000_012):
-        scene = draw_scene(seed, split="any")
-        _, copies = render_truth(scene, sprites, 128)
-        expected = [subject.kind for subject in scene.subjects for _ in range(subject.count)]
-        assert [copy.kind for copy in copies] == expected

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
+from tests.lab.evaluation.quick import QUICK, SURE, evaluate
 from tests.tiny import SteadyBase
 from tests.tiny_vignette import write_tiny_vignette
 from typer.testing import CliRunner
 
 from allaprima.cli.evaluate import app
-from allaprima.core.errors import OutputError
-from allaprima.lab.evaluation.accuracy import ATTRIBUTES, measure_judge, measure_kinds, unseen_scenes
+from allaprima.lab.evaluation.accuracy import ATTRIBUTES
 from allaprima.lab.evaluation.judge import Judge
-from allaprima.lab.evaluation.painting import PaintSettings, paint_batches
-from allaprima.lab.evaluation.report import format_value, write_report
 from allaprima.lab.evaluation.suites import SUITES
-from allaprima.lab.evaluation.vignette import Evaluation, EvaluationSettings, evaluate_vignette
-from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.lab.evaluation.vignette import evaluate_vignette
 from allaprima.lab.training.judge import JudgeTask, save_judge
 from allaprima.lab.training.loop import Draw
 
-SURE: dict[str, float] = dict.fromkeys(ATTRIBUTES, 1.0)
-QUICK = EvaluationSettings(
-    prompts=12, paint=PaintSettings(steps=1, batch=5), autoencoder_scenes=2, judged_scenes=2
-)
 ISSUE_ROWS = [
     "autoencoder PSNR",
     "autoencoder SSIM",
@@ -43,10 +35,6 @@ ISSUE_ROWS = [
     "words never in training captions",
     "black, NaN or constant pictures",
 ]
-
-
-def evaluate(base: SteadyBase, judge: Judge) -> Evaluation:
-    return evaluate_vignette(base, judge, SURE, settings=QUICK)
 
 
 def test_every_row_is_there_and_every_prompt_is_painted_once(small_judge: Judge) -> None:
@@ -69,56 +57,6 @@ def test_broken_weights_are_counted_and_not_judged(small_judge: Judge) -> None:
     rows = {row.name: row for row in evaluation.rows}
     assert rows["black, NaN or constant pictures"].value == 12
     assert rows["place right"].value == 0
-
-
-def test_pictures_do_not_depend_on_guidance_of_one_being_asked_for_plainly() -> None:
-    base = SteadyBase()
-    plain = PaintSettings(steps=2, guidance=1.0, batch=2)
-    pictures = torch.cat(list(paint_batches(base, ["cat", "dog", "emu"], [1, 2, 3], plain)))
-    assert pictures.shape == (3, 3, 256, 256)
-    assert [len(prompts) for prompts in base.encoded] == [2, 1]
-    assert float((pictures * 255).frac().abs().max()) < 1e-3
-
-
-def test_a_report_holds_all_rows_prompts_and_pictures(small_judge: Judge, tmp_path: Path) -> None:
-    evaluation = evaluate(SteadyBase(), small_judge)
-    report = write_report(evaluation, tmp_path / "results", datetime(2030, 4, 5, 6, 7, tzinfo=UTC))
-    assert report.html.name == "2030-04-05-0607-vignette.html"
-    markdown, html = report.markdown.read_text(encoding="utf-8"), report.html.read_text(encoding="utf-8")
-    data = json.loads(report.json.read_text(encoding="utf-8"))
-    assert [row["name"] for row in data["rows"]] == [row.name for row in evaluation.rows]
-    for row in evaluation.rows:
-        assert f"| {row.name} |" in markdown
-        assert row.name in html
-    assert html.count("data:image/jpeg;base64,") == len(evaluation.shown) == 12
-    assert "http" not in html
-    assert all(shown.answer.ask.prompt in markdown for shown in evaluation.shown)
-
-
-def test_a_report_that_cannot_be_written_is_one_sentence(small_judge: Judge, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write the report into"):
-        write_report(evaluate(SteadyBase(), small_judge), tmp_path / "file", datetime.now(UTC))
-
-
-def test_figures_are_written_with_their_unit() -> None:
-    figures = [
-        format_value(value, unit)
-        for value, unit in ((93.25, "%"), (31.2, "dB"), (0.9412, ""), (-1.24, "points"))
-    ]
-    assert figures == ["93.2 %", "31.20 dB", "0.941", "-1.2 points"]
-    assert format_value(0.0, "pictures") == "0"
-    assert format_value(None, "%") == "-"
-
-
-def test_the_judge_is_measured_on_scenes(sprites: SpriteCache, small_judge: Judge) -> None:
-    scenes = unseen_scenes(3)
-    done: list[int] = []
-    tallies = measure_judge(small_judge, scenes, sprites, alter=torch.zeros_like, on_progress=done.append)
-    assert set(tallies) == set(ATTRIBUTES)
-    assert tallies["place"].total == sum(done) == 3
-    kinds = measure_kinds(small_judge, scenes, sprites)
-    assert set(kinds) == {subject.kind for scene in scenes for subject in scene.subjects}
 
 
 @pytest.mark.usefixtures("sprites")

@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import random
 import re
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.lab.scenes.captioned import LANGUAGES, many, mentions, scene_of, ways_of
 
 from allaprima.lab.scenes.captions import caption, describe, full_caption, prefix
 from allaprima.lab.scenes.draw import draw_scene
-from allaprima.lab.scenes.nouns_en import with_article
 from allaprima.lab.scenes.people import draw_person
-from allaprima.lab.scenes.spec import Hour, Place, Scene, Side, Subject, Weather
+from allaprima.lab.scenes.spec import Side, Subject
 from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.scenes.wording import Language, wording
-
-LANGUAGES: tuple[Language, ...] = get_args(Language)
-
-
-def scene_of(
-    *subjects: Subject, place: Place = "rooftop", hour: Hour = "sunset", weather: Weather = "clear"
-) -> Scene:
-    return Scene(seed=0, subjects=subjects, place=place, hour=hour, weather=weather)
-
-
-def many(scene: Scene, language: Language, count: int = 300) -> list[tuple[str, frozenset[str]]]:
-    said = [describe(scene, random.Random(index), language) for index in range(count)]
-    return [(one.text, one.said) for one in said]
 
 
 def words_of(kind: str, language: Language) -> list[str]:
     info = SUBJECTS[kind]
     return [*info.zh] if language == "zh" else [*info.en, *(plural for plural in info.plurals if plural)]
-
-
-def mentions(text: str, ways: list[str] | tuple[str, ...]) -> bool:
-    """Whether the text holds one of the ways, articles and case aside."""
-
-    def bare(words: str) -> str:
-        return re.sub(r"\b(?:an?|the) ", "", words.lower())
-
-    return any(bare(way) in bare(text) for way in ways)
-
-
-def ways_of(table: dict[str, dict[str, tuple[str, ...]]], name: str) -> list[str]:
-    return [way for form in table[name].values() for way in form]
 
 
 @given(seed=st.integers(0, 2**40), language=st.sampled_from(LANGUAGES))
@@ -84,33 +57,6 @@ def test_what_is_said_is_in_the_text(seed: int, language: Language) -> None:
         assert mentions(text, words.counts[str(scene.subjects[0].count)]), text
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_what_is_not_said_is_not_in_the_text(language: Language) -> None:
-    scene = scene_of(Subject(kind="cat", accessory="crown"), place="harbor", hour="night", weather="snow")
-    words = wording(language)
-    for text, said in many(scene, language):
-        plain = text.removesuffix("snowy")
-        assert ("place" in said) == mentions(plain, ways_of(words.places, "harbor")), text
-        assert ("accessory" in said) == ("crown" in text.lower() or "冠" in text), text
-        if "hour" not in said:
-            assert "night" not in text.lower()
-            assert "夜" not in text
-        if "weather" not in said:
-            assert "snow" not in text.lower()
-            assert "雪" not in text
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_captions_differ_and_leave_out_at_the_shares_meant(language: Language) -> None:
-    told = many(scene_of(Subject(kind="cat"), weather="rain"), language, 1000)
-    assert len({text for text, _ in told}) > 600
-    assert sum("place" in said for _, said in told) / 1000 == pytest.approx(0.84, abs=0.04)
-    assert sum("hour" in said for _, said in told) / 1000 == pytest.approx(0.70, abs=0.05)
-    assert sum("weather" in said for _, said in told) / 1000 == pytest.approx(0.79, abs=0.05)
-    bare = SUBJECTS["cat"].en[0] if language == "en" else SUBJECTS["cat"].zh[0]
-    assert any(text == bare for text, _ in told)
-
-
 @pytest.mark.parametrize(
     ("language", "left_first", "right_first"),
     [
@@ -142,32 +88,6 @@ def test_sides_are_never_swapped(language: Language, left_first: str, right_firs
     assert seen > 200
 
 
-def test_sides_and_accessories_keep_to_their_subject() -> None:
-    scene = scene_of(Subject(kind="cat", side="left", accessory="crown"), Subject(kind="dog", side="right"))
-    for text, said in many(scene, "en"):
-        if "accessory" in said and "subjects" in said:
-            assert re.search(r"(cat|kitten|cat face) [a-z ]*crown", text.lower()), text
-            assert not re.search(
-                r"(dog|puppy|doggy|pup) (wearing|with|in) (a )?(gold(en)? )?crown", text.lower()
-            ), text
-
-
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_copies_are_plural(count: int) -> None:
-    scene = scene_of(Subject(kind="mouse", count=count))
-    assert full_caption(scene) == (
-        f"{ {2: 'two', 3: 'three', 4: 'four'}[count] } mice on a rooftop at sunset in clear weather"
-    )
-    for text, _ in many(scene, "en"):
-        assert "mice" in text.lower()
-        assert "mouse" not in text.lower()
-
-
-def test_words_without_a_number_get_no_article() -> None:
-    for text, _ in many(scene_of(Subject(kind="sushi")), "en"):
-        assert not re.search(r"\ba sushi", text.lower())
-
-
 def test_a_person_is_told_by_looks() -> None:
     person = draw_person(random.Random(1))
     scene = scene_of(Subject(kind="person", person=person), place="park", hour="day")
@@ -179,14 +99,6 @@ def test_a_person_is_told_by_looks() -> None:
     assert any("person" in said for _, said in texts)
     assert any("person" not in said for _, said in texts)
     assert full_caption(scene, "zh").startswith("一个")
-
-
-def test_colours_of_the_full_colour_icons_are_not_told_of_line_drawings() -> None:
-    scene = Scene(
-        seed=0, subjects=(Subject(kind="car"),), place="park", hour="day", weather="clear", style="line"
-    )
-    assert all("red" not in text.lower() for text, _ in many(scene, "en"))
-    assert all("红" not in text for text, _ in many(scene, "zh"))
 
 
 @pytest.mark.parametrize(
@@ -222,17 +134,3 @@ def test_prefixes_are_what_stood_there_while_typing(seed: int, language: Languag
     start = prefix(text, rng, language)
     assert start
     assert text.startswith(start)
-
-
-@pytest.mark.parametrize(
-    ("noun", "phrase"),
-    [
-        ("apple", "an apple"),
-        ("UFO", "a UFO"),
-        ("unicorn", "a unicorn"),
-        ("umbrella", "an umbrella"),
-        ("cat", "a cat"),
-    ],
-)
-def test_articles(noun: str, phrase: str) -> None:
-    assert with_article(noun) == phrase

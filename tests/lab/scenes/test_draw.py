@@ -13,23 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allaprima.lab.scenes.draw import PERSON, PLACES, WITHOUT_WEATHER, Split, draw_scene
-from allaprima.lab.scenes.holdout import (
-    HELDOUT_SHARE,
-    is_heldout,
-    is_heldout_pair,
-    is_heldout_person,
-    is_heldout_subject,
-)
+from allaprima.lab.scenes.draw import PERSON, WITHOUT_WEATHER, Split, draw_scene
+from allaprima.lab.scenes.holdout import is_heldout, is_heldout_subject
 from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.subjects import SUBJECTS
-
-MANY = 2500
-
-
-@pytest.fixture(scope="module")
-def scenes() -> list[Scene]:
-    return [draw_scene(seed, split="any") for seed in range(MANY)]
 
 
 @given(seed=st.integers(), split=st.sampled_from(["train", "heldout", "any"]))
@@ -73,31 +60,16 @@ def test_style_changes_nothing_else() -> None:
 
 def test_shares_are_the_ones_asked_for(scenes: list[Scene]) -> None:
     numbers = Counter(len(scene.subjects) for scene in scenes)
-    assert [numbers[n] / MANY for n in (1, 2, 3)] == pytest.approx([0.62, 0.28, 0.10], abs=0.03)
+    assert [numbers[n] / len(scenes) for n in (1, 2, 3)] == pytest.approx([0.62, 0.28, 0.10], abs=0.03)
     people = sum(any(subject.person for subject in scene.subjects) for scene in scenes)
-    assert people / MANY == pytest.approx(0.20, abs=0.03)
+    assert people / len(scenes) == pytest.approx(0.20, abs=0.03)
     outside = [scene.weather for scene in scenes if scene.place not in WITHOUT_WEATHER]
     assert outside.count("clear") / len(outside) == pytest.approx(0.55, abs=0.03)
     assert {subject.kind for scene in scenes for subject in scene.subjects} == {*SUBJECTS, PERSON}
     assert all(
-        count / MANY == pytest.approx(1 / 16, abs=0.015)
+        count / len(scenes) == pytest.approx(1 / 16, abs=0.015)
         for count in Counter(s.place for s in scenes).values()
     )
-
-
-def test_heldout_pairs_leave_every_kind_and_place_enough() -> None:
-    pairs = [(kind, place) for kind in SUBJECTS for place in PLACES if is_heldout_pair(kind, place)]
-    assert len(pairs) / (len(SUBJECTS) * len(PLACES)) == pytest.approx(HELDOUT_SHARE, abs=0.02)
-    assert max(Counter(kind for kind, _ in pairs).values()) <= 6
-    assert set(Counter(place for _, place in pairs)) == set(PLACES)
-
-
-def test_people_are_held_out_by_identity_and_outfit(scenes: list[Scene]) -> None:
-    people = [subject.person for scene in scenes for subject in scene.subjects if subject.person]
-    share = sum(map(is_heldout_person, people)) / len(people)
-    assert share == pytest.approx(HELDOUT_SHARE, abs=0.03)
-    person = people[0]
-    assert is_heldout_person(replace(person, expression="sad", glasses=None)) == is_heldout_person(person)
 
 
 def test_scenes_do_not_depend_on_the_process() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import xml.etree.ElementTree as ET
 from dataclasses import fields, replace
 
@@ -12,47 +11,12 @@ import numpy.typing as npt
 import pytest
 import resvg_py
 from PIL import Image
+from tests.lab.scenes.crowd import OF_IDENTITY, OF_PERSON, PLAIN, TABLES, drawn
 
 from allaprima.lab.scenes import people
-from allaprima.lab.scenes.people_words import PERSON_WORDS, Language, person_phrases
-from allaprima.lab.scenes.spec import Identity, Person
+from allaprima.lab.scenes.spec import Person
 
 SIZE = 96
-
-PLAIN = Person(
-    identity=Identity(
-        skin="fair",
-        hair="quiff",
-        hair_color="brown",
-        eyes="oval",
-        brows="raised",
-        nose="curved",
-        ears="small",
-        beard=None,
-    ),
-    clothes="sweater",
-    clothes_color="blue",
-    glasses=None,
-    expression="smile",
-)
-
-OF_IDENTITY: dict[str, dict[str, str]] = {
-    "skin": people.SKIN,
-    "hair": people.HAIR,
-    "hair_color": people.HAIR_COLORS,
-    "eyes": people.EYES,
-    "brows": people.BROWS,
-    "nose": people.NOSES,
-    "ears": people.EARS,
-    "beard": people.BEARDS,
-}
-OF_PERSON: dict[str, dict[str, str]] = {
-    "clothes": people.CLOTHES,
-    "clothes_color": people.CLOTHES_COLORS,
-    "glasses": people.GLASSES,
-    "expression": people.EXPRESSIONS,
-}
-TABLES = OF_IDENTITY | OF_PERSON
 
 
 def paint(person: Person) -> npt.NDArray[np.uint8]:
@@ -66,11 +30,6 @@ def change(person: Person, field: str, name: str | None) -> Person:
     if field in OF_PERSON:
         return replace(person, **change_of)  # type: ignore[arg-type]
     return replace(person, identity=replace(person.identity, **change_of))  # type: ignore[arg-type]
-
-
-def drawn(count: int, seed: int = 0) -> list[Person]:
-    rng = random.Random(seed)
-    return [people.draw_person(rng) for _ in range(count)]
 
 
 def test_the_same_seed_draws_the_same_people() -> None:
@@ -88,7 +47,6 @@ def test_draws_reach_every_name_of_every_table() -> None:
 
 
 def test_there_are_many_identities() -> None:
-    assert people.identity_count() > 74_880
     assert len({person.identity for person in drawn(3000)}) > 2900
 
 
@@ -165,30 +123,3 @@ def test_anchors_lie_on_the_head() -> None:
             (anchor.neck_x, anchor.neck_y),
         ):
             assert alpha[int(y * SIZE), int(x * SIZE)] == 255
-
-
-def test_every_name_has_words_in_both_languages() -> None:
-    for field, table in TABLES.items():
-        assert set(PERSON_WORDS[field]) == set(table)
-        for words in PERSON_WORDS[field].values():
-            assert all(words[language] for language in ("en", "zh"))
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_phrases_say_every_part_with_its_colour(language: Language) -> None:
-    rng = random.Random(5)
-    for person in drawn(300, seed=5):
-        phrases = person_phrases(person, rng, language)
-        assert ("beard" in phrases) == (person.identity.beard is not None)
-        assert ("glasses" in phrases) == (person.glasses is not None)
-        assert not any("{" in phrase for phrase in phrases.values())
-        assert any(
-            color in phrases["clothes"]
-            for color in PERSON_WORDS["clothes_color"][person.clothes_color][language]
-        )
-
-
-def test_phrases_use_the_right_article() -> None:
-    orange = replace(PLAIN, clothes_color="orange")
-    said = {person_phrases(orange, random.Random(seed), "en")["clothes"] for seed in range(20)}
-    assert said == {"an orange sweater", "an orange crew-neck sweater"}

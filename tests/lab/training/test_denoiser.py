@@ -10,9 +10,9 @@ import torch
 from tests.tiny_vignette import tiny_text_encoder
 
 from allaprima.core.errors import AssetError
-from allaprima.lab.training.alignment import GROUPS, UNASKED, WORN, AlignedDenoiser
+from allaprima.lab.training.alignment import UNASKED, WORN, AlignedDenoiser
 from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview, _wears, compile_for_training
-from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.lab.training.latents import LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 from allaprima.lab.training.release import averaged
 from allaprima.lab.training.resident import NOTHING, Resident
@@ -23,6 +23,8 @@ from allaprima.paint.contract.base import TextStates
 DENOISER = DenoiserConfig(
     latent_channels=4, layers=2, heads=2, head_width=16, text_width=8, rope_axes=(4, 6, 6)
 )
+
+
 AUTOENCODER = AutoencoderConfig(
     latent_channels=4,
     encoder_widths=(8, 8, 8),
@@ -30,28 +32,6 @@ AUTOENCODER = AutoencoderConfig(
     decoder_widths=(8, 8, 8),
     decoder_depths=(0, 0, 0),
 )
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> LatentCache:
-    """Ten scenes whose latent is the first number of their captions' states everywhere."""
-    count, rng = 10, np.random.default_rng(0)
-    lengths = rng.integers(2, 6, (count, CAPTIONS))
-    starts = np.concatenate([[0], lengths.ravel().cumsum()[:-1]]).reshape(count, CAPTIONS)
-    values = rng.choice([-1.0, 1.0], count)
-    states = np.concatenate(
-        [np.full((n, 8), values[scene]) for scene in range(count) for n in lengths[scene]]
-    )
-    np.save(
-        tmp_path / "latents.npy",
-        np.broadcast_to(values[:, None, None, None], (count, 4, 16, 16)).astype(np.float16),
-    )
-    np.save(tmp_path / "masks.npy", np.zeros((count, 16, 16), np.uint8))
-    np.save(tmp_path / "names.npy", rng.integers(-1, 4, (count, len(GROUPS), 8, 8)).astype(np.int16))
-    np.save(tmp_path / "states.npy", states.astype(np.float16))
-    np.save(tmp_path / "spans.npy", np.stack([starts, lengths], -1))
-    np.save(tmp_path / "empty.npy", np.zeros((2, 8), np.float16))
-    return LatentCache.open(tmp_path)
 
 
 def draw(step: int, batch: int = 6) -> Draw:
@@ -130,21 +110,6 @@ def test_subjects_that_wear_something_count_more(cache: LatentCache) -> None:
     assert wears[:, :, :8].all()
     assert not wears[:, :, 8:].any()
     assert float(task.loss(model, draw(0))["flow"]) != pytest.approx(plain)
-
-
-def test_rows_are_those_of_the_caches(cache: LatentCache) -> None:
-    scenes = Resident([cache, cache], torch.device("cpu"))
-    picked = torch.tensor([3, 13, 0, 7]), torch.tensor([1, 1, 2, NOTHING])
-    rows = scenes.rows(*picked, 6)
-    states, mask = cache.text([(3, 1), (3, 1), (0, 2), None])
-    assert torch.equal(rows.mask[:, : mask.shape[1]], mask)
-    assert torch.equal(rows.states[:, : mask.shape[1]], states)
-    assert not rows.states[:, mask.shape[1] :].any()
-    assert torch.equal(rows.clean[0], rows.clean[1])
-    assert torch.equal(rows.names[3], torch.from_numpy(cache.names[7]).long())
-    cut = scenes.rows(*picked, 2)
-    assert torch.equal(cut.states, rows.states[:, :2])
-    assert len(scenes) == 20
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # which the compiler itself looks at

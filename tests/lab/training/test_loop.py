@@ -4,54 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tests.lab.training.line import Line, config, fresh
 from torch import Tensor, nn
 
-from allaprima.core.errors import UserError, WeightsError
-from allaprima.lab.training.checkpoint import read_tensors, write_tensors
-from allaprima.lab.training.log import Clock
-from allaprima.lab.training.loop import Draw, LoopConfig, seed_of, train
-
-
-class Line:
-    """Fit y = A x from random x: the smallest real task."""
-
-    target = torch.arange(12.0).view(3, 4) / 10
-
-    def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """Mean squared error on fresh inputs."""
-        x = draw.normal(4).to(draw.device)
-        return {"loss": (model(x) - x @ self.target.T).square().mean()}
-
-    def sample(self, model: nn.Module, folder: Path, step: int) -> None:
-        """Write the weights, in the place of a picture."""
-        (folder / f"sample-{step}.txt").write_text(str(model.state_dict()))
-
-
-def config(folder: Path, steps: int, **more: object) -> LoopConfig:
-    """A short training."""
-    settings: dict[str, object] = {
-        "save_every": 5,
-        "log_every": 5,
-        "warmup_steps": 2,
-        "ema_decay": 0.9,
-        **more,
-    }
-    return LoopConfig(folder=folder, steps=steps, batch_size=8, learning_rate=0.05, **settings)  # type: ignore[arg-type]
-
-
-def fresh() -> nn.Module:
-    """The same new model every time."""
-    torch.manual_seed(3)
-    return nn.Linear(4, 3)
+from allaprima.core.errors import UserError
+from allaprima.lab.training.checkpoint import read_tensors
+from allaprima.lab.training.loop import Draw, seed_of, train
 
 
 def test_every_seed_and_every_step_draws_numbers_of_its_own() -> None:
@@ -128,23 +93,6 @@ def test_rate_warms_up_holds_and_decays() -> None:
     assert rates[99] == pytest.approx(0.0025)
 
 
-def test_a_budget_tells_how_many_updates_there_will_be() -> None:
-    clock = Clock(60.0, spent=30.0)
-    assert clock.updates_in_all(100, 1000) in range(190, 201)
-    assert clock.updates_in_all(100, 150) == 150
-    assert Clock(None).updates_in_all(100, 1000) == 1000
-    assert Clock(1.0, spent=30.0).updates_in_all(100, 1000) == 100
-
-
-def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
-    class Broken(Line):
-        def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-            return {"loss": super().loss(model, draw)["loss"] * float("nan")}
-
-    with pytest.raises(UserError, match="got loss nan at update 5; expected a finite number"):
-        train(fresh(), Broken(), config(tmp_path, 10))
-
-
 def test_a_checkpoint_of_numbers_that_are_none_is_never_written(tmp_path: Path) -> None:
     class Breaks(Line):
         def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
@@ -156,59 +104,3 @@ def test_a_checkpoint_of_numbers_that_are_none_is_never_written(tmp_path: Path) 
     tensors, metadata = read_tensors(tmp_path / "checkpoint.safetensors")
     assert metadata["step"] == "4"
     assert all(tensor.isfinite().all() for tensor in tensors.values())
-
-
-def test_what_is_drawn_is_drawn_again_after_a_kill_and_no_line_is_written_twice(tmp_path: Path) -> None:
-    drawn: list[tuple[int, float]] = []
-
-    class Draws(Line):
-        kills_at = 0
-
-        def sample(self, model: nn.Module, folder: Path, step: int) -> None:
-            del folder
-            drawn.append((step, float(sum(one.sum() for one in model.parameters()))))
-            if step == self.kills_at:
-                raise KeyboardInterrupt
-
-    plan = replace(config(tmp_path, 6), save_every=2, sample_every=2, log_every=1)
-    task = Draws()
-    task.kills_at = 4
-    with pytest.raises(KeyboardInterrupt):
-        train(fresh(), task, plan)
-    task.kills_at = 0
-    train(fresh(), task, plan)
-    assert [step for step, _ in drawn] == [2, 4, 4, 6]
-    assert drawn[1] == drawn[2]
-    lines = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines == [1, 2, 3, 4, 5, 6]
-
-
-def test_a_cut_checkpoint_is_named_and_not_used(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.safetensors"
-    write_tensors(path, {"a": torch.zeros(1000)}, {"step": "1"})
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(WeightsError, match="expected a whole safetensors file"):
-        train(fresh(), Line(), config(tmp_path, 5))
-
-
-def test_kill_at_any_time_leaves_a_checkpoint_that_goes_on(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from tests.lab.training.test_loop import Line, config, fresh\n"
-        "from allaprima.lab.training.loop import train\n"
-        "train(fresh(), Line(), config(Path(sys.argv[1]), 100_000, save_every=1))\n"
-    )
-    checkpoint = tmp_path / "checkpoint.safetensors"
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL,
-        env={**os.environ, "ACCELERATE_MIXED_PRECISION": "no"},  # as this process, which goes on from it
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.2)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    step = int(read_tensors(checkpoint)[1]["step"])
-    resumed = train(fresh(), Line(), config(tmp_path, step + 10))
-    straight = train(fresh(), Line(), config(tmp_path / "straight", step + 10))
-    assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), straight.parameters(), strict=True))

@@ -142,7 +142,7 @@ class Learners(nn.Module):
 
     @contextmanager
     def _activated(self, name: str) -> Iterator[None]:
-        """Within, make the network that of `name`."""
+        """Make the network that of `name` for a while."""
         before = self._active
         self.of(name)
         try:

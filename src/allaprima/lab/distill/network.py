@@ -128,7 +128,7 @@ class Network(nn.Module, ABC):
 
     @contextmanager
     def added_to_time(self, offset: Tensor | None) -> Iterator[None]:
-        """Within, add `offset` (B, D) to what the blocks know of the time."""
+        """Add `offset` (B, D), for a while, to what the blocks know of the time."""
         if offset is None:
             yield
             return

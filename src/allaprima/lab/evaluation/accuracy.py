@@ -6,7 +6,7 @@ cannot say how often a painter does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -51,7 +51,7 @@ def tally(rights: Iterable[bool]) -> Tally:
 
 
 def compare(scene: Scene, verdict: Verdict) -> dict[Attribute, Tally]:
-    """How a verdict fares against the truth.
+    """Return how a verdict fares against the truth, attribute by attribute.
 
     Kind: every subject of the scene and every kind seen that is not there is one question, so that missing
     things and inventing them both count. Count, side and accessory are asked of the subjects that were found.
@@ -77,7 +77,7 @@ def _worn(verdict: Verdict, kind: str) -> str | None:
 
 
 def reported(accuracy: Mapping[str, float]) -> frozenset[Attribute]:
-    """The attributes on which a judge of this accuracy may be heard."""
+    """Return the attributes on which a judge of this accuracy may be heard."""
     return frozenset(name for name in ATTRIBUTES if accuracy.get(name, 0.0) >= REPORTED_FROM)
 
 
@@ -101,43 +101,22 @@ def measure_judge(
         on_progress: called with the number of scenes just judged.
     """
     sums: dict[Attribute, Tally] = dict.fromkeys(ATTRIBUTES, Tally())
-    for scene, verdict in _verdicts(judge, scenes, sprites, side, alter, on_progress):
-        sums = {name: sums[name] + counted for name, counted in compare(scene, verdict).items()}
-    return sums
-
-
-def measure_kinds(judge: Judge, scenes: Sequence[Scene], sprites: SpriteCache) -> dict[str, Tally]:
-    """How often each kind of thing is found where it is: a look at what the judge still mixes up."""
-    sums: dict[str, Tally] = {}
-    for scene, verdict in _verdicts(judge, scenes, sprites, 256, None, None):
-        for subject in scene.subjects:
-            found = tally([verdict.find(subject.kind) is not None])
-            sums[subject.kind] = sums.get(subject.kind, Tally()) + found
-    return sums
-
-
-def _verdicts(
-    judge: Judge,
-    scenes: Sequence[Scene],
-    sprites: SpriteCache,
-    side: int,
-    alter: Callable[[Tensor], Tensor] | None,
-    on_progress: Callable[[int], None] | None,
-) -> Iterator[tuple[Scene, Verdict]]:
     for start in range(0, len(scenes), 16):
         group = scenes[start : start + 16]
         pictures = torch.stack([render_tensor(scene, sprites, side) for scene in group])
-        yield from zip(group, judge.look(alter(pictures) if alter else pictures), strict=True)
+        for scene, verdict in zip(group, judge.look(alter(pictures) if alter else pictures), strict=True):
+            sums = {name: sums[name] + counted for name, counted in compare(scene, verdict).items()}
         if on_progress:
             on_progress(len(group))
+    return sums
 
 
 def render_tensor(scene: Scene, sprites: SpriteCache, side: int = 256) -> Tensor:
-    """One scene as (3, side, side) in [0, 1]."""
+    """Return one scene as (3, side, side) in [0, 1]."""
     picture, _ = render_truth(scene, sprites, side)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
 
 
 def unseen_scenes(count: int, first_seed: int = TEST_SEED) -> list[Scene]:
-    """The scenes a judge is tested on."""
+    """Return the scenes a judge is tested on."""
     return [draw_scene(first_seed + index, split="any") for index in range(count)]

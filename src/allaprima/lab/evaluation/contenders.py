@@ -50,14 +50,14 @@ def _schedule(base: Base, contender: Contender) -> Schedule:
 
 @lru_cache(maxsize=64)
 def _metadata(lora: Path) -> LoraMetadata:
-    """What a file says of itself, read once: the time of a picture is not to hold it."""
+    """Return what a file says of itself; it is read once, so that no picture's time includes it."""
     with safe_open(lora, framework="pt") as file:
         return read_metadata(file.metadata() or {})
 
 
 @contextmanager
 def worn(base: Base, lora: Path | None) -> Iterator[None]:
-    """Within, the base's weights have the LoRA in them; afterwards they are what they were, bit for bit."""
+    """Merge the LoRA into the base's weights for a while; afterwards they are what they were, bit for bit."""
     if lora is None:
         yield
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from allaprima.core.errors import AssetError
+from allaprima.core.progress import OnProgress
 from allaprima.lab.evaluation.accuracy import Attribute, render_tensor, reported, unseen_scenes
 from allaprima.lab.evaluation.contenders import Contender, paint, worn
 from allaprima.lab.evaluation.features import ImageFeatures
@@ -49,8 +50,6 @@ COLUMNS: dict[str, str] = {
     "speed_up": "speed-up",
 }
 """A column's name in the rows, and over the table."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +102,7 @@ class Comparison:
     seconds: float
 
     def find(self, method: str, steps: int) -> Line | None:
-        """The line of one way of painting, if it was measured."""
+        """Return the line of one way of painting, if it was measured."""
         return next((line for line in self.lines if (line.method, line.steps) == (method, steps)), None)
 
 
@@ -122,7 +121,7 @@ def compare_students(
     students: Sequence[tuple[str, Path]],
     tools: Tools,
     settings: DistillSettings | None = None,
-    on_progress: Progress = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
     base_hash: str | None = None,
 ) -> Comparison:
     """Paint with the base and all students, and measure.
@@ -177,7 +176,12 @@ class _Table:
     """Measures one contender after another against the first."""
 
     def __init__(
-        self, base: Base, tools: Tools, settings: DistillSettings, asks: Sequence[Ask], on_progress: Progress
+        self,
+        base: Base,
+        tools: Tools,
+        settings: DistillSettings,
+        asks: Sequence[Ask],
+        on_progress: OnProgress,
     ) -> None:
         self.base, self.tools, self.settings = base, tools, settings
         self.asks, self.on_progress = asks, on_progress
@@ -190,7 +194,7 @@ class _Table:
             self.left_out.append("No judge's weights: the judge's column is left out.")
 
     def measure(self, group: Sequence[Contender]) -> Line:
-        """One line of the table."""
+        """Measure one line of the table."""
         found: list[dict[str, float | None]] = []
         faults = 0
         seen: list[tuple[Tensor, ...]] = []
@@ -238,7 +242,7 @@ class _Table:
         return values, faults, tuple(pictures[::every][: self.settings.shown])
 
     def _look(self, contender: Contender, pictures: Tensor) -> dict[str, float | None]:
-        """What the judge and the image network say."""
+        """Return what the judge and the image network say."""
         values: dict[str, float | None] = {}
         if self.tools.judge is not None:
             values["judge"] = judge_score(self.tools.judge, self.asks, pictures, self.heard)
@@ -289,9 +293,9 @@ def time_in_turns(
     contenders: Sequence[Contender],
     asks: Sequence[Ask],
     rounds: int,
-    on_progress: Progress = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> list[list[float]]:
-    """Seconds from a prompt to a picture painted alone, by contender and round.
+    """Return the seconds from a prompt to a picture painted alone, by contender and round.
 
     A machine's speed drifts: to be compared is what was painted within one round.
     """
@@ -310,7 +314,7 @@ def time_in_turns(
 
 
 def with_times(line: Line, times: Sequence[float], teacher: Sequence[float]) -> Line:
-    """The line with its median time, and the median over rounds of how many times faster than the teacher it is."""
+    """Return the line with its median time and its speed-up over the teacher, the median over rounds."""
     ratios = [slow / mine for slow, mine in zip(teacher, times, strict=True)]
     known = {"seconds": statistics.median(times), "speed_up": statistics.median(ratios)}
     # A single training has no spread, but its times have one.
@@ -319,7 +323,7 @@ def with_times(line: Line, times: Sequence[float], teacher: Sequence[float]) -> 
 
 
 def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: frozenset[Attribute]) -> float:
-    """Of everything that was asked for and can be judged, how much is right, in percent."""
+    """Return how much of what was asked for and can be judged is right, in percent."""
     right = total = 0
     for start in range(0, len(asks), 16):
         group = pictures[start : start + 16]
@@ -333,7 +337,7 @@ def judge_score(judge: Judge, asks: Sequence[Ask], pictures: Tensor, heard: froz
 
 
 def _costs(lora: Path | None) -> dict[str, float | None]:
-    """A file's size, and how long its training took, if that lies beside it."""
+    """Return a file's size, and how long its training took, if that lies beside it."""
     if lora is None:
         return {}
     costs: dict[str, float | None] = {"megabytes": lora.stat().st_size / 1e6}

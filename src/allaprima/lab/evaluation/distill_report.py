@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -16,9 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from allaprima.core.errors import OutputError
 from allaprima.lab.evaluation.distill import COLUMNS, Comparison, Line
-from allaprima.lab.evaluation.report import Report, format_value
+from allaprima.lab.evaluation.report_files import (
+    Report,
+    data_url,
+    format_value,
+    html_page,
+    html_table,
+    markdown_table,
+    write_files,
+)
 from allaprima.lab.evaluation.rows import ReportRow
 
 _DIGITS = {"frechet": 1, "saturation": 3, "high_frequencies": 2, "ssim": 3, "megabytes": 2, "seconds": 3}
@@ -32,7 +37,7 @@ td:first-child,th:first-child{text-align:left}img{width:128px;height:128px;displ
 
 
 def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[ReportRow]:
-    """The rows with figures to reach.
+    """Return the rows with figures to reach.
 
     Args:
         comparison: what was measured.
@@ -81,7 +86,7 @@ def _behind(better: Line | None, worse: Line | None) -> float | None:
 
 
 def _saved(comparison: Comparison, turbo: str) -> float | None:
-    """Megabytes saved in percent, where both are judged equal; "rank16" is rank 16 everywhere."""
+    """Return the megabytes saved in percent, where both are judged equal; "rank16" is rank 16 everywhere."""
     ours, whole = comparison.find(turbo, 4), comparison.find("rank16", 4)
     behind = _behind(whole, ours)
     sizes = _value(ours, "megabytes"), _value(whole, "megabytes")
@@ -105,7 +110,7 @@ def _cell(line: Line, column: str) -> str:
 
 
 def _columns(comparison: Comparison) -> list[str]:
-    """Those in which anything was measured."""
+    """Return the columns in which anything was measured."""
     return [name for name in COLUMNS if any(line.values.get(name) is not None for line in comparison.lines)]
 
 
@@ -137,41 +142,30 @@ def _method(comparison: Comparison, when: datetime) -> str:
 
 
 def to_markdown(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -> str:
-    """The report without pictures."""
+    """Return the report without pictures."""
     parts = ["# Distillation: base and students", _method(comparison, when)]
-    for head, cells in (_table(comparison), _aims(rows)):
-        lines = [head, ["---"] * len(head), *cells]
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    parts += [markdown_table(*table) for table in (_table(comparison), _aims(rows))]
     return "\n\n".join(parts) + "\n"
 
 
 def to_html(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -> str:
-    """The report with pictures, in one file that needs no other."""
+    """Return the report with pictures, in one file that needs no other."""
     parts = ["<h1>Distillation: base and students</h1>", f"<p>{escape(_method(comparison, when))}</p>"]
-    for head, cells in (_table(comparison), _aims(rows)):
-        parts.append(_html_table(head, cells))
+    parts += [html_table(*table) for table in (_table(comparison), _aims(rows))]
     names = "".join(f"<th>{escape(prompt)}</th>" for prompt in comparison.prompts)
     body = "".join(
         f"<tr><td>{escape(line.name)}</td>{''.join(f'<td>{_image(one)}</td>' for one in line.shown)}</tr>"
         for line in comparison.lines
     )
     parts.append(f'<h2>The same noise</h2><table class="pictures"><tr><th></th>{names}</tr>{body}</table>')
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Distillation</title>'
-        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
-
-
-def _html_table(head: list[str], cells: list[list[str]]) -> str:
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in cells)
-    return f"<table><tr>{''.join(f'<th>{escape(one)}</th>' for one in head)}</tr>{body}</table>"
+    return html_page("Distillation", _STYLE, parts)
 
 
 def _image(picture: Tensor) -> str:
     pixels = picture.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode("ascii")}">'
+    return f'<img alt="" src="{data_url(file.getvalue())}">'
 
 
 def to_json(comparison: Comparison, rows: Sequence[ReportRow]) -> dict[str, Any]:
@@ -199,16 +193,11 @@ def write_distill_report(
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    stem = f"{when:%Y-%m-%d-%H%M}-distill"
-    report = Report(
-        markdown=folder / f"{stem}.md", html=folder / f"{stem}.html", json=folder / f"{stem}.json"
+    return write_files(
+        folder,
+        "distill",
+        when,
+        markdown=to_markdown(comparison, rows, when),
+        html=to_html(comparison, rows, when),
+        data=to_json(comparison, rows),
     )
-    data = {"date": when.isoformat(timespec="minutes"), **to_json(comparison, rows)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        report.markdown.write_text(to_markdown(comparison, rows, when), encoding="utf-8")
-        report.html.write_text(to_html(comparison, rows, when), encoding="utf-8")
-        report.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the report into {folder}: {error.strerror or error}") from error
-    return report

@@ -52,13 +52,13 @@ class ImageFeatures(nn.Module):
         return found
 
     def vectors(self, pixels: Tensor) -> Tensor:
-        """One vector per picture, (B, 1280): the last map's mean."""
+        """Return one vector per picture, (B, 1280): the last map's mean."""
         _, last = self._walk(pixels, ())
         return last.mean((2, 3))
 
     @torch.no_grad()
     def describe(self, pictures: Tensor, batch: int = 32) -> Tensor:
-        """The vectors of many pictures, in batches, without gradient."""
+        """Return the vectors of many pictures, in batches, without gradient."""
         device = next(self.parameters()).device
         parts = [
             self.vectors(pictures[start : start + batch].to(device))

@@ -9,7 +9,7 @@ Z_95 = 1.959963984540054
 
 
 def wilson_interval(right: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """The Wilson score interval of a rate of `right` in `total`, both ends in [0, 1].
+    """Return the Wilson score interval of a rate of `right` in `total`, both ends in [0, 1].
 
     Wilson (1927), "Probable inference, the law of succession, and statistical inference". Without any trial
     nothing is known: (0, 1).
@@ -29,7 +29,7 @@ def wilson_interval(right: int, total: int, z: float = Z_95) -> tuple[float, flo
 
 
 def newcombe_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
-    """The 95 % interval of the difference first - second of two rates, each (right, total).
+    """Return the 95 % interval of the difference first - second of two rates, each (right, total).
 
     Newcombe (1998), method 10: the two Wilson intervals joined.
     """

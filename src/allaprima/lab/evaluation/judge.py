@@ -101,16 +101,16 @@ class Verdict:
     weather: str
 
     def find(self, kind: str) -> Seen | None:
-        """The things of one kind, or None where there is none."""
+        """Return the things of one kind, or None where there is none."""
         return next((seen for seen in self.things if seen.kind == kind), None)
 
     def count(self, kind: str) -> int:
-        """How many copies of one kind there are."""
+        """Return how many copies of one kind there are."""
         seen = self.find(kind)
         return seen.count if seen else 0
 
     def side(self, kind: str) -> Side | None:
-        """Where one kind stands among all kinds seen; None where it is not there."""
+        """Return where one kind stands among all kinds seen; None where it is not there."""
         kinds = [seen.kind for seen in self.things]
         if kind not in kinds:
             return None
@@ -120,7 +120,7 @@ class Verdict:
         return "left" if rank == 0 else "right"
 
     def describe(self) -> str:
-        """One line for a reader, such as `2 cat (crown), rooftop, sunset, rain`."""
+        """Return one line for a reader, such as `2 cat (crown), rooftop, sunset, rain`."""
         things = [
             f"{seen.count} {seen.kind}" + (f" ({seen.accessory})" if seen.accessory else "")
             for seen in self.things
@@ -209,7 +209,7 @@ class _Block(nn.Module):
 
 
 def find_peaks(belief: Tensor, threshold: float) -> list[tuple[int, int]]:
-    """Rows and columns of the cells of an (H, W) map that top all eight neighbours and reach `threshold`.
+    """Return rows and columns of the cells of an (H, W) map that top all eight neighbours and reach `threshold`.
 
     Of equal neighbours the first in reading order counts, so a plateau is one peak.
     """
@@ -262,7 +262,7 @@ def _read_things(belief: Tensor, kinds: Tensor, accessories: Tensor, config: Jud
 
 
 def default_judge_path() -> Path:
-    """Where the judge's weights ship inside the package."""
+    """Return where the judge's weights ship inside the package."""
     import allaprima
 
     return Path(allaprima.__path__[0]) / "weights" / "judge" / "judge.safetensors"

@@ -13,7 +13,7 @@ from allaprima.lab.scenes.wording import wording
 
 
 def kept_out_prompt(word: KeptOut, seed: int) -> tuple[Scene, str]:
-    """A scene with one thing somewhere at some hour, and a prompt for it that uses `word`; `seed` fixes both."""
+    """Draw a scene with one thing somewhere at some hour, and a prompt for it with `word`; `seed` fixes both."""
     drawn = draw_scene(seed, split="any")
     kinds = list(SUBJECTS)
     kind, place = kinds[seed % len(kinds)], drawn.place

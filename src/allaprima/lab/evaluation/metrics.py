@@ -32,7 +32,7 @@ def ssim(pictures: Tensor, targets: Tensor) -> Tensor:
 
 
 def find_fault(picture: Tensor) -> Fault | None:
-    """What is wrong with a picture (3, H, W) in [0, 1]: not finite, black or one colour; None if nothing."""
+    """Return what is wrong with a picture (3, H, W) in [0, 1]: not finite, black or one colour; None if nothing."""
     if not torch.isfinite(picture).all():
         return "nan"
     if float(picture.max()) < BLACK_BELOW:

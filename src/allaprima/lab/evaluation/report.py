@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
-from allaprima.core.errors import OutputError
 from allaprima.lab.evaluation.accuracy import ATTRIBUTES, REPORTED_FROM
+from allaprima.lab.evaluation.report_files import (
+    Report,
+    data_url,
+    format_value,
+    html_page,
+    html_table,
+    markdown_table,
+    write_files,
+)
 from allaprima.lab.evaluation.rows import ReportRow
 from allaprima.lab.evaluation.suites import SUITES
 from allaprima.lab.evaluation.vignette import Evaluation, ReportPicture
@@ -22,15 +27,7 @@ table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .8rem;border-b
 figure img{width:160px;height:160px;display:block;border-bottom:4px solid #c33}figure.right img{border-color:#2a7}
 figcaption span{color:#777;display:block}.short{color:#c33;font-weight:600}.aim{color:#2a7;font-weight:600}
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Where the three files of a report lie."""
-
-    markdown: Path
-    html: Path
-    json: Path
+_CLASSES = {"short": "short", "aim reached": "aim"}
 
 
 def write_report(evaluation: Evaluation, folder: Path, when: datetime) -> Report:
@@ -39,30 +36,14 @@ def write_report(evaluation: Evaluation, folder: Path, when: datetime) -> Report
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    stem = f"{when:%Y-%m-%d-%H%M}-vignette"
-    report = Report(
-        markdown=folder / f"{stem}.md", html=folder / f"{stem}.html", json=folder / f"{stem}.json"
+    return write_files(
+        folder,
+        "vignette",
+        when,
+        markdown=to_markdown(evaluation, when),
+        html=to_html(evaluation, when),
+        data=evaluation.to_json(),
     )
-    data = {"date": when.isoformat(timespec="minutes"), **evaluation.to_json()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        report.markdown.write_text(to_markdown(evaluation, when), encoding="utf-8")
-        report.html.write_text(to_html(evaluation, when), encoding="utf-8")
-        report.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the report into {folder}: {error.strerror or error}") from error
-    return report
-
-
-def format_value(value: float | None, unit: str) -> str:
-    """One figure with its unit: `93.3 %`, `31.20 dB`, `0.941`, `-1.2 points`, `0`."""
-    if value is None:
-        return "-"
-    if unit == "pictures":
-        return f"{value:.0f}"
-    if unit == "":
-        return f"{value:.3f}"
-    return f"{value:.2f} dB" if unit == "dB" else f"{value:.1f} {unit}"
 
 
 def _cells(row: ReportRow) -> list[str]:
@@ -108,15 +89,15 @@ def _method(evaluation: Evaluation, when: datetime) -> str:
 
 
 def to_markdown(evaluation: Evaluation, when: datetime) -> str:
-    """The report without pictures."""
+    """Return the report without pictures."""
     parts = [
         "# Evaluation of Vignette",
         _method(evaluation, when),
-        _table(_HEAD, map(_cells, evaluation.rows)),
+        markdown_table(_HEAD, map(_cells, evaluation.rows)),
     ]
     parts += [
         "## The judge",
-        _table(_JUDGE_HEAD, _judge_cells(evaluation)),
+        markdown_table(_JUDGE_HEAD, _judge_cells(evaluation)),
         "## The first prompts of every suite",
     ]
     for suite, group in _by_suite(evaluation):
@@ -125,40 +106,22 @@ def to_markdown(evaluation: Evaluation, when: datetime) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: list[str], rows: object) -> str:
-    lines = [head, ["---"] * len(head), *rows]  # type: ignore[misc]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def to_html(evaluation: Evaluation, when: datetime) -> str:
-    """The report with pictures, in one file that needs no other."""
+    """Return the report with pictures, in one file that needs no other."""
     parts = ["<h1>Evaluation of Vignette</h1>", f"<p>{escape(_method(evaluation, when))}</p>"]
-    parts += [_html_table(_HEAD, [_cells(row) for row in evaluation.rows])]
-    parts += ["<h2>The judge</h2>", _html_table(_JUDGE_HEAD, _judge_cells(evaluation))]
+    parts += [html_table(_HEAD, map(_cells, evaluation.rows), _CLASSES)]
+    parts += ["<h2>The judge</h2>", html_table(_JUDGE_HEAD, _judge_cells(evaluation), _CLASSES)]
     for suite, group in _by_suite(evaluation):
         figures = "".join(_figure(shown) for shown in group)
         parts += [f"<h2>{escape(suite.capitalize())}</h2>", f'<div class="grid">{figures}</div>']
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation of Vignette</title>'
-        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
-
-
-def _html_table(head: list[str], rows: list[list[str]]) -> str:
-    classes = {"short": ' class="short"', "aim reached": ' class="aim"'}
-    body = "".join(
-        "<tr>" + "".join(f"<td{classes.get(cell, '')}>{escape(cell)}</td>" for cell in cells) + "</tr>"
-        for cells in rows
-    )
-    return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{body}</table>"
+    return html_page("Evaluation of Vignette", _STYLE, parts)
 
 
 def _figure(shown: ReportPicture) -> str:
-    source = base64.b64encode(shown.jpeg).decode("ascii")
     caption = f"{escape(_prompt(shown))}<span>{escape(_seen(shown))}</span>"
     kind = "right" if shown.right else "wrong"
     return (
-        f'<figure class="{kind}"><img alt="{escape(_prompt(shown))}" src="data:image/jpeg;base64,{source}">'
+        f'<figure class="{kind}"><img alt="{escape(_prompt(shown))}" src="{data_url(shown.jpeg)}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 

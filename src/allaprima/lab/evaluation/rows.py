@@ -62,7 +62,7 @@ class SuiteAnswer:
     """Black, NaN or constant: then nothing in it is right."""
 
     def right(self, attribute: Attribute) -> bool:
-        """Whether the picture shows this attribute as the scene has it, for every subject where it is theirs."""
+        """Return whether the picture shows this attribute as the scene has it, for every subject that has it."""
         scene, verdict = self.ask.scene, self.verdict
         if self.fault is not None:
             return False
@@ -87,7 +87,7 @@ class SuiteAnswer:
         return attribute != "side" or self.verdict.side(subject.kind) == subject.side
 
     def all_right(self, attributes: Iterable[Attribute]) -> bool:
-        """Whether all of these are right."""
+        """Return whether all of these are right."""
         return all(self.right(attribute) for attribute in attributes)
 
     @property
@@ -106,7 +106,7 @@ def rate_row(
     needs: Collection[Attribute] = (),
     reported: Collection[Attribute],
 ) -> ReportRow:
-    """A row of the share of `rights`, in percent, silent unless all of `needs` are reported."""
+    """Return a row of the share of `rights`, in percent, silent unless all of `needs` are reported."""
     if not set(needs) <= set(reported):
         return ReportRow(name=name, unit="%", must=must, aim=aim, total=len(rights), silent=True)
     if not rights:
@@ -128,7 +128,7 @@ def gap_row(
     needs: Collection[Attribute],
     reported: Collection[Attribute],
 ) -> ReportRow:
-    """A row of how many points `worse` falls short of `better`; below zero it is ahead."""
+    """Return a row of how many points `worse` falls short of `better`; below zero it is ahead."""
     total = min(better.total, worse.total)
     if not set(needs) <= set(reported):
         return ReportRow(name=name, unit="points", must=must, aim=aim, total=total, silent=True)
@@ -142,7 +142,7 @@ def gap_row(
 
 
 def painting_rows(answers: Sequence[SuiteAnswer], reported: Collection[Attribute]) -> list[ReportRow]:
-    """The rows of the pictures a base painted."""
+    """Return the rows of the pictures a base painted."""
 
     def of(*suites: Suite) -> list[SuiteAnswer]:
         return [answer for answer in answers if answer.ask.suite in suites]
@@ -194,7 +194,7 @@ def painting_rows(answers: Sequence[SuiteAnswer], reported: Collection[Attribute
 
 
 def _gap_rows(of: Callable[..., list[SuiteAnswer]], reported: Collection[Attribute]) -> list[ReportRow]:
-    """Held-out pairings against seen ones, and Chinese against English of the same scenes with the same noise."""
+    """Compare held-out pairings with seen ones, and Chinese with English of the same scenes and noise."""
     pairing: tuple[Attribute, ...] = ("kind", "count", "place")
     language: tuple[Attribute, ...] = (*pairing, "hour")
     chinese = of("chinese")

@@ -71,7 +71,7 @@ class Ask:
 
 
 def build_suites(prompts: int = 1000, seed: int = 0) -> list[Ask]:
-    """The asks of all suites, suite by suite; the same arguments give the same asks.
+    """Return the asks of all suites, suite by suite; the same arguments give the same asks.
 
     Args:
         prompts: how many in all, shared out as `SHARES` says.
@@ -104,7 +104,7 @@ def share_out(prompts: int) -> dict[Suite, int]:
 
 
 def _alone(scene: Scene) -> bool:
-    """One copy of one thing that wears nothing."""
+    """Return whether the scene is one copy of one thing that wears nothing."""
     subject = scene.subjects[0]
     return len(scene.subjects) == 1 and subject.count == 1 and subject.accessory is None
 
@@ -142,14 +142,14 @@ def _plain(suite: Suite, count: int, seed: int) -> list[Ask]:
 
 
 def _chinese(suite: Suite, count: int, seed: int) -> list[Ask]:
-    """The first scenes of "one subject" once more, with the same noise, in Chinese."""
+    """Ask for the first scenes of "one subject" once more, with the same noise, in Chinese."""
     scenes = _scenes("one subject", count, seed)
     noise = first_noise("one subject", seed)
     return [_ask(suite, scene, "zh", noise + index) for index, scene in enumerate(scenes)]
 
 
 def _kept_out(suite: Suite, count: int, seed: int) -> list[Ask]:
-    """Every kept-out word in turn, somewhere at some hour."""
+    """Ask for every kept-out word in turn, somewhere at some hour."""
     words = kept_out()
     order = random.Random(f"kept out {seed}").sample(range(len(words)), len(words))
     return [
@@ -172,7 +172,7 @@ def _kept_out_ask(suite: Suite, word: KeptOut, noise: int) -> Ask:
 
 
 def first_noise(suite: Suite, seed: int) -> int:
-    """The first seed of a suite, of its scenes and of its noises."""
+    """Return the first seed of a suite, of its scenes and of its noises."""
     return SUITE_SEED + (seed * len(SUITES) + SUITES.index(suite)) * _SEEDS_PER_SUITE
 
 
@@ -204,7 +204,7 @@ def _ask(suite: Suite, scene: Scene, language: Language, noise: int) -> Ask:
 
 
 def _asked(scene: Scene, said: frozenset[str]) -> frozenset[Attribute]:
-    """What can be judged of what is said: kinds always, and the number unless it says "some"."""
+    """Return what can be judged of what is said: kinds always, and the number unless it says "some"."""
     names: tuple[Attribute, ...] = ("count", "side", "accessory", "place", "hour", "weather")
     asked: set[Attribute] = {"kind", *(name for name in names if name in said)}
     if all(subject.count == 1 for subject in scene.subjects):

@@ -48,7 +48,7 @@ class Targets(NamedTuple):
 
 
 def build_targets(scene: Scene, copies: Sequence[Copy], config: JudgeConfig, cells: int) -> Targets:
-    """The truth about one picture on a grid of `cells` x `cells`, with B = 1."""
+    """Return the truth about one picture on a grid of `cells` x `cells`, with B = 1."""
     middle = torch.zeros(cells, cells)
     kind = torch.full((cells, cells), IGNORED)
     accessory = torch.full((cells, cells), IGNORED)
@@ -77,12 +77,12 @@ def build_targets(scene: Scene, copies: Sequence[Copy], config: JudgeConfig, cel
 
 
 def stack_targets(targets: Sequence[Targets]) -> Targets:
-    """One batch of all pictures."""
+    """Stack the targets of all pictures into one batch."""
     return Targets(*(torch.cat(parts) for parts in zip(*targets, strict=True)))
 
 
 def middle_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """CenterNet's focal loss, per true middle; both (B, H, W)."""
+    """Return CenterNet's focal loss, per true middle; both maps are (B, H, W)."""
     at_middle = (truth == 1).float()
     belief = logits.sigmoid()
     found = at_middle * (1 - belief).square() * logsigmoid(logits)
@@ -91,7 +91,7 @@ def middle_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def judge_losses(reading: JudgeReading, targets: Targets) -> dict[str, Tensor]:
-    """The loss of each part; their sum is what training lowers."""
+    """Return the loss of each part; their sum is what training lowers."""
     kind = cross_entropy(reading.kind, targets.kind, ignore_index=IGNORED)
     accessory = cross_entropy(reading.accessory, targets.accessory, ignore_index=IGNORED)
     return {

@@ -23,7 +23,7 @@ def render_truth(scene: Scene, sprites: SpriteCache, side: int = 256) -> tuple[I
 
 
 def split_copies(mask: NDArray[np.uint8], count: int) -> list[tuple[float, float, float, float]]:
-    """The boxes of `count` equal copies from their common mask (S, S), in fractions of its sides.
+    """Return the boxes of `count` equal copies from their common mask (S, S), in fractions of its sides.
 
     The renderer sets two or three copies in a row and four in a square, at nearly equal distances, so each cut
     lies near an equal part of the common box, where least of the mask is. Copies of which nothing is visible have
@@ -49,7 +49,7 @@ def split_copies(mask: NDArray[np.uint8], count: int) -> list[tuple[float, float
 
 
 def _cuts(covered: NDArray[np.int64], start: int, end: int, parts: int) -> list[int]:
-    """The edges of `parts` nearly equal parts of start..end, each where least is covered."""
+    """Return the edges of `parts` nearly equal parts of start..end, each where least is covered."""
     play = (end - start) // (8 * parts)
     cuts = []
     for part in range(1, parts):
@@ -60,7 +60,7 @@ def _cuts(covered: NDArray[np.int64], start: int, end: int, parts: int) -> list[
 
 
 def _box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    """The left, top, right and bottom edge of what is more than half visible."""
+    """Return the left, top, right and bottom edge of what is more than half visible."""
     rows, columns = np.nonzero(mask > 127)
     if len(rows) == 0:
         return None

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from allaprima.core.progress import OnProgress
 from allaprima.lab.evaluation.accuracy import (
     Attribute,
     Tally,
@@ -39,9 +40,6 @@ UNSEEN_SEED = 5_000_000_000
 """The first scene that the autoencoder is measured on."""
 SHOWN_PER_SUITE = 18
 SHOWN_SIDE = 160
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and how much there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,7 @@ def evaluate_vignette(
     *,
     autoencoder: Autoencoder | None = None,
     settings: EvaluationSettings | None = None,
-    on_progress: Progress = lambda _what, _done, _total: None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> Evaluation:
     """Paint all suites, let the judge look, and measure the autoencoder.
 
@@ -142,7 +140,7 @@ def paint_and_judge(
     asks: Sequence[Ask],
     settings: PaintSettings,
     heard: frozenset[Attribute],
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> tuple[list[SuiteAnswer], list[ReportPicture]]:
     """Paint what is asked and let the judge look; the first pictures of each suite are kept for the report."""
     answers: list[SuiteAnswer] = []
@@ -172,22 +170,22 @@ def _jpeg(picture: Tensor) -> bytes:
     return file.getvalue()
 
 
-def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: Progress) -> list[ReportRow]:
+def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: OnProgress) -> list[ReportRow]:
     """PSNR and SSIM, means over unseen scenes with their 95 % intervals."""
     sprites = SpriteCache()
     through = reconstruct(autoencoder)
     decibels: list[Tensor] = []
-    likeness: list[Tensor] = []
+    similarities: list[Tensor] = []
     unseen = unseen_scenes(scenes, UNSEEN_SEED)
     for start in range(0, scenes, 8):
         pictures = torch.stack([render_tensor(scene, sprites) for scene in unseen[start : start + 8]])
         again = through(pictures)
         decibels.append(psnr(again, pictures))
-        likeness.append(ssim(again, pictures))
+        similarities.append(ssim(again, pictures))
         on_progress("reconstructing", min(start + 8, scenes), scenes)
     return [
         _mean_row("autoencoder PSNR", "dB", torch.cat(decibels), must=30, aim=33),
-        _mean_row("autoencoder SSIM", "", torch.cat(likeness), must=0.93, aim=0.96),
+        _mean_row("autoencoder SSIM", "", torch.cat(similarities), must=0.93, aim=0.96),
     ]
 
 
@@ -207,7 +205,7 @@ def _mean_row(name: str, unit: Literal["dB", ""], values: Tensor, *, must: float
 
 
 def reconstruct(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
-    """The autoencoder as a map of pictures (B, 3, H, W) in [0, 1], rounded to 8 bits like a painted picture."""
+    """Return the autoencoder as a map of pictures (B, 3, H, W) in [0, 1], rounded to 8 bits as painted ones are."""
 
     @torch.inference_mode()
     def through(pictures: Tensor) -> Tensor:
@@ -220,7 +218,7 @@ def reconstruct(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
 
 
 def _judge_through(
-    judge: Judge, autoencoder: Autoencoder, count: int, on_progress: Progress
+    judge: Judge, autoencoder: Autoencoder, count: int, on_progress: OnProgress
 ) -> dict[Attribute, Tally]:
     done = 0
 

@@ -29,7 +29,7 @@ ICONS: Final[dict[Accessory, str]] = {
 def _head(
     eyes: tuple[float, float], top: tuple[float, float], neck: tuple[float, float], *, x: float = 0.5
 ) -> HeadAnchor:
-    """An upright head: height and width of the eye line, of a hat's brim and of the neck."""
+    """Return the height and width of an upright head's eye line, of a hat's brim and of the neck."""
     return HeadAnchor(
         eyes_x=x, eyes_y=eyes[0], eyes_width=eyes[1],
         top_x=x, top_y=top[0], top_width=top[1],
@@ -79,7 +79,7 @@ _NOTO: Final[dict[str, HeadAnchor]] = {
 
 
 def kind_anchor(kind: str, style: Style) -> HeadAnchor:
-    """Where accessories sit on a kind of the subjects table that wears them."""
+    """Return where accessories sit on a kind of the subjects table that wears them."""
     return (_NOTO if style == "noto" else HEADS)[kind]
 
 
@@ -107,7 +107,7 @@ def wear(
     *,
     bust: bool,
 ) -> Image.Image:
-    """The picture with the accessory on its head: a new RGBA picture, trimmed, that may be larger.
+    """Return the picture with the accessory on its head: a new RGBA picture, trimmed, that may be larger.
 
     `bust` says that the picture is cut off at its foot: then nothing hangs out below it.
     """
@@ -153,7 +153,7 @@ def _fit(picture: Image.Image, head: HeadAnchor, accessory: Accessory, *, bust: 
 
 
 def _headphones(picture: Image.Image, head: HeadAnchor, *, bust: bool) -> _Fit:
-    """From over the head, between its ears, to below the eyes, as wide as the head is at the eyes."""
+    """Draw headphones from over the head to below the eyes, as wide as the head is at the eyes."""
     w, h = picture.size
     alpha = picture.getchannel("A")
     middle = round(head.top_x * w)

@@ -37,7 +37,7 @@ GAP = 11
 
 
 def wanted_icons() -> dict[str, str]:
-    """Every icon the renderer may ask for: its Fluent name and its Noto name."""
+    """Return every icon the renderer may ask for: its Fluent name and its Noto name."""
     icons = {info.icon: info.noto for info in SUBJECTS.values()}
     for name in (*PROP_ICONS, *ICONS.values()):
         icons.setdefault(name, name)
@@ -74,7 +74,7 @@ def build_sprites(
 
 
 def fill_outline(picture: Image.Image) -> Image.Image:
-    """A line drawing with white inside its outer line, so that it covers what is behind it."""
+    """Fill a line drawing with white inside its outer line, so that it covers what is behind it."""
     alpha = picture.getchannel("A")
     margin = GAP + 1
     padded = Image.new("L", (picture.width + 2 * margin, picture.height + 2 * margin))
@@ -91,7 +91,7 @@ def fill_outline(picture: Image.Image) -> Image.Image:
 
 
 def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
-    """A function from an icon's name to its SVG document."""
+    """Return a function from an icon's name to its SVG document."""
     package, version = PACKAGES[style]
     path = npm_root / "@iconify-json" / package / "icons.json"
     if not path.is_file():
@@ -116,7 +116,7 @@ def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
 
 
 def icon_packages(styles: Iterable[Style] = tuple(PACKAGES)) -> tuple[str, ...]:
-    """The npm packages of the styles' icons, as `name@version`."""
+    """Return the npm packages of the styles' icons, as `name@version`."""
     return tuple(
         f"@iconify-json/{package}@{version}" for package, version in map(PACKAGES.__getitem__, styles)
     )

@@ -42,17 +42,17 @@ class Canvas:
         self.pen = ImageDraw.Draw(self.image)
 
     def finish(self) -> Image.Image:
-        """The picture at its real size."""
+        """Return the picture at its real size."""
         return self.image.reduce(SCALE)
 
     def shade(self, color: Color, *, depth: float = 0.0, snow: float = 0.0) -> Color:
-        """A daylight colour under this light; `depth` fades it into the haze, `snow` covers it in snowfall."""
+        """Return a daylight colour under this light; `depth` fades it into the haze, `snow` covers it in snowfall."""
         if snow and self.light.weather == "snow":
             color = mix(color, SNOW, snow)
         return mix(apply(self.light.ground, color), self.light.haze, depth)
 
     def vary(self, color: Color, amount: int = 10) -> Color:
-        """The colour, moved a little at random."""
+        """Return the colour, moved a little at random."""
         r, g, b = (min(255, max(0, part + self.rng.randint(-amount, amount))) for part in color)
         return (r, g, b)
 
@@ -60,11 +60,11 @@ class Canvas:
         return [(x * self.side, y * self.side) for x, y in points]
 
     def shape(self, points: Sequence[Point], color: Color) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self.pen.polygon(self._points(points), fill=color)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, color: Color, *, radius: float = 0.0) -> None:
-        """A filled rectangle, with round corners where a radius is given."""
+        """Draw a filled rectangle, with round corners where a radius is given."""
         s = self.side
         corners = (round(x0 * s), round(y0 * s), round(x1 * s), round(y1 * s))
         if radius:
@@ -73,25 +73,25 @@ class Canvas:
             self.pen.rectangle(corners, fill=color)
 
     def oval(self, x: float, y: float, rx: float, ry: float, color: Color) -> None:
-        """A filled ellipse by its centre and half axes."""
+        """Draw a filled ellipse by its centre and half axes."""
         s = self.side
         self.pen.ellipse(((x - rx) * s, (y - ry) * s, (x + rx) * s, (y + ry) * s), fill=color)
 
     def line(self, points: Sequence[Point], color: Color, width: float) -> None:
-        """A line through points; the width is a fraction of the side."""
+        """Draw a line through points; the width is a fraction of the side."""
         self.pen.line(self._points(points), fill=color, width=max(1, round(width * self.side)), joint="curve")
 
     def gradient(
         self, y0: float, y1: float, colors: Sequence[Color], *, x0: float = 0.0, x1: float = 1.0
     ) -> None:
-        """A box filled from top to bottom with colours at equal distances."""
+        """Draw a box filled from top to bottom with colours at equal distances."""
         top, bottom = round(y0 * self.side), round(y1 * self.side)
         left, right = round(x0 * self.side), round(x1 * self.side)
         if bottom > top and right > left:
             self.image.paste(self._gradient(colors, right - left, bottom - top), (left, top))
 
     def gradient_shape(self, points: Sequence[Point], colors: Sequence[Color]) -> None:
-        """A polygon filled from its top to its bottom with colours at equal distances."""
+        """Draw a polygon filled from its top to its bottom with colours at equal distances."""
         scaled = self._points(points)
         left = max(0, math.floor(min(x for x, _ in scaled)))
         right = min(self.side, math.ceil(max(x for x, _ in scaled)))
@@ -104,7 +104,7 @@ class Canvas:
         self.image.paste(self._gradient(colors, *mask.size), (left, top), mask)
 
     def _gradient(self, colors: Sequence[Color], width: int, height: int) -> Image.Image:
-        """A picture that goes through the colours from top to bottom; in bands for flat art."""
+        """Return a picture that goes through the colours from top to bottom; in bands for flat art."""
         column = Image.new("RGB", (1, len(colors)))
         column.putdata(list(colors))
         rows = FLAT_BANDS if self.style == "flat" else height
@@ -113,7 +113,7 @@ class Canvas:
         return column.resize((width, height), Image.Resampling.NEAREST)
 
     def glow(self, x: float, y: float, radius: float, color: Color, strength: float) -> None:
-        """A soft round light around a point."""
+        """Draw a soft round light around a point."""
         side = max(2, round(2 * radius * self.side))
         mask = _halo(strength).resize((side, side), Image.Resampling.BILINEAR)
         self.image.paste(color, (round((x - radius) * self.side), round((y - radius) * self.side)), mask)
@@ -121,7 +121,7 @@ class Canvas:
     def prop(
         self, icon: str, x: float, y: float, height: float, *, depth: float = 0.0, snow: float = 0.35
     ) -> None:
-        """A sprite that stands with the middle of its foot at (x, y)."""
+        """Draw a sprite that stands with the middle of its foot at (x, y)."""
         pixels = max(1, round(height * self.side / PROP_STEP)) * PROP_STEP
         flip = self.rng.random() < 0.5
         light = self.light
@@ -143,7 +143,7 @@ class Canvas:
         return picture
 
     def ridge(self, y: float, swing: float, *, waves: float = 2.0, steps: int = 40) -> list[Point]:
-        """A soft random skyline across the picture, closed along the bottom edge."""
+        """Draw a soft random skyline across the picture, closed along the bottom edge."""
         phases = [(self.rng.uniform(0, math.tau), waves * factor) for factor in (1.0, 1.9, 3.3)]
         points = []
         for step in range(steps + 1):
@@ -156,7 +156,7 @@ class Canvas:
         return [*points, (1.0, 1.01), (0.0, 1.01)]
 
     def peaks(self, y: float, height: float, count: int) -> list[Point]:
-        """A jagged random skyline with `count` summits, closed along the bottom edge."""
+        """Draw a jagged random skyline with `count` summits, closed along the bottom edge."""
         points: list[Point] = [(-0.02, y - height * self.rng.uniform(0.1, 0.5))]
         for index in range(count):
             middle = (index + self.rng.uniform(0.3, 0.7)) / count
@@ -167,7 +167,7 @@ class Canvas:
 
 @lru_cache(maxsize=16)
 def _halo(strength: float) -> Image.Image:
-    """A round mask that falls smoothly from `strength` (0..1) in its middle to nothing."""
+    """Return a round mask that falls smoothly from `strength` (0..1) in its middle to nothing."""
     axis = np.linspace(-1, 1, 128)
     distance = np.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2)
     return Image.fromarray((255 * strength * np.clip(1 - distance, 0, 1) ** 2).round().astype(np.uint8))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from allaprima.lab.scenes import captions_en, captions_zh
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.telling import choose, everything
+from allaprima.lab.scenes.telling import draw_telling, everything
 from allaprima.lab.scenes.wording import Language, Plain
 
 __all__ = ["Language", "Said", "caption", "describe", "full_caption", "prefix"]
@@ -32,25 +32,25 @@ class Said:
 
 
 def describe(scene: Scene, rng: random.Random, language: Language = "en") -> Said:
-    """One caption of the scene at random, together with what it says."""
-    telling = choose(scene, rng)
+    """Return one caption of the scene at random, together with what it says."""
+    telling = draw_telling(scene, rng)
     say = captions_en.say if language == "en" else captions_zh.say
     return Said(text=say(telling, rng), said=telling.said())
 
 
 def caption(scene: Scene, rng: random.Random, *, language: Language = "en") -> str:
-    """One caption of the scene at random."""
+    """Return one caption of the scene at random."""
     return describe(scene, rng, language).text
 
 
 def full_caption(scene: Scene, language: Language = "en") -> str:
-    """The plain caption that says everything: the same one every time, for evaluation."""
+    """Return the plain caption that says everything: the same one every time, for evaluation."""
     say = captions_en.say_plainly if language == "en" else captions_zh.say_plainly
     return say(everything(scene), Plain())
 
 
 def prefix(text: str, rng: random.Random, language: Language = "en") -> str:
-    """What stood in the box at some moment while `text` was typed; never empty.
+    """Return what stood in the box at some moment while `text` was typed; never empty.
 
     English is cut between words and now and then within one, Chinese between characters.
     """

@@ -13,7 +13,7 @@ _ARTICLES = re.compile(r"\b(?:an?|the) (?!few |pair |couple )")
 
 
 def say(telling: Telling, rng: random.Random) -> str:
-    """One English caption of what `telling` tells."""
+    """Return one English caption of what `telling` tells."""
     form = rng.choices((_flow, _listed, _fronted, _sentence, _place_first), (42, 24, 10, 16, 8))[0]
     text = form(telling, rng)
     if form is not _listed and rng.random() < 0.12:
@@ -24,12 +24,12 @@ def say(telling: Telling, rng: random.Random) -> str:
 
 
 def say_plainly(telling: Telling, rng: random.Random) -> str:
-    """What `telling` tells as one phrase: the same forms of words wherever `rng` is the plain one."""
+    """Return what `telling` tells as one phrase: the same forms of words wherever `rng` is the plain one."""
     return " ".join([who(telling, rng), *_around(telling, rng)])
 
 
 def _flow(telling: Telling, rng: random.Random) -> str:
-    """`a cat on a rooftop at sunset in the rain`."""
+    """Say `a cat on a rooftop at sunset in the rain`."""
     around = _around(telling, rng)
     if rng.random() < 0.25:
         rng.shuffle(around)
@@ -37,7 +37,7 @@ def _flow(telling: Telling, rng: random.Random) -> str:
 
 
 def _listed(telling: Telling, rng: random.Random) -> str:
-    """`cat, rooftop, sunset`."""
+    """Say `cat, rooftop, sunset`."""
     scene, told = telling.scene, telling.told
     around = air(told, scene, "en", "bare", rng)
     if "place" in told:
@@ -53,7 +53,7 @@ def _listed(telling: Telling, rng: random.Random) -> str:
 
 
 def _fronted(telling: Telling, rng: random.Random) -> str:
-    """`at sunset, on a rooftop, a cat`."""
+    """Say `at sunset, on a rooftop, a cat`."""
     around = _around(telling, rng)
     rng.shuffle(around)
     at = rng.randint(min(1, len(around)), len(around))
@@ -61,7 +61,7 @@ def _fronted(telling: Telling, rng: random.Random) -> str:
 
 
 def _sentence(telling: Telling, rng: random.Random) -> str:
-    """`there is a cat on a rooftop. it is raining`."""
+    """Say `there is a cat on a rooftop. it is raining`."""
     apart = rng.random() < 0.35
     clauses = air(telling.told, telling.scene, "en", "clause", rng) if apart else []
     around = _where(telling, rng) + ([] if apart else air(telling.told, telling.scene, "en", "when", rng))
@@ -77,7 +77,7 @@ def _sentence(telling: Telling, rng: random.Random) -> str:
 
 
 def _place_first(telling: Telling, rng: random.Random) -> str:
-    """`a rainy city with two dogs at night`."""
+    """Say `a rainy city with two dogs at night`."""
     if "place" not in telling.told:
         return _flow(telling, rng)
     words, scene = wording("en"), telling.scene
@@ -99,7 +99,7 @@ def _where(telling: Telling, rng: random.Random) -> list[str]:
 
 
 def _typed(text: str, rng: random.Random) -> str:
-    """The text as typed: mostly in small letters, now and then with a full stop or comma at the end."""
+    """Return the text as typed: mostly in small letters, now and then with a full stop or comma at the end."""
     turn = rng.random()
     if turn < 0.72:
         text = text.lower()

@@ -28,7 +28,7 @@ _TOGETHER: Final[dict[int, tuple[str, ...]]] = {
 
 
 def say(telling: Telling, rng: random.Random) -> str:
-    """One Chinese caption of what `telling` tells."""
+    """Return one Chinese caption of what `telling` tells."""
     form = rng.choices((_flow, _listed, _there_is, _of_place), (36, 28, 18, 18))[0]
     text = form(telling, rng)
     if rng.random() < 0.10:
@@ -39,12 +39,12 @@ def say(telling: Telling, rng: random.Random) -> str:
 
 
 def say_plainly(telling: Telling, rng: random.Random) -> str:
-    """What `telling` tells as one sentence: the same words wherever `rng` is the plain one."""
+    """Return what `telling` tells as one sentence: the same words wherever `rng` is the plain one."""
     return "，".join([_placed(telling, rng), *air(telling.told, telling.scene, "zh", "when", rng)])
 
 
 def _flow(telling: Telling, rng: random.Random) -> str:
-    """`一只猫在屋顶上，日落时` or `日落时，一只猫在屋顶上`."""
+    """Say `一只猫在屋顶上，日落时` or `日落时，一只猫在屋顶上`."""
     around = air(telling.told, telling.scene, "zh", rng.choice(("when", "when", "bare", "clause")), rng)
     rng.shuffle(around)
     at = rng.randint(0, len(around))
@@ -52,7 +52,7 @@ def _flow(telling: Telling, rng: random.Random) -> str:
 
 
 def _listed(telling: Telling, rng: random.Random) -> str:
-    """`猫，屋顶，黄昏`."""
+    """Say `猫，屋顶，黄昏`."""
     scene, told = telling.scene, telling.told
     around = air(told, scene, "zh", "bare", rng)
     if "place" in told:
@@ -69,7 +69,7 @@ def _listed(telling: Telling, rng: random.Random) -> str:
 
 
 def _there_is(telling: Telling, rng: random.Random) -> str:
-    """`日落时屋顶上有一只猫，下着雨`."""
+    """Say `日落时屋顶上有一只猫，下着雨`."""
     place = _at(telling, rng)
     if not place or "side" in telling.told:
         return _flow(telling, rng)
@@ -81,7 +81,7 @@ def _there_is(telling: Telling, rng: random.Random) -> str:
 
 
 def _of_place(telling: Telling, rng: random.Random) -> str:
-    """`屋顶上的猫，黄昏`."""
+    """Say `屋顶上的猫，黄昏`."""
     place = _at(telling, rng)
     if not place or "side" in telling.told:
         return _flow(telling, rng)
@@ -96,7 +96,7 @@ def _of_place(telling: Telling, rng: random.Random) -> str:
 
 
 def _placed(telling: Telling, rng: random.Random) -> str:
-    """The subjects and where they are: `一只猫在屋顶上`."""
+    """Return the subjects and where they are: `一只猫在屋顶上`."""
     who, place = _who(telling, rng), _at(telling, rng)
     if not place:
         return who
@@ -118,7 +118,7 @@ def _ordered(telling: Telling, rng: random.Random) -> list[Subject]:
 
 
 def _who(telling: Telling, rng: random.Random, *, number: bool = True) -> str:
-    """All named subjects as one phrase: `一只猫和一只狗`."""
+    """Return all named subjects as one phrase: `一只猫和一只狗`."""
     phrases = [_noun_phrase(telling, subject, rng, number=number) for subject in _ordered(telling, rng)]
     if len(phrases) == 1:
         return phrases[0]
@@ -127,7 +127,7 @@ def _who(telling: Telling, rng: random.Random, *, number: bool = True) -> str:
 
 
 def _noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, number: bool = True) -> str:
-    """One subject with its number, size, accessory or looks: `三只戴着皇冠的猫`."""
+    """Return one subject with its number, size, accessory or looks: `三只戴着皇冠的猫`."""
     dress = _dress(telling, subject, "phrase", rng)
     if subject.person is not None:
         return _person(telling, subject, subject.person, dress, rng, number=number)
@@ -143,7 +143,7 @@ def _noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, numb
 
 
 def _number(telling: Telling, subject: Subject, measure: str, rng: random.Random, *, number: bool) -> str:
-    """`三只`; for one thing `一只`, or nothing where `number` is false."""
+    """Return `三只`; for one thing `一只`, or nothing where `number` is false."""
     if subject.count == 1:
         return f"一{measure}" if number else ""
     if "count" not in telling.told:
@@ -155,7 +155,7 @@ def _number(telling: Telling, subject: Subject, measure: str, rng: random.Random
 def _person(
     telling: Telling, subject: Subject, person: Person, dress: list[str], rng: random.Random, *, number: bool
 ) -> str:
-    """`一个留着红色长发、戴着圆框眼镜的微笑的人`."""
+    """Return `一个留着红色长发、戴着圆框眼镜的微笑的人`."""
     words = wording("zh").person
     looks = _looks(telling, subject, person, rng)
     adjective = _size(telling, subject, rng)
@@ -180,7 +180,7 @@ def _looks(telling: Telling, subject: Subject, person: Person, rng: random.Rando
 
 
 def _tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
-    """One subject as items of a list of words: `猫`, `皇冠`."""
+    """Return one subject as items of a list of words: `猫`, `皇冠`."""
     if len(telling.subjects) > 1 or subject.count > 1:
         return [_noun_phrase(telling, subject, rng, number=rng.random() < 0.3)]
     dress = _dress(telling, subject, "bare", rng)
@@ -193,19 +193,19 @@ def _tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
 
 
 def _size(telling: Telling, subject: Subject, rng: random.Random) -> str:
-    """`很小的`, or nothing."""
+    """Return `很小的`, or nothing."""
     return rng.choice(wording("zh").sizes[subject.size]) if "size" in telling.told else ""
 
 
 def _dress(telling: Telling, subject: Subject, form: str, rng: random.Random) -> list[str]:
-    """The accessory in words, if there is one and it is told."""
+    """Return the accessory in words, if there is one and it is told."""
     if subject.accessory is None or "accessory" not in telling.told:
         return []
     return [rng.choice(wording("zh").accessories[subject.accessory][form])]
 
 
 def _typed(text: str, rng: random.Random) -> str:
-    """The text as typed: now and then with half-width commas, a full stop or a comma left at the end."""
+    """Return the text as typed: now and then with half-width commas, a full stop or a comma left at the end."""
     if rng.random() < 0.12:
         text = text.replace("，", rng.choice((",", " ", ", ")))
     turn = rng.random()

@@ -56,7 +56,7 @@ _MOST_TRIES = 10_000
 
 
 def draw_scene(seed: int, *, split: Split = "train", style: Style = "fluent") -> Scene:
-    """The scene of a seed.
+    """Return the scene of a seed.
 
     Args:
         seed: any integer; the same seed gives the same scene on every machine.
@@ -110,7 +110,7 @@ def _draw_subjects(rng: random.Random) -> tuple[Subject, ...]:
 
 
 def _draw_alone(rng: random.Random, kind: str) -> Subject:
-    """A single subject: the only one that may come in several copies or be small or large."""
+    """Return a single subject: the only one that may come in several copies or be small or large."""
     if kind != PERSON and rng.random() < SEVERAL_SHARE:
         return _draw_one(rng, kind, count=rng.randint(2, 4))
     return _draw_one(rng, kind, size=rng.choices(list(SIZE_SHARES), list(SIZE_SHARES.values()))[0])

@@ -12,7 +12,7 @@ from allaprima.lab.scenes.subjects import SUBJECTS
 
 
 def figure(subject: Subject, sprites: SpriteCache, style: Style, *, width: int, height: int) -> Image.Image:
-    """The subject in RGBA, scaled in proportion to fit into width x height pixels. Do not change it."""
+    """Return the subject in RGBA, scaled in proportion to fit into width x height pixels. Do not change it."""
     if subject.person is not None:
         return fit(_portrait(subject, subject.person, sprites, style), width=width, height=height)
     icon, worn = SUBJECTS[subject.kind].icon, subject.accessory
@@ -30,7 +30,7 @@ def figure(subject: Subject, sprites: SpriteCache, style: Style, *, width: int, 
 
 
 def _portrait(subject: Subject, person: Person, sprites: SpriteCache, style: Style) -> Image.Image:
-    """A person's bust at full size; people are too many to be remembered."""
+    """Return a person's bust at full size; people are too many to be remembered."""
     picture = rasterise(person_svg(person))
     if style == "line":
         grey = ImageOps.grayscale(picture.convert("RGB")).convert("RGBA")

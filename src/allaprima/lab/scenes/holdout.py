@@ -18,29 +18,29 @@ HELDOUT_SHARE: Final = 0.08
 
 
 def is_heldout_pair(kind: str, place: str) -> bool:
-    """Whether training never shows this kind in this place. Kinds of the table only, not `"person"`."""
+    """Return whether training never shows this kind in this place. Kinds of the table only, not `"person"`."""
     return _share("kind", kind, place) < HELDOUT_SHARE
 
 
 def is_heldout_person(person: Person) -> bool:
-    """Whether training never shows this identity in this outfit (clothes and their colour)."""
+    """Return whether training never shows this identity in this outfit (clothes and their colour)."""
     identity = (part or "none" for part in astuple(person.identity))
     return _share("person", *identity, person.clothes, person.clothes_color) < HELDOUT_SHARE
 
 
 def is_heldout_subject(subject: Subject, place: str) -> bool:
-    """Whether this subject in this place is something training never shows."""
+    """Return whether this subject in this place is something training never shows."""
     if subject.person is not None:
         return is_heldout_person(subject.person)
     return is_heldout_pair(subject.kind, place)
 
 
 def is_heldout(scene: Scene) -> bool:
-    """Whether at least one subject of the scene makes it one that training never shows."""
+    """Return whether at least one subject of the scene makes it one that training never shows."""
     return any(is_heldout_subject(subject, scene.place) for subject in scene.subjects)
 
 
 def _share(*names: str) -> float:
-    """A number in [0, 1) that depends on the names alone."""
+    """Return a number in [0, 1) that depends on the names alone."""
     digest = blake2b("\x1f".join(names).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

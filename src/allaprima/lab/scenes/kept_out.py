@@ -27,7 +27,7 @@ class KeptOut:
 
 @cache
 def kept_out() -> tuple[KeptOut, ...]:
-    """All words kept from training, English first."""
+    """Return all words kept from training, English first."""
     text = files("allaprima.lab.scenes").joinpath("words/kept_out.json").read_text(encoding="utf-8")
     entries = json.loads(text)
     languages: tuple[Language, ...] = ("en", "zh")

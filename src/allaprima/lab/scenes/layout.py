@@ -40,12 +40,12 @@ class Spot:
 
 
 def spots_of(scene: Scene) -> list[Spot]:
-    """The spots of a scene as it is rendered, a function of its seed."""
+    """Return the spots of a scene as it is rendered, a function of its seed."""
     return lay_out(scene, random.Random(f"layout {scene.seed}"))
 
 
 def lay_out(scene: Scene, rng: random.Random) -> list[Spot]:
-    """The spots of all copies of all subjects, farthest (highest foot) first."""
+    """Return the spots of all copies of all subjects, farthest (highest foot) first."""
     spots: list[Spot] = []
     several = len(scene.subjects)
     for index, subject in enumerate(scene.subjects):
@@ -83,7 +83,7 @@ def _alone(subject: Subject, rng: random.Random) -> list[Spot]:
 def _group(
     subject: Subject, index: int, rng: random.Random, *, middle: float, cell: float, height: float
 ) -> list[Spot]:
-    """Copies in one row, or four in a square; each in a cell of its own, so they can be counted."""
+    """Lay copies in one row, or four in a square; each in a cell of its own, so they can be counted."""
     count = subject.count
     if count == 1:
         return [_spot(index, subject, rng, x=middle, height=height, width=min(cell, height * 1.15))]

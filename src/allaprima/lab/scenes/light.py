@@ -36,7 +36,7 @@ class Light:
 
 
 def grade(tint: tuple[float, float, float], saturation: float, lift: float = 0.0) -> Matrix:
-    """A matrix that mixes colours towards grey, then multiplies them by a tint and adds `lift` (0..255)."""
+    """Return a matrix that mixes colours towards grey, then multiplies them by a tint and adds `lift` (0..255)."""
     grey = (0.299, 0.587, 0.114)
     rows: list[float] = []
     for channel in range(3):
@@ -49,7 +49,7 @@ def grade(tint: tuple[float, float, float], saturation: float, lift: float = 0.0
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
-    """The colour that is `share` (0..1) of the way from a to b."""
+    """Return the colour that is `share` (0..1) of the way from a to b."""
     return (
         round(a[0] + (b[0] - a[0]) * share),
         round(a[1] + (b[1] - a[1]) * share),
@@ -58,7 +58,7 @@ def mix(a: Color, b: Color, share: float) -> Color:
 
 
 def apply(matrix: Matrix, color: Color) -> Color:
-    """A colour under a grade, clipped to 0..255."""
+    """Return a colour under a grade, clipped to 0..255."""
     r, g, b = color
     out = [
         min(255, max(0, round(matrix[i] * r + matrix[i + 1] * g + matrix[i + 2] * b + matrix[i + 3])))
@@ -68,7 +68,7 @@ def apply(matrix: Matrix, color: Color) -> Color:
 
 
 def apply_picture(matrix: Matrix, picture: Image.Image) -> Image.Image:
-    """An RGBA picture under a grade; its alpha is kept."""
+    """Return an RGBA picture under a grade; its alpha is kept."""
     graded = picture.convert("RGB").convert("RGB", matrix)
     graded.putalpha(picture.getchannel("A"))
     return graded
@@ -132,7 +132,7 @@ _CLOUDED: dict[Weather, tuple[Color, float, float, float]] = {
 
 
 def light_of(hour: Hour, weather: Weather) -> Light:
-    """The light of an hour in a weather."""
+    """Return the light of an hour in a weather."""
     base = _HOURS[hour]
     if weather == "clear":
         return base
@@ -153,7 +153,7 @@ def light_of(hour: Hour, weather: Weather) -> Light:
 
 
 def chain(first: Matrix, second: Matrix) -> Matrix:
-    """One matrix that does what `first` and then `second` do."""
+    """Return one matrix that does what `first` and then `second` do."""
     out: list[float] = []
     for row in (0, 4, 8):
         for column in range(4):

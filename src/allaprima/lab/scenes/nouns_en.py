@@ -44,23 +44,23 @@ _TOGETHER: Final[dict[int, tuple[str, ...]]] = {
 
 
 def with_article(noun: str) -> str:
-    """The noun with "a" or "an" before it."""
+    """Return the noun with "a" or "an" before it."""
     return f"{'an' if _AN.match(noun) else 'a'} {noun}"
 
 
 def without_article(phrase: str) -> str:
-    """The phrase without the article it begins with, if it does."""
+    """Return the phrase without the article it begins with, if it does."""
     return _ARTICLE.sub("", phrase)
 
 
 def join(phrases: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b`, `a, b and c`."""
     *most, last = phrases
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def ordered(telling: Telling, rng: random.Random) -> list[Subject]:
-    """The named subjects: from left to right where sides are told, else in any order."""
+    """Return the named subjects: from left to right where sides are told, else in any order."""
     subjects = list(telling.subjects)
     if "side" not in telling.told:
         rng.shuffle(subjects)
@@ -68,7 +68,7 @@ def ordered(telling: Telling, rng: random.Random) -> list[Subject]:
 
 
 def who(telling: Telling, rng: random.Random) -> str:
-    """All named subjects as one phrase: `a cat on the left and two dogs on the right`."""
+    """Return all named subjects as one phrase: `a cat on the left and two dogs on the right`."""
     phrases = [noun_phrase(telling, subject, rng) for subject in ordered(telling, rng)]
     if len(phrases) == 1:
         return phrases[0]
@@ -77,7 +77,7 @@ def who(telling: Telling, rng: random.Random) -> str:
 
 
 def noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, article: bool = True) -> str:
-    """One subject with its number, size, accessory or looks: `three cats wearing crowns`."""
+    """Return one subject with its number, size, accessory or looks: `three cats wearing crowns`."""
     dress = _dress(telling, subject, rng)
     if subject.person is not None:
         phrase = _person(telling, subject, subject.person, dress, rng)
@@ -99,7 +99,7 @@ def noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, artic
 
 
 def tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
-    """One subject as items of a list of words: `cat`, `crown`."""
+    """Return one subject as items of a list of words: `cat`, `crown`."""
     if len(telling.subjects) > 1 or subject.count > 1:
         return [noun_phrase(telling, subject, rng, article=rng.random() < 0.2)]
     worn = _worn(telling, subject)
@@ -117,7 +117,7 @@ def tags(telling: Telling, subject: Subject, rng: random.Random) -> list[str]:
 
 
 def _size(telling: Telling, subject: Subject, rng: random.Random) -> str:
-    """`tiny`, or nothing."""
+    """Return `tiny`, or nothing."""
     return rng.choice(wording("en").sizes[subject.size]) if "size" in telling.told else ""
 
 
@@ -126,7 +126,7 @@ def _worn(telling: Telling, subject: Subject) -> str | None:
 
 
 def _dress(telling: Telling, subject: Subject, rng: random.Random) -> str:
-    """`wearing a crown`, or nothing."""
+    """Return `wearing a crown`, or nothing."""
     worn = _worn(telling, subject)
     if worn is None:
         return ""
@@ -149,7 +149,7 @@ def _looks(telling: Telling, subject: Subject, person: Person, rng: random.Rando
 
 
 def _person(telling: Telling, subject: Subject, person: Person, dress: str, rng: random.Random) -> str:
-    """`a smiling person with red hair and a beard wearing glasses and a blue sweater`."""
+    """Return `a smiling person with red hair and a beard wearing glasses and a blue sweater`."""
     looks = _looks(telling, subject, person, rng)
     nouns = wording("en").person["noun"]
     size = _size(telling, subject, rng)
@@ -174,7 +174,7 @@ def _person(telling: Telling, subject: Subject, person: Person, dress: str, rng:
 
 
 def _adjectives(looks: dict[str, str], person: Person, rng: random.Random) -> list[str]:
-    """Takes out of `looks` what is said before the noun, and returns it: `smiling`, `red haired`."""
+    """Take out of `looks` what is said before the noun, and return it: `smiling`, `red haired`."""
     ways, face = wording("en").person, person.identity
     found: list[str] = []
     if "expression" in looks and rng.random() < 0.5:

@@ -122,7 +122,7 @@ _GOLD = "#f4d150"
 
 
 def draw_person(rng: random.Random) -> Person:
-    """A person drawn at random: every identity is as likely as its parts allow, and `rng` fixes it."""
+    """Draw a person at random: every identity is as likely as its parts allow, and `rng` fixes it."""
     return Person(
         identity=draw_identity(rng),
         clothes=rng.choice(list(CLOTHES)),
@@ -133,7 +133,7 @@ def draw_person(rng: random.Random) -> Person:
 
 
 def draw_identity(rng: random.Random) -> Identity:
-    """The part of a person that stays: face, hair and beard.
+    """Draw the part of a person that stays: face, hair and beard.
 
     A bald head without a full beard shows no hair colour (stubble is inked black); it is always said to be
     `"black"`, so that two identities differ exactly when their pictures do.
@@ -153,13 +153,6 @@ def draw_identity(rng: random.Random) -> Identity:
     )
 
 
-def identity_count() -> int:
-    """How many identities :func:`draw_identity` can return."""
-    coloured = (len(HAIR) - 1) * (1 + len(BEARDS)) * len(HAIR_COLORS)
-    bald = len(HAIR_COLORS) + 2
-    return (coloured + bald) * len(SKIN) * len(EYES) * len(BROWS) * len(NOSES) * len(EARS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
     """The drawing system: its view box, the frame that places parts, and every part's SVG."""
@@ -177,7 +170,7 @@ def _parts() -> _Parts:
 
 
 def person_svg(person: Person) -> str:
-    """The person as a complete SVG, head and shoulders in a square, on a transparent ground.
+    """Return the person as a complete SVG, head and shoulders in a square, on a transparent ground.
 
     Args:
         person: names from the tables of this module.
@@ -189,7 +182,7 @@ def person_svg(person: Person) -> str:
 
 
 def compose_svg(chosen: Mapping[str, str | None], colors: Mapping[str, str]) -> str:
-    """Fills the drawing system's frame.
+    """Fill the drawing system's frame.
 
     Args:
         chosen: part -> variant, in the drawing system's own names; a part left out is not drawn.
@@ -239,7 +232,7 @@ def _colors(person: Person) -> dict[str, str]:
 
 
 def _mouth_is_lost(person: Person) -> bool:
-    """Whether the mouth is a bare line of ink on a beard as dark as ink."""
+    """Return whether the mouth is a bare line of ink on a beard as dark as ink."""
     dark = person.identity.beard == "beard" and person.identity.hair_color in ("black", "brown")
     return dark and person.expression in ("smile", "smirk", "sad", "frown", "pout")
 
@@ -282,7 +275,7 @@ _BRIMS: Final[dict[str, tuple[int, int, int]]] = {
 
 
 def head_anchor(person: Person) -> HeadAnchor:
-    """Where glasses, hats and scarves belong on `person`; of all its parts only the hair moves anything."""
+    """Return where glasses, hats and scarves belong on `person`; of all its parts only the hair moves anything."""
     x, y, width = _BRIMS.get(person.identity.hair, _SKULL)
     return HeadAnchor(
         eyes_x=191 / 360,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Final, Literal
+from typing import Final
 
 from allaprima.lab.scenes.spec import Person
+from allaprima.lab.scenes.wording import Language
 
-Language = Literal["en", "zh"]
 Words = dict[str, dict[Language, tuple[str, ...]]]
 
 
@@ -136,7 +136,7 @@ PERSON_WORDS: Final[dict[str, Words]] = {
 
 
 def person_phrases(person: Person, rng: random.Random, language: Language) -> dict[str, str]:
-    """One way to say each part of `person`, colours filled in.
+    """Choose one way to say each part of `person`, colours filled in.
 
     Returns:
         field -> phrase, for skin, hair, eyes, brows, nose, ears, clothes and expression, and for beard and

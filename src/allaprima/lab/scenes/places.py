@@ -45,7 +45,7 @@ PROP_ICONS = (
 def paint_place(
     place: Place, light: Light, rng: random.Random, sprites: SpriteCache, *, style: Style, size: int
 ) -> Image.Image:
-    """The background of a place in a light, RGB, size x size."""
+    """Return the background of a place in a light, RGB, size x size."""
     canvas = Canvas(size, light, rng, sprites, style)
     PLACES[place](canvas)
     return ink_wash(canvas.finish(), light) if style == "line" else canvas.finish()
@@ -61,7 +61,7 @@ _PAPERS: dict[Hour, tuple[Color, Color]] = {
 
 
 def ink_wash(picture: Image.Image, light: Light) -> Image.Image:
-    """The picture as a pale wash of one colour with ink along its edges, for line drawings to stand on."""
+    """Return the picture as a pale wash of one colour with ink along its edges, for line drawings to stand on."""
     grey = ImageOps.autocontrast(ImageOps.grayscale(picture))
     dark, bright = _PAPERS[light.hour]
     wash = ImageOps.colorize(grey, dark, bright)

@@ -7,7 +7,7 @@ from allaprima.lab.scenes.light import Color, mix
 
 
 def room(canvas: Canvas) -> None:
-    """A papered wall with a window on the sky, a picture, a plant and a wooden floor."""
+    """Paint a papered wall with a window on the sky, a picture, a plant and a wooden floor."""
     rng = canvas.rng
     floor = rng.uniform(0.7, 0.76)
     paper = canvas.vary(rng.choice(((240, 214, 180), (196, 216, 206), (222, 200, 222), (200, 214, 234))), 8)
@@ -65,7 +65,7 @@ def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> 
 
 
 def stage(canvas: Canvas) -> None:
-    """Red curtains around a backdrop of sky, spotlights and a wooden stage."""
+    """Paint red curtains around a backdrop of sky, spotlights and a wooden stage."""
     rng, light = canvas.rng, canvas.light
     floor = rng.uniform(0.7, 0.76)
     canvas.gradient(0, floor, light.sky)

@@ -14,7 +14,7 @@ _WALLS: tuple[Color, ...] = (
 
 
 def skyline(canvas: Canvas, base: float, low: float, high: float, *, count: int, depth: float) -> None:
-    """A row of towers with windows; some windows are lit when lamps are."""
+    """Paint a row of towers with windows; some windows are lit when lamps are."""
     rng = canvas.rng
     x = -rng.uniform(0, 0.08)
     while x < 1:
@@ -44,7 +44,7 @@ def _windows(canvas: Canvas, x: float, top: float, width: float, base: float, wa
 
 
 def city(canvas: Canvas) -> None:
-    """A square before two rows of towers."""
+    """Paint a square before two rows of towers."""
     rng = canvas.rng
     base = rng.uniform(0.68, 0.74)
     paint_sky(canvas, base)
@@ -65,7 +65,7 @@ def city(canvas: Canvas) -> None:
 
 
 def rooftop(canvas: Canvas) -> None:
-    """A tiled roof high over the town, with a chimney."""
+    """Paint a tiled roof high over the town, with a chimney."""
     rng = canvas.rng
     ridge = rng.uniform(0.66, 0.72)
     paint_sky(canvas, ridge)
@@ -143,7 +143,7 @@ def _house(canvas: Canvas, x: float, width: float, foot: float, top: float) -> N
 
 
 def farm(canvas: Canvas) -> None:
-    """A red barn, a fence and furrowed fields."""
+    """Paint a red barn, a fence and furrowed fields."""
     rng = canvas.rng
     horizon = rng.uniform(0.52, 0.58)
     paint_sky(canvas, horizon)
@@ -200,7 +200,7 @@ def _barn(canvas: Canvas, x: float, foot: float) -> None:
 
 
 def park(canvas: Canvas) -> None:
-    """A lawn with round trees, a path, a bench and a lamp."""
+    """Paint a lawn with round trees, a path, a bench and a lamp."""
     rng = canvas.rng
     horizon = rng.uniform(0.54, 0.6)
     paint_sky(canvas, horizon)
@@ -238,7 +238,7 @@ def _bench(canvas: Canvas, x: float, foot: float) -> None:
 
 
 def harbor(canvas: Canvas) -> None:
-    """Boats and a lighthouse on the water behind a wooden pier."""
+    """Paint boats and a lighthouse on the water behind a wooden pier."""
     rng = canvas.rng
     horizon = rng.uniform(0.44, 0.5)
     pier = rng.uniform(0.74, 0.78)

@@ -10,7 +10,7 @@ from allaprima.lab.scenes.sky import paint_sky, stars
 def ground(
     canvas: Canvas, y: float, swing: float, color: Color, *, depth: float = 0.0, snow: float = 0.7
 ) -> None:
-    """A rolling ground from `y` to the bottom, lighter at its crest."""
+    """Paint a rolling ground from `y` to the bottom, lighter at its crest."""
     color = canvas.vary(color, 8)
     crest = canvas.shade(mix(color, (255, 255, 255), 0.12), depth=depth, snow=snow)
     foot = canvas.shade(mix(color, (0, 0, 0), 0.1), depth=depth, snow=snow)
@@ -53,7 +53,7 @@ def beach(canvas: Canvas) -> None:
 
 
 def forest(canvas: Canvas) -> None:
-    """Rows of fir trees, the far ones in haze, behind a mossy floor."""
+    """Paint rows of fir trees, the far ones in haze, behind a mossy floor."""
     rng = canvas.rng
     horizon = rng.uniform(0.55, 0.62)
     paint_sky(canvas, horizon, clouds=False)
@@ -72,7 +72,7 @@ def forest(canvas: Canvas) -> None:
 
 
 def desert(canvas: Canvas) -> None:
-    """Dunes in two tones and cacti."""
+    """Paint dunes in two tones and cacti."""
     rng = canvas.rng
     horizon = rng.uniform(0.52, 0.6)
     paint_sky(canvas, horizon, clouds=rng.random() < 0.3)
@@ -85,7 +85,7 @@ def desert(canvas: Canvas) -> None:
 
 
 def mountain(canvas: Canvas) -> None:
-    """Snow-capped summits behind a green slope."""
+    """Paint snow-capped summits behind a green slope."""
     rng = canvas.rng
     horizon = rng.uniform(0.6, 0.66)
     paint_sky(canvas, horizon)
@@ -195,7 +195,7 @@ _NEBULA: dict[str, tuple[Color, Color, Color]] = {
 
 
 def space(canvas: Canvas) -> None:
-    """A cratered moon under planets and stars; the hour is the colour of the nebula."""
+    """Paint a cratered moon under planets and stars; the hour is the colour of the nebula."""
     rng, light = canvas.rng, canvas.light
     horizon = rng.uniform(0.68, 0.76)
     colors = _NEBULA[light.hour]

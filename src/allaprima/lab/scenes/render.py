@@ -88,7 +88,7 @@ def _stand(
 
 
 def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image, *, soft: bool) -> None:
-    """A pool of dark below what stands on the ground, as wide as its foot."""
+    """Draw a pool of dark below what stands on the ground, as wide as its foot."""
     alpha = picture.getchannel("A")
     strip = alpha.crop((0, round(picture.height * 0.86), picture.width, picture.height)).point(_SOLID)
     box = strip.getbbox()
@@ -101,7 +101,7 @@ def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image, *, so
 
 
 def _rim(picture: Image.Image, light: Light) -> Image.Image:
-    """The light of the hour along the upper edge."""
+    """Return the light of the hour along the upper edge."""
     alpha = picture.getchannel("A")
     step = max(1, picture.height // 60)
     edge = ImageChops.subtract(alpha, ImageChops.offset(alpha, step, step)).filter(ImageFilter.BoxBlur(step))
@@ -114,7 +114,7 @@ def _rim(picture: Image.Image, light: Light) -> Image.Image:
 
 @lru_cache(maxsize=2)
 def _pool(soft: bool) -> Image.Image:
-    """A round mask, dark in the middle, that the shadow is scaled from; in flat art it has an edge."""
+    """Return a round mask, dark in the middle, that the shadow is scaled from; in flat art it has an edge."""
     axis = np.linspace(-1, 1, 96)
     distance = np.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2)
     if not soft:
@@ -124,7 +124,7 @@ def _pool(soft: bool) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _scaled(share: float) -> list[int]:
-    """The table that multiplies a mask by a share (0..1)."""
+    """Return the table that multiplies a mask by a share (0..1)."""
     return [round(value * share) for value in range(256)]
 
 

@@ -23,7 +23,7 @@ def contact_sheet(
     columns: int = 6,
     size: int = 256,
 ) -> Image.Image:
-    """The scenes in rows of `columns`, each `size` pixels wide, with its caption below."""
+    """Lay the scenes in rows of `columns`, each `size` pixels wide, with its caption below."""
     font = ImageFont.load_default(size=max(9, size // 20))
     text_height = 3 * max(12, size // 16)
     rows = -(-len(scenes) // columns)
@@ -41,7 +41,7 @@ def contact_sheet(
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text in at most three lines of at most `width` pixels."""
+    """Break the text into at most three lines of at most `width` pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -67,7 +67,7 @@ def _clouds(canvas: Canvas, horizon: float) -> None:
 
 
 def cloud(canvas: Canvas, x: float, y: float, width: float) -> None:
-    """One puffy cloud: a flat foot, three round heads and a lit upper side."""
+    """Paint one puffy cloud: a flat foot, three round heads and a lit upper side."""
     light = canvas.light
     bright = {"day": 0.85, "dawn": 0.45, "sunset": 0.32, "night": 0.12}[light.hour]
     body = mix(light.sky[1], (255, 255, 255), bright)

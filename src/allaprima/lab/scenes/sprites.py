@@ -29,13 +29,13 @@ MEMO_LIMIT = 1024
 
 
 def default_cache_dir() -> Path:
-    """The cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
+    """Return the cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
     named = os.environ.get("ALLAPRIMA_CACHE")
     return Path(named) if named else Path.home() / ".cache" / "allaprima"
 
 
 def sprite_paths(cache_dir: Path, style: Style) -> tuple[Path, Path]:
-    """Where a style's pixels and names lie."""
+    """Return where a style's pixels and names lie."""
     return cache_dir / f"sprites-{style}.npy", cache_dir / f"sprites-{style}.json"
 
 
@@ -92,11 +92,11 @@ class SpriteCache:
         return self._styles[style]
 
     def icons(self, style: Style) -> tuple[str, ...]:
-        """The names of the icons a style has."""
+        """Return the names of the icons a style has."""
         return tuple(self._style(style)[0])
 
     def whole(self, icon: str, style: Style) -> Image.Image:
-        """One icon as it was rasterised, cut to its visible pixels, RGBA."""
+        """Return one icon as it was rasterised, cut to its visible pixels, RGBA."""
         key = (icon, style)
         if key not in self._whole:
             rows, pixels = self._style(style)
@@ -109,7 +109,7 @@ class SpriteCache:
         return self._whole[key]
 
     def sized(self, icon: str, style: Style, *, width: int, height: int, flip: bool = False) -> Image.Image:
-        """One icon scaled, in proportion, to the largest size that fits into width x height pixels."""
+        """Return one icon scaled, in proportion, to the largest size that fits into width x height pixels."""
 
         def make() -> Image.Image:
             picture = fit(self.whole(icon, style), width=width, height=height)

@@ -35,14 +35,6 @@ class SubjectInfo:
     measure: str
     wears: bool
 
-    def icon_in(self, style: str) -> str:
-        """The name of this kind's icon in the icon set of a :data:`~allaprima.lab.scenes.spec.Style`."""
-        return self.noto if style == "noto" else self.icon
-
-    def countable(self) -> tuple[tuple[str, str], ...]:
-        """The English words that can be counted, each with its plural; never empty."""
-        return tuple((word, plural) for word, plural in zip(self.en, self.plurals, strict=True) if plural)
-
 
 def _read() -> dict[str, SubjectInfo]:
     text = files("allaprima.lab.scenes").joinpath("words/subjects.json").read_text(encoding="utf-8")

@@ -50,21 +50,21 @@ class Telling:
     parts: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def said(self) -> frozenset[str]:
-        """The names of everything that a caption of this telling says."""
+        """Return the names of everything that a caption of this telling says."""
         whole = {"subjects"} if len(self.subjects) == len(self.scene.subjects) else set()
         return self.told | whole | ({"person"} if any(self.parts.values()) else set())
 
     def without(self, name: str) -> Telling:
-        """The same telling with one attribute left open."""
+        """Return the same telling with one attribute left open."""
         return replace(self, told=self.told - {name})
 
     def parts_of(self, subject: Subject) -> tuple[str, ...]:
-        """The parts told of this subject, empty where it is not a person."""
+        """Return the parts told of this subject, empty where it is not a person."""
         return self.parts.get(self.scene.subjects.index(subject), ())
 
 
-def choose(scene: Scene, rng: random.Random) -> Telling:
-    """What one caption tells, at random: the first subject always, all else more or less often."""
+def draw_telling(scene: Scene, rng: random.Random) -> Telling:
+    """Choose at random what one caption tells: the first subject always, all else more or less often."""
     tellable = _tellable(scene)
     if rng.random() < ONLY_SUBJECTS_SHARE:
         tellable -= {"place", "hour", "weather"}
@@ -86,7 +86,7 @@ def choose(scene: Scene, rng: random.Random) -> Telling:
 
 
 def everything(scene: Scene) -> Telling:
-    """The telling that leaves nothing open that a picture shows clearly."""
+    """Return the telling that leaves nothing open that a picture shows clearly."""
     parts = {
         index: tuple(part for part in FULL_PERSON_PARTS if part in _parts(subject.person))
         for index, subject in enumerate(scene.subjects)
@@ -96,7 +96,7 @@ def everything(scene: Scene) -> Telling:
 
 
 def _tellable(scene: Scene) -> set[str]:
-    """The names of the attributes that this scene has."""
+    """Return the names of the attributes that this scene has."""
     names = {"place", "hour", "weather"}
     if scene.place in WITHOUT_WEATHER:
         names.discard("weather")
@@ -122,7 +122,7 @@ def _share(scene: Scene, name: str) -> float:
 
 
 def _parts(person: Person | None) -> tuple[str, ...]:
-    """The parts that this person has, in the order in which they are told."""
+    """Return the parts that this person has, in the order in which they are told."""
     if person is None:
         return ()
     missing = {"beard" if person.identity.beard is None else "", "glasses" if person.glasses is None else ""}

@@ -53,13 +53,13 @@ _CONTRAST: Final[dict[Accessory, tuple[str, str]]] = {
 
 
 def sewn(accessory: Accessory) -> bool:
-    """Whether this accessory is drawn here rather than by an icon."""
+    """Return whether this accessory is drawn here rather than by an icon."""
     return accessory in _SHAPES
 
 
 @lru_cache(maxsize=16)
 def garment(accessory: Accessory, style: Style) -> Image.Image:
-    """An accessory of the wardrobe in a style, RGBA, trimmed. Do not change it."""
+    """Return an accessory of the wardrobe in a style, RGBA, trimmed. Do not change it."""
     main, contrast = _MAIN[accessory], _CONTRAST[accessory]
     defs, stroke = "", ""
     if style == "line":

@@ -18,7 +18,7 @@ def veil_behind(image: Image.Image, light: Light) -> None:
 
 
 def fall_over(image: Image.Image, light: Light, rng: random.Random) -> None:
-    """What falls or drifts before everything. Changes the picture."""
+    """Draw what falls or drifts before everything. Changes the picture."""
     size = image.width
     if light.weather == "fog":
         image.paste(mix(light.haze, (236, 238, 242), 0.35), (0, 0), _bank(size, 0.14))
@@ -52,7 +52,7 @@ def _flakes(size: int, rng: random.Random) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _bank(size: int, strength: float) -> Image.Image:
-    """A mask of fog: thin above, thickest below the middle, thinner again at the foot."""
+    """Return a mask of fog: thin above, thickest below the middle, thinner again at the foot."""
     rows = np.interp(np.linspace(0, 1, size), (0.0, 0.3, 0.62, 1.0), (0.35, 0.75, 1.0, 0.5))
     column = Image.fromarray((255 * strength * rows).round().astype(np.uint8)[:, None])
     return column.resize((size, size), Image.Resampling.NEAREST)

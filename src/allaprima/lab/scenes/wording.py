@@ -49,13 +49,13 @@ class Wording:
     person: Ways
 
     def everything(self) -> list[str]:
-        """Every wording of this language, for checks that look for words."""
+        """Return every wording of this language, for checks that look for words."""
         return list(_leaves([getattr(self, field.name) for field in fields(self)]))
 
 
 @cache
 def wording(language: Language) -> Wording:
-    """The wordings of `language`, read once."""
+    """Return the wordings of `language`, read once."""
     text = files("allaprima.lab.scenes").joinpath("words/scene.json").read_text(encoding="utf-8")
     return Wording(**{name: _freeze(entry) for name, entry in json.loads(text)[language].items()})
 
@@ -64,7 +64,7 @@ class Plain(random.Random):
     """A source of randomness that always takes the first way and never an unlikely turn."""
 
     def choice(self, seq: Any) -> Any:
-        """The first of `seq`."""
+        """Return the first of `seq`."""
         return seq[0]
 
     def random(self) -> float:
@@ -72,7 +72,7 @@ class Plain(random.Random):
         return 1.0 - 2**-53
 
     def shuffle(self, x: Any) -> None:
-        """Leaves `x` as it is."""
+        """Leave `x` as it is."""
 
 
 def _freeze(entry: Any) -> Any:
@@ -94,7 +94,7 @@ _FIRST_SHARE = 0.5
 
 
 def names(subject: Subject, style: Style, language: Language) -> list[tuple[str, str | None]]:
-    """The names that fit this subject as it is painted, the plain one first, each with its plural.
+    """Return the names that fit this subject as it is painted, the plain one first, each with its plural.
 
     Names that tell a colour are left out where the icon set may paint another one, and names that tell a size
     where the subject has one of its own. Chinese names are their own plural.
@@ -119,7 +119,7 @@ def names(subject: Subject, style: Style, language: Language) -> list[tuple[str,
 
 
 def pick_name(options: list[tuple[str, str | None]], rng: random.Random) -> tuple[str, str | None]:
-    """One of the options, the first much more often than the others."""
+    """Return one of the options, the first much more often than the others."""
     return rng.choice(options[:1] if rng.random() < _FIRST_SHARE else options)
 
 

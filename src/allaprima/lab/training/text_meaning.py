@@ -37,15 +37,12 @@ _Vectors = dict[str, NDArray[np.float16]]
 
 @dataclass(frozen=True, kw_only=True)
 class Meanings:
-    """Vectors of words, centred and of length one.
-
-    Attributes:
-        index: word -> row.
-        vectors: (N, 512) float32.
-    """
+    """Vectors of words, centred and of length one."""
 
     index: Mapping[str, int]
+    """Word -> row."""
     vectors: NDArray[np.float32]
+    """(N, 512)."""
 
     def of(self, words: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of `words`, (n, 512); zeros for a word that was not measured."""

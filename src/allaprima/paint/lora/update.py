@@ -1,7 +1,7 @@
 """What a LoRA does to one weight, as plain maths.
 
-    LowRank(down=A, up=B, scale=s)      W + s B A
-    Dense(delta=D)                      W + D
+    LowRank(down=A, up=B, scale=s)  # W + s B A
+    Dense(delta=D)  # W + D
 
 The scale is such as alpha / rank. It is brought into `up` when the update is prepared for a layer, so that nothing
 beyond the user's own weight is ever multiplied on. Convolutions keep their kernel in `down`; `up` is then 1 x 1.

@@ -70,7 +70,7 @@ def test_tasks_are_turn_tasks() -> None:
 
 def test_a_budget_stops_the_training_with_a_checkpoint(tmp_path: Path) -> None:
     model, task = make("turbo", "vignette")
-    train(model, task, short_training(tmp_path, 1000, budget_seconds=0.0))
+    train(model, task, short_training(tmp_path, 1000, budget_s=0.0))
     tensors, metadata = read_tensors(tmp_path / "checkpoint.safetensors")
     assert metadata["step"] == "1"
     assert tensors

@@ -1,0 +1,87 @@
+"""What reports share: figures with their units, tables, pages, and the three files of a report."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from allaprima.core.errors import OutputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where the three files of a report lie."""
+
+    markdown: Path
+    html: Path
+    json: Path
+
+
+def write_files(
+    folder: Path, name: str, when: datetime, *, markdown: str, html: str, data: Mapping[str, Any]
+) -> Report:
+    """Write `<date>-<name>.md`, `.html` and `.json` into `folder`; `data` is what JSON holds besides the date.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    stem = f"{when:%Y-%m-%d-%H%M}-{name}"
+    report = Report(
+        markdown=folder / f"{stem}.md", html=folder / f"{stem}.html", json=folder / f"{stem}.json"
+    )
+    dated = {"date": when.isoformat(timespec="minutes"), **data}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        report.markdown.write_text(markdown, encoding="utf-8")
+        report.html.write_text(html, encoding="utf-8")
+        report.json.write_text(json.dumps(dated, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write the report into {folder}: {error.strerror or error}") from error
+    return report
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """Return one figure with its unit: `93.3 %`, `31.20 dB`, `0.941`, `-1.2 points`, `0`."""
+    if value is None:
+        return "-"
+    if unit == "pictures":
+        return f"{value:.0f}"
+    if unit == "":
+        return f"{value:.3f}"
+    return f"{value:.2f} dB" if unit == "dB" else f"{value:.1f} {unit}"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def html_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], classes: Mapping[str, str] | None = None
+) -> str:
+    """Return a table in HTML; a cell whose text is in `classes` has that class."""
+    attributes = {text: f' class="{name}"' for text, name in (classes or {}).items()}
+    body = "".join(
+        "<tr>" + "".join(f"<td{attributes.get(cell, '')}>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        for cells in rows
+    )
+    return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{body}</table>"
+
+
+def html_page(title: str, style: str, parts: Iterable[str]) -> str:
+    """Return a whole page that needs no other file."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{style}</style><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def data_url(jpeg: bytes) -> str:
+    """Return the address of a JPEG that lies in the page itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
