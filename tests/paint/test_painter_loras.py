@@ -91,7 +91,7 @@ def test_a_lora_that_is_not_there_is_told_before_anything_is_painted(painter: Pa
         painter.events(INK, bad)
     bare = Painter(base=SteadyBase())
     assert bare.idle()
-    for refused in (lambda: bare.events(INK), lambda: bare.wear(INK.loras)):
+    for refused in (lambda: bare.events(INK), lambda: bare.apply_loras(INK.loras)):
         with pytest.raises(RequestError, match="no folder of LoRAs is open"):
             refused()
 

@@ -14,12 +14,10 @@ speed: on one processor core, 8 pictures a pass took 0.7 of the time a picture a
 from __future__ import annotations
 
 import secrets
-import time
 import warnings
-from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from threading import RLock
@@ -30,13 +28,10 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
-from allaprima.core.picture import Picture, PictureSet, Rescues
+from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.turbo import first_look
 from allaprima.paint.bases.loading import locate
-from allaprima.paint.contract.base import Base, TextStates
-from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
@@ -44,14 +39,10 @@ from allaprima.paint.lora.files.remarks import introductions, remarks_on, remark
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import release
-from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
-from allaprima.paint.pipeline.overflow_guard import OverflowGuard
-from allaprima.paint.pipeline.pictures import to_pictures
-from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
-from allaprima.paint.pipeline.request_filling import fill_request, find_metadata, lora_metadata
+from allaprima.paint.pipeline.picture_group import PictureGroup
+from allaprima.paint.pipeline.pipeline import Pipeline
+from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
-from allaprima.paint.pipeline.trained_schedule import trained_schedule
-from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,18 +52,11 @@ Loras = Mapping[str, float] | Sequence[LoraUse | str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Painter:
-    """A loaded base and how to drive it. Threads may share one: their pictures take turns, a step at a time."""
+class Painter(Pipeline):
+    """A pipeline to be called with words. Threads may share one: their pictures take turns, a step at a time."""
 
-    base: Base
-    lora_manager: LoraManager | None = None
-    """LoRAs for the base; None if it takes none."""
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
-    guarded: bool = True
-    """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
-    prompt_cache_bytes: int = CACHE_BYTES
-    """Encoded prompts that are kept."""
     _lock: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -233,7 +217,7 @@ class Painter:
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        acting = _acting(request.loras)
+        acting = [use for use in request.loras if use.weight != 0.0]
         unused = {} if self.lora_manager is None else self.lora_manager.unmatched(acting)
         return (
             *remarks_on_unused(unused),
@@ -298,119 +282,9 @@ class Painter:
                 f"got a request for base {request.base[:80]!r}; expected {self.base.name}, which is loaded"
             )
         if request.loras:
-            self._require_lora_manager(request.loras).load(request.loras)
+            self.require_lora_manager(request.loras).load(request.loras)
         self.base.check_size(request.width, request.height)
-        self._schedule(request)
-
-    def wear(self, loras: Sequence[LoraUse]) -> None:
-        """Put `loras` and nothing else on the networks; `events` does it by itself.
-
-        Raises:
-            RequestError: this painter has no LoRAs.
-            LoraError: a name means no file, or a file cannot be used.
-        """
-        if loras or self.lora_manager is not None:
-            self._require_lora_manager(loras).apply(loras)
-
-    def idle(self, budget_s: float | None = None) -> bool:
-        """Use time in which nothing is painted to merge the LoRAs into the weights, where they cost nothing.
-
-        Pictures before and after differ by rounding, so whoever needs equal bits does not call this.
-
-        Args:
-            budget_s: seconds that it may take, overrun by at most one layer.
-
-        Returns:
-            Whether nothing is left to do.
-        """
-        if self.lora_manager is None or not self.base.is_resident:
-            return True
-        return self.lora_manager.merge(budget_s)
-
-    def _require_lora_manager(self, loras: Sequence[LoraUse]) -> LoraManager:
-        if self.lora_manager is None:
-            raise RequestError(
-                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
-            )
-        return self.lora_manager
-
-    def schedule(
-        self, steps: int, width: int, height: int, name: str | None = None, loras: Sequence[LoraUse] = ()
-    ) -> Schedule:
-        """Return the base's schedule, or what the LoRAs were trained at if none is named.
-
-        Raises:
-            RequestError: the base has no schedule of that name, or none of so many steps.
-            LoraError: a LoRA is not there or cannot be used.
-        """
-        own = self.base.schedule(steps, width, height, name)
-        acting = _acting(loras)
-        if name is not None or self.lora_manager is None or not acting:
-            return own
-        return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
-
-    def _schedule(self, request: GenerationRequest) -> Schedule:
-        return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
-
-    @cached_property
-    def prompts(self) -> PromptCache:
-        """The encoded prompts of the base, for all that is painted on it."""
-        return PromptCache(self.base, self.prompt_cache_bytes)
-
-    @property
-    def text_state(self) -> Hashable:
-        """The LoRAs on the text encoders: most LoRAs leave these alone, and encoded prompts stay good."""
-        networks = [name for name in self.base.modules() if name.startswith("text_encoder")]
-        return () if self.lora_manager is None else tuple(map(self.lora_manager.state, networks))
-
-    @property
-    def lora_state(self) -> Hashable:
-        """The LoRAs on the networks; another after a LoRA's file has changed."""
-        return () if self.lora_manager is None else self.lora_manager.state()
-
-    def first_look(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
-        """Return the LoRAs for a first look in one step at a picture that has `loras`."""
-        return first_look(loras, self.base.family, partial(find_metadata, self.lora_manager))
-
-    def begin(
-        self,
-        rows: Sequence[DenoiseRow],
-        *,
-        width: int,
-        height: int,
-        schedule: Schedule,
-        guidance: float,
-        loras: tuple[LoraUse, ...] = (),
-        init_image: InitImage | None = None,
-        guard: OverflowGuard | None = None,
-    ) -> DenoiseBatch:
-        """Return a batch to be denoised, which keeps its LoRAs though others are painted between its steps.
-
-        Args:
-            rows: the pictures.
-            width: pixels.
-            height: pixels.
-            schedule: the levels to visit.
-            guidance: see `effective_guidance`.
-            loras: what is put on the networks before each prediction; `wear` has read them.
-            init_image: what to paint over.
-            guard: None for one that leaves a row that stays bad to its own decoding.
-        """
-        return DenoiseBatch(
-            guard or OverflowGuard(self.base, active=self.guarded, strict=False),
-            rows,
-            width=width,
-            height=height,
-            schedule=schedule,
-            guidance=guidance,
-            loras=loras,
-            init_image=init_image,
-            before_prediction=partial(self._hold, loras),
-        )
-
-    def _hold(self, loras: Sequence[LoraUse]) -> None:
-        if self.lora_manager is not None:
-            self.lora_manager.set_adapters(loras)
+        self.schedule_of(request)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
     # events.
@@ -418,66 +292,10 @@ class Painter:
     def _events(
         self, requests: Sequence[GenerationRequest], previews: bool, init_image: InitImage | None
     ) -> Generator[Event]:
-        for _, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
-            text = _Text(guard=self._guard())
-            while group := tuple(islice(alike, self.pictures_per_pass)):
-                paint = partial(self._paint_group, group, text, previews, init_image)
-                yield from with_retry(paint, self.base, group[0], self._unmerge)
-
-    def _unmerge(self) -> None:
-        if self.lora_manager is not None:
-            self.lora_manager.rack.unmerge()
-
-    def _guard(self, rescues: Rescues | None = None) -> OverflowGuard:
-        return OverflowGuard(self.base, rescues, active=self.guarded)
-
-    def _paint_group(
-        self,
-        requests: tuple[GenerationRequest, ...],
-        text: _Text,
-        previews: bool,
-        init_image: InitImage | None,
-    ) -> Iterator[Event]:
-        watch = _StopWatch()
-        first = requests[0]
-        with watch("text"):
-            self.wear(first.loras)
-            prompt, negative = self._encode(first, text)
-            _synchronize(prompt.states)
-        yield Started(requests=requests)
-        with watch("denoise"):
-            batch = self.begin(
-                [DenoiseRow(prompt=prompt, negative=negative, seed=request.seed) for request in requests],
-                width=first.width,
-                height=first.height,
-                schedule=self._schedule(first),
-                guidance=self._guidance(first),
-                loras=first.loras,
-                init_image=init_image,
-                guard=self._guard(text.guard.rescues),
-            )
-        while batch.left:
-            with watch("denoise"):
-                step = batch.step()
-            with watch("decode"):
-                shown = to_pictures(batch.guard.decode(step.clean), requests) if previews else ()
-            yield Step(index=step.index, total=len(batch.schedule), previews=shown)
-        with watch("decode"):
-            pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
-        yield Finished(pictures=pictures, timings_ms=watch.ms)
-
-    def _encode(self, request: GenerationRequest, text: _Text) -> tuple[TextStates, TextStates | None]:
-        """Return prompt and, where it matters, negative prompt of `request`; neighbours share them in `text`."""
-        if not text.encoded:
-            guides = needs_negative(self.base, self._guidance(request))
-            prompts = [request.prompt, *([request.negative_prompt] if guides else [])]
-            text.encoded = self.prompts.read(prompts, self.text_state, text.guard)
-        prompt, *negative = text.encoded
-        return prompt, negative[0] if negative else None
-
-    def _guidance(self, request: GenerationRequest) -> float:
-        same = request.prompt == request.negative_prompt
-        return effective_guidance(self.base, request.guidance, same_text=same)
+        for first, alike in groupby(requests, key=lambda request: replace(request, seed=0)):
+            group = PictureGroup(self, first, init_image, previews=previews)
+            while batch := tuple(islice(alike, self.pictures_per_pass)):
+                yield from with_retry(partial(group.paint, batch), self.base, first, self.unmerge)
 
 
 class _Closed:
@@ -508,34 +326,3 @@ def _follow(events: Iterator[Event], steps: int) -> tuple[Picture, ...]:
             else:
                 pictures += event.pictures
     return pictures
-
-
-@dataclass(kw_only=True)
-class _Text:
-    """The encoded prompts that neighbouring pictures share."""
-
-    guard: OverflowGuard
-    encoded: list[TextStates] = field(default_factory=list)
-
-
-class _StopWatch:
-    """Milliseconds by stage, added up."""
-
-    def __init__(self) -> None:
-        self.ms = dict.fromkeys(("text", "denoise", "decode"), 0.0)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.ms[stage] += (time.perf_counter() - started) * 1000.0
-
-
-def _acting(loras: Sequence[LoraUse]) -> list[LoraUse]:
-    return [use for use in loras if use.weight != 0.0]
-
-
-def _synchronize(tensor: torch.Tensor) -> None:
-    """Wait for the device, so that a stage's time is its own."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)

@@ -2,8 +2,8 @@
 
     network = network_of(base)                                              # of any family
     network = Vignette(denoiser.transformer, Flow(shift=2.0))
-    network = MMDiT(pipeline.transformer, Flow(shift=3.0), "rescaled")      # Qwen-Image
-    network = UNet(pipeline.unet, VariancePreserving())                     # SDXL
+    network = MMDiT(model.transformer, Flow(shift=3.0), "rescaled")      # Qwen-Image
+    network = UNet(model.unet, VariancePreserving())                     # SDXL
 
 They wrap the painting networks themselves, whose module names a LoRA file uses, and let gradients through. What a
 distillation has to know of a family stands here: a new family is a new wrapper and a line of `WRAPPERS`.

@@ -81,7 +81,7 @@ class ModelRunner:
         settings = prompts[0].settings
         painter = self.painter(settings.base)
         painter.base.check_size(settings.width, settings.height)
-        painter.wear(settings.loras)
+        painter.apply_loras(settings.loras)
         for prompt in prompts:
             one = prompt.settings
             painter.schedule(one.steps, one.width, one.height, one.schedule, one.loras)
@@ -122,7 +122,7 @@ class ModelRunner:
             for one, first in zip(prepared, firsts, strict=True)
         ]
         painter = self.painter(settings.base)
-        painter.wear(loras)
+        painter.apply_loras(loras)
         return painter.begin(
             rows,
             width=settings.width,

@@ -40,5 +40,5 @@ def warm_up(painter: Painter, budget_s: float = BUDGET_S) -> int:
         painter.paint(request)
         painter.idle()
         painter.paint(request)
-    painter.wear(())
+    painter.apply_loras(())
     return done

@@ -1,0 +1,161 @@
+"""The pipeline of a loaded base: its LoRAs, its encoded prompts, its schedules, and the batches that it denoises.
+
+pipeline = Pipeline(base=base, lora_manager=lora_manager)
+prompt, = pipeline.prompts.encode(["a cat"], pipeline.text_state)
+schedule = pipeline.schedule(4, 256, 256)
+row = DenoiseRow(prompt=prompt.text, seed=7)
+batch = pipeline.begin([row], width=256, height=256, schedule=schedule, guidance=1.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from allaprima.core.errors import RequestError
+from allaprima.core.init_image import InitImage
+from allaprima.core.picture import Rescues
+from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.turbo import first_look
+from allaprima.paint.contract.base import Base
+from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.lora.manager import LoraManager
+from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
+from allaprima.paint.pipeline.overflow_guard import OverflowGuard
+from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
+from allaprima.paint.pipeline.request_filling import find_metadata
+from allaprima.paint.pipeline.trained_schedule import trained_schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A loaded base and what is kept beside it."""
+
+    base: Base
+    lora_manager: LoraManager | None = None
+    """LoRAs for the base; None if it takes none."""
+    guarded: bool = True
+    """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
+    prompt_cache_bytes: int = CACHE_BYTES
+    """Encoded prompts that are kept."""
+
+    @cached_property
+    def prompts(self) -> PromptCache:
+        """The encoded prompts of the base, for all that is painted on it."""
+        return PromptCache(self.base, self.prompt_cache_bytes)
+
+    @property
+    def text_state(self) -> Hashable:
+        """The LoRAs on the text encoders: most LoRAs leave these alone, and encoded prompts stay good."""
+        networks = [name for name in self.base.modules() if name.startswith("text_encoder")]
+        return () if self.lora_manager is None else tuple(map(self.lora_manager.state, networks))
+
+    @property
+    def lora_state(self) -> Hashable:
+        """The LoRAs on the networks; another after a LoRA's file has changed."""
+        return () if self.lora_manager is None else self.lora_manager.state()
+
+    def require_lora_manager(self, loras: Sequence[LoraUse]) -> LoraManager:
+        """Return the manager of `loras`.
+
+        Raises:
+            RequestError: this base takes none.
+        """
+        if self.lora_manager is None:
+            raise RequestError(
+                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
+            )
+        return self.lora_manager
+
+    def apply_loras(self, loras: Sequence[LoraUse]) -> None:
+        """Put `loras` and nothing else on the networks, as their files are now.
+
+        Raises:
+            RequestError: this base takes no LoRAs.
+            LoraError: a name means no file, or a file cannot be used.
+        """
+        if loras or self.lora_manager is not None:
+            self.require_lora_manager(loras).apply(loras)
+
+    def idle(self, budget_s: float | None = None) -> bool:
+        """Use time in which nothing is painted to merge the LoRAs into the weights, where they cost nothing.
+
+        Pictures before and after differ by rounding, so whoever needs equal bits does not call this.
+
+        Args:
+            budget_s: seconds that it may take, overrun by at most one layer.
+
+        Returns:
+            Whether nothing is left to do.
+        """
+        return self.lora_manager is None or not self.base.is_resident or self.lora_manager.merge(budget_s)
+
+    def unmerge(self) -> None:
+        """Take the LoRAs out of the weights, before these move elsewhere."""
+        if self.lora_manager is not None:
+            self.lora_manager.rack.unmerge()
+
+    def first_look(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+        """Return the LoRAs for a first look in one step at a picture that has `loras`."""
+        return first_look(loras, self.base.family, partial(find_metadata, self.lora_manager))
+
+    def schedule(
+        self, steps: int, width: int, height: int, name: str | None = None, loras: Sequence[LoraUse] = ()
+    ) -> Schedule:
+        """Return the base's schedule, or what the LoRAs were trained at if none is named.
+
+        Raises:
+            RequestError: the base has no schedule of that name, or none of so many steps.
+            LoraError: a LoRA is not there or cannot be used.
+        """
+        own = self.base.schedule(steps, width, height, name)
+        acting = [use for use in loras if use.weight != 0.0]
+        if name is not None or self.lora_manager is None or not acting:
+            return own
+        return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
+
+    def schedule_of(self, request: GenerationRequest) -> Schedule:
+        """Return the schedule of a request, see `schedule`."""
+        return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
+
+    def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
+        """Return the base under a guard, for one picture or for pictures that are painted together."""
+        return OverflowGuard(self.base, rescues, active=self.guarded, strict=strict)
+
+    def begin(
+        self,
+        rows: Sequence[DenoiseRow],
+        *,
+        width: int,
+        height: int,
+        schedule: Schedule,
+        guidance: float,
+        loras: tuple[LoraUse, ...] = (),
+        init_image: InitImage | None = None,
+        guard: OverflowGuard | None = None,
+    ) -> DenoiseBatch:
+        """Return a batch to be denoised, which keeps its LoRAs though others are painted between its steps.
+
+        Args:
+            rows: the pictures.
+            width: pixels.
+            height: pixels.
+            schedule: the levels to visit.
+            guidance: see `effective_guidance`.
+            loras: what is put on the networks before each prediction; `apply_loras` has read them.
+            init_image: what to paint over.
+            guard: None for one that leaves a row that stays bad to its own decoding.
+        """
+        manager = self.lora_manager
+        return DenoiseBatch(
+            self.guard(strict=False) if guard is None else guard,
+            rows,
+            width=width,
+            height=height,
+            schedule=schedule,
+            guidance=guidance,
+            loras=loras,
+            init_image=init_image,
+            before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),
+        )
