@@ -26,12 +26,9 @@ _FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
 _HIDDEN: set[str] = set()
 """Folders of this process, as messages may write them, with the slash at the end."""
 _KINDS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
     429: "rate_limit_error",
-}
+}  # fmt: skip
 
 
 class ProblemError(Exception):
@@ -83,37 +80,30 @@ def problem_response(problem: ProblemError, path: str) -> Response:
     _LOG.log(level, "%s: %d at %r: %s", problem_id, problem.status, path[:200], problem.message)
     kind = _KINDS.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
     if path.startswith("/sdapi/"):
-        body: dict[str, Any] = {
-            "error": kind,
-            "detail": problem.message,
-            "body": "",
-            "errors": problem.message,
-            "id": problem_id,
-        }
+        text = problem.message
+        body: dict[str, Any] = {"error": kind, "detail": text, "body": "", "errors": text, "id": problem_id}
     else:
         error = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
         body = {"error": {**error, "id": problem_id}}
     return JSONResponse(body, problem.status, problem.headers)
 
 
-def to_problem(error: AllaPrimaError) -> ProblemError:
+def to_problem(error: ProblemError | AllaPrimaError) -> ProblemError:
     """Return what a client reads about an error of ours."""
+    if isinstance(error, ProblemError):
+        return error
     if isinstance(error, BusyError):
         return ProblemError(429, str(error), code="busy", headers={"retry-after": "2"})
     if isinstance(error, OutputError):
         # Where the server keeps its files is nobody's business but the log's.
         problem_id = new_id()
         _LOG.error("%s: %s", problem_id, error)
-        return ProblemError(
-            507, "the picture could not be kept: the server has no room for it", problem_id=problem_id
-        )
+        message = "the picture could not be kept: the server has no room for it"
+        return ProblemError(507, message, problem_id=problem_id)
     if isinstance(error, UserError):
         return ProblemError(400, hide_paths(str(error)), code="invalid_value")
-    return ProblemError(
-        500,
-        hide_paths(str(error)) if isinstance(error, PaintError) else "something went wrong",
-        code="failed",
-    )
+    message = hide_paths(str(error)) if isinstance(error, PaintError) else "something went wrong"
+    return ProblemError(500, message, code="failed")
 
 
 def describe_validation(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
@@ -130,28 +120,18 @@ def describe_validation(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str |
 def install_handlers(app: FastAPI) -> None:
     """Make `app` answer every error in its family's shape."""
 
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, ProblemError)
-        return problem_response(error, request.url.path)
+    async def answer(request: Request, error: Exception) -> Response:
+        path = request.url.path
+        if isinstance(error, HTTPException):
+            problem = ProblemError(error.status_code, str(error.detail), headers=error.headers)
+        elif isinstance(error, RequestValidationError):
+            message, field = describe_validation(error.errors())
+            status = 422 if path.startswith("/sdapi/") else 400
+            problem = ProblemError(status, message, code="invalid_value", param=field)
+        else:
+            assert isinstance(error, ProblemError | AllaPrimaError)
+            problem = to_problem(error)
+        return problem_response(problem, path)
 
-    async def on_own(request: Request, error: Exception) -> Response:
-        assert isinstance(error, AllaPrimaError)
-        return problem_response(to_problem(error), request.url.path)
-
-    async def on_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        problem = ProblemError(error.status_code, str(error.detail), headers=error.headers)
-        return problem_response(problem, request.url.path)
-
-    async def on_validation(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        message, field = describe_validation(error.errors())
-        status = 422 if request.url.path.startswith("/sdapi/") else 400
-        return problem_response(
-            ProblemError(status, message, code="invalid_value", param=field), request.url.path
-        )
-
-    app.add_exception_handler(ProblemError, on_problem)
-    app.add_exception_handler(AllaPrimaError, on_own)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(RequestValidationError, on_validation)
+    for kind in (ProblemError, AllaPrimaError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answer)

@@ -33,8 +33,7 @@ class EventStream(Response):
             try:
                 first = await anext(events, None)
             except (ProblemError, AllaPrimaError) as error:
-                problem = error if isinstance(error, ProblemError) else to_problem(error)
-                await problem_response(problem, scope["path"])(scope, receive, send)
+                await problem_response(to_problem(error), scope["path"])(scope, receive, send)
                 return
             headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -45,8 +44,7 @@ class EventStream(Response):
                     if event is not None:
                         await _send_event(send, *event)
             except (ProblemError, AllaPrimaError) as error:
-                problem = error if isinstance(error, ProblemError) else to_problem(error)
-                body = json.loads(bytes(problem_response(problem, scope["path"]).body))
+                body = json.loads(bytes(problem_response(to_problem(error), scope["path"]).body))
                 await _send_event(send, "error", {"type": "error", **body})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
