@@ -23,7 +23,6 @@ from allaprima.studio.server.security import (
     OPEN_PATHS,
     READS,
     Caller,
-    Refusal,
     check_host,
     check_origin,
     check_token,
@@ -72,7 +71,7 @@ class Guard:
             body = await self._read_body(caller, receive)
             await self.app(scope, _replay(body, receive), answer)
         except ProblemError as problem:
-            self.refused[problem.code or "other"] += 1
+            self._count(problem)
             await problem_response(problem, caller.path)(scope, receive, answer)
         except ClientDisconnect:
             pass  # nobody is left to answer
@@ -88,9 +87,9 @@ class Guard:
         caller = _caller(scope)
         refusal = self._refuse(caller, scope)
         if refusal is not None:
-            _LOG.warning("%s: socket refused at %r: %s", new_id(), caller.path[:200], refusal.reason)
+            _LOG.warning("%s: socket refused at %r: %s", new_id(), caller.path[:200], refusal.code)
             await receive()  # websocket.connect
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason})
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
             return
         try:
             await self.app(scope, receive, send)
@@ -110,31 +109,27 @@ class Guard:
             return None
         if refusal.status == 401 and _wants_page(caller):
             return RedirectResponse("/login", 303)
-        headers = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
-        if refusal.status == 429:
-            headers = {"retry-after": "2"}
-        problem = ProblemError(refusal.status, refusal.message, code=refusal.reason, headers=headers)
-        return problem_response(problem, caller.path)
+        return problem_response(refusal, caller.path)
 
-    def _refuse(self, caller: Caller, scope: Scope) -> Refusal | None:
+    def _refuse(self, caller: Caller, scope: Scope) -> ProblemError | None:
         refusal = check_host(caller, self.settings) or check_origin(caller, self.settings)
-        if refusal is None:
-            refusal = self._check_rate(caller, scope)
+        refusal = refusal or self._check_rate(caller, scope)
         if refusal is None and not _is_open(caller):
             refusal = check_token(caller, self.settings)
         if refusal is not None:
-            self.refused[refusal.reason] += 1
+            self._count(refusal)
         return refusal
 
-    def _check_rate(self, caller: Caller, scope: Scope) -> Refusal | None:
-        client = client_key((scope.get("client") or ("",))[0])
+    def _check_rate(self, caller: Caller, scope: Scope) -> ProblemError | None:
         limiter = self._writes if caller.changes else self._reads
-        wait = limiter.wait_s(client)
+        wait = limiter.wait_s(client_key((scope.get("client") or ("",))[0]))
         if wait <= 0:
             return None
-        return Refusal(
-            status=429, reason="rate", message=f"too many requests; expected the next one in {wait:.1f} s"
-        )
+        message = f"too many requests; expected the next one in {wait:.1f} s"
+        return ProblemError(429, message, code="rate", headers={"retry-after": "2"})
+
+    def _count(self, refusal: ProblemError) -> None:
+        self.refused[refusal.code or "other"] += 1
 
     async def _read_body(self, caller: Caller, receive: Receive) -> bytes:
         caps = self.settings.caps
@@ -150,15 +145,12 @@ class Guard:
         kind = caller.headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             # A form on a foreign page can send any text, but not this type without asking first.
-            raise ProblemError(
-                415, f"got the content type {kind[:60]!r}; expected application/json", code="content_type"
-            )
-        if (
-            sum(body.count(sign) for sign in (b"{", b"[", b",")) > MAX_VALUES
-        ):  # pictures in base64 have none of them
-            raise ProblemError(
-                413, f"the request's body has too many values; expected at most {MAX_VALUES:,}", code="body"
-            )
+            message = f"got the content type {kind[:60]!r}; expected application/json"
+            raise ProblemError(415, message, code="content_type")
+        # Pictures in base64 have none of these signs.
+        if sum(map(body.count, (b"{", b"[", b","))) > MAX_VALUES:
+            message = f"the request's body has too many values; expected at most {MAX_VALUES:,}"
+            raise ProblemError(413, message, code="body")
         return body
 
 

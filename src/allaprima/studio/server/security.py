@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
 COOKIE = "allaprima"
@@ -51,18 +52,6 @@ HEADERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """Why a request is not answered."""
-
-    status: int
-    """The HTTP status."""
-    reason: str
-    """One word for the metrics page."""
-    message: str
-    """One sentence for whoever reads the answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Caller:
     """What the checks look at."""
 
@@ -79,21 +68,18 @@ class Caller:
         return self.method not in READS and self.method != "OPTIONS"
 
 
-def check_host(caller: Caller, settings: ServerSettings) -> Refusal | None:
+def check_host(caller: Caller, settings: ServerSettings) -> ProblemError | None:
     """Refuse a Host that is not ours: DNS rebinding."""
     host = split_host(caller.headers.get("host", ""))
     if host is not None and (host in LOOPBACK or host in {name.lower() for name in settings.allowed_hosts}):
         return None
     if host is not None and (host == settings.host or (not settings.is_loopback and _is_address(host))):
         return None
-    return Refusal(
-        status=421,
-        reason="host",
-        message="this server does not answer to that host name; expected localhost or one given by --allow-host",
-    )
+    message = "this server does not answer to that host name; expected localhost or one given by --allow-host"
+    return ProblemError(421, message, code="host")
 
 
-def check_origin(caller: Caller, settings: ServerSettings) -> Refusal | None:
+def check_origin(caller: Caller, settings: ServerSettings) -> ProblemError | None:
     """Refuse what a page of another origin sends: cross-site requests and sockets."""
     origin, site = caller.headers.get("origin"), caller.headers.get("sec-fetch-site")
     if origin is not None and origin in settings.cors_origins:
@@ -106,14 +92,11 @@ def check_origin(caller: Caller, settings: ServerSettings) -> Refusal | None:
         foreign = foreign or (site not in (None, "same-origin", "none") and not navigates)
     if not foreign:
         return None
-    return Refusal(
-        status=403,
-        reason="origin",
-        message="a page of another origin sent this; expected the studio's own, or one given by --cors-origin",
-    )
+    message = "a page of another origin sent this; expected the studio's own, or one given by --cors-origin"
+    return ProblemError(403, message, code="origin")
 
 
-def check_token(caller: Caller, settings: ServerSettings, *, now: float | None = None) -> Refusal | None:
+def check_token(caller: Caller, settings: ServerSettings, *, now: float | None = None) -> ProblemError | None:
     """Refuse whoever does not show the token, if one is set."""
     signed = caller.method in READS and is_signed(caller.path, settings, now=now)
     if settings.token is None or signed:
@@ -127,11 +110,10 @@ def check_token(caller: Caller, settings: ServerSettings, *, now: float | None =
         return None
     if same_secret(_cookie(caller.headers.get("cookie", "")), cookie_value(settings.token)):
         return None
-    return Refusal(
-        status=401,
-        reason="token",
-        message="the token is missing or wrong; expected Authorization: Bearer and the token printed at the start",
+    message = (
+        "the token is missing or wrong; expected Authorization: Bearer and the token printed at the start"
     )
+    return ProblemError(401, message, code="token", headers={"www-authenticate": "Bearer"})
 
 
 def same_secret(shown: str, expected: str) -> bool:
