@@ -58,14 +58,13 @@ class GalleryEntry:
 
     id: str
     """Its name, made by us; ids sort by time."""
-    created_ms: int
-    """Unix time in milliseconds."""
-    width: int
-    """Pixels."""
-    height: int
-    """Pixels."""
     request: GenerationRequest
     """What it was painted from."""
+
+    @property
+    def created_ms(self) -> int:
+        """Unix time in milliseconds."""
+        return int(self.id[:12], 16)
 
 
 class Gallery:
@@ -90,9 +89,8 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
             connection = _open_index(folder / INDEX)
         except (OSError, sqlite3.OperationalError) as error:
-            raise OutputError(
-                f"cannot keep pictures in {folder}: {error}; expected a folder open to you"
-            ) from error
+            message = f"cannot keep pictures in {folder}: {error}; expected a folder open to you"
+            raise OutputError(message) from error
         gallery = cls(folder, connection, now)
         gallery._recover()
         return gallery
@@ -110,15 +108,8 @@ class Gallery:
         Raises:
             OutputError: the file cannot be written, for example because the disk is full.
         """
-        created_ms, name = self._new_id()
-        entry = GalleryEntry(
-            id=name,
-            created_ms=created_ms,
-            width=picture.width,
-            height=picture.height,
-            request=picture.request,
-        )
-        write_whole(self._file(name), picture.encode("png", extra), overwrite=True)
+        entry = GalleryEntry(id=self._new_id(), request=picture.request)
+        write_whole(self._file(entry.id), picture.encode("png", extra), overwrite=True)
         with self._transaction() as cursor:
             _insert(cursor, entry)
         return entry
@@ -126,7 +117,7 @@ class Gallery:
     def find_entry(self, name: str) -> GalleryEntry | None:
         """Return the entry with the id `name`, or None."""
         with self._transaction() as cursor:
-            row = cursor.execute(f"SELECT {_COLUMNS} FROM pictures WHERE id = ?", (name,)).fetchone()
+            row = cursor.execute("SELECT id, request FROM pictures WHERE id = ?", (name,)).fetchone()
         return None if row is None else _to_entry(row)
 
     def find_png(self, name: str) -> bytes | None:
@@ -155,7 +146,7 @@ class Gallery:
         where, values = _matching(text)
         if before is not None:
             where, values = f"{where} AND id < ?", [*values, before]
-        query = f"SELECT {_COLUMNS} FROM pictures WHERE {where} ORDER BY id DESC LIMIT ?"
+        query = f"SELECT id, request FROM pictures WHERE {where} ORDER BY id DESC LIMIT ?"
         with self._transaction() as cursor:
             rows = cursor.execute(query, (*values, limit)).fetchall()
         return [_to_entry(row) for row in rows]
@@ -183,11 +174,11 @@ class Gallery:
         assert _ID.fullmatch(name), "only ids that we made become paths"
         return self.folder / f"{name}.png"
 
-    def _new_id(self) -> tuple[int, str]:
+    def _new_id(self) -> str:
         with self._lock:
             # Never the same millisecond twice, so that ids sort as the pictures came.
             self._last_ms = max(self._last_ms + 1, int(self._now() * 1000))
-            return self._last_ms, f"{self._last_ms:012x}-{secrets.token_hex(6)}"
+            return f"{self._last_ms:012x}-{secrets.token_hex(6)}"
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
@@ -205,25 +196,12 @@ class Gallery:
             for name in known - files:
                 _remove(cursor, name)
             for name in sorted(files - known):
-                entry = self._read_entry(name)
-                if entry is not None:
-                    _insert(cursor, entry)
+                try:
+                    _insert(cursor, GalleryEntry(id=name, request=read_request(self._file(name))))
+                except PictureError as error:
+                    _LOG.warning("a picture in the gallery is left alone: %s", error)
         if known != files:
             _LOG.info("gallery put right: %d missing, %d found", len(known - files), len(files - known))
-
-    def _read_entry(self, name: str) -> GalleryEntry | None:
-        try:
-            request = read_request(self._file(name))
-        except PictureError as error:
-            _LOG.warning("a picture in the gallery is left alone: %s", error)
-            return None
-        return GalleryEntry(
-            id=name,
-            created_ms=int(name[:12], 16),
-            width=request.width,
-            height=request.height,
-            request=request,
-        )
 
 
 def _open_index(path: Path) -> sqlite3.Connection:
@@ -263,12 +241,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _insert(cursor: sqlite3.Cursor, entry: GalleryEntry) -> None:
-    request = json.dumps(entry.request.to_json(), ensure_ascii=False)
-    cursor.execute(
-        f"INSERT INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
-        (entry.id, entry.created_ms, entry.width, entry.height, request),
-    )
-    words = to_words(entry.request.prompt)
+    request = entry.request
+    text = json.dumps(request.to_json(), ensure_ascii=False)
+    values = (entry.id, entry.created_ms, request.width, request.height, text)
+    cursor.execute(f"INSERT INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
+    words = to_words(request.prompt)
     cursor.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (cursor.lastrowid, words))
 
 
@@ -289,12 +266,5 @@ def _matching(text: str) -> tuple[str, list[str]]:
     return ("0" if text.strip() else "1"), []
 
 
-def _to_entry(row: tuple[str, int, int, int, str]) -> GalleryEntry:
-    name, created_ms, width, height, request = row
-    return GalleryEntry(
-        id=name,
-        created_ms=created_ms,
-        width=width,
-        height=height,
-        request=GenerationRequest.from_json(json.loads(request)),
-    )
+def _to_entry(row: tuple[str, str]) -> GalleryEntry:
+    return GalleryEntry(id=row[0], request=GenerationRequest.from_json(json.loads(row[1])))

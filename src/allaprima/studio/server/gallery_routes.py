@@ -86,11 +86,7 @@ def find(
     """List kept pictures, the newest first; `next` is the `before` of the next page, `total` counts all pages."""
     entries = studio.gallery.search(query, before=before, limit=limit)
     more = entries[-1].id if len(entries) == limit else None
-    return {
-        "pictures": [to_json(entry) for entry in entries],
-        "next": more,
-        "total": studio.gallery.count(query),
-    }
+    return {"pictures": [*map(to_json, entries)], "next": more, "total": studio.gallery.count(query)}
 
 
 @router.get("/api/gallery/{name}")
@@ -127,8 +123,8 @@ def to_json(entry: GalleryEntry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "created_ms": entry.created_ms,
-        "width": entry.width,
-        "height": entry.height,
+        "width": entry.request.width,
+        "height": entry.request.height,
         "request": entry.request.to_json(),
         "url": f"/pictures/{entry.id}.png",
         "thumbnail": f"/pictures/{entry.id}.thumbnail",
