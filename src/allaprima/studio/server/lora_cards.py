@@ -19,23 +19,11 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraCard:
-    """A LoRA as clients see it: a name, never a path."""
+class LoraCard(LoraMetadata):
+    """A LoRA as clients see it: a name, never a path, and what its file says."""
 
     name: str
     """What a request asks for."""
-    trigger_words: tuple[str, ...] = ()
-    """Words that it was trained with."""
-    family: str | None = None
-    """The family of the bases it is for; None if its file does not say."""
-    schedule: str | None = None
-    """The schedule it was trained with, if its file names one."""
-    steps: int | None = None
-    """The number of steps it was trained for, if its file says so."""
-    guidance: float | None = None
-    """The guidance it was trained for, if its file says so; 1 is none."""
-    sigmas: tuple[float, ...] = ()
-    """The noise levels it was trained at, one more than its steps, if its file gives them."""
     preview: Path | None = field(default=None, repr=False)
     """A picture that lies beside it; for the server alone."""
 
@@ -68,24 +56,13 @@ class LoraCards:
             return None
         if file is None or metadata is None:
             return None
-        return LoraCard(
-            name=name,
-            trigger_words=metadata.trigger_words,
-            family=metadata.family,
-            schedule=metadata.schedule,
-            steps=metadata.steps,
-            guidance=metadata.guidance,
-            sigmas=metadata.sigmas,
-            preview=_find_preview(file.path),
-        )
+        return LoraCard(name=name, preview=_find_preview(file.path), **vars(metadata))
 
     def _read(self, file: LoraFile) -> LoraMetadata:
         stamp, metadata = self._metadata.get(file.path, ((), LoraMetadata()))
         if stamp != file.stamp:
             metadata = read_metadata(read_header(file.path).metadata)
-            if (
-                metadata.family is None
-            ):  # most files declare it; the layers of the others take longer to look at
+            if metadata.family is None:  # most declare it; the layers of the others take longer to look at
                 metadata = replace(metadata, family=read_summary(file.path).family)
             self._metadata[file.path] = (file.stamp, metadata)
         return metadata
