@@ -17,6 +17,7 @@ from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.studio import BaseCard, Studio, one_line
 
 SAMPLER = "Euler"
+CHECKPOINT = "sd_model_checkpoint"
 _NOT_HERE = frozenset({
     "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
 })  # fmt: skip
@@ -64,11 +65,9 @@ class TextToImage(BaseModel):
         """Return what the answer repeats of the body: no pictures, no unknown fields and nothing nested."""
         echoed = self.model_dump(include={*type(self).model_fields} - {"init_images", "override_settings"})
         if self.override_settings is not None:
-            echoed["override_settings"] = {
-                key: value
-                for key, value in self.override_settings.items()
-                if not isinstance(value, dict | list)
-            }
+            settings = self.override_settings.items()
+            flat = {key: value for key, value in settings if not isinstance(value, dict | list)}
+            echoed["override_settings"] = flat
         return echoed
 
     @model_validator(mode="after")
@@ -90,20 +89,12 @@ class ImageToImage(TextToImage):
 
 
 def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for.
-
-    Raises:
-        ProblemError: it asks for something that is not here.
-        RequestError: a value is out of range.
-    """
+    """Return the pictures that `body` asks for; ProblemError for something that is not here."""
     _refuse_what_is_not_here(body)
     prompt, loras = split_loras(one_line(body.prompt))
-    count = body.batch_size * body.n_iter
-    if count > studio.settings.caps.count:
-        raise ProblemError(
-            422,
-            f"got {count} pictures (batch_size times n_iter); expected at most {studio.settings.caps.count}",
-        )
+    count, most = body.batch_size * body.n_iter, studio.settings.caps.count
+    if count > most:
+        raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
     fields = {
         "prompt": prompt,
         "negative_prompt": one_line(body.negative_prompt or ""),
@@ -112,7 +103,7 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
         "steps": body.steps or None,
         "guidance": body.cfg_scale,
         "seed": None if body.seed is None or body.seed < 0 else body.seed,
-        "base": _find_base(body, studio).name,
+        "base": _base(body, studio).name,
         "schedule": None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler,
         "loras": loras,
     }
@@ -122,15 +113,9 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
 
 def ignored_fields(body: TextToImage) -> list[str]:
     """Return the fields of `body` that are not honoured, for the answer to list."""
-    extra = body.model_extra or {}
-    unheard = {
-        name
-        for name, value in extra.items()
-        if name not in _USUAL or (value is not None and value not in _USUAL[name])
-    }
-    overridden = {
-        f"override_settings.{key}" for key in body.override_settings or {} if key != "sd_model_checkpoint"
-    }
+    extra = (body.model_extra or {}).items()
+    unheard = {name for name, value in extra if name not in _USUAL or value not in (None, *_USUAL[name])}
+    overridden = {f"override_settings.{key}" for key in body.override_settings or {} if key != CHECKPOINT}
     return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden)[:20]
 
 
@@ -145,13 +130,14 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
         raise ProblemError(404, "Sampler not found", code="sampler", param=name)
 
 
-def _find_base(body: TextToImage, studio: Studio) -> BaseCard:
-    chosen = (body.override_settings or {}).get("sd_model_checkpoint")
-    chosen = chosen or studio.a1111_options.get("sd_model_checkpoint")
-    if not chosen:
-        return studio.first_base
-    if not isinstance(chosen, str) or chosen not in studio.bases:
-        raise ProblemError(
-            404, "there is no such checkpoint; GET /sdapi/v1/sd-models lists them", code="model_not_found"
-        )
-    return studio.bases[chosen]
+def get_base(name: object, studio: Studio) -> BaseCard:
+    """Return the base that a client calls a checkpoint; ProblemError if there is none of that name."""
+    if not isinstance(name, str) or name not in studio.bases:
+        message = "there is no such checkpoint; GET /sdapi/v1/sd-models lists them"
+        raise ProblemError(404, message, code="model_not_found")
+    return studio.bases[name]
+
+
+def _base(body: TextToImage, studio: Studio) -> BaseCard:
+    chosen = (body.override_settings or {}).get(CHECKPOINT) or studio.a1111_options.get(CHECKPOINT)
+    return get_base(chosen, studio) if chosen else studio.first_base

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -22,14 +23,15 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.a1111_bodies import (
+    CHECKPOINT,
     SAMPLER,
     ImageToImage,
     TextToImage,
+    get_base,
     ignored_fields,
     to_requests,
 )
-from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.jobs import Ticket
+from allaprima.studio.server.jobs import Ticket, finish
 from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.studio import StudioDep
 from allaprima.studio.server.uploads import decode_base64, fit, open_upload
@@ -37,7 +39,6 @@ from allaprima.studio.server.uploads import decode_base64, fit, open_upload
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 
 _PREVIEWS = "live_previews_enable"
-_CHECKPOINT = "sd_model_checkpoint"
 _LOG = logging.getLogger(__name__)
 
 
@@ -102,7 +103,7 @@ async def interrupt(studio: StudioDep) -> dict[str, Any]:
 def options(studio: StudioDep) -> dict[str, Any]:
     """Return the settings that can be changed, and some that clients look for."""
     return {
-        _CHECKPOINT: studio.a1111_options.get(_CHECKPOINT, studio.first_base.name),
+        CHECKPOINT: studio.a1111_options.get(CHECKPOINT, studio.first_base.name),
         _PREVIEWS: bool(studio.a1111_options.get(_PREVIEWS, False)),
         "samples_format": "png",
         "samples_save": True,
@@ -112,16 +113,11 @@ def options(studio: StudioDep) -> dict[str, Any]:
 @router.post("/options")
 def set_options(body: dict[str, Any], studio: StudioDep) -> None:
     """Choose the base, or previews in /progress (which cost a decode per step), for all clients of these routes."""
-    chosen = body.get(_CHECKPOINT, studio.first_base.name)
-    if not isinstance(chosen, str) or chosen not in studio.bases:
-        raise ProblemError(
-            404, "there is no such checkpoint; GET /sdapi/v1/sd-models lists them", code="model_not_found"
-        )
-    if _CHECKPOINT in body:
-        studio.a1111_options[_CHECKPOINT] = chosen
+    if CHECKPOINT in body:
+        studio.a1111_options[CHECKPOINT] = get_base(body[CHECKPOINT], studio).name
     if _PREVIEWS in body:
         studio.a1111_options[_PREVIEWS] = bool(body[_PREVIEWS])
-    ignored = sorted(set(body) - {_CHECKPOINT, _PREVIEWS})
+    ignored = sorted(set(body) - {CHECKPOINT, _PREVIEWS})
     if ignored:
         _LOG.info("options that are not here: %s", ", ".join(repr(name[:40]) for name in ignored[:10]))
 
@@ -131,9 +127,7 @@ def loras(studio: StudioDep) -> list[dict[str, Any]]:
     """List the LoRAs by name."""
     return [
         {
-            "name": card.name,
-            "alias": card.name,
-            "path": card.name,
+            **dict.fromkeys(("name", "alias", "path"), card.name),
             "metadata": {"ss_output_name": card.name, "trigger_words": list(card.trigger_words)},
         }
         for card in studio.loras.all()
@@ -150,14 +144,7 @@ def refresh_loras() -> dict[str, Any]:
 def sd_models(studio: StudioDep) -> list[dict[str, Any]]:
     """List the bases."""
     return [
-        {
-            "title": name,
-            "model_name": name,
-            "hash": None,
-            "sha256": None,
-            "filename": name,
-            "config": None,
-        }
+        {"title": name, "model_name": name, "hash": None, "sha256": None, "filename": name, "config": None}
         for name in studio.bases
     ]
 
@@ -171,15 +158,14 @@ def samplers() -> list[dict[str, Any]]:
 @router.get("/schedulers")
 def schedulers() -> list[dict[str, Any]]:
     """List the base's own schedule; a request may name others."""
-    return [
-        {
-            "name": "automatic",
-            "label": "Automatic",
-            "aliases": None,
-            "default_rho": -1,
-            "need_inner_model": False,
-        }
-    ]
+    own = {
+        "name": "automatic",
+        "label": "Automatic",
+        "aliases": None,
+        "default_rho": -1,
+        "need_inner_model": False,
+    }
+    return [own]
 
 
 @router.post("/png-info")
@@ -188,11 +174,10 @@ def png_info(body: PngInfoBody) -> dict[str, Any]:
     text = read_infotext(io.BytesIO(decode_base64(body.image)))
     if not text:
         return {"info": "", "items": {}, "parameters": {}}
-    try:
+    parameters: dict[str, str] = {}
+    with suppress(RequestError):
         prompt, negative, settings = split_infotext(text)
-    except RequestError:
-        return {"info": text, "items": {"parameters": text}, "parameters": {}}
-    parameters = {"Prompt": prompt, "Negative prompt": negative, **settings}
+        parameters = {"Prompt": prompt, "Negative prompt": negative, **settings}
     return {"info": text, "items": {"parameters": text}, "parameters": parameters}
 
 
@@ -204,20 +189,11 @@ async def _paint(
     studio: StudioDep,
 ) -> dict[str, Any]:
     previews = bool(studio.a1111_options.get(_PREVIEWS, False))
-    kept = await studio.jobs.finish(
-        requests,
-        http,
-        api="a1111",
-        init_image=init_image,
-        previews=previews,
-        keep=not body.do_not_save_samples,
-    )
-    pictures = () if kept is None else kept.pictures
-    files = (
-        await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
-        if body.send_images
-        else []
-    )
+    keep = not body.do_not_save_samples
+    run = studio.jobs.run(requests, http, api="a1111", init_image=init_image, previews=previews, keep=keep)
+    kept = await finish(run)
+    pictures = kept.pictures if kept is not None and body.send_images else ()
+    files = await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
     strength = None if init_image is None else init_image.strength
     info = _info(body, requests, strength, interrupted=kept is None)
     info["remarks"] = studio.remarks(requests[0])
@@ -233,7 +209,6 @@ def _info(
 ) -> dict[str, Any]:
     first = requests[0]
     extra = {} if strength is None else {"Denoising strength": repr(strength)}
-    infotexts = [to_infotext(request, extra) for request in requests]
     return {
         "prompt": first.prompt,
         "all_prompts": [request.prompt for request in requests],
@@ -254,18 +229,16 @@ def _info(
         "sd_model_hash": None,
         "job_timestamp": _timestamp(time.time()),
         "index_of_first_image": 0,
-        "infotexts": infotexts,
+        "infotexts": [to_infotext(request, extra) for request in requests],
         "interrupted": interrupted,
         "ignored": ignored_fields(body),
     }
 
 
 def _init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
-    image = open_upload(decode_base64(body.init_images[0]), caps)
-    fitted = fit(image, request.width, request.height, body.resize_mode)
-    return InitImage(
-        width=fitted.width, height=fitted.height, rgb=fitted.tobytes(), strength=body.denoising_strength
-    )
+    width, height = request.width, request.height
+    image = fit(open_upload(decode_base64(body.init_images[0]), caps), width, height, body.resize_mode)
+    return InitImage(width=width, height=height, rgb=image.tobytes(), strength=body.denoising_strength)
 
 
 def _seconds_left(ticket: Ticket | None) -> float:

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from allaprima.core.errors import RequestError
 from allaprima.core.request import GenerationRequest, fields_from_json
 from allaprima.studio.engine.messages import Progress, Queued
 from allaprima.studio.server.errors import ProblemError
@@ -59,13 +58,7 @@ async def cancel(name: str, studio: StudioDep) -> None:
 
 
 def to_requests(body: JobBody, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for.
-
-    Raises:
-        RequestError: a value is out of range.
-    """
-    if not 1 <= body.count <= studio.settings.caps.count:
-        raise RequestError(f"got {body.count} pictures; expected 1 to {studio.settings.caps.count}")
+    """Return the pictures that `body` asks for."""
     given = fields_from_json(body.request)
     if given.get("seed") is None:
         given.pop("seed", None)
@@ -93,16 +86,7 @@ async def _events(
                 yield "queued", {"position": step.position}
             elif isinstance(step, Progress):
                 preview = None if step.preview is None else base64.b64encode(step.preview).decode()
-                yield (
-                    "progress",
-                    {
-                        "picture": step.picture,
-                        "pictures": step.pictures,
-                        "step": step.step,
-                        "total": step.total,
-                        "preview": preview,
-                    },
-                )
+                yield "progress", {**vars(step), "preview": preview}
             elif isinstance(step, Kept):
                 yield "done", {"pictures": [to_json(entry) for entry in step.entries]}
             else:

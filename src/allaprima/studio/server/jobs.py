@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import chain
 
 from starlette.requests import Request
 
@@ -21,15 +22,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.messages import (
-    Cancelled,
-    Done,
-    Failed,
-    JobUpdate,
-    Painted,
-    Progress,
-    Queued,
-)
+from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
 from allaprima.studio.server.connections import from_thread, watch_client
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Gallery, GalleryEntry
@@ -51,13 +44,10 @@ class Kept:
     """Theirs; none if they were not to be kept."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Left:
-    """The client closed the connection."""
-
-
 Keeper = Callable[[Sequence[Picture]], Awaitable[list[GalleryEntry]]]
 """What becomes of finished pictures."""
+Updates = asyncio.Queue[JobUpdate | None]
+"""What the engine reports of a job; None: the client closed the connection."""
 JobStep = Queued | Progress | Kept | Cancelled
 """What a route hears of its job; the last is Kept or Cancelled."""
 
@@ -146,18 +136,10 @@ class Jobs:
         self._open = OpenCount(most=self.caps.jobs_per_client, what="jobs")
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
-        """Refuse more than the caps allow.
-
-        Raises:
-            RequestError: there are too many pictures, or one has too many pixels or steps.
-        """
-        if not 1 <= len(requests) <= self.caps.count:
-            raise RequestError(f"got {len(requests)} pictures; expected 1 to {self.caps.count}")
+        """Refuse more than the caps allow."""
+        self.caps.check_count(len(requests))
         for request in requests:
-            if request.width * request.height > self.caps.pixels:
-                raise RequestError(
-                    f"got {request.width}x{request.height} pixels; expected at most {self.caps.pixels:,} in all"
-                )
+            self.caps.check_size(request.width, request.height)
             if request.steps > self.caps.steps:
                 raise RequestError(f"got {request.steps} steps; expected 1 to {self.caps.steps}")
 
@@ -184,10 +166,13 @@ class Jobs:
         client = client_of(http)
         with self._open.hold(client):
             keeper = self._keeper(init_image) if keep else _keep_nothing
-            updates: asyncio.Queue[JobUpdate | Left] = asyncio.Queue()
-            on_update = from_thread(updates.put_nowait)
+            updates: Updates = asyncio.Queue()
             job = self.engine.submit(
-                requests, on_update, owner=client, previews=previews, init_image=init_image
+                requests,
+                from_thread(updates.put_nowait),
+                owner=client,
+                previews=previews,
+                init_image=init_image,
             )
             ticket = Ticket(
                 id=new_id(),
@@ -200,8 +185,8 @@ class Jobs:
             )
             self.tickets[ticket.id] = ticket
             news = _News()
-            watch = asyncio.create_task(watch_client(http, lambda: updates.put_nowait(Left())))
-            follow = asyncio.create_task(self._follow(ticket, updates, news, keeper))
+            watch = asyncio.create_task(watch_client(http, lambda: updates.put_nowait(None)))
+            follow = asyncio.create_task(_follow(ticket, updates, news, keeper))
             try:
                 while True:
                     step = await news.take()
@@ -214,32 +199,10 @@ class Jobs:
                 follow.cancel()
                 del self.tickets[ticket.id]
                 # Finished while the client was busy leaving.
-                late = [update for update in _drain(updates) if isinstance(update, Painted)]
-                if late:
-                    await keeper([picture for update in late for picture in update.pictures])
-
-    async def _follow(
-        self,
-        ticket: Ticket,
-        updates: asyncio.Queue[JobUpdate | Left],
-        news: _News,
-        keeper: Keeper,
-    ) -> None:
-        """Note each update of the engine at once, for others to see, and queue it for the client to read."""
-        entries: list[GalleryEntry] = []
-        try:
-            while True:
-                update = await updates.get()
-                if isinstance(update, Painted):
-                    entries += await keeper(update.pictures)
-                elif isinstance(update, Left):
-                    ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
-                    news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
-                else:
-                    ticket.note(update)
-                    news.put(_step(update, entries))
-        except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
-            news.put(error)
+                late = [updates.get_nowait() for _ in range(updates.qsize())]
+                painted = [update.pictures for update in late if isinstance(update, Painted)]
+                if painted:
+                    await keeper(list(chain(*painted)))
 
     def _keeper(self, init_image: InitImage | None) -> Keeper:
         extra = {} if init_image is None else {"Denoising strength": repr(init_image.strength)}
@@ -251,23 +214,32 @@ class Jobs:
 
         return keep
 
-    async def finish(
-        self,
-        requests: Sequence[GenerationRequest],
-        http: Request,
-        *,
-        api: str,
-        init_image: InitImage | None = None,
-        previews: bool = False,
-        keep: bool = True,
-    ) -> Kept | None:
-        """Paint to the end, with the arguments and errors of `run`; return None if somebody else cancelled it."""
-        run = self.run(requests, http, api=api, init_image=init_image, previews=previews, keep=keep)
-        async with aclosing(run) as steps:
-            async for step in steps:
-                if isinstance(step, Kept):
-                    return step
-        return None
+
+async def finish(run: AsyncGenerator[JobStep, None]) -> Kept | None:
+    """Follow a `Jobs.run` to its end; return None if somebody else cancelled the job."""
+    async with aclosing(run) as steps:
+        async for step in steps:
+            if isinstance(step, Kept):
+                return step
+    return None
+
+
+async def _follow(ticket: Ticket, updates: Updates, news: _News, keeper: Keeper) -> None:
+    """Note each update of the engine at once, for others to see, and queue it for the client to read."""
+    entries: list[GalleryEntry] = []
+    try:
+        while True:
+            update = await updates.get()
+            if isinstance(update, Painted):
+                entries += await keeper(update.pictures)
+            elif update is None:
+                ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
+                news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
+            else:
+                ticket.note(update)
+                news.put(_step(update, entries))
+    except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
+        news.put(error)
 
 
 async def _keep_nothing(_pictures: Sequence[Picture]) -> list[GalleryEntry]:
@@ -279,14 +251,8 @@ def _step(
 ) -> JobStep | Exception:
     """Return what the client hears of `update`, with the pictures that are in the gallery."""
     if isinstance(update, Failed):
-        return ProblemError(
-            400 if update.at_fault else 500, hide_paths(update.message), code="failed", problem_id=update.id
-        )
+        status, message = 400 if update.at_fault else 500, hide_paths(update.message)
+        return ProblemError(status, message, code="failed", problem_id=update.id)
     if isinstance(update, Done):
         return Kept(pictures=update.pictures, entries=tuple(entries))
     return update
-
-
-def _drain(updates: asyncio.Queue[JobUpdate | Left]) -> Iterator[JobUpdate | Left]:
-    while not updates.empty():
-        yield updates.get_nowait()

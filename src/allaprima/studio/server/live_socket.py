@@ -84,19 +84,9 @@ class Mailbox:
 
 def pack_frame(frame: Frame) -> bytes:
     """Return the binary message of a frame."""
-    header = {
-        "type": "frame",
-        "sequence": frame.sequence,
-        "frame": frame.frame,
-        "steps": frame.steps,
-        "prompt": frame.prompt,
-        "width": frame.width,
-        "height": frame.height,
-        "final": frame.final,
-        "repeated": frame.repeated,
-        "timings_ms": {stage: round(ms, 3) for stage, ms in frame.timings_ms.items()},
-        "dropped": frame.dropped,
-    }
+    facts = {name: value for name, value in vars(frame).items() if name != "jpeg"}
+    timings_ms = {stage: round(ms, 3) for stage, ms in frame.timings_ms.items()}
+    header = {"type": "frame", **facts, "timings_ms": timings_ms}
     text = json.dumps(header, ensure_ascii=False).encode()
     return b"".join((struct.pack(">I", len(text)), text, frame.jpeg))
 
@@ -116,12 +106,7 @@ def unpack_frame(message: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def parse_message(text: str, caps: Caps, complete: Complete) -> LivePrompt:
-    """Return the prompt in a client's message.
-
-    Args:
-        text: of the message.
-        caps: the bounds of a picture.
-        complete: gives the settings that a client left out their values.
+    """Return the prompt in a client's message; `complete` gives the settings that are left out their values.
 
     Raises:
         UnreadableError: it is no such message.
@@ -130,31 +115,24 @@ def parse_message(text: str, caps: Caps, complete: Complete) -> LivePrompt:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise UnreadableError(
-            "got a message that is no JSON; expected an object with sequence and prompt"
-        ) from None
+        message = "got a message that is no JSON; expected an object with sequence and prompt"
+        raise UnreadableError(message) from None
     if not isinstance(data, dict) or not {"sequence", "prompt"} <= set(data) <= _KEYS:
         raise UnreadableError(
             "got another message; expected an object with sequence, prompt and perhaps settings"
         )
-    prompt = data["prompt"]
-    if not isinstance(prompt, str):
+    if not isinstance(data["prompt"], str):
         raise UnreadableError("got a prompt that is no text; expected words")
-    live = LivePrompt(
-        sequence=data["sequence"], prompt=prompt, settings=_parse_settings(data.get("settings", {}), complete)
-    )
-    if live.settings.width * live.settings.height > caps.pixels:
-        raise RequestError(
-            f"got {live.settings.width}x{live.settings.height} pixels; expected at most {caps.pixels:,} in all"
-        )
+    settings = _parse_settings(data.get("settings", {}), complete)
+    live = LivePrompt(sequence=data["sequence"], prompt=data["prompt"], settings=settings)
+    caps.check_size(settings.width, settings.height)
     return live
 
 
 def _parse_settings(data: object, complete: Complete) -> LiveSettings:
     if not isinstance(data, Mapping) or not set(data) <= _SETTINGS:
-        raise UnreadableError(
-            f"got other settings; expected an object with some of {', '.join(sorted(_SETTINGS))}"
-        )
+        known = ", ".join(sorted(_SETTINGS))
+        raise UnreadableError(f"got other settings; expected an object with some of {known}")
     values = dict(data)
     if "loras" in values:
         if not isinstance(values["loras"], list) or len(values["loras"]) > 100:
@@ -207,9 +185,8 @@ async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, s
             mistakes += isinstance(error, UnreadableError)
             problem_id = new_id()
             _LOG.info("%s: on a live socket: %s", problem_id, error)
-            mailbox.put(
-                LiveFailed(sequence=sequence or _sequence_of(text), message=str(error), id=problem_id)
-            )
+            sequence = sequence or _sequence_of(text)
+            mailbox.put(LiveFailed(sequence=sequence, message=str(error), id=problem_id))
         if mistakes > MAX_MISTAKES:
             await socket.close(CLOSE_POLICY, "too many messages that cannot be read")
             return
@@ -222,12 +199,7 @@ async def _send_all(socket: WebSocket, mailbox: Mailbox) -> None:
             if isinstance(update, Frame):
                 await socket.send_bytes(pack_frame(update))
             else:
-                failed = {
-                    "type": "failed",
-                    "sequence": update.sequence,
-                    "message": hide_paths(update.message),
-                    "id": update.id,
-                }
+                failed = {"type": "failed", **vars(update), "message": hide_paths(update.message)}
                 await socket.send_text(json.dumps(failed))
     except (WebSocketDisconnect, RuntimeError, OSError):
         _LOG.debug("a live socket closed while a frame was sent")

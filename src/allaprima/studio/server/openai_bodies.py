@@ -55,12 +55,7 @@ class ImagesBody(BaseModel):
 
 
 def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for.
-
-    Raises:
-        ProblemError: it asks for a model that is not here.
-        RequestError: a value is out of range.
-    """
+    """Return the pictures that `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
     fields = {
         "prompt": one_line(body.prompt),
@@ -70,7 +65,7 @@ def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
         "steps": body.steps,
         "guidance": body.guidance,
         "seed": body.seed,
-        "base": _find_base(body.model, studio).name,
+        "base": _base(body.model, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
         "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
@@ -79,23 +74,19 @@ def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
     return studio.make_requests(given, body.n or 1, turbo=body.turbo is not False)
 
 
-def no_model(name: str) -> ProblemError:
-    """Return the refusal of a model that is not here."""
-    return ProblemError(
-        404,
-        f"there is no model {name[:80]!r}; GET /v1/models lists them",
-        code="model_not_found",
-        param="model",
-    )
+def get_model(name: str, studio: Studio) -> BaseCard:
+    """Return the base that a client calls a model; ProblemError if there is none of that name."""
+    if name not in studio.bases:
+        message = f"there is no model {name[:80]!r}; GET /v1/models lists them"
+        raise ProblemError(404, message, code="model_not_found", param="model")
+    return studio.bases[name]
 
 
-def _find_base(name: str | None, studio: Studio) -> BaseCard:
+def _base(name: str | None, studio: Studio) -> BaseCard:
     # Many programs send OpenAI's own names whatever the server; they get the base that is there.
     if not name or name.startswith(("dall-e", "gpt-image", "chatgpt-image")):
         return studio.first_base
-    if name not in studio.bases:
-        raise no_model(name)
-    return studio.bases[name]
+    return get_model(name, studio)
 
 
 def _quality(body: ImagesBody) -> Quality:

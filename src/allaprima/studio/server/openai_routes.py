@@ -24,19 +24,17 @@ from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import Cancelled, Progress
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import Events, EventStream
-from allaprima.studio.server.jobs import Kept
-from allaprima.studio.server.openai_bodies import ImagesBody, no_model, to_requests
+from allaprima.studio.server.jobs import Kept, finish
+from allaprima.studio.server.openai_bodies import ImagesBody, get_model, to_requests
 from allaprima.studio.server.security import sign_path
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 _NO_USAGE = {
-    "input_tokens": 0,
-    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
-    "output_tokens": 0,
+    "input_tokens": 0, "input_tokens_details": {"image_tokens": 0, "text_tokens": 0}, "output_tokens": 0,
     "total_tokens": 0,
-}
+}  # fmt: skip
 
 
 @router.post("/images/generations")
@@ -46,7 +44,7 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
         return EventStream(_events(body, requests, http, studio))
-    kept = await studio.jobs.finish(requests, http, api="openai")
+    kept = await finish(studio.jobs.run(requests, http, api="openai"))
     if kept is None:
         raise ProblemError(409, "the job was cancelled", code="cancelled")
     if body.response_format == "url":
@@ -72,9 +70,7 @@ def models(studio: StudioDep) -> dict[str, Any]:
 @router.get("/models/{model:path}")
 def model(model: str, studio: StudioDep) -> dict[str, Any]:
     """Describe one base."""
-    if model not in studio.bases:
-        raise no_model(model)
-    return _model(studio.bases[model])
+    return _model(get_model(model, studio))
 
 
 def _model(base: BaseCard) -> dict[str, Any]:
@@ -141,13 +137,8 @@ def _event(
     kind: str, request: GenerationRequest, file: bytes, file_format: FileFormat, **extra: Any
 ) -> tuple[str, Mapping[str, Any]]:
     name = f"image_generation.{kind}"
-    data = {
-        "type": name,
-        "b64_json": base64.b64encode(file).decode(),
-        **_facts(request, file_format),
-        **extra,
-    }
-    return name, data
+    encoded = base64.b64encode(file).decode()
+    return name, {"type": name, "b64_json": encoded, **_facts(request, file_format), **extra}
 
 
 def _reencode(jpeg: bytes, file_format: FileFormat) -> bytes:

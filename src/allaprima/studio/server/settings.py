@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from allaprima.core.errors import UserError
+from allaprima.core.errors import RequestError, UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
@@ -48,6 +48,16 @@ class Caps:
     """All others, from one address; bursts of ten times as many pass."""
     body_s: float = 60.0
     """Within which a request's body must have come."""
+
+    def check_count(self, count: int) -> None:
+        """Refuse too many pictures."""
+        if not 1 <= count <= self.count:
+            raise RequestError(f"got {count} pictures; expected 1 to {self.count}")
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse a picture of too many pixels."""
+        if width * height > self.pixels:
+            raise RequestError(f"got {width}x{height} pixels; expected at most {self.pixels:,} in all")
 
 
 @dataclass(frozen=True, kw_only=True)

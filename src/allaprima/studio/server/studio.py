@@ -99,16 +99,13 @@ class Studio:
     ) -> list[GenerationRequest]:
         """Return `count` requests with what is `given`, completed by the policy, with seeds that follow each other.
 
-        Args:
-            given: fields of a request; without a seed, a random one is taken.
-            count: of the requests, at least 1.
-            turbo: False for the plain base.
-
         Raises:
             RequestError: a value is out of range, or more than the caps allow.
         """
+        self.settings.caps.check_count(count)
         fields = complete_request(given, self._find_base(given), self.loras.find, turbo=turbo)
-        first = GenerationRequest(**{"seed": _random_seed(count), **fields})
+        # A seed that is left open leaves room for those that follow it.
+        first = GenerationRequest(**{"seed": secrets.randbelow(min(2**32, MAX_SEED - count)), **fields})
         requests = [replace(first, seed=first.seed + number) for number in range(count)]
         self.jobs.check(requests)
         return requests
@@ -136,11 +133,6 @@ def get_studio(request: Request) -> Studio:
 
 
 StudioDep = Annotated[Studio, Depends(get_studio)]
-
-
-def _random_seed(count: int) -> int:
-    """Return a seed that leaves room for `count` seeds in a row."""
-    return secrets.randbelow(min(2**32, MAX_SEED - count))
 
 
 def one_line(text: str) -> str:
