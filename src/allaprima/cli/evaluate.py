@@ -149,12 +149,7 @@ def distill(
     """Compare distilled students with their teacher, and write a report as Markdown, HTML and JSON."""
     from allaprima.lab.distill.networks import base_hash
     from allaprima.lab.evaluation.distill import DistillSettings, compare_students
-    from allaprima.lab.evaluation.distill_report import (
-        aim_rows,
-        to_json,
-        to_markdown,
-        write_distill_report,
-    )
+    from allaprima.lab.evaluation.distill_report import aim_rows, to_json, to_markdown, write_distill_report
     from allaprima.paint.bases.vignette.base import load_vignette
     from allaprima.paint.device.precision import pick_device
 

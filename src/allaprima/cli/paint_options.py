@@ -49,8 +49,7 @@ ScheduleName = Annotated[
     str | None, typer.Option(help="Noise levels by name, such as lightning. Default: the base's own.")
 ]
 LoraNames = Annotated[
-    list[str] | None,
-    typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
+    list[str] | None, typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again.")
 ]
 LoraDir = Annotated[
     Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)

@@ -113,8 +113,7 @@ class JobScheduler:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
         self._send(
-            job,
-            Progress(picture=number, pictures=len(job.requests), step=step, total=total, preview=preview),
+            job, Progress(picture=number, pictures=len(job.requests), step=step, total=total, preview=preview)
         )
 
     def _stop(self, update: JobUpdate, counter: str) -> None:

@@ -38,11 +38,7 @@ CLOSING_S = 2
 
 
 def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
-    """Return the application of `studio`, with the page that lies in `static`.
-
-    Raises:
-        AssetError: there is no page.
-    """
+    """Return the application of `studio`, with the page that lies in `static`; AssetError if there is none."""
     app = FastAPI(
         title="Alla Prima",
         version=__version__,
@@ -55,16 +51,8 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for module in (
-        openai_routes,
-        a1111_routes,
-        gallery_routes,
-        job_routes,
-        flipbook_routes,
-        live_socket,
-        page,
-    ):
-        app.include_router(module.router)
+    for part in (openai_routes, a1111_routes, gallery_routes, job_routes, flipbook_routes, live_socket, page):
+        app.include_router(part.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
     app.add_middleware(HeadAsGet)  # inside the guard, which knows HEAD from GET

@@ -70,12 +70,7 @@ async def bind(body: FlipbookBody, http: Request, studio: StudioDep) -> Response
 
 
 def bind_pages(frames: list[Page], caps: Caps, left: threading.Event) -> bytes:
-    """Return the animated WebP of `frames`; stop at the next page once the client has `left`.
-
-    Raises:
-        RequestError: a page is no picture, or there are too many pixels in one or in all.
-        ProblemError: the client has left.
-    """
+    """Return the animated WebP of `frames`; ProblemError at the next page once the client has `left`."""
     _check_waits(left)
     files = [decode_base64(page.jpeg) for page in frames]
     # A page is a picture that was painted here, so it is no larger than those.
@@ -84,35 +79,27 @@ def bind_pages(frames: list[Page], caps: Caps, left: threading.Event) -> bytes:
     width, height = sizes[-1]
     _check_pixels(len(files), width * height * len(files), MAX_PIXELS)
     _check_pixels(len(files), sum(across * down for across, down in sizes), _MAX_OPENED * MAX_PIXELS)
-    pages = _open(files, width, height, caps, left)
+    pages = _open(files, sizes[-1], caps, left)
     out = io.BytesIO()
-    next(pages).save(
-        out,
-        "WEBP",
-        save_all=True,
-        append_images=pages,
-        duration=[page.duration_ms for page in frames],
-        loop=0,
-        quality=QUALITY,
-        method=2,
-    )
+    durations = [page.duration_ms for page in frames]
+    settings = {"duration": durations, "loop": 0, "quality": QUALITY, "method": 2}
+    next(pages).save(out, "WEBP", save_all=True, append_images=pages, **settings)
     return out.getvalue()
 
 
 def _open(
-    files: list[bytes], width: int, height: int, caps: Caps, left: threading.Event
+    files: list[bytes], size: tuple[int, int], caps: Caps, left: threading.Event
 ) -> Iterator[Image.Image]:
     """Open each page when it is wanted, so that only one is in memory."""
     for file in files:
         _check_waits(left)
-        yield fit(open_upload(file, caps), width, height, _WITH_MARGIN)
+        yield fit(open_upload(file, caps), *size, _WITH_MARGIN)
 
 
 def _check_pixels(num_pages: int, pixels: int, most: int) -> None:
     if pixels > most:
-        raise RequestError(
-            f"got {num_pages} pages of {pixels:,} pixels in all; expected at most {most:,}: send fewer pages"
-        )
+        got = f"got {num_pages} pages of {pixels:,} pixels in all"
+        raise RequestError(f"{got}; expected at most {most:,}: send fewer pages")
 
 
 def _check_waits(left: threading.Event) -> None:

@@ -50,11 +50,7 @@ class OpenCount:
 
     @contextmanager
     def hold(self, client: str) -> Iterator[None]:
-        """Hold one place for the client while the block runs.
-
-        Raises:
-            BusyError: the client has none left.
-        """
+        """Hold one place for the client while the block runs; BusyError if it has none left."""
         if self._open.get(client, 0) >= self.most:
             raise BusyError(f"{self.most} {self.what} of yours are open; expected fewer, try again later")
         self._open[client] = self._open.get(client, 0) + 1

@@ -27,9 +27,8 @@ class StudioCollector(Collector):
         """Yield every metric."""
         snapshot = self._studio.engine.stats()
         for name, value in snapshot.counters.items():
-            yield CounterMetricFamily(
-                f"{PREFIX}_{name}", f"The engine's count of {name.replace('_', ' ')}.", value=value
-            )
+            text = f"The engine's count of {name.replace('_', ' ')}."
+            yield CounterMetricFamily(f"{PREFIX}_{name}", text, value=value)
         yield _latency(snapshot)
         gauges = {
             "live_sessions": ("Live sockets open.", snapshot.sessions),
@@ -39,11 +38,8 @@ class StudioCollector(Collector):
         }
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"{PREFIX}_{name}", text, value=value)
-        yield CounterMetricFamily(
-            f"{PREFIX}_frames_missed",
-            "Frames that a slow reader was not sent.",
-            value=self._studio.frames_missed,
-        )
+        text, missed = "Frames that a slow reader was not sent.", self._studio.frames_missed
+        yield CounterMetricFamily(f"{PREFIX}_frames_missed", text, value=missed)
         refused = CounterMetricFamily(f"{PREFIX}_refused", "Requests refused at the door.", labels=["reason"])
         for reason, count in self._studio.refused.items():
             refused.add_metric([reason], count)

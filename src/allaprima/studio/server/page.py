@@ -28,19 +28,10 @@ router = APIRouter(include_in_schema=False)
 COOKIE_LIFETIME_S = 30 * 24 * 3600
 FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
-    ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
-    ".woff2": "font/woff2",
-    ".webp": "image/webp",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".txt": "text/plain",
-}
+    ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".html": "text/html",
+    ".svg": "image/svg+xml", ".json": "application/json", ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2", ".webp": "image/webp", ".png": "image/png", ".ico": "image/x-icon", ".txt": "text/plain",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +45,10 @@ class Assets:
 
     @classmethod
     def read(cls, folder: Path) -> Assets:
-        """Read the folder.
-
-        Raises:
-            AssetError: it has no index.html.
-        """
-        paths = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        )
-        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        """Read the folder, without hidden files; AssetError if it has no index.html."""
+        paths = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
+        shown = ((name, path) for name, path in paths if not any(part.startswith(".") for part in name.parts))
+        files = {name.as_posix(): path.read_bytes() for name, path in shown}
         if "index.html" not in files:
             raise AssetError(
                 f"{folder} has no index.html; expected the studio's page, which ships with prima"
@@ -103,19 +87,15 @@ def login(body: LoginBody, request: Request, studio: StudioDep) -> Response:
     """Change the token for a cookie that the page's scripts cannot read."""
     token = studio.settings.token
     if token is not None and not same_secret(body.token.strip(), token):
-        raise ProblemError(
-            401, "that is not the token; expected the one that was printed at the start", code="token"
-        )
-    value = cookie_value(token or "")
-    cookie = cookie_header(value, secure=request.url.scheme == "https", max_age_s=COOKIE_LIFETIME_S)
-    return JSONResponse({"ok": True}, headers={"set-cookie": cookie})
+        message = "that is not the token; expected the one that was printed at the start"
+        raise ProblemError(401, message, code="token")
+    return _set_cookie(request, cookie_value(token or ""), COOKIE_LIFETIME_S)
 
 
 @router.post("/logout")
 def logout(request: Request) -> Response:
     """Forget the cookie."""
-    cookie = cookie_header("", secure=request.url.scheme == "https", max_age_s=0)
-    return JSONResponse({"ok": True}, headers={"set-cookie": cookie})
+    return _set_cookie(request, "", 0)
 
 
 @router.get("/favicon.ico")
@@ -136,6 +116,11 @@ def static(name: str, request: Request) -> Response:
     if name in assets.files:
         return _file(assets, name, "no-cache")
     raise ProblemError(404, "there is no such file", code="not_found")
+
+
+def _set_cookie(request: Request, value: str, max_age_s: int) -> Response:
+    cookie = cookie_header(value, secure=request.url.scheme == "https", max_age_s=max_age_s)
+    return JSONResponse({"ok": True}, headers={"set-cookie": cookie})
 
 
 def _page(request: Request, name: str) -> Response:

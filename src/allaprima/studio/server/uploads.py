@@ -20,11 +20,7 @@ _EXPECTED = "expected a PNG, JPEG or WebP picture in base64"
 
 
 def decode_base64(text: str) -> bytes:
-    """Return the bytes of base64 `text`, with or without a data URL's head.
-
-    Raises:
-        RequestError: it is not base64. Addresses are refused like any other text: nothing is ever fetched.
-    """
+    """Return the bytes of base64 `text`, with or without a data URL's head; nothing is ever fetched."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -34,11 +30,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def open_upload(data: bytes, caps: Caps) -> Image.Image:
-    """Return the picture in `data` as RGB, upright.
-
-    Raises:
-        RequestError: it is no PNG, JPEG or WebP, damaged, or larger than the caps say.
-    """
+    """Return the picture in `data` as RGB, upright; refuse it as `upload_size` does, or if it is damaged."""
     with _refuse_damage():
         upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
         with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
@@ -64,11 +56,7 @@ def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Return width and height as the first chunk of a WebP file states them (RFC 9649, sections 2.5 to 2.7).
-
-    Raises:
-        ValueError: the file ends before, or begins with another chunk.
-    """
+    """Return width and height as the first chunk of a WebP file states them (RFC 9649, sections 2.5 to 2.7)."""
     kind, head = data[12:16], data[20:30]
     if len(head) == 10 and kind == b"VP8X":
         return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
