@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING
 
 from allaprima.core.errors import BusyError
@@ -59,7 +60,7 @@ class EngineLoop:
         self._sessions: list[LiveSession] = []
         self._newcomers: list[LiveSession] = []
         self._share = FairShare(dict(PATIENCE))
-        self._number = 0
+        self._numbers = count(1)
         self._rings = 0
         self._pauses = 0
         self._closing = False
@@ -83,15 +84,9 @@ class EngineLoop:
         with self._door:
             self._check_open()
             job = Job(
-                self._next_number(),
-                requests,
-                on_update,
-                owner=owner,
-                previews=previews,
-                init_image=init_image,
-                submitted_at=self._clock(),
-                ring=self.ring,
-            )
+                next(self._numbers), requests, on_update, owner=owner, previews=previews, init_image=init_image,
+                submitted_at=self._clock(), ring=self.ring,
+            )  # fmt: skip
             self._queue.put(job)
         self.ring()
         return job
@@ -104,13 +99,12 @@ class EngineLoop:
             self._check_open()
             self._sessions = [session for session in self._sessions if not session.closed]
             if len(self._sessions) >= self._limits.sessions:
+                num_open = len(self._sessions)
                 raise BusyError(
-                    f"{len(self._sessions)} live sessions are open, which is all there is room for; "
-                    "try again later"
+                    f"{num_open} live sessions are open, which is all there is room for; try again later"
                 )
-            session = LiveSession(
-                self._next_number(), on_update, check_base, self._door, self._clock, self.ring
-            )
+            number = next(self._numbers)
+            session = LiveSession(number, on_update, check_base, self._door, self._clock, self.ring)
             self._sessions.append(session)
             self._newcomers.append(session)
         return session
@@ -235,7 +229,3 @@ class EngineLoop:
     def _check_open(self) -> None:
         if self._closing:
             raise BusyError("the studio is closing; try again when it is back")
-
-    def _next_number(self) -> int:
-        self._number += 1
-        return self._number

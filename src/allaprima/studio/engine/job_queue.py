@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from allaprima.core.errors import BusyError
 from allaprima.core.init_image import InitImage
@@ -16,43 +16,28 @@ from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import JobUpdate
 
 
+@dataclass(eq=False)
 class Job:
     """Whole pictures that were asked for; every method may be called from any thread and returns at once."""
 
-    def __init__(
-        self,
-        number: int,
-        requests: tuple[GenerationRequest, ...],
-        on_update: Callable[[JobUpdate], None],
-        *,
-        owner: str,
-        previews: bool,
-        init_image: InitImage | None = None,
-        submitted_at: float,
-        ring: Callable[[], None],
-    ) -> None:
-        self.number = number
-        self.requests = requests
-        self.on_update = on_update
-        self.owner = owner
-        self.previews = previews
-        self.init_image = init_image
-        self.submitted_at = submitted_at
-        self.position: int | None = None
-        """Jobs that will be begun before it, as last reported; None once it is begun."""
-        self._ring = ring
-        self._cancelled = threading.Event()
-        self._ended = threading.Event()
+    number: int
+    requests: tuple[GenerationRequest, ...]
+    on_update: Callable[[JobUpdate], None]
+    _: KW_ONLY
+    owner: str
+    previews: bool
+    init_image: InitImage | None = None
+    submitted_at: float
+    ring: Callable[[], None]
+    position: int | None = None
+    """Jobs that will be begun before it, as last reported; None once it is begun."""
+    cancelled: bool = False
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
         """Stop before the next step; answered by Cancelled, unless the job ends first."""
-        self._cancelled.set()
-        self._ring()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._cancelled.is_set()
+        self.cancelled = True
+        self.ring()
 
     @property
     def ended(self) -> bool:
@@ -80,15 +65,9 @@ class JobQueue:
     """Owner to the virtual time at which its next job starts; owners who owe nothing are left out."""
 
     def put(self, job: Job) -> None:
-        """Let `job` wait.
-
-        Raises:
-            BusyError: the queue is full.
-        """
-        if len(self._waiting) >= self.capacity:
-            raise BusyError(
-                f"{len(self._waiting)} jobs wait, which is all there is room for; try again later"
-            )
+        """Let `job` wait; BusyError if there is no room."""
+        if len(self) >= self.capacity:
+            raise BusyError(f"{len(self)} jobs wait, which is all there is room for; try again later")
         start = max(self._virtual, self._owed.get(job.owner, 0.0))
         self._owed[job.owner] = start + len(job.requests)
         self._waiting.append((start, job.number, job))

@@ -68,27 +68,21 @@ class PendingPrompt:
     """How many that were."""
 
 
+@dataclass(eq=False)
 class LiveSession:
     """One person's live painting; every method may be called from any thread and returns at once."""
 
-    def __init__(
-        self,
-        number: int,
-        on_update: Callable[[LiveUpdate], None],
-        check_base: Callable[[str], None],
-        door: threading.Condition,
-        clock: Callable[[], float],
-        ring: Callable[[], None],
-    ) -> None:
-        self.number = number
-        self.on_update = on_update
-        self._check_base = check_base
-        self._door = door
-        self._clock = clock
-        self._ring = ring
-        self._waiting: PendingPrompt | None = None
-        self._last = -1
-        self._closed = False
+    number: int
+    on_update: Callable[[LiveUpdate], None]
+    check_base: Callable[[str], None]
+    door: threading.Condition
+    clock: Callable[[], float]
+    ring: Callable[[], None]
+    waiting: PendingPrompt | None = None
+    """The prompt that nobody has begun to paint."""
+    closed: bool = False
+    """Whether it was closed, by either side."""
+    _last: int = -1
 
     def ask(self, prompt: LivePrompt) -> None:
         """Paint `prompt` from now on, in place of what was asked before.
@@ -98,43 +92,28 @@ class LiveSession:
         Raises:
             RequestError: the engine has no such base.
         """
-        self._check_base(prompt.settings.base)
-        with self._door:
-            if self._closed or prompt.sequence <= self._last:
+        self.check_base(prompt.settings.base)
+        with self.door:
+            if self.closed or prompt.sequence <= self._last:
                 return
-            now, before = self._clock(), self._waiting
             self._last = prompt.sequence
-            self._waiting = PendingPrompt(
-                prompt=prompt,
-                at=now,
-                since=now if before is None else before.since,
-                superseded=0 if before is None else before.superseded + 1,
-            )
-        self._ring()
+            now, before = self.clock(), self.waiting
+            since, superseded = (now, 0) if before is None else (before.since, before.superseded + 1)
+            self.waiting = PendingPrompt(prompt=prompt, at=now, since=since, superseded=superseded)
+        self.ring()
 
     def close(self) -> None:
         """Paint nothing more; at most the update under way still comes. May be called more than once."""
-        with self._door:
-            self._closed = True
-            self._waiting = None
-        self._ring()
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed, by either side."""
-        return self._closed
-
-    @property
-    def waiting(self) -> PendingPrompt | None:
-        """The prompt that nobody has begun to paint."""
-        return self._waiting
+        with self.door:
+            self.closed, self.waiting = True, None
+        self.ring()
 
     def take(self, pending: PendingPrompt) -> bool:
         """Hand over the waiting prompt, if it is still `pending`; return whether it was."""
-        with self._door:
-            taken = self._waiting is pending
+        with self.door:
+            taken = self.waiting is pending
             if taken:
-                self._waiting = None
+                self.waiting = None
         return taken
 
 
