@@ -120,20 +120,15 @@ class Engine:
             BusyError: too many jobs wait, or the engine is closed.
         """
         if not 1 <= len(requests) <= self.limits.pictures_per_job:
-            raise RequestError(
-                f"got a job of {len(requests)} pictures; expected 1 to {self.limits.pictures_per_job}"
-            )
+            most = self.limits.pictures_per_job
+            raise RequestError(f"got a job of {len(requests)} pictures; expected 1 to {most}")
         for request in requests:
             self._check_base(request.base)
-        return self._worker.submit(
-            tuple(requests), on_update, owner=owner, previews=previews, init_image=init_image
-        )
+        job = tuple(requests)
+        return self._worker.submit(job, on_update, owner=owner, previews=previews, init_image=init_image)
 
     def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:
-        """Open a live session.
-
-        Args:
-            on_update: called with each frame and failure, on the engine's thread.
+        """Open a live session whose frames and failures `on_update` gets, on the engine's thread.
 
         Raises:
             BusyError: too many sessions are open, or the engine is closed.

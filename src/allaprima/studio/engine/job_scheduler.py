@@ -106,15 +106,13 @@ class JobScheduler:
             self.stats.count("rescues", sum(picture.rescues.total for picture in event.pictures))
             self._send(job, Painted(pictures=event.pictures))
             return
-        number = len(running.pictures) + 1
         if isinstance(event, Started):
             step, total, preview = 0, event.requests[0].steps, None
         else:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
-        self._send(
-            job, Progress(picture=number, pictures=len(job.requests), step=step, total=total, preview=preview)
-        )
+        number, pictures = len(running.pictures) + 1, len(job.requests)
+        self._send(job, Progress(picture=number, pictures=pictures, step=step, total=total, preview=preview))
 
     def _stop(self, update: JobUpdate, counter: str) -> None:
         running, self._running = self._running, None

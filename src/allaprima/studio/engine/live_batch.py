@@ -74,9 +74,8 @@ class LiveBatch:
         cls, runner: ModelRunner, rows: Sequence[LiveRow], stats: Stats, clock: Callable[[], float]
     ) -> LiveBatch:
         """Return the batch that paints `rows`, which agree in all that a batch has only one of."""
-        batch = runner.begin(
-            [row.prepared for row in rows], rows[0].steps, [row.known_first() for row in rows]
-        )
+        prepared, firsts = [row.prepared for row in rows], [row.known_first() for row in rows]
+        batch = runner.begin(prepared, rows[0].steps, firsts)
         stats.count("passes")
         stats.count("rows", len(rows))
         return cls(rows=rows, batch=batch, stats=stats, clock=clock)
@@ -136,10 +135,11 @@ class LiveBatch:
         from allaprima.paint.pipeline.pictures import to_pictures  # it imports torch
 
         aims = [self.rows[row].state.aim or self.rows[row].prepared.prompt for row in rows]
-        requests = [
-            replace(aim.settings.request(aim.prompt, self.rows[row].steps), loras=self.batch.loras)
+        asked = (
+            aim.settings.request(aim.prompt, self.rows[row].steps)
             for row, aim in zip(rows, aims, strict=True)
-        ]
+        )
+        requests = [replace(request, loras=self.batch.loras) for request in asked]
         with self._timed("decode"):
             return to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
 

@@ -23,7 +23,7 @@ from allaprima.studio.engine.session_state import SessionState
 from allaprima.studio.engine.stats import Stats
 
 if TYPE_CHECKING:
-    from allaprima.studio.engine.model_runner import ModelRunner, PreparedPrompt
+    from allaprima.studio.engine.model_runner import ModelRunner
 
 
 class BatchKey(NamedTuple):
@@ -78,22 +78,14 @@ class LiveScheduler:
         """Paint the first frames of those whose turn it is, in one batch."""
         now = self.clock()
         due = [(state, pending) for state, pending in self._waiting() if self._due(pending) <= now]
-        candidates = [
-            Candidate(
-                who=(state, pending),
-                group=_batch_key(pending.prompt, 1),
-                since=pending.since,
-                passed_over=state.passed_over,
-            )
-            for state, pending in due
-        ]
-        for state, _ in due:
+        candidates = []
+        for state, pending in due:
+            group, passed_over = _batch_key(pending.prompt, 1), state.passed_over
+            who = (state, pending)
+            candidates.append(Candidate(who=who, group=group, since=pending.since, passed_over=passed_over))
             state.passed_over += 1
-        chosen = [
-            (state, pending)
-            for state, pending in select_batch(candidates, self._max_rows)
-            if state.take(pending)
-        ]
+        picked = select_batch(candidates, self._max_rows)
+        chosen = [(state, pending) for state, pending in picked if state.take(pending)]
         rows = sorted(self._prepare(chosen), key=lambda row: row.prepared.guidance)
         # Guidance is 1 for those whose negative prompt says the same as their prompt; they need their own batch.
         for _, alike in groupby(rows, key=lambda row: row.prepared.guidance):
@@ -106,9 +98,8 @@ class LiveScheduler:
         """Return the seconds until some frame may be made finer (0: now), None if none can be."""
         if self._refining is not None:
             return 0.0
-        moments = [
-            self._rested(state) for state in self.sessions.values() if state.next_step_count is not None
-        ]
+        unfinished = (state for state in self.sessions.values() if state.next_step_count is not None)
+        moments = [self._rested(state) for state in unfinished]
         return max(0.0, min(moments) - self.clock()) if moments else None
 
     def refine(self) -> None:
@@ -165,29 +156,16 @@ class LiveScheduler:
             state.fail(pending.prompt, prepared)
             return []
         text_ms = 1e3 * (time.perf_counter() - started)
-        rows = [
-            self._row(state, pending, ready, text_ms)
-            for (state, pending), ready in zip(chosen, prepared, strict=True)
-        ]
-        return [row for row in rows if row is not None]
-
-    def _row(
-        self, state: SessionState, pending: PendingPrompt, prepared: PreparedPrompt, text_ms: float
-    ) -> LiveRow | None:
-        """Return what is to be painted, None if the session's last frame was the answer."""
-        key = prompt_key(pending.prompt)
-        if state.shows_picture(prepared.key, pending.prompt.settings.steps):
-            state.repeat(key, prepared, pending)
-            return None
-        return LiveRow(
-            state=state,
-            prepared=prepared,
-            key=key,
-            steps=1,
-            pending=pending,
-            text_ms=text_ms,
-            patience_s=self._debounce_of(pending.prompt.settings.base).patience_s,
-        )
+        rows = []
+        for (state, pending), ready in zip(chosen, prepared, strict=True):
+            key, settings = prompt_key(pending.prompt), pending.prompt.settings
+            if state.shows_picture(ready.key, settings.steps):
+                state.repeat(key, ready, pending)
+                continue
+            patience_s = self._debounce_of(settings.base).patience_s
+            rows.append(LiveRow(state=state, prepared=ready, key=key, steps=1, pending=pending, text_ms=text_ms,
+                                patience_s=patience_s))  # fmt: skip
+        return rows
 
     def _paint(self, rows: Sequence[LiveRow]) -> None:
         """Paint `rows` from beginning to end."""
@@ -231,13 +209,8 @@ class LiveScheduler:
 
 
 def _batch_key(prompt: LivePrompt, steps: int) -> BatchKey:
-    settings = prompt.settings
+    asked = prompt.settings
     return BatchKey(
-        base=settings.base,
-        width=settings.width,
-        height=settings.height,
-        schedule=settings.schedule,
-        loras=settings.loras,
-        guidance=settings.guidance,
-        steps=steps,
-    )
+        base=asked.base, width=asked.width, height=asked.height, schedule=asked.schedule, loras=asked.loras,
+        guidance=asked.guidance, steps=steps,
+    )  # fmt: skip

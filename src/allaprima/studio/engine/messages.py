@@ -54,19 +54,7 @@ class LiveSettings:
 
     def request(self, prompt: str, steps: int) -> GenerationRequest:
         """Return the request for a picture of `prompt` in so many steps."""
-        return GenerationRequest(
-            prompt=prompt,
-            negative_prompt=self.negative_prompt,
-            width=self.width,
-            height=self.height,
-            steps=steps,
-            guidance=self.guidance,
-            seed=self.seed,
-            base=self.base,
-            quality=self.quality,
-            schedule=self.schedule,
-            loras=self.loras,
-        )
+        return GenerationRequest(**vars(self) | {"prompt": prompt, "steps": steps})
 
 
 @dataclass(frozen=True, kw_only=True)

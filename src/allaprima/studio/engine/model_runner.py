@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import compress, groupby
 
 from allaprima.core.events import Event
 from allaprima.core.init_image import InitImage
@@ -51,17 +51,12 @@ class ModelRunner:
         keep_heap_warm()
 
     def painter(self, base: str) -> Painter:
-        """Return the painter of `base`, loaded if it is not; the least recently used makes room.
-
-        Raises:
-            UserError: it cannot be loaded.
-        """
+        """Return the painter of `base`, loaded if it is not; the least recently used makes room."""
         if base not in self._painters:
             while len(self._painters) >= self._limits.bases:
                 self._painters.popitem(last=False)
-            painter = self._factory(base)
+            self._painters[base] = painter = self._factory(base)
             self.defaults[base] = painter.base.defaults
-            self._painters[base] = painter
         self._painters.move_to_end(base)
         return self._painters[base]
 
@@ -73,11 +68,7 @@ class ModelRunner:
             yield from self.painter(base).events(*group, previews=previews, init_image=init_image)
 
     def prepare(self, prompts: Sequence[LivePrompt]) -> list[PreparedPrompt]:
-        """Check and encode prompts of one base, size and set of LoRAs.
-
-        Raises:
-            RequestError: the base paints no such pictures.
-        """
+        """Check and encode prompts of one base, size and set of LoRAs."""
         settings = prompts[0].settings
         painter = self.painter(settings.base)
         painter.base.check_size(settings.width, settings.height)
@@ -87,9 +78,7 @@ class ModelRunner:
             painter.schedule(one.steps, one.width, one.height, one.schedule, one.loras)
         guided = [needs_negative(painter.base, prompt.settings.guidance) for prompt in prompts]
         texts = [prompt.prompt for prompt in prompts]
-        negatives = [
-            prompt.settings.negative_prompt for prompt, guides in zip(prompts, guided, strict=True) if guides
-        ]
+        negatives = [prompt.settings.negative_prompt for prompt in compress(prompts, guided)]
         encoded = iter(painter.prompts.encode([*texts, *negatives], painter.text_state))
         own = [next(encoded) for _ in texts]
         against = [next(encoded) if guides else None for guides in guided]
@@ -104,10 +93,7 @@ class ModelRunner:
     ) -> DenoiseBatch:
         """Return a batch of `prepared`, which agree in base, size, LoRAs, schedule and guidance.
 
-        Args:
-            prepared: the pictures.
-            steps: of all of them.
-            firsts: each one's first prediction, where it is known.
+        `firsts` are their first predictions, where those are known.
         """
         common, settings = prepared[0], prepared[0].prompt.settings
         # A first look is soon replaced by finer ones; a picture asked for in one step has the LoRAs that it says.

@@ -7,21 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LATENCY_BOUNDS_MS = (
-    5.0,
-    10.0,
-    20.0,
-    33.0,
-    50.0,
-    80.0,
-    120.0,
-    200.0,
-    350.0,
-    600.0,
-    1000.0,
-    1500.0,
-    3000.0,
-    10000.0,
-)
+    5.0, 10.0, 20.0, 33.0, 50.0, 80.0, 120.0, 200.0, 350.0, 600.0, 1000.0, 1500.0, 3000.0, 10000.0,
+)  # fmt: skip
 """Upper ends of the latency histogram's bins."""
 
 COUNTERS = (

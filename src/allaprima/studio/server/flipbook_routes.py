@@ -98,8 +98,9 @@ def _open(
 
 def _check_pixels(num_pages: int, pixels: int, most: int) -> None:
     if pixels > most:
-        got = f"got {num_pages} pages of {pixels:,} pixels in all"
-        raise RequestError(f"{got}; expected at most {most:,}: send fewer pages")
+        raise RequestError(
+            f"got {num_pages} pages of {pixels:,} pixels in all; expected at most {most:,}: send fewer pages"
+        )
 
 
 def _check_waits(left: threading.Event) -> None:
