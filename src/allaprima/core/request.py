@@ -47,16 +47,15 @@ class LoraUse:
         _check_text("LoRA name", self.name, MAX_LORA_CHARS)
         if not self.name.strip() or set(self.name) & set("<>:"):
             raise RequestError(f"got LoRA name {_short(self.name)}; expected a name without < > and :")
-        _check_weight(self.weight, self.name)
+        if not _is_number(self.weight, -MAX_LORA_WEIGHT, MAX_LORA_WEIGHT):
+            raise RequestError(
+                f"got weight {_short(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10"
+            )
         object.__setattr__(self, "weight", float(self.weight))
 
     @classmethod
     def from_json(cls, data: object) -> LoraUse:
-        """Return the LoRA in an object with the keys name and, perhaps, weight.
-
-        Raises:
-            RequestError: it is no such object, or a value is out of range.
-        """
+        """Return the LoRA in an object with the keys name and, perhaps, weight."""
         if not isinstance(data, Mapping) or not {"name"} <= set(data) <= {"name", "weight"}:
             raise RequestError(f"got LoRA {_short(data)}; expected an object with name and weight")
         return cls(**data)
@@ -103,7 +102,10 @@ class GenerationRequest:
         _check_whole("height", self.height, 1, MAX_SIDE_PX)
         _check_whole("steps", self.steps, 1, MAX_STEPS)
         _check_whole("seed", self.seed, 0, MAX_SEED)
-        _check_guidance(self.guidance)
+        if not _is_number(self.guidance, 0, MAX_GUIDANCE):
+            raise RequestError(
+                f"got guidance {_short(self.guidance)}; expected a number from 0 to {MAX_GUIDANCE:g}"
+            )
         object.__setattr__(self, "guidance", float(self.guidance))
         _check_text("base", self.base, MAX_BASE_CHARS)
         if not self.base.strip():
@@ -131,11 +133,7 @@ class GenerationRequest:
 
 
 def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a request that `data` holds, its LoRAs as `LoraUse`; other values are not checked yet.
-
-    Raises:
-        RequestError: a key is unknown, the prompt is missing, or a LoRA is none.
-    """
+    """Return the fields of a request that `data` holds, its LoRAs as `LoraUse`; other values are not checked yet."""
     if not isinstance(data, Mapping):
         raise RequestError(f"got a request of type {type(data).__name__}; expected an object with a prompt")
     known = [field.name for field in fields(GenerationRequest)]
@@ -190,16 +188,9 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
         raise RequestError(f"got {name} {_short(value)}; expected {low} to {high}")
 
 
-def _check_guidance(value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= MAX_GUIDANCE:  # type: ignore[operator]  # NaN is in no range
-        raise RequestError(f"got guidance {_short(value)}; expected a number from 0 to {MAX_GUIDANCE:g}")
-
-
-def _check_weight(value: object, name: str) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not -MAX_LORA_WEIGHT <= value <= MAX_LORA_WEIGHT:  # type: ignore[operator]  # NaN is in no range
-        raise RequestError(f"got weight {_short(value)} for LoRA {name[:40]!r}; expected -10 to 10")
+def _is_number(value: object, low: float, high: float) -> bool:
+    # NaN is in no range.
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def _short(value: object, max_chars: int = 40) -> str:
