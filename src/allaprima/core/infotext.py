@@ -28,6 +28,11 @@ MAX_CHARS = 100_000
 # A1111's own pattern, with possessive and bounded repeats: hostile text must not cost its length squared.
 _FIELD = re.compile(r'\s{0,9}+(\w[\w \-/]{1,99}+):\s{0,9}+("(?:\\.|[^\\"])*+"|[^,]*+)(?:,|$)')
 _MIN_FIELDS = 3
+_KEYS: dict[str, tuple[str, type[int] | type[float] | type[str]]] = {
+    "Steps": ("steps", int), "CFG scale": ("guidance", float), "Seed": ("seed", int), "Model": ("base", str),
+    "Quality": ("quality", str), "Schedule": ("schedule", str),
+}  # fmt: skip
+"""Settings as the infotext names them, to the fields of a request."""
 
 
 def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = None) -> str:
@@ -40,7 +45,7 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
         "Size": f"{request.width}x{request.height}",
         "Model": request.base,
         "Quality": request.quality,
-        **({"Schedule": request.schedule} if request.schedule is not None else {}),
+        **({} if request.schedule is None else {"Schedule": request.schedule}),
         **(extra or {}),
     }
     tags = [f"<lora:{lora.name}:{lora.weight!r}>" for lora in request.loras]
@@ -55,21 +60,11 @@ def from_infotext(text: str) -> GenerationRequest:
     """Return the request written in `text`, by us or by another program.
 
     Settings we do not have are left out, and prompts of several lines are joined into one.
-
-    Raises:
-        RequestError: `text` is not infotext, or a value in it is out of range.
     """
     tagged, negative_prompt, settings = split_infotext(text)
     prompt, loras = split_loras(tagged)
     values: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "loras": loras}
-    for name, key, kind in (
-        ("Steps", "steps", int),
-        ("CFG scale", "guidance", float),
-        ("Seed", "seed", int),
-        ("Model", "base", str),
-        ("Quality", "quality", str),
-        ("Schedule", "schedule", str),
-    ):
+    for name, (key, kind) in _KEYS.items():
         if name in settings:
             values[key] = _convert(name, settings[name], kind)
     if "Size" in settings:
@@ -91,8 +86,7 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
         raise RequestError(
             "got text without a line of settings; expected a prompt and a line such as Steps: 50, Seed: 7"
         )
-    # The first line is the prompt even if it reads "Negative prompt: ...": a request has no other place for
-    # it.
+    # The first line is the prompt even if it reads "Negative prompt: ...": a request has no other place for it.
     negative_at = next((i for i, line in enumerate(lines) if i and line.startswith(NEGATIVE)), len(lines))
     prompt = " ".join(lines[:negative_at])
     negative = " ".join(lines[negative_at:])[len(NEGATIVE) :]
@@ -100,11 +94,7 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
-    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (weight 1 if unsaid).
-
-    Raises:
-        RequestError: a tag cannot be read.
-    """
+    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (weight 1 if unsaid)."""
     loras = []
     for tag in LORA_TAG.findall(prompt):
         name, *weights = tag[len("<lora:") : -1].split(":")
@@ -115,11 +105,7 @@ def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) in pixels of a text such as 256x256.
-
-    Raises:
-        RequestError: `text` is anything else.
-    """
+    """Return (width, height) in pixels of a text such as 256x256; RequestError for any other."""
     match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", text.strip(), re.ASCII)
     if match is None:
         raise RequestError(f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256")
