@@ -1,17 +1,5 @@
 """The errors this package raises on purpose.
 
-    AllaPrimaError
-    ├── UserError            what was asked cannot be done; the command exits with 2
-    │   ├── RequestError     a request's values
-    │   ├── WeightsError     a weight file that is missing, damaged or for something else
-    │   ├── OutputError      a place that cannot be written
-    │   ├── LoraError        a LoRA file, its name, or a LoRA that was made for another base
-    │   ├── OutOfMemoryError more memory than there is, or than was allowed
-    │   ├── PictureError     a picture file that cannot be read or holds no request
-    │   └── AssetError       a drawing, font or table that the renderer needs
-    ├── BusyError            the studio has no room for more now; later it may
-    └── PaintError           painting itself went wrong; the command exits with 1
-
 Every message says what was got, what was expected and, where it helps, what to do.
 """
 
@@ -23,7 +11,7 @@ class AllaPrimaError(Exception):
 
 
 class UserError(AllaPrimaError, ValueError):
-    """What was asked cannot be done as asked."""
+    """What was asked cannot be done as asked; the command exits with 2, for all others with 1."""
 
 
 class RequestError(UserError):

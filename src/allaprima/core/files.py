@@ -51,11 +51,7 @@ def check_target(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make sure that `path` is a folder that can be written in, before the work that is to fill it.
-
-    Raises:
-        OutputError: it cannot be made, or is closed to us.
-    """
+    """Make sure that `path` is a folder that can be written in, before the work that is to fill it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte

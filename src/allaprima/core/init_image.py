@@ -27,11 +27,9 @@ class InitImage:
 
     def __post_init__(self) -> None:
         """Refuse bytes that do not fill the picture, and a strength out of range."""
-        if len(self.rgb) != 3 * self.width * self.height:
-            raise RequestError(
-                f"got {len(self.rgb)} bytes for a {self.width}x{self.height} picture; "
-                f"expected {3 * self.width * self.height}"
-            )
+        size, expected = f"{self.width}x{self.height}", 3 * self.width * self.height
+        if len(self.rgb) != expected:
+            raise RequestError(f"got {len(self.rgb)} bytes for a {size} picture; expected {expected}")
         if not 0.0 <= self.strength <= 1.0:
             raise RequestError(f"got strength {self.strength}; expected 0 to 1")
 
@@ -46,11 +44,7 @@ class InitImage:
 
     @classmethod
     def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
-        """Return the picture file at `path`, as `from_image`.
-
-        Raises:
-            PictureError: it cannot be read as a picture.
-        """
+        """Return the picture file at `path`, as `from_image`; PictureError if it cannot be read as one."""
         from PIL import Image
 
         try:

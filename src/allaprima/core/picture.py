@@ -46,11 +46,7 @@ class Rescues:
         return {name: count for name, count in asdict(self).items() if count}
 
     def __add__(self, other: Rescues) -> Rescues:
-        return Rescues(
-            texts=self.texts + other.texts,
-            steps=self.steps + other.steps,
-            decodes=self.decodes + other.decodes,
-        )
+        return Rescues(**{name: count + getattr(other, name) for name, count in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +68,8 @@ class Picture:
         """Refuse bytes that do not fill the picture exactly."""
         expected = 3 * self.width * self.height
         if len(self.rgb) != expected:
-            raise ValueError(
-                f"got {len(self.rgb)} bytes for a {self.width}x{self.height} picture; expected {expected}"
-            )
+            size = f"{self.width}x{self.height}"
+            raise ValueError(f"got {len(self.rgb)} bytes for a {size} picture; expected {expected}")
 
     @property
     def image(self) -> Image.Image:
@@ -87,9 +82,8 @@ class Picture:
         """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
         from allaprima.core.picture_encoding import encode_file
 
-        return encode_file(
-            self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra or {}
-        )
+        rescues = self.rescues.counts()
+        return encode_file(self.image, self.request, file_format, rescues=rescues, extra=extra or {})
 
     def save(self, path: Path | str) -> Path:
         """Write the picture with its request inside, in place of a file that is there, and return where it is.
@@ -151,11 +145,10 @@ class PictureSet(Sequence[Picture]):
         """
         folder = Path(folder)
         make_folder(folder)
-        names = [f"{slug(picture.request.prompt)}-{picture.request.seed}.png" for picture in self]
-        return [
-            write_whole(folder / name, picture.encode("png"), overwrite=False)
-            for name, picture in zip(names, self, strict=True)
-        ]
+        requests = [picture.request for picture in self]
+        paths = [folder / f"{slug(request.prompt)}-{request.seed}.png" for request in requests]
+        files = zip(paths, self, strict=True)
+        return [write_whole(path, picture.encode(), overwrite=False) for path, picture in files]
 
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()

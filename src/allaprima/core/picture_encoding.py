@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -40,14 +40,11 @@ def encode_file(
     rescues: Mapping[str, int],
     extra: Mapping[str, str],
 ) -> bytes:
-    """Return `image` as the bytes of a file that carries its request.
+    """Return the RGB `image` as the bytes of a file that carries its request.
 
     PNG keeps the pixels exactly; JPEG and WebP are written at the quality the request names.
 
     Args:
-        image: RGB.
-        request: what it was painted from.
-        file_format: of the file.
         rescues: what had to be computed again, by name; told in both forms, as in "Rescued steps: 1".
         extra: settings for the infotext: what the request does not hold, such as how strongly another picture was
             painted over.
@@ -60,19 +57,12 @@ def encode_file(
         text.add_text("parameters", to_infotext(request, extra))
         text.add_text(KEY, ours)
         image.save(out, "PNG", pnginfo=text)
-    elif file_format == "jpeg":
-        high = request.quality == "high"
+        return out.getvalue()
+    settings: dict[str, Any] = {"quality": QUALITY[request.quality], "exif": _to_exif(request, extra, ours)}
+    if file_format == "jpeg":
         # Coloured edges are what these pictures consist of, so the high quality keeps colour at full size.
-        sampling = "4:4:4" if high else "4:2:0"
-        image.save(
-            out,
-            "JPEG",
-            quality=QUALITY[request.quality],
-            subsampling=sampling,
-            exif=_to_exif(request, extra, ours),
-        )
-    else:
-        image.save(out, "WEBP", quality=QUALITY[request.quality], exif=_to_exif(request, extra, ours))
+        settings["subsampling"] = "4:4:4" if request.quality == "high" else "4:2:0"
+    image.save(out, file_format.upper(), **settings)
     return out.getvalue()
 
 

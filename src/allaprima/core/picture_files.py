@@ -35,7 +35,13 @@ def read_request(path: Path) -> GenerationRequest:
     Raises:
         PictureError: there is no such file, it is no picture, it carries no request, or a damaged one.
     """
-    texts = _read_texts(path)
+    _check_file(path)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        texts = _parse_safely(file, str(path))
     if texts is None:
         raise PictureError(
             f"{path} carries no request; expected a picture painted by prima, "
@@ -49,11 +55,7 @@ def read_request(path: Path) -> GenerationRequest:
 
 
 def read_infotext(file: BinaryIO) -> str | None:
-    """Return the A1111 infotext that an open picture file carries, None if it carries none.
-
-    Raises:
-        PictureError: it is no PNG, JPEG or WebP picture, or a damaged one.
-    """
+    """Return the A1111 infotext that an open picture file carries, None if it carries none."""
     texts = _parse_safely(file, "the picture")
     return None if texts is None else texts[0]
 
@@ -72,18 +74,8 @@ def _from_our_json(text: str) -> GenerationRequest:
     return GenerationRequest.from_json(data.get("request"))  # type: ignore[arg-type]  # it checks the type itself
 
 
-def _read_texts(path: Path) -> tuple[str, str | None] | None:
-    """Return the infotext and our JSON (None where absent), or None if the file holds neither."""
-    _check_file(path)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        return _parse_safely(file, str(path))
-
-
 def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
+    """Return the infotext and our JSON (None where absent), or None if the file holds neither."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow warns about damaged EXIF and reads on
@@ -118,8 +110,7 @@ def _parse_texts(file: BinaryIO) -> tuple[str, str | None] | None:
     head = file.read(12)
     file.seek(0)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        # Pillow would set up a decoder for the whole canvas; the header says nothing about whether that is
-        # sane.
+        # Pillow would set up a decoder for the whole canvas; the header says nothing about whether that is sane.
         return _split_comment(_webp_exif(file))
     with Image.open(file, formats=("PNG", "JPEG")) as image:
         if image.format == "JPEG":

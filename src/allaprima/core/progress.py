@@ -20,33 +20,20 @@ def progress_bar(unit: str = "") -> Progress:
         unit: what is counted, to show how many a second; "" shows no rate.
     """
     # Here, not above: what shows no bar is not to wait for rich.
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
     from rich.text import Text
 
-    class RateColumn(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class RateColumn(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None or not unit else f"{speed:.1f} {unit}/s")
 
     console = Console(stderr=True)
     watched = console.is_terminal or console.is_jupyter
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not watched)
+    text, counted = progress.TextColumn("{task.description}"), progress.MofNCompleteColumn()
+    columns = (text, progress.BarColumn(), counted, RateColumn(), progress.TimeRemainingColumn())
+    return progress.Progress(*columns, console=console, transient=True, disable=not watched)
 
 
 def track(items: Iterable[T], *, total: int, label: str, unit: str = "") -> Iterator[T]:

@@ -37,13 +37,9 @@ class PaintableBase(Protocol):
 def complete_request(
     given: Mapping[str, Any], base: PaintableBase, find_lora: FindLora, *, turbo: bool = True
 ) -> dict[str, Any]:
-    """Return `given` with a value for every field in `DECIDED`.
+    """Return `given`, fields of a `GenerationRequest`, with a value for every field in `DECIDED`.
 
-    Args:
-        given: the fields of a `GenerationRequest` that somebody said.
-        base: the one to paint with.
-        find_lora: looks among the LoRAs that are there.
-        turbo: False for the plain base.
+    Without `turbo` the base stays plain.
     """
     if given.keys() >= DECIDED:
         return dict(given)

@@ -48,17 +48,9 @@ FindLora = Callable[[str], LoraFacts | None]
 
 
 def find_turbo(find_lora: FindLora, family: str, steps: int | None = None) -> str | None:
-    """Return the name of the turbo LoRA for bases of `family`, None if there is none.
-
-    Args:
-        find_lora: looks among the LoRAs that are there.
-        family: of the base.
-        steps: that are asked for, if any are.
-    """
-    looked_at = ((name, find_lora(name)) for name in TURBOS)
-    fitting = {
-        name: facts for name, facts in looked_at if facts is not None and facts.family in (family, None)
-    }
+    """Return the name of the turbo LoRA for bases of `family` and so many `steps`, None if there is none."""
+    known = ((name, find_lora(name)) for name in TURBOS)
+    fitting = {name: facts for name, facts in known if facts is not None and facts.family in (family, None)}
     if steps == 1 and ONE_STEP in fitting and fitting[ONE_STEP].steps == 1:
         return ONE_STEP
     return TURBO if TURBO in fitting else None
@@ -98,8 +90,7 @@ def first_look(loras: tuple[LoraUse, ...], family: str, find_lora: FindLora) -> 
 
     The turbo LoRA for one step takes the place of the one for several steps, where both are there for `family`.
     """
-    if [use.name for use in loras if use.name in TURBOS] != [TURBO]:
-        return loras
-    if find_turbo(find_lora, family, steps=1) != ONE_STEP:
+    named = [use.name for use in loras if use.name in TURBOS]
+    if named != [TURBO] or find_turbo(find_lora, family, steps=1) != ONE_STEP:
         return loras
     return tuple(replace(use, name=ONE_STEP) if use.name == TURBO else use for use in loras)
