@@ -77,20 +77,19 @@ def paint(
     requests = fill_requests(painter, requests, given, source, turbo=not no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
-    _report(requests, paths, timings, _ms_since(started) / 1000, as_json=as_json)
+    seeds = [request.seed for request in requests]
+    print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
+    if as_json:
+        print_json({
+            "paths": [str(path) for path in paths],
+            "seeds": seeds,
+            "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
+            "request": requests[0].to_json(),
+        })  # fmt: skip
 
 
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
-    """Return the fields of a request that a command line names.
-
-    Args:
-        size: as WIDTHxHEIGHT.
-        lora: each as NAME or NAME:WEIGHT.
-        others: fields as they are; None for those that are not named.
-
-    Raises:
-        RequestError: a size or a LoRA is none.
-    """
+    """Return the fields of a request that a command line names: `others` are None where it does not name them."""
     given = {key: value for key, value in others.items() if value is not None}
     if lora:
         given["loras"] = tuple(map(parse_lora, lora))
@@ -107,11 +106,7 @@ def fill_requests(
     *,
     turbo: bool,
 ) -> list[GenerationRequest]:
-    """Return `requests` with what was not given taken from the base, with remarks about it on stderr.
-
-    Raises:
-        LoraError: a LoRA is not there or cannot be used.
-    """
+    """Return `requests` with what was not given taken from the base, with remarks about it on stderr."""
     if source is None:
         requests = [painter.request(turbo=turbo, **given, seed=request.seed) for request in requests]
     elif not turbo:
@@ -119,25 +114,6 @@ def fill_requests(
     for remark in (*painter.introductions(requests[0]), *painter.remarks(requests[0])):
         print(f"prima: {printable(remark)}", file=sys.stderr)
     return requests
-
-
-def _report(
-    requests: list[GenerationRequest],
-    paths: list[Path],
-    timings: dict[str, float],
-    seconds: float,
-    *,
-    as_json: bool,
-) -> None:
-    seeds = [request.seed for request in requests]
-    print(f"seed {', '.join(map(str, seeds))}; {seconds:.1f} s", file=sys.stderr)
-    if as_json:
-        print_json({
-            "paths": [str(path) for path in paths],
-            "seeds": seeds,
-            "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
-            "request": requests[0].to_json(),
-        })  # fmt: skip
 
 
 def _largest(
@@ -158,22 +134,16 @@ def take_off_turbo(painter: Painter, request: GenerationRequest, given: dict[str
 
 
 def parse_lora(text: str) -> LoraUse:
-    """Return the LoRA that NAME or NAME:WEIGHT means.
-
-    Raises:
-        RequestError: the name or the weight cannot be one.
-    """
+    """Return the LoRA that NAME or NAME:WEIGHT means."""
     name, colon, weight = text.rpartition(":")
     if not colon:
         return LoraUse(name=text)
     try:
-        return LoraUse(name=name, weight=float(weight))
-    except RequestError:
-        raise
+        number = float(weight)
     except ValueError:
-        raise RequestError(
-            f"got --lora {text[:80]!r}; expected NAME or NAME:WEIGHT, such as ink:0.8"
-        ) from None
+        message = f"got --lora {text[:80]!r}; expected NAME or NAME:WEIGHT, such as ink:0.8"
+        raise RequestError(message) from None
+    return LoraUse(name=name, weight=number)
 
 
 def make_requests(
@@ -182,10 +152,6 @@ def make_requests(
     """Return the `count` requests of a command line: those of `source` if named, changed by what is `given`.
 
     Without a source, what is not given is still to be taken from the base, once that is loaded.
-
-    Raises:
-        RequestError: a value is out of range, or there is neither a prompt nor a source.
-        PictureError: `source` carries no request.
     """
     if not 1 <= count <= MAX_COUNT:
         raise RequestError(f"got count {count}; expected 1 to {MAX_COUNT}")
@@ -212,48 +178,32 @@ def save_events(
 ) -> list[Path]:
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
 
-    Args:
-        events: what the painter reports.
-        targets: where the pictures go, in the order in which they come.
-        steps: of each picture.
-        timings: milliseconds by stage; the painter's and our own are added.
-
     Returns:
-        the path of each picture, which is also printed on stdout.
+        the path of each picture, which is also printed on stdout; the stages' milliseconds are added to `timings`.
     """
     paths: list[Path] = []
+    pass_size = 1
     try:
-        _follow(events, targets, steps, timings, paths)
+        with progress_bar() as bar:
+            task = bar.add_task("painting", total=steps * len(targets))
+            for event in events:
+                if isinstance(event, Started):
+                    pass_size = len(event.requests)
+                elif isinstance(event, Step):
+                    bar.advance(task, pass_size)
+                    for target, preview in zip(targets[len(paths) :], event.previews, strict=False):
+                        target.write(preview, f".step-{event.index:0{len(str(event.total))}d}")
+                elif isinstance(event, Finished):
+                    for stage, ms in event.timings_ms.items():
+                        timings[stage] += ms
+                    started = time.perf_counter()
+                    pictures = zip(targets[len(paths) :], event.pictures, strict=False)
+                    paths += [target.write(picture) for target, picture in pictures]
+                    timings["save"] += _ms_since(started)
     finally:  # a picture that is done stays, so its path is printed even if the next one failed
         for path in paths:
             print(path)
     return paths
-
-
-def _follow(
-    events: Iterable[Event],
-    targets: list[OutputTarget],
-    steps: int,
-    timings: dict[str, float],
-    paths: list[Path],
-) -> None:
-    with progress_bar() as bar:
-        task = bar.add_task("painting", total=steps * len(targets))
-        pass_size = 1
-        for event in events:
-            if isinstance(event, Started):
-                pass_size = len(event.requests)
-            elif isinstance(event, Step):
-                bar.advance(task, pass_size)
-                for target, preview in zip(targets[len(paths) :], event.previews, strict=False):
-                    target.write(preview, f".step-{event.index:0{len(str(event.total))}d}")
-            elif isinstance(event, Finished):
-                for stage, ms in event.timings_ms.items():
-                    timings[stage] += ms
-                started = time.perf_counter()
-                pictures = zip(targets[len(paths) :], event.pictures, strict=False)
-                paths += [target.write(picture) for target, picture in pictures]
-                timings["save"] += _ms_since(started)
 
 
 def _ms_since(started: float) -> float:
