@@ -220,15 +220,9 @@ def paths(
         count=count, steps=teacher_steps or 12 * steps, stops=steps, guidance=guidance, seed=seed
     )
     build_trajectories(
-        run,
-        Learners(setup.network, {}),
-        setup.texts,
-        setup.shape,
-        settings,
-        last=setup.last,
-        batch=batch,
+        run, Learners(setup.network, {}), setup.texts, setup.shape, settings, last=setup.last, batch=batch,
         base_hash=setup.base_hash,
-    )
+    )  # fmt: skip
     if not PartialState().is_main_process:
         return
     print(f"{count} paths in {run}")
@@ -254,19 +248,12 @@ def _train(
 
     settings = METHODS[method](**asdict(student), **own)  # checked before anything is loaded
     setup, device = _set_up(teacher, training.paths)
+    rate = settings.learning_rate if training.rate is None else training.rate
     config = LoopConfig(
-        folder=training.run,
-        steps=training.updates or _ENDLESS,
-        batch_size=training.batch,
-        learning_rate=settings.learning_rate if training.rate is None else training.rate,
-        warmup_steps=20,
-        decay_steps=training.decay,
-        ema_decay=0.99,
-        log_every=10,
-        save_every=training.save_every,
-        sample_every=training.sample_every,
-        budget_s=training.budget,
-    )
+        folder=training.run, steps=training.updates or _ENDLESS, batch_size=training.batch, learning_rate=rate,
+        warmup_steps=20, decay_steps=training.decay, ema_decay=0.99, log_every=10, save_every=training.save_every,
+        sample_every=training.sample_every, budget_s=training.budget,
+    )  # fmt: skip
     features = ImageFeatures.load().to(device)
     outcome = distill(setup, settings, config, resume=training.resume, features=features)
     if outcome.main:
@@ -290,13 +277,9 @@ def _set_up(teacher: TeacherOptions, trajectories: Path | None = None) -> tuple[
     device = pick_device()
     base: Base = load_base(teacher.base, device=device, weights=teacher.weights)
     setup = set_up_teacher(
-        base,
-        base_hash(base, teacher.weights),
-        caches=tuple(teacher.cache or ()),
-        prompts=teacher.prompts,
-        trajectories=trajectories,
-        held_out=teacher.exam,
-    )
+        base, base_hash(base, teacher.weights), caches=tuple(teacher.cache or ()), prompts=teacher.prompts,
+        trajectories=trajectories, held_out=teacher.exam,
+    )  # fmt: skip
     return setup, device
 
 

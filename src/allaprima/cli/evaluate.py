@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from allaprima.lab.evaluation.distill import Tools
+    from allaprima.lab.evaluation.report import Report
 
 app = typer.Typer(no_args_is_help=True, help="Measure a base, or the judge that measures it.")
 
@@ -70,22 +71,15 @@ def vignette(
         autoencoder_scenes=scenes,
         judged_scenes=min(scenes, EvaluationSettings.judged_scenes),
     )
-    with _progress() as on_progress:
+    autoencoder = base.autoencoder if scenes else None
+    with _progress() as show:
         evaluation = evaluate_vignette(
-            base,
-            network,
-            accuracy,
-            autoencoder=base.autoencoder if scenes else None,
-            settings=settings,
-            on_progress=on_progress,
+            base, network, accuracy, autoencoder=autoencoder, settings=settings, on_progress=show
         )
     report = write_report(evaluation, out, datetime.now().astimezone())
     for row in evaluation.rows:
         print(f"{row.name:34} {format_value(row.value, row.unit):>14}  {row.state}")
-    print(report.html)
-    if as_json:
-        paths = {"markdown": str(report.markdown), "html": str(report.html), "json": str(report.json)}
-        print_json({**evaluation.to_json(), "paths": paths})
+    _tell(report, evaluation.to_json() if as_json else None)
 
 
 @app.command("judge")
@@ -165,10 +159,14 @@ def distill(
     rows = aim_rows(comparison, turbo, one or turbo)
     report = write_distill_report(comparison, rows, out, when)
     print(to_markdown(comparison, rows, when))
+    _tell(report, to_json(comparison, rows) if as_json else None)
+
+
+def _tell(report: Report, facts: dict[str, Any] | None) -> None:
+    """Print where the report is, and the `facts` that were asked for."""
     print(report.html)
-    if as_json:
-        paths = {"markdown": str(report.markdown), "html": str(report.html), "json": str(report.json)}
-        print_json({**to_json(comparison, rows), "paths": paths})
+    if facts is not None:
+        print_json({**facts, "paths": {name: str(path) for name, path in vars(report).items()}})
 
 
 def _named_file(text: str) -> tuple[str, Path]:

@@ -31,21 +31,17 @@ def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
             file = folder.require(name)
             summary = read_summary(file.path)
             rows.append({"name": name, "shipped": file.shipped, **summary.to_json()})
-            print(
-                f"{name:<32}{summary.made_for}, rank {_ranks(summary)}, {summary.num_bytes / 1e6:.1f} MB"
-                + ", shipped" * file.shipped
-            )
+            size, shipped = f"{summary.num_bytes / 1e6:.1f} MB", ", shipped" if file.shipped else ""
+            print(f"{name:<32}{summary.made_for}, rank {_ranks(summary)}, {size}{shipped}")
         except LoraError as error:
             rows.append({"name": name, "problem": str(error)})
             print(f"{name:<32}cannot be used: {printable(str(error))}")
     left_out = [{"file": ascii_name(path), "why": why} for path, why in folder.left_out().items()]
     for entry in left_out:
         print(f"left out: {entry['file']}, for {entry['why']}")
-    shipped = sum(row.get("shipped", False) for row in rows)
-    print(
-        f"{len(rows) - shipped} in {printable(str(folder.path))}"
-        + (f", {shipped} shipped" if shipped else "")
-    )
+    num_shipped = sum(row.get("shipped", False) for row in rows)
+    besides = f", {num_shipped} shipped" if num_shipped else ""
+    print(f"{len(rows) - num_shipped} in {printable(str(folder.path))}{besides}")
     if as_json:
         print_json({"folder": str(folder.path), "loras": rows, "left_out": left_out})
 
@@ -113,11 +109,7 @@ def ascii_name(path: Path) -> str:
 
 
 def _open_folder(lora_dir: Path | None) -> LoraFolder:
-    """Return the folder, with the LoRAs that ship behind it.
-
-    Raises:
-        LoraError: a folder is named that is not there.
-    """
+    """Return the folder, with the LoRAs that ship behind it."""
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 

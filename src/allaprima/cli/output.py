@@ -19,21 +19,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def check_memory(gib: float | None) -> None:
-    """Refuse a limit of memory that is none.
-
-    Raises:
-        UserError: it is not a number of GiB above 0 and below 2^20.
-    """
+    """Refuse a limit of memory that is not above 0 and below 2^20 GiB."""
     if gib is not None and not 0 < gib < _MAX_GIB:
         raise UserError(f"got --memory {gib:g}; expected more than 0 GiB and fewer than {_MAX_GIB:,}")
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of "90s", "30m", "2h" or "1d".
-
-    Raises:
-        UserError: it is none of these.
-    """
+    """Return the seconds of a text such as "90s", "30m", "2h" or "1d"; UserError for any other."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if match is None:
         raise UserError(f"got the time {text[:20]!r}; expected a number with s, m, h or d, such as 30m")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from allaprima.cli.output import JsonFlag, check_memory, print_json
+from allaprima.cli.paint_options import ModelsDirs, Size
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import MAX_SIDE_PX
@@ -26,9 +26,7 @@ def plan(
     memory: Annotated[
         float | None, typer.Option(help="GiB that may be taken. Default: as much as there is.")
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")
-    ] = None,
+    size: Size = None,
     count: Annotated[
         int, typer.Option(help="Pictures that share a pass; prima paint takes one after the other.")
     ] = 1,
@@ -36,10 +34,7 @@ def plan(
         str | None, typer.Option(help="cpu or cuda. Default: the first GPU, or else the CPU.")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, bf16, fp32 or fp16.")] = "auto",
-    models_dir: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
-    ] = None,
+    models_dir: ModelsDirs = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what would be resident, what would come and go, what would be tiled, and the peak; weights are not read.
@@ -60,9 +55,7 @@ def plan(
     forecasts = forecast(
         base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or ()
     )
-    chosen = forecasts[0]
-    if memory is not None:
-        chosen = choose_plan(forecasts, int(memory * GIB), str(on))
+    chosen = forecasts[0] if memory is None else choose_plan(forecasts, int(memory * GIB), str(on))
     for one in forecasts:
         print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{gib(one.needed_bytes):>12}")
     _explain(chosen)

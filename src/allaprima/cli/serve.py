@@ -16,6 +16,7 @@ from urllib.parse import quote
 import typer
 
 from allaprima.cli.output import JsonFlag, check_memory, print_json
+from allaprima.cli.paint_options import LoraDir, Memory
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def serve(
     models_dir: Annotated[
         list[Path] | None, typer.Option(help="Folder of models in which a base may be a name.")
     ] = None,
-    lora_dir: Annotated[Path | None, typer.Option(help="Folder of LoRAs. Default: models/lora.")] = None,
+    lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Further host name that browsers may call it by.")
@@ -71,10 +72,7 @@ def serve(
     device: Annotated[
         str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
     ] = None,
-    memory: Annotated[
-        float | None,
-        typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
-    ] = None,
+    memory: Memory = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -89,21 +87,14 @@ def serve(
     if token is None and address not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     settings = ServerSettings(
-        host=address,
-        port=port,
-        token=token,
-        allowed_hosts=tuple(allow_host or ()),
+        host=address, port=port, token=token, allowed_hosts=tuple(allow_host or ()),
         cors_origins=tuple(cors_origin or ()),
-    )
+    )  # fmt: skip
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     makers = Makers(
-        names=tuple(dict.fromkeys(base or ["vignette"])),
-        weights=weights,
-        models_dirs=tuple(models_dir or ()),
-        lora_dir=lora_dir,
-        device=device,
-        memory_gib=memory,
-    )
+        names=tuple(dict.fromkeys(base or ["vignette"])), weights=weights, models_dirs=tuple(models_dir or ()),
+        lora_dir=lora_dir, device=device, memory_gib=memory,
+    )  # fmt: skip
     tls = {} if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
         run_server(studio, bound, tls, as_json=as_json)
@@ -141,44 +132,29 @@ class Makers:
         return painter
 
     def cards(self) -> dict[str, BaseCard]:
-        """Return what clients see of the bases before they are loaded: what is usual in their families.
-
-        Raises:
-            UserError: a base is not there.
-        """
+        """Return what clients see of the bases before they are loaded: what is usual in their families."""
         from allaprima.core.request_defaults import FEW_STEPS
         from allaprima.studio.server.studio import BaseCard
 
-        return {
-            name: BaseCard(
-                name=name,
-                family=located.family,
-                defaults=located.traits.defaults,
-                schedules=tuple(filter(FEW_STEPS.__contains__, located.traits.schedules)),
-                fixed_size=located.traits.fixed_size,
-                english_only=located.traits.english_only,
-                starters=located.traits.starters,
-            )
-            for name, located in self.locate().items()
-        }
+        cards = {}
+        for name, located in self.locate().items():
+            traits = located.traits
+            schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
+            cards[name] = BaseCard(
+                name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
+                fixed_size=traits.fixed_size, english_only=traits.english_only, starters=traits.starters,
+            )  # fmt: skip
+        return cards
 
     def locate(self) -> dict[str, Located]:
-        """Find the bases.
-
-        Raises:
-            UserError: a base is not there.
-        """
+        """Find the bases; UserError if one is not there."""
         from allaprima.paint.bases.loading import locate
 
         return {name: locate(name, self.models_dirs) for name in self.names}
 
 
 def read_tls(certificate: Path, key: Path) -> dict[str, str]:
-    """Return uvicorn's options for a certificate and its key.
-
-    Raises:
-        UserError: they cannot be read, or do not belong together.
-    """
+    """Return uvicorn's options for a certificate and its key, once these belong together."""
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except OSError as error:  # ssl.SSLError is one
@@ -191,11 +167,7 @@ def read_tls(certificate: Path, key: Path) -> dict[str, str]:
 
 @contextmanager
 def bind(settings: ServerSettings) -> Iterator[socket.socket]:
-    """Hold the address for the with-block, so that one that is taken is reported before anything is loaded.
-
-    Raises:
-        UserError: the address is taken, or not this machine's.
-    """
+    """Hold the address for the with-block, so that one that is taken is reported before anything is loaded."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -212,11 +184,7 @@ def bind(settings: ServerSettings) -> Iterator[socket.socket]:
 
 @contextmanager
 def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iterator[Studio]:
-    """Load the first base and open the gallery for the with-block.
-
-    Raises:
-        UserError: a base, its weights or a folder is not what it should be.
-    """
+    """Load the first base and open the gallery for the with-block."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
@@ -253,9 +221,10 @@ def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_
 
 
 def _address(settings: ServerSettings, bound: socket.socket, *, secure: bool) -> str:
-    name = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    if settings.host in ("0.0.0.0", "::") and name not in settings.allowed_hosts:  # noqa: S104
-        name = "127.0.0.1"
+    name = settings.host
+    if name in ("0.0.0.0", "::"):  # noqa: S104
+        own = socket.gethostname()
+        name = own if own in settings.allowed_hosts else "127.0.0.1"
     shown = f"[{name}]" if ":" in name else name
     return f"{'https' if secure else 'http'}://{shown}:{bound.getsockname()[1]}"
 

@@ -35,12 +35,7 @@ class OutputTarget:
 def plan_targets(
     requests: list[GenerationRequest], output: Path | None, file_format: FileFormat | None
 ) -> list[OutputTarget]:
-    """Decide where each picture goes, and make sure that files can be written there.
-
-    Raises:
-        UserError: -o, --format and --count contradict each other.
-        OutputError: the place cannot be written.
-    """
+    """Decide where each picture goes, and make sure that files can be written there."""
     if output is None or output.is_dir():
         chosen = file_format or "png"
         names = [f"{slug(request.prompt)}-{request.seed}{_SUFFIX[chosen]}" for request in requests]
