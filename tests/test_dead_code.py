@@ -16,7 +16,6 @@ CALLED_ELSEWHERE = {
     "allaprima.studio.server.live_socket.unpack_frame",  # by clients written in Python
     # Nobody's: they go, or their callers come, with the branch of their folder.
     "allaprima.paint.bases.vignette.text.count_tokens",
-    "allaprima.studio.engine.job_queue.ended",
 }
 HARMLESS = {
     "property",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from allaprima.lab.evaluation.distill import Tools
-    from allaprima.lab.evaluation.report import Report
+    from allaprima.lab.evaluation.report_files import Report
 
 app = typer.Typer(no_args_is_help=True, help="Measure a base, or the judge that measures it.")
 

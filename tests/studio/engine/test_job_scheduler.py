@@ -27,7 +27,7 @@ def test_a_job_is_queued_makes_progress_and_is_done() -> None:
     assert isinstance(done, Done)
     assert list(done.pictures) == Painter(base=WatchedBase()).paint_batch([CAT, DOG])
     assert set(done.timings_ms) == {"queue", "total"}
-    assert job.ended
+    assert job.wait(0)
     assert bench.stats.counters["pictures"] == 2
 
 
@@ -99,7 +99,7 @@ def test_a_callback_that_raises_cancels_its_own_job(caplog: pytest.LogCaptureFix
     job, _ = bench.submit(CAT, on_update=refuse)
     _, good = bench.submit(DOG)
     bench.run()
-    assert job.ended
+    assert job.wait(0)
     assert isinstance(good[-1], Done)
     assert "is gone" in caplog.text
 

@@ -39,11 +39,6 @@ class Job:
         self.cancelled = True
         self.ring()
 
-    @property
-    def ended(self) -> bool:
-        """Whether its last update was sent."""
-        return self._ended.is_set()
-
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the last update was sent; return whether it was. Not from a callback."""
         return self._ended.wait(timeout)

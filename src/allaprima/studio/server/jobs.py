@@ -46,7 +46,7 @@ class Kept:
 
 Keeper = Callable[[Sequence[Picture]], Awaitable[list[GalleryEntry]]]
 """What becomes of finished pictures."""
-Updates = asyncio.Queue[JobUpdate | None]
+JobUpdates = asyncio.Queue[JobUpdate | None]
 """What the engine reports of a job; None: the client closed the connection."""
 JobStep = Queued | Progress | Kept | Cancelled
 """What a route hears of its job; the last is Kept or Cancelled."""
@@ -166,7 +166,7 @@ class Jobs:
         client = client_of(http)
         with self._open.hold(client):
             keeper = self._keeper(init_image) if keep else _keep_nothing
-            updates: Updates = asyncio.Queue()
+            updates: JobUpdates = asyncio.Queue()
             job = self.engine.submit(
                 requests,
                 from_thread(updates.put_nowait),
@@ -224,7 +224,7 @@ async def finish(run: AsyncGenerator[JobStep, None]) -> Kept | None:
     return None
 
 
-async def _follow(ticket: Ticket, updates: Updates, news: _News, keeper: Keeper) -> None:
+async def _follow(ticket: Ticket, updates: JobUpdates, news: _News, keeper: Keeper) -> None:
     """Note each update of the engine at once, for others to see, and queue it for the client to read."""
     entries: list[GalleryEntry] = []
     try:
