@@ -12,7 +12,6 @@ from allaprima.studio.engine.live_session import (
     PendingPrompt,
     next_step_count,
     prompt_key,
-    step_counts,
 )
 from allaprima.studio.engine.messages import LivePrompt, LiveSettings
 
@@ -25,9 +24,11 @@ def prompt(sequence: int, text: str = "a cat", **settings: object) -> LivePrompt
     ("steps", "expected"), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (4, (1, 2, 4)), (8, (1, 2, 4, 8))]
 )
 def test_frames_come_finer_and_finer(steps: int, expected: tuple[int, ...]) -> None:
-    assert step_counts(steps) == expected
-    assert next_step_count(1, steps) == (expected[1] if steps > 1 else None)
-    assert next_step_count(steps, steps) is None
+    counts = [1]
+    while (finer := next_step_count(counts[-1], steps)) is not None:
+        counts.append(finer)
+    assert tuple(counts) == expected
+    assert next_step_count(3, 8) == 4
 
 
 def test_likeness_leaves_out_what_cannot_be_seen() -> None:

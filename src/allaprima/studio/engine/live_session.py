@@ -1,7 +1,7 @@
 """A live session's door, and the rules of live painting that need no model. No torch.
 
 * The newest prompt wins: a session holds one prompt that waits, and a newer one takes its place.
-* A picture comes at 1 step first, then finer while the prompt rests (`step_counts`).
+* A picture comes at 1 step first, then finer while the prompt rests (`next_step_count`).
 * What is being painted for a prompt that was superseded is dropped, unless frames are quick or the session has seen
   nothing for a while: somebody who types faster than the device paints would see nothing at all.
 * Bases that take long wait for a pause in the typing (`Debounce`), and finer pictures wait for a short one: a step
@@ -34,15 +34,9 @@ QUICK_S = 0.01
 """Below this mean time of a first frame nobody notices a step in the way, and nothing waits for that."""
 
 
-def step_counts(steps: int) -> tuple[int, ...]:
-    """Return the step counts of a picture's frames: 1, 2, 4 and so on below `steps`, then `steps`."""
-    finer = [1 << exponent for exponent in range(steps.bit_length()) if 1 << exponent < steps]
-    return (*finer, steps)
-
-
 def next_step_count(shown: int, steps: int) -> int | None:
-    """Return how many steps the frame after one of `shown` steps has, None if that was the last."""
-    return next((level for level in step_counts(steps) if level > shown), None)
+    """Return the steps of the frame after one of `shown`: 1, 2, 4 and so on up to `steps`; None after the last."""
+    return None if shown >= steps else min(1 << shown.bit_length(), steps)
 
 
 def prompt_key(prompt: LivePrompt) -> Hashable:
