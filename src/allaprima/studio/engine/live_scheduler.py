@@ -7,6 +7,7 @@ frames, `refine` one step of a batch of finer ones. It asks `clock` for the time
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -49,7 +50,7 @@ class LiveScheduler:
     sessions: dict[int, SessionState] = field(default_factory=dict)
     """By number."""
     _refining: LiveBatch | None = None
-    _debounce: dict[str, Debounce] = field(default_factory=dict)
+    _debounce: dict[str, Debounce] = field(default_factory=lambda: defaultdict(Debounce))
     """By base."""
 
     def open(self, session: LiveSession) -> None:
@@ -91,8 +92,8 @@ class LiveScheduler:
         for _, alike in groupby(rows, key=lambda row: row.prepared.guidance):
             self._paint(list(alike))
         if rows:
-            debounce = self._debounce_of(rows[0].prepared.prompt.settings.base)
-            debounce.note((self.clock() - now) / len(rows))
+            base = rows[0].prepared.prompt.settings.base
+            self._debounce[base].note((self.clock() - now) / len(rows))
 
     def refines_in(self) -> float | None:
         """Return the seconds until some frame may be made finer (0: now), None if none can be."""
@@ -129,16 +130,12 @@ class LiveScheduler:
             if (pending := state.session.waiting) is not None and not pending.prompt.blank
         ]
 
-    def _debounce_of(self, base: str) -> Debounce:
-        return self._debounce.setdefault(base, Debounce())
-
     def _due(self, pending: PendingPrompt) -> float:
-        debounce = self._debounce.get(pending.prompt.settings.base)
-        return pending.at if debounce is None else debounce.due(pending)
+        return self._debounce[pending.prompt.settings.base].due(pending)
 
     def _rested(self, state: SessionState) -> float:
-        debounce = None if state.aim is None else self._debounce.get(state.aim.settings.base)
-        return state.asked_at if debounce is None else debounce.rested(state.asked_at)
+        assert state.aim is not None, "asked only of sessions with something to refine"
+        return self._debounce[state.aim.settings.base].rested(state.asked_at)
 
     def _max_rows(self, key: BatchKey) -> int:
         return self.limits.rows_per_pass(key.width, key.height)
@@ -162,7 +159,7 @@ class LiveScheduler:
             if state.shows_picture(ready.key, settings.steps):
                 state.repeat(key, ready, pending)
                 continue
-            patience_s = self._debounce_of(settings.base).patience_s
+            patience_s = self._debounce[settings.base].patience_s
             rows.append(LiveRow(state=state, prepared=ready, key=key, steps=1, pending=pending, text_ms=text_ms,
                                 patience_s=patience_s))  # fmt: skip
         return rows
