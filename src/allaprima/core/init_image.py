@@ -26,7 +26,6 @@ class InitImage:
     """0 keeps it as it is, 1 forgets it."""
 
     def __post_init__(self) -> None:
-        """Refuse bytes that do not fill the picture, and a strength out of range."""
         size, expected = f"{self.width}x{self.height}", 3 * self.width * self.height
         if len(self.rgb) != expected:
             raise RequestError(f"got {len(self.rgb)} bytes for a {size} picture; expected {expected}")

@@ -75,7 +75,6 @@ class LruCache(Generic[Key, Value]):
         return iter(self._values)
 
     def __len__(self) -> int:
-        """Return the number of values."""
         return len(self._values)
 
     def _is_over(self) -> bool:

@@ -65,7 +65,6 @@ class Picture:
     """What had to be computed again to get it; nothing, as a rule."""
 
     def __post_init__(self) -> None:
-        """Refuse bytes that do not fill the picture exactly."""
         expected = 3 * self.width * self.height
         if len(self.rgb) != expected:
             size = f"{self.width}x{self.height}"

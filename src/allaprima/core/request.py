@@ -43,7 +43,6 @@ class LoraUse:
     """-10 to 10; 1 as trained, 0 as if absent, negative away from it."""
 
     def __post_init__(self) -> None:
-        """Refuse a value that is out of range, naming it."""
         _check_text("LoRA name", self.name, MAX_LORA_CHARS)
         if not self.name.strip() or set(self.name) & set("<>:"):
             raise RequestError(f"got LoRA name {_short(self.name)}; expected a name without < > and :")
@@ -89,7 +88,6 @@ class GenerationRequest:
     """LoRAs that act on the base, each named once, at most 32."""
 
     def __post_init__(self) -> None:
-        """Refuse a value that is out of range, naming it."""
         _check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
         if not self.prompt.strip():
             raise RequestError("the prompt is empty; expected words that say what to paint")

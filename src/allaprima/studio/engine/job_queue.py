@@ -86,7 +86,6 @@ class JobQueue:
         return gone
 
     def __len__(self) -> int:
-        """Return how many wait."""
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[Job]:

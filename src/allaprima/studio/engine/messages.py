@@ -46,7 +46,6 @@ class LiveSettings:
     """The name of a schedule that the base knows; None for the base's own."""
 
     def __post_init__(self) -> None:
-        """Refuse a value that is out of range, naming it."""
         request = self.request("a picture", 1)
         object.__setattr__(self, "guidance", request.guidance)
         if not _is_whole(self.steps, 1, MAX_LIVE_STEPS):
@@ -69,7 +68,6 @@ class LivePrompt:
     """Everything else."""
 
     def __post_init__(self) -> None:
-        """Refuse a value that is out of range, naming it."""
         if not _is_whole(self.sequence, 0, MAX_SEQUENCE):
             raise RequestError(f"got sequence number {str(self.sequence)[:40]}; expected 0 to {MAX_SEQUENCE}")
         if not self.blank:

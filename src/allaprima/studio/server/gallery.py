@@ -167,7 +167,6 @@ class Gallery:
             return _remove(cursor, name)
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
         return self.count()
 
     def _file(self, name: str) -> Path:

@@ -132,7 +132,6 @@ class Jobs:
     _open: OpenCount = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count what each client has open."""
         self._open = OpenCount(most=self.caps.jobs_per_client, what="jobs")
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
@@ -167,13 +166,8 @@ class Jobs:
         with self._open.hold(client):
             keeper = self._keeper(init_image) if keep else _keep_nothing
             updates: JobUpdates = asyncio.Queue()
-            job = self.engine.submit(
-                requests,
-                from_thread(updates.put_nowait),
-                owner=client,
-                previews=previews,
-                init_image=init_image,
-            )
+            send = from_thread(updates.put_nowait)
+            job = self.engine.submit(requests, send, owner=client, previews=previews, init_image=init_image)
             ticket = Ticket(
                 id=new_id(),
                 api=api,

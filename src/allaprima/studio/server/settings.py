@@ -78,7 +78,6 @@ class ServerSettings:
     """Bounds of one request or client."""
 
     def __post_init__(self) -> None:
-        """Refuse an open door."""
         if not self.is_loopback and self.token is None:
             raise UserError(
                 f"got the address {self.host} without a token; expected one, for everyone on the network could paint"

@@ -84,7 +84,6 @@ class Studio:
     books: OpenCount = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the counts of the clients' work."""
         self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
         self.sockets = OpenCount(most=self.settings.caps.sessions_per_client, what="live sessions")
         self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")
