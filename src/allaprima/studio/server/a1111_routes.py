@@ -22,6 +22,7 @@ from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
+from allaprima.studio.engine.messages import Progress
 from allaprima.studio.server.a1111_bodies import (
     CHECKPOINT,
     SAMPLER,
@@ -67,8 +68,8 @@ async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query(
     """Return how far the job is that is painted now."""
     tickets = list(studio.jobs.tickets.values())
     now = next((ticket for ticket in tickets if ticket.position is None), None)
-    step = now.progress if now is not None else None
-    preview = None if step is None or skip_current_image or step.preview is None else step.preview
+    step = (now and now.progress) or Progress(picture=1, pictures=1, step=0, total=0)
+    preview = None if skip_current_image or step.preview is None else base64.b64encode(step.preview).decode()
     return {
         "progress": 0.0 if now is None else now.share,
         "eta_relative": _seconds_left(now),
@@ -79,11 +80,11 @@ async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query(
             "job": "" if now is None else now.id,
             "job_count": len(tickets),
             "job_timestamp": _timestamp(now.submitted_s if now is not None else 0.0),
-            "job_no": 0 if step is None else step.picture - 1,
-            "sampling_step": 0 if step is None else step.step,
-            "sampling_steps": 0 if step is None else step.total,
+            "job_no": step.picture - 1,
+            "sampling_step": step.step,
+            "sampling_steps": step.total,
         },
-        "current_image": None if preview is None else base64.b64encode(preview).decode(),
+        "current_image": preview,
         "textinfo": None,
         "current_task": None if now is None else now.id,
     }
@@ -196,12 +197,9 @@ async def _paint(
     files = await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
     strength = None if init_image is None else init_image.strength
     info = _info(body, requests, strength, interrupted=kept is None)
-    info["remarks"] = studio.remarks(requests[0])
-    return {
-        "images": [base64.b64encode(file).decode() for file in files],
-        "parameters": body.echo(),
-        "info": json.dumps(info, allow_nan=False),
-    }
+    text = json.dumps({**info, "remarks": studio.remarks(requests[0])}, allow_nan=False)
+    images = [base64.b64encode(file).decode() for file in files]
+    return {"images": images, "parameters": body.echo(), "info": text}
 
 
 def _info(
