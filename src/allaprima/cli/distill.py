@@ -250,9 +250,9 @@ def _train(
     setup, device = _set_up(teacher, training.paths)
     rate = settings.learning_rate if training.rate is None else training.rate
     config = LoopConfig(
-        folder=training.run, steps=training.updates or _ENDLESS, batch_size=training.batch, learning_rate=rate,
-        warmup_steps=20, decay_steps=training.decay, ema_decay=0.99, log_every=10, save_every=training.save_every,
-        sample_every=training.sample_every, budget_s=training.budget,
+        folder=training.run, steps=training.updates or _ENDLESS, batch_size=training.batch,
+        learning_rate=rate, warmup_steps=20, decay_steps=training.decay, ema_decay=0.99, log_every=10,
+        save_every=training.save_every, sample_every=training.sample_every, budget_s=training.budget,
     )  # fmt: skip
     features = ImageFeatures.load().to(device)
     outcome = distill(setup, settings, config, resume=training.resume, features=features)

@@ -89,7 +89,7 @@ def paint(
 
 
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
-    """Return the fields of a request that a command line names: `others` are None where it does not name them."""
+    """Return the fields of a request that a command line names; None in `others` is a field it does not."""
     given = {key: value for key, value in others.items() if value is not None}
     if lora:
         given["loras"] = tuple(map(parse_lora, lora))
@@ -179,7 +179,7 @@ def save_events(
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
 
     Returns:
-        the path of each picture, which is also printed on stdout; the stages' milliseconds are added to `timings`.
+        the path of each picture, which is also printed on stdout; `timings` gets the stages' milliseconds.
     """
     paths: list[Path] = []
     pass_size = 1

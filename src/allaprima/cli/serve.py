@@ -92,8 +92,8 @@ def serve(
     )  # fmt: skip
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     makers = Makers(
-        names=tuple(dict.fromkeys(base or ["vignette"])), weights=weights, models_dirs=tuple(models_dir or ()),
-        lora_dir=lora_dir, device=device, memory_gib=memory,
+        names=tuple(dict.fromkeys(base or ["vignette"])), weights=weights, lora_dir=lora_dir,
+        models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory,
     )  # fmt: skip
     tls = {} if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -167,7 +167,7 @@ def read_tls(certificate: Path, key: Path) -> dict[str, str]:
 
 @contextmanager
 def bind(settings: ServerSettings) -> Iterator[socket.socket]:
-    """Hold the address for the with-block, so that one that is taken is reported before anything is loaded."""
+    """Hold the address for the with-block: one that is taken is to be reported before anything is loaded."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

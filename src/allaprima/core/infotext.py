@@ -86,7 +86,7 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
         raise RequestError(
             "got text without a line of settings; expected a prompt and a line such as Steps: 50, Seed: 7"
         )
-    # The first line is the prompt even if it reads "Negative prompt: ...": a request has no other place for it.
+    # The first line is the prompt even if it reads "Negative prompt: ...": a request must have a prompt.
     negative_at = next((i for i, line in enumerate(lines) if i and line.startswith(NEGATIVE)), len(lines))
     prompt = " ".join(lines[:negative_at])
     negative = " ".join(lines[negative_at:])[len(NEGATIVE) :]
@@ -94,7 +94,7 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
-    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (weight 1 if unsaid)."""
+    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (by default at 1)."""
     loras = []
     for tag in LORA_TAG.findall(prompt):
         name, *weights = tag[len("<lora:") : -1].split(":")

@@ -110,7 +110,7 @@ def _parse_texts(file: BinaryIO) -> tuple[str, str | None] | None:
     head = file.read(12)
     file.seek(0)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        # Pillow would set up a decoder for the whole canvas; the header says nothing about whether that is sane.
+        # Pillow would set up a decoder for the whole canvas; the header does not say whether that is sane.
         return _split_comment(_webp_exif(file))
     with Image.open(file, formats=("PNG", "JPEG")) as image:
         if image.format == "JPEG":

@@ -131,7 +131,7 @@ class GenerationRequest:
 
 
 def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a request that `data` holds, its LoRAs as `LoraUse`; other values are not checked yet."""
+    """Return the fields of a request that `data` holds; of their values only LoRAs are checked yet."""
     if not isinstance(data, Mapping):
         raise RequestError(f"got a request of type {type(data).__name__}; expected an object with a prompt")
     known = [field.name for field in fields(GenerationRequest)]

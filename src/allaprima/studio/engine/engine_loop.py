@@ -84,8 +84,8 @@ class EngineLoop:
         with self._door:
             self._check_open()
             job = Job(
-                next(self._numbers), requests, on_update, owner=owner, previews=previews, init_image=init_image,
-                submitted_at=self._clock(), ring=self.ring,
+                next(self._numbers), requests, on_update, owner=owner, previews=previews,
+                init_image=init_image, submitted_at=self._clock(), ring=self.ring,
             )  # fmt: skip
             self._queue.put(job)
         self.ring()

@@ -135,11 +135,10 @@ class LiveBatch:
         from allaprima.paint.pipeline.pictures import to_pictures  # it imports torch
 
         aims = [self.rows[row].state.aim or self.rows[row].prepared.prompt for row in rows]
-        asked = (
-            aim.settings.request(aim.prompt, self.rows[row].steps)
+        requests = [
+            replace(aim.settings.request(aim.prompt, self.rows[row].steps), loras=self.batch.loras)
             for row, aim in zip(rows, aims, strict=True)
-        )
-        requests = [replace(request, loras=self.batch.loras) for request in asked]
+        ]
         with self._timed("decode"):
             return to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
 

@@ -158,10 +158,11 @@ class LiveScheduler:
             key, settings = prompt_key(pending.prompt), pending.prompt.settings
             if state.shows_picture(ready.key, settings.steps):
                 state.repeat(key, ready, pending)
-                continue
-            patience_s = self._debounce[settings.base].patience_s
-            rows.append(LiveRow(state=state, prepared=ready, key=key, steps=1, pending=pending, text_ms=text_ms,
-                                patience_s=patience_s))  # fmt: skip
+            else:
+                rows.append(LiveRow(
+                    state=state, prepared=ready, key=key, steps=1, pending=pending, text_ms=text_ms,
+                    patience_s=self._debounce[settings.base].patience_s,
+                ))  # fmt: skip
         return rows
 
     def _paint(self, rows: Sequence[LiveRow]) -> None:

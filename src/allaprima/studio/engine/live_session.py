@@ -35,7 +35,7 @@ QUICK_S = 0.01
 
 
 def next_step_count(shown: int, steps: int) -> int | None:
-    """Return the steps of the frame after one of `shown`: 1, 2, 4 and so on up to `steps`; None after the last."""
+    """Return the steps of the frame after one of `shown`: 2, 4 ... and at last `steps`; None after that."""
     return None if shown >= steps else min(1 << shown.bit_length(), steps)
 
 

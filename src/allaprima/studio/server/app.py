@@ -38,7 +38,7 @@ CLOSING_S = 2
 
 
 def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
-    """Return the application of `studio`, with the page that lies in `static`; AssetError if there is none."""
+    """Return the application of `studio`, with the page in the folder `static`; AssetError without one."""
     app = FastAPI(
         title="Alla Prima",
         version=__version__,

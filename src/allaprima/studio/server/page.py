@@ -30,7 +30,8 @@ FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {
     ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".html": "text/html",
     ".svg": "image/svg+xml", ".json": "application/json", ".webmanifest": "application/manifest+json",
-    ".woff2": "font/woff2", ".webp": "image/webp", ".png": "image/png", ".ico": "image/x-icon", ".txt": "text/plain",
+    ".woff2": "font/woff2", ".webp": "image/webp", ".png": "image/png", ".ico": "image/x-icon",
+    ".txt": "text/plain",
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Return width and height as the first chunk of a WebP file states them (RFC 9649, sections 2.5 to 2.7)."""
+    """Return width and height as a WebP file's first chunk states them (RFC 9649, sections 2.5 to 2.7)."""
     kind, head = data[12:16], data[20:30]
     if len(head) == 10 and kind == b"VP8X":
         return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
