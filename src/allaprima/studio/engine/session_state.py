@@ -137,19 +137,12 @@ class SessionState:
             timings_ms = {"total": total_ms, **timings_ms}
         prompt = shown.prepared.prompt
         self._frames += 1
+        final = next_step_count(shown.steps, prompt.settings.steps) is None
         frame = Frame(
-            sequence=prompt.sequence,
-            frame=self._frames,
-            steps=shown.steps,
-            prompt=prompt.prompt,
-            jpeg=shown.jpeg,
-            width=shown.picture.width,
-            height=shown.picture.height,
-            final=next_step_count(shown.steps, prompt.settings.steps) is None,
-            repeated=repeated,
-            timings_ms=timings_ms,
-            dropped=self._superseded,
-        )
+            sequence=prompt.sequence, frame=self._frames, steps=shown.steps, prompt=prompt.prompt,
+            jpeg=shown.jpeg, width=shown.picture.width, height=shown.picture.height, final=final,
+            repeated=repeated, timings_ms=timings_ms, dropped=self._superseded,
+        )  # fmt: skip
         self._superseded = 0
         self.waits_since = None
         self.shown_at = now

@@ -208,29 +208,17 @@ def _info(
     first = requests[0]
     extra = {} if strength is None else {"Denoising strength": repr(strength)}
     return {
-        "prompt": first.prompt,
-        "all_prompts": [request.prompt for request in requests],
+        "prompt": first.prompt, "all_prompts": [request.prompt for request in requests],
         "negative_prompt": first.negative_prompt,
         "all_negative_prompts": [request.negative_prompt for request in requests],
-        "seed": first.seed,
-        "all_seeds": [request.seed for request in requests],
-        "subseed": -1,
-        "subseed_strength": 0,
-        "width": first.width,
-        "height": first.height,
-        "sampler_name": SAMPLER,
-        "cfg_scale": first.guidance,
-        "steps": first.steps,
-        "batch_size": body.batch_size,
-        "denoising_strength": strength,
-        "sd_model_name": first.base,
-        "sd_model_hash": None,
-        "job_timestamp": _timestamp(time.time()),
-        "index_of_first_image": 0,
+        "seed": first.seed, "all_seeds": [request.seed for request in requests],
+        "subseed": -1, "subseed_strength": 0, "width": first.width, "height": first.height,
+        "sampler_name": SAMPLER, "cfg_scale": first.guidance, "steps": first.steps,
+        "batch_size": body.batch_size, "denoising_strength": strength, "sd_model_name": first.base,
+        "sd_model_hash": None, "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
         "infotexts": [to_infotext(request, extra) for request in requests],
-        "interrupted": interrupted,
-        "ignored": ignored_fields(body),
-    }
+        "interrupted": interrupted, "ignored": ignored_fields(body),
+    }  # fmt: skip
 
 
 def _init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
