@@ -42,11 +42,7 @@ class Sensitivity:
 
 
 def measure_sensitivity(
-    network: Network,
-    targets: Sequence[TargetModule],
-    loss: Callable[[int], Tensor],
-    *,
-    batches: int = 8,
+    network: Network, targets: Sequence[TargetModule], loss: Callable[[int], Tensor], *, batches: int = 8
 ) -> Sensitivity:
     """Return the spectra of the loss's mean gradient at every target.
 

@@ -176,10 +176,7 @@ def _quick_block(block: Block, *, last: bool) -> _QuickBlock:
     assert isinstance(attention, JointAttention)
     return _QuickBlock(
         image=_stream(
-            attention.of_image,
-            (attention.norm_q, attention.norm_k),
-            attention.to_out[0],
-            block.img_mlp,
+            attention.of_image, (attention.norm_q, attention.norm_k), attention.to_out[0], block.img_mlp
         ),
         text=_stream(
             attention.of_text,

@@ -75,11 +75,7 @@ KINDS = (
         title="a U-Net",
         names=r"(input|output|down|up)_blocks[._]\d|(middle|mid)_block[._]",
         probe=r"attn2[._](processor[._])?to_[kv]$",
-        families={
-            768: ("stable-diffusion-1",),
-            1024: ("stable-diffusion-2",),
-            2048: ("sdxl",),
-        },
+        families={768: ("stable-diffusion-1",), 1024: ("stable-diffusion-2",), 2048: ("sdxl",)},
     ),
     NetworkKind(title="Wan's transformer", names=r"\bblocks[._]\d+[._](self|cross)_attn"),
     NetworkKind(title="Z-Image's transformer", names=r"\blayers[._]\d+[._](attention|feed_forward)[._]"),

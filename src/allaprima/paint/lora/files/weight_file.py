@@ -64,10 +64,7 @@ class WeightFile:
 
 
 def read_weight_file(
-    path: Path,
-    *,
-    layouts: LayoutCache | None = None,
-    allocate: Callable[[int], Tensor] | None = None,
+    path: Path, *, layouts: LayoutCache | None = None, allocate: Callable[[int], Tensor] | None = None
 ) -> WeightFile:
     """Return the file at `path`, whole, all its numbers finite; whether they make sense is not checked yet.
 
