@@ -41,11 +41,7 @@ class DistillBatch:
     """(B, L + 1, C, h, w) the teacher's way from `noise` to its picture in L even steps of its schedule, if known."""
 
     def pictures(self) -> Tensor:
-        """Return the pictures.
-
-        Raises:
-            UserError: this material has none.
-        """
+        """Return the pictures."""
         if self.clean is None:
             raise UserError(
                 "this method learns from pictures and got prompts alone; expected --cache, or --paths of the teacher"
@@ -53,11 +49,7 @@ class DistillBatch:
         return self.clean
 
     def stops_per_step(self, steps: int) -> int:
-        """Return how many of the trajectory's stops lie in one step of a student that paints in `steps`.
-
-        Raises:
-            UserError: its steps would end between stops.
-        """
+        """Return how many of the trajectory's stops lie in one step of a student that paints in `steps`."""
         assert self.trajectory is not None
         stops = self.trajectory.shape[1] - 1
         if stops % steps:
@@ -226,11 +218,6 @@ def open_caches(
     folders: Sequence[Path], shape: tuple[int, int, int], text_width: int
 ) -> tuple[LatentCache, ...]:
     """Open latent caches for a base.
-
-    Args:
-        folders: of the caches.
-        shape: channels, rows and columns of the base's latents.
-        text_width: of the states of its prompts.
 
     Raises:
         AssetError: a cache is not finished, is damaged, or was made for another base.

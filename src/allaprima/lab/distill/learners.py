@@ -156,9 +156,6 @@ class Learners(nn.Module):
         """Return one learner's prediction, in float32.
 
         Args:
-            x: (B, C, h, w) latents at time `t`.
-            t: (B,) times in the network's unit.
-            text: B encoded prompts.
             name: which learner.
             guidance: (B,) the guidance to imitate, for students that were built to be told it.
         """
@@ -181,9 +178,6 @@ class Learners(nn.Module):
         """Return the teacher's prediction under classifier-free guidance, without gradient.
 
         Args:
-            x: (B, C, h, w) latents.
-            t: (B,) times.
-            text: B encoded prompts.
             empty: B times the empty prompt, encoded like any other: zeros are not what the teacher learned.
             guidance: the scale, one for all or (B,); 1 asks the teacher once, with the prompt alone.
         """

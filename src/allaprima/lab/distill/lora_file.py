@@ -32,15 +32,6 @@ def write_student(
 
     The noise levels it was trained at travel with it, so that it is painted with at these and no others; it has
     learned the guidance, so its own is 1.
-
-    Args:
-        path: of the file.
-        learners: the student among them.
-        settings: what it was trained with.
-        family: of its base.
-        base_hash: see `networks.base_hash`.
-        updates: how many it has seen.
-        score: of its validation.
     """
     raw = {
         "distill.kind": "turbo",
@@ -74,8 +65,6 @@ def student_ranks(path: Path, family: str, targets: Collection[str]) -> dict[str
     """Return the ranks of a LoRA that `write_student` wrote, by module path.
 
     Args:
-        path: of the file.
-        family: of the base that it is to be put on.
         targets: the module paths of that base where a LoRA may sit.
 
     Raises:
@@ -101,11 +90,7 @@ def student_ranks(path: Path, family: str, targets: Collection[str]) -> dict[str
 
 @torch.no_grad()
 def begin_with(learners: Learners, path: Path) -> None:
-    """Give the student the matrices of a LoRA of its own ranks.
-
-    Raises:
-        UserError: the file's layers are others, or of other shapes.
-    """
+    """Give the student the matrices of a LoRA of its own ranks."""
     tensors, _ = read_tensors(path)
     root = learners.network.root
     for module, (down, up) in learners.lora_parameters().items():

@@ -205,11 +205,7 @@ WRAPPERS: dict[str, type[Network]] = {"vignette": Vignette, "qwen-image": MMDiT,
 
 
 def wrapper_of(base: Base) -> type[Network]:
-    """Return the wrapper for a base's family.
-
-    Raises:
-        UserError: no method knows this family.
-    """
+    """Return the wrapper for a base's family."""
     if base.family not in WRAPPERS:
         *others, last = WRAPPERS
         raise UserError(f"got a base of family {base.family!r}; expected {', '.join(others)} or {last}")
@@ -217,11 +213,7 @@ def wrapper_of(base: Base) -> type[Network]:
 
 
 def network_of(base: Base) -> Network:
-    """Return the network of a loaded base, as a teacher.
-
-    Raises:
-        UserError: no method knows this family, or can learn from what this model of it predicts.
-    """
+    """Return the network of a loaded base, as a teacher."""
     return wrapper_of(base).of_base(base)
 
 
@@ -229,7 +221,6 @@ def base_hash(base: Base, weights: Path | None) -> str:
     """Return a hash that tells the base's weights from others: Vignette's file, or a sample of another's tensors.
 
     Args:
-        base: the loaded base.
         weights: the folder of Vignette's weights, None for those that ship.
     """
     return wrapper_of(base).weights_hash(base, weights)

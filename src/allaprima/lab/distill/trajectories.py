@@ -80,11 +80,9 @@ class Trajectories:
         """Return what a finished folder holds, one of before `paths.json` said all of it too.
 
         Args:
-            folder: where the trajectories are.
             texts: the prompts they must be of.
             shape: what the latents must be: channels, rows and columns.
             last: trajectories of this prompt and later ones are left out, for the validation is about them.
-            base_hash: of the teacher that must have walked.
 
         Raises:
             AssetError: there is none, it is damaged, or it is of something else.
@@ -185,11 +183,6 @@ def build_trajectories(
     """Walk `settings.count` trajectories into `folder`; several processes share the work, a finished folder has none.
 
     Args:
-        folder: where to; a build of anything else in it is an error.
-        learners: whose teacher walks.
-        texts: the prompts.
-        shape: channels, rows and columns of the latents.
-        settings: how.
         last: only prompts of smaller numbers are taken.
         batch: trajectories that are walked at once; a stopped build goes on with what it began with.
         base_hash: of the teacher, to be kept with the trajectories.

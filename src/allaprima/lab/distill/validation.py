@@ -159,11 +159,7 @@ def _fresh(start: int, like: Tensor) -> FreshNoise:
 
 
 def read_validations(path: Path) -> list[dict[str, Any]]:
-    """Return the validations noted in an `exam.jsonl`, in order; none if there is no such file.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Return the validations noted in an `exam.jsonl`, in order; none if there is no such file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         validations = [json.loads(line) for line in lines]
@@ -193,15 +189,9 @@ def prepare_validation(
     """Return a validation; the teacher paints, or its latents are read from `exam.safetensors` in `folder`.
 
     Args:
-        folder: the training's.
-        learners: whose teacher paints.
-        texts: where the prompts are.
         prompts: their numbers, which are not to be learned from.
         shape: channels, rows and columns of the latents.
-        settings: how both paint.
         base_hash: of the teacher's weights; latents of another teacher, or for other words, are not read.
-        decode: for grids.
-        embed: for the score.
         save_best: called with each best student so far.
     """
     seeds = [FIRST_SEED + index for index in range(len(prompts))]

@@ -36,7 +36,6 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
     the weights in a single file.
 
     Args:
-        hub_id: owner/name.
         revision: a branch, tag or commit; None for the newest.
         variant: the form of the weights, such as fp16; None for the plain one.
 

@@ -17,9 +17,6 @@ class BaseWrapper:
     """Everything in the contract but the four methods in which a network computes.
 
     See :class:`allaprima.paint.contract.base.Base`.
-
-    Args:
-        base: the base that it wraps.
     """
 
     def __init__(self, base: Base) -> None:

@@ -70,12 +70,8 @@ class LoraManager:
     """One base's rack and the folder that fills it.
 
     Args:
-        modules: the base's networks, as `Base.modules()` gives them.
-        folder: where the LoRAs lie.
-        family: `Base.family`.
         device: where the networks compute; None for where their weights are.
         kept_bytes: how much of what has been read is kept for the next time.
-        keeps_merges: see `Rack`.
     """
 
     def __init__(
@@ -152,11 +148,7 @@ class LoraManager:
         return None if differ(summary.architecture, self.reader.base) else summary
 
     def metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
-        """Return what the files of `uses` say about themselves, in the order of `uses`.
-
-        Raises:
-            LoraError: as `load`.
-        """
+        """Return what the files of `uses` say about themselves, in the order of `uses`."""
         self.load(uses)
         return tuple(self._loaded[use.name].metadata for use in uses)
 
@@ -167,20 +159,12 @@ class LoraManager:
         return self.metadata(uses)
 
     def unmatched(self, uses: Sequence[LoraUse]) -> dict[str, tuple[str, ...]]:
-        """Return, by name, the keys of the files of `uses` that match no layer of the base.
-
-        Raises:
-            LoraError: as `load`.
-        """
+        """Return, by name, the keys of the files of `uses` that match no layer of the base."""
         self.load(uses)
         return {use.name: self._loaded[use.name].unmatched for use in uses}
 
     def apply(self, uses: Sequence[LoraUse]) -> None:
-        """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was.
-
-        Raises:
-            LoraError: as `load`.
-        """
+        """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was."""
         self.load(uses)
         self.set_adapters(uses)
 

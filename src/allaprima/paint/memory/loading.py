@@ -43,11 +43,6 @@ def load_planned(
     """Load the base called `spec` under the quickest plan that fits, or a thriftier one if memory runs out.
 
     Args:
-        spec: see `bases.loading`.
-        device: where to paint.
-        dtype: the number format to compute in.
-        models_dirs: see `bases.loading`.
-        weights: a folder of Vignette's weights.
         plan: the plan to begin with; None for the quickest that fits into `memory_gib`.
         memory_gib: the most that may be taken; None for as much as there is.
         size: pixels, width and height, of the largest picture to come; None for the base's own.

@@ -61,8 +61,6 @@ def decode_tiled(
 
     Args:
         decode: turns latents of any size into pixels.
-        latents: see above.
-        stride: pixels to a latent cell, along a side.
         networks: those that `decode` runs; their group norms and middle blocks see the whole picture.
         tile: pixels along a tile's side, at most.
         overlap: pixels along a side that neighbouring tiles share, at least.
@@ -105,11 +103,7 @@ def encode_tiled(
 
 
 def spans(cells: int, tile: int, overlap: int) -> list[Span]:
-    """Cover `cells` cells with tiles of one size, of at most `tile` cells, that share at least `overlap` cells.
-
-    Raises:
-        ValueError: `overlap` is not between 1 and half a tile.
-    """
+    """Cover `cells` cells with tiles of one size, of at most `tile` cells, that share at least `overlap` cells."""
     if cells <= tile:
         return [Span(start=0, stop=cells, rising=(0, 0), falling=(cells, cells))]
     if not 0 < overlap <= tile // 2:

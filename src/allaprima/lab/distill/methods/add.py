@@ -53,11 +53,7 @@ class AddSettings(MethodSettings):
     features: Literal["latent", "pixel"] = "latent"
 
     def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
-        """Return the learners with a discriminator, and the task.
-
-        Raises:
-            UserError: pixels are to be looked at, and there is no image network.
-        """
+        """Return the learners with a discriminator, and the task."""
         features = self._extractor(given)
         discriminator = _fresh_discriminator(given, features, self.seed)
         task = AddTask(

@@ -133,8 +133,6 @@ class DmdTask(MethodTask):
         """Return the student's picture at a random step of its own way; that step alone carries the gradient.
 
         Args:
-            learners: the student among them.
-            batch: noise and prompts.
             draw: chooses the step, the same for all rows.
             first: the earliest step that may be chosen.
         """

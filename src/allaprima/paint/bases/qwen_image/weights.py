@@ -50,10 +50,6 @@ def load_qwen_image(
 
     Args:
         folder: with model_index.json, transformer/, text_encoder/, vae/, tokenizer/ and scheduler/.
-        name: what requests call it; None for the folder's path.
-        device: None for the CPU.
-        dtype: the number format to compute in; None for what the device is quick at.
-        absent: stages whose networks get no weights.
 
     Raises:
         WeightsError: a part is missing, of another class, a pickle, damaged, or does not go with the others.
@@ -96,11 +92,7 @@ def load_qwen_image(
 
 
 def read_flow_settings(path: Path) -> FlowSettings:
-    """Return the settings of a scheduler_config.json.
-
-    Raises:
-        WeightsError: it cannot be read, or no checkpoint of this family has such a curve.
-    """
+    """Return the settings of a scheduler_config.json."""
     config = read_json(path)
     if config.get("num_train_timesteps", 1000) != 1000 or any(config.get(name) for name in _OTHER_CURVES):
         raise WeightsError(

@@ -191,12 +191,7 @@ def load_sdxl(
     """Load an SDXL checkpoint from a diffusers folder or a single `.safetensors`; nothing is ever downloaded.
 
     Args:
-        path: the folder with `model_index.json`, or the file.
-        name: what requests call it; None for `path` as given.
-        device: None for the CPU.
-        dtype: what to compute in; None for the best that `device` has in hardware.
         shapes: what the parts of a single file look like; a folder says so itself.
-        absent: stages whose networks get no weights.
 
     Raises:
         WeightsError: a part is missing, damaged, a pickle, or of another kind of model.

@@ -40,9 +40,6 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collecti
     """Return the parts in a diffusers folder, whose own configurations replace `shapes`.
 
     The networks of `absent` stages are made without reading their weights.
-
-    Raises:
-        WeightsError: the folder is of another pipeline, lacks a part, or a part is damaged or does not fit.
     """
     del shapes
     check_folder(path)
@@ -63,11 +60,7 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collecti
 
 
 def check_folder(path: Path) -> None:
-    """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline.
-
-    Raises:
-        WeightsError: the pipeline is another, or a part is missing.
-    """
+    """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline."""
     pipeline = read_pipeline(path)
     if not pipeline.startswith("StableDiffusionXL"):
         raise WeightsError(f"{path} is a {pipeline[:60]}; expected a StableDiffusionXLPipeline")

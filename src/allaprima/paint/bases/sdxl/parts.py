@@ -53,11 +53,7 @@ def read_tensors(
     and are never in memory twice: the file is unmapped after every `PORTION` of it.
 
     Args:
-        path: the file.
         dtype_of: the number format for the floats of a tensor, by its name; None for the file's.
-
-    Raises:
-        WeightsError: the file is missing, a pickle, cut short or not of this format.
     """
     refuse_pickle(path)
     try:
@@ -123,11 +119,7 @@ def unreadable(path: Path, error: Exception) -> WeightsError:
 def build_unet(
     where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> UNet2DConditionModel:
-    """Return the denoiser.
-
-    Raises:
-        WeightsError: the configuration is not of an SDXL UNet, or the tensors do not fit it.
-    """
+    """Return the denoiser."""
     if config.get("addition_embed_type") != "text_time":
         raise WeightsError(
             f"{where} is told {config.get('addition_embed_type')!r} besides the prompt; expected 'text_time', "
@@ -143,11 +135,7 @@ def build_unet(
 def build_autoencoder(
     where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> AutoencoderKL:
-    """Return the autoencoder, in float32 where it overflows in half precision.
-
-    Raises:
-        WeightsError: the tensors do not fit the configuration.
-    """
+    """Return the autoencoder, in float32 where it overflows in half precision."""
     named = None if tensors is None else {_renewed(name): tensor for name, tensor in tensors.items()}
     overflows = dtype == torch.float16 and bool(config.get("force_upcast", True))
     wanted = torch.float32 if overflows else dtype
@@ -157,22 +145,14 @@ def build_autoencoder(
 def build_text_encoder(
     where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> CLIPTextModel:
-    """Return the first text encoder, whose token states are used.
-
-    Raises:
-        WeightsError: the tensors do not fit the configuration.
-    """
+    """Return the first text encoder, whose token states are used."""
     return _build(where, lambda: CLIPTextModel(CLIPTextConfig(**config)), tensors, dtype)
 
 
 def build_text_encoder_2(
     where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> CLIPTextModelWithProjection:
-    """Return the second text encoder, whose token states and pooled output are used.
-
-    Raises:
-        WeightsError: the tensors do not fit the configuration.
-    """
+    """Return the second text encoder, whose token states and pooled output are used."""
     return _build(where, lambda: CLIPTextModelWithProjection(CLIPTextConfig(**config)), tensors, dtype)
 
 

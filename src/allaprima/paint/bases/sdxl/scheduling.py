@@ -142,11 +142,7 @@ class Scheduler:
         """Return the levels to visit in `steps` steps.
 
         Args:
-            steps: at least 1.
             name: a key of `SCHEDULES`; None for the checkpoint's own habits.
-
-        Raises:
-            RequestError: there is no such schedule, or none of so many steps.
         """
         if name is not None and name not in SCHEDULES:
             raise RequestError(f"got the schedule {name[:40]!r}; expected none or {', '.join(SCHEDULES)}")
@@ -176,11 +172,7 @@ class Scheduler:
 
 
 def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
-    """Return the scheduler of a `scheduler_config.json`.
-
-    Raises:
-        WeightsError: we cannot follow its class, or a setting that changes pictures.
-    """
+    """Return the scheduler of a `scheduler_config.json`."""
     name = config.get("_class_name")
     if name not in tuple(_CLASSES):  # a tuple, since a file may hold a list, which has no hash
         raise WeightsError(f"got the scheduler {str(name)[:60]!r}; expected one of {', '.join(_CLASSES)}")

@@ -63,11 +63,7 @@ _PARTS = {
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that does not hold a whole SDXL, by the names of its tensors alone.
-
-    Raises:
-        WeightsError: it is missing, a pickle, damaged, another kind of model, or lacks a part.
-    """
+    """Refuse a file that does not hold a whole SDXL, by the names of its tensors alone."""
     refuse_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -91,11 +87,7 @@ def _looks(names: list[str]) -> str:
 
 
 def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
-    """Return the parts in a file; the networks of `absent` stages are made without reading their weights.
-
-    Raises:
-        WeightsError: see `check_file`; or a tensor is missing or of another shape.
-    """
+    """Return the parts in a file; the networks of `absent` stages are made without reading their weights."""
     check_file(path)
     # The autoencoder's builder decides its number format; weights of absent stages are not to be read.
     stages: dict[str, Stage] = {UNET: "predict", FIRST_TEXT: "text", SECOND_TEXT: "text"}

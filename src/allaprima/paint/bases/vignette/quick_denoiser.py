@@ -40,11 +40,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class QuickDenoiser:
-    """A denoiser's output, in its quick form while painting on a CPU with one time for all pictures.
-
-    Args:
-        denoiser: as loaded.
-    """
+    """A denoiser's output, in its quick form while painting on a CPU with one time for all pictures."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser

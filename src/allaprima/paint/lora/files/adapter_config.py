@@ -45,7 +45,6 @@ class AdapterConfig:
         """Return what a layer's update is to be multiplied with.
 
         Args:
-            path: of the layer.
             rank: of its tensors; None where they are whole and only the configuration tells it.
         """
         alpha = _first_known(self.alphas.find(path), self.alpha)
@@ -65,11 +64,7 @@ class AdapterConfig:
 def read_configs(
     path: Path, metadata: Mapping[str, str], networks: tuple[str, ...]
 ) -> dict[str, AdapterConfig]:
-    """Return each network's configuration: from inside the file, or from beside it, or else an empty one.
-
-    Raises:
-        LoraError: a configuration that is there cannot be understood, or asks for more than a plain update.
-    """
+    """Return each network's configuration: from inside the file, or from beside it, or else an empty one."""
     if INSIDE in metadata:
         where = f"{path}: {INSIDE}"
         values = _parse(where, metadata[INSIDE])

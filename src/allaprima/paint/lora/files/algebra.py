@@ -31,8 +31,6 @@ def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: S
 
     Args:
         parts: tensors by role, as `dialects.ENDINGS` calls them, without the alpha.
-        shape: of the weight, (out, in) or (out, in, kh, kw).
-        scale_of: alpha / rank by rank.
 
     Raises:
         MisfitError: a half is missing, ranks or shapes do not agree, or a scaled number is too large.

@@ -85,7 +85,6 @@ class LoraFolder:
         """Return the file that `name` means, or None if there is none of that name.
 
         Args:
-            name: of the LoRA.
             fits: says whether a file fits the base; one that does not hides no file of its name in the folder behind.
 
         Raises:

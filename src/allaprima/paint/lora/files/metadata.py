@@ -60,11 +60,7 @@ class LoraMetadata:
 
 
 def metadata_at(path: Path, header: Header) -> LoraMetadata:
-    """Return what the file at `path` says about itself in its `header`.
-
-    Raises:
-        LoraError: it holds no tensor, or as `read_metadata`.
-    """
+    """Return what the file at `path` says about itself in its `header`."""
     if not header.entries:
         raise LoraError(f"{path} holds no tensor; expected a LoRA")
     try:
@@ -108,13 +104,7 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
 
 
 def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
-    """Return the strings to write: those of the file it came from, overwritten by what is known.
-
-    Args:
-        metadata: what is known.
-        title: the LoRA's name.
-        ranks: of each low-rank layer by its key.
-    """
+    """Return the strings to write: those of the file it came from, overwritten by what is known."""
     words = {
         "allaprima.family": metadata.family,
         "allaprima.base_hash": metadata.base_hash,

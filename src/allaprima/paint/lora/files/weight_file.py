@@ -69,12 +69,7 @@ def read_weight_file(
     """Return the file at `path`, whole, all its numbers finite; whether they make sense is not checked yet.
 
     Args:
-        path: of the file.
-        layouts: layouts that have been checked.
         allocate: returns so many bytes of memory as uint8; by default new memory.
-
-    Raises:
-        LoraError: as `read_header`, the file changed meanwhile, is too large for memory, or holds NaN or infinity.
     """
     with opened(path) as (file, file_bytes):
         header = parse_header(path, file, file_bytes, layouts)

@@ -43,9 +43,6 @@ def write_lora(
     alpha / rank is multiplied into the tensors, so that loaders which forget the alpha are right too.
 
     Args:
-        path: ending in .safetensors.
-        lora: what to write.
-        layout: whose names the tensors get.
         metadata: what to say of it; by default what the LoRA itself says.
         dtype: to store; by default each tensor's own.
         base_modules: `Base.modules()`; kohya's own scripts name the layers of SDXL by how its U-Net is built, and

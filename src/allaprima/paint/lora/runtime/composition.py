@@ -90,13 +90,7 @@ class Composition:
 def plan_slots(
     updates: Sequence[Mapping[str, Update]], layers: Mapping[str, AdaptedLayer], rank_step: int
 ) -> SlotPlan:
-    """Return what lies where for LoRAs in this order.
-
-    Args:
-        updates: each LoRA's updates by key, all of them checked against the layers.
-        layers: every layer by key.
-        rank_step: the ranks of a layer are padded to a multiple of it.
-    """
+    """Return what lies where for LoRAs in this order."""
     keys = sorted(set().union(*updates))
     slots = []
     for key in keys:
@@ -127,10 +121,6 @@ def compose(
     """Return the side paths of `updates` by `plan`, every weight at 1.
 
     Args:
-        plan: from `plan_slots` of the same updates.
-        updates: each LoRA's updates by key.
-        layers: every layer by key.
-        blocks: memory where the layers compute.
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
     in_place = {} if own_storage else {slot.key: _in_place(slot, updates, blocks.device) for slot in plan}

@@ -42,15 +42,7 @@ class LoraUpdates(Protocol):
 
 
 class PreparedLoras:
-    """Registered LoRAs.
-
-    Args:
-        modules: networks by the name that keys begin with.
-        device: where the networks compute; None for where their weights are.
-        rank_step: a layer's ranks are padded to a multiple of it.
-        cache_bytes: how much memory prepared LoRAs may take.
-        own_storage: copy every matrix, even one that could be used where it lies; None: on CUDA devices.
-    """
+    """Registered LoRAs."""
 
     def __init__(
         self,
@@ -85,11 +77,7 @@ class PreparedLoras:
         return self._compositions.num_bytes + self._blocks.num_bytes
 
     def get_revision(self, name: str) -> LoraRevision:
-        """Return the revision of the registered LoRA `name`.
-
-        Raises:
-            LoraError: it is not registered.
-        """
+        """Return the revision of the registered LoRA `name`."""
         if name not in self._registered:
             known = ", ".join(self.names[:8]) or "none yet"
             raise LoraError(f"got LoRA {name[:80]!r}; expected one that is registered: {known}")
@@ -100,11 +88,7 @@ class PreparedLoras:
         return any(key.startswith(f"{network}.") for key in self._registered[name][1].updates)
 
     def register(self, lora: LoraUpdates) -> None:
-        """Check and prepare `lora`; it replaces a LoRA of its name.
-
-        Raises:
-            LoraError: a layer is not there, has another shape, or cannot be changed so. Nothing has changed then.
-        """
+        """Check and prepare `lora`; it replaces a LoRA of its name."""
         if not lora.updates:
             raise LoraError(f"{lora.name} changes nothing; expected a LoRA that fits the loaded base")
         for key, update in lora.updates.items():

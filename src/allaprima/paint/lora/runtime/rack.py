@@ -59,7 +59,6 @@ class Rack:
     """The LoRAs of one base's networks.
 
     Args:
-        modules: networks by the name that keys begin with, as `Base.modules()` gives them.
         device: where the networks compute; None for where their weights are. To be given under offloading.
         keep_addresses: write new numbers to where the old ones were, rather than pointing elsewhere; for CUDA
             graphs. None does so on CUDA devices, where copies are cheap.
@@ -151,11 +150,7 @@ class Rack:
 
     @_plain_tensors
     def forget(self, name: str) -> None:
-        """Drop a registered LoRA.
-
-        Raises:
-            LoraError: it is attached, or not registered.
-        """
+        """Drop a registered LoRA."""
         self._prepared.get_revision(name)
         if name in self._attached:
             raise LoraError(f"{name} is attached; detach it before it is forgotten")
