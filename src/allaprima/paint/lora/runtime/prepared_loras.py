@@ -49,7 +49,6 @@ class PreparedLoras:
         modules: Mapping[str, nn.Module],
         *,
         device: torch.device | None,
-        rank_step: int,
         cache_bytes: int,
         own_storage: bool | None,
     ) -> None:
@@ -58,7 +57,6 @@ class PreparedLoras:
         self.device = here if device is None else device
         self.own_storage = self.device.type == "cuda" if own_storage is None else own_storage
         self._blocks = Blocks(self.device)
-        self._rank_step = rank_step
         self._registered: dict[str, tuple[LoraRevision, LoraUpdates]] = {}
         self._revision = 0
         self._compositions = LruCache[tuple[LoraRevision, ...], Composition](
@@ -141,7 +139,7 @@ class PreparedLoras:
             )
             for lora in updates
         )
-        return self._plans.get_or_make(shapes, lambda: plan_slots(updates, self.layers, self._rank_step))
+        return self._plans.get_or_make(shapes, lambda: plan_slots(updates, self.layers))
 
     def _drop_stale(self) -> None:
         revisions = {revision for revision, _ in self._registered.values()}
