@@ -17,17 +17,11 @@ KOHYA_VERSIONS = {"sdxl": "sdxl_base_v1-0"}
 """Our families by the names that kohya's programs look for in `ss_base_model_version`, where they differ."""
 
 TITLES = {
-    "sdxl": "SDXL",
-    "qwen-image": "Qwen-Image",
-    "vignette": "Vignette",
-    "stable-diffusion-1": "Stable Diffusion 1.x",
-    "stable-diffusion-2": "Stable Diffusion 2.x",
+    "sdxl": "SDXL", "qwen-image": "Qwen-Image", "vignette": "Vignette",
+    "stable-diffusion-1": "Stable Diffusion 1.x", "stable-diffusion-2": "Stable Diffusion 2.x",
     "stable-diffusion-3": "Stable Diffusion 3.x",
-    "flux": "FLUX",
-    "wan": "Wan",
-    "hunyuan-video": "HunyuanVideo",
-    "z-image": "Z-Image",
-}
+    "flux": "FLUX", "wan": "Wan", "hunyuan-video": "HunyuanVideo", "z-image": "Z-Image",
+}  # fmt: skip
 
 # What metadata says, the first pattern that is found counting.
 _DECLARED = (

@@ -90,7 +90,10 @@ class LoraFolder:
         Raises:
             LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
         """
-        check_name(name)
+        if _fault(name):
+            raise LoraError(
+                f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
+            )
         place = self._places().get(name)
         if place is None:
             return self._find_behind(name)
@@ -153,20 +156,8 @@ class LoraFolder:
                 raise LoraError(f"got LoRA {name!r}, a link out of {self.path}; expected a file inside it")
 
 
-def check_name(name: str) -> None:
-    """Refuse a `name` that could be anything but a name.
-
-    Raises:
-        LoraError: it is empty, hidden, too long, or holds what paths, prompts or file systems give a meaning.
-    """
-    if _fault(name):
-        raise LoraError(
-            f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
-        )
-
-
 def _fault(name: str) -> str:
-    """Return why `name` is no name, or nothing."""
+    """Return why `name` is no name, such as what paths, prompts or file systems give a meaning, or nothing."""
     if not name:
         return "its name is empty"
     if name.startswith("."):

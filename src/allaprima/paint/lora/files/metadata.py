@@ -24,7 +24,6 @@ from allaprima.paint.lora.files.header import Header
 _FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
 _HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
 _LICENSE_KEYS = ("modelspec.license", "license")
-_TRIGGER_KEYS = ("modelspec.trigger_phrase",)
 MAX_SIGMAS = 1000
 SAMPLERS = ("euler", "lcm")
 
@@ -86,7 +85,7 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
         raise LoraError(f"got allaprima.steps {steps!r:.40}; expected 1 to 1000")
     if guidance is not None and not (_is_number(guidance) and 0 <= guidance <= 30):
         raise LoraError(f"got allaprima.guidance {guidance!r:.40}; expected 0 to 30")
-    words = (_first(raw, _TRIGGER_KEYS) or "").split(",")
+    words = raw.get("modelspec.trigger_phrase", "").split(",")
     return LoraMetadata(
         family=next(filter(None, families), None),
         base_hash=_first(raw, _HASH_KEYS),
@@ -158,7 +157,7 @@ def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...
     if not (
         isinstance(sigmas, list)
         and len(sigmas) <= MAX_SIGMAS
-        and all(map(_is_level, sigmas))
+        and all(_is_number(sigma) and 0 <= sigma <= 1 for sigma in sigmas)
         and all(after < before for before, after in pairwise(sigmas))
         and (not sigmas or (len(sigmas) > 1 and sigmas[-1] == 0))
     ):
@@ -192,7 +191,3 @@ def _first(raw: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_level(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1

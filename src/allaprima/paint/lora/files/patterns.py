@@ -47,10 +47,10 @@ class LayerNumbers:
         """Refuse what cannot be understood."""
         _ = self._understood
 
-    def find(self, path: str) -> float | None:
-        """Return the number of the layer at `path`, or None if no pattern matches it."""
+    def find(self, path: str, default: float | None = None) -> float | None:
+        """Return the number of the layer at `path`, or `default` if no pattern matches it."""
         places = self._matching(path)
-        return self._numbers[min(places)] if places else None
+        return self._numbers[min(places)] if places else default
 
     def unmatched(self, paths: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns that match none of `paths`."""
