@@ -30,12 +30,8 @@ PARTS = {
 }
 _WEIGHTS = ("transformer", "vae", "text_encoder")
 _OTHER_CURVES = (
-    "use_karras_sigmas",
-    "use_exponential_sigmas",
-    "use_beta_sigmas",
-    "invert_sigmas",
-    "stochastic_sampling",
-)
+    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling",
+)  # fmt: skip
 
 
 def load_qwen_image(
@@ -100,12 +96,9 @@ def read_flow_settings(path: Path) -> FlowSettings:
         )
     named = (field.name for field in fields(FlowSettings))
     known = {name: config[name] for name in named if config.get(name) is not None}
-    numbers = [
-        value for key, value in known.items() if key not in ("use_dynamic_shifting", "time_shift_type")
-    ]
-    if not all(map(is_number, numbers)) or (
-        known.get("time_shift_type", "linear") not in ("exponential", "linear")
-    ):
+    others = {"use_dynamic_shifting", "time_shift_type"}
+    are_numbers = all(is_number(value) for key, value in known.items() if key not in others)
+    if not are_numbers or known.get("time_shift_type", "linear") not in ("exponential", "linear"):
         raise WeightsError(
             f"{path} has settings that are no numbers; expected those of {PARTS['scheduler'][0]}"
         )

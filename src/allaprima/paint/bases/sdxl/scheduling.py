@@ -43,11 +43,8 @@ SamplerName = Literal["euler", "ancestral", "lcm"]
 _PLAIN = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "timestep_spacing": "linspace"}
 _LEADING = {**_PLAIN, "timestep_spacing": "leading"}
 _LCM = {
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "timestep_spacing": "leading",
-}
+    "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading",
+}  # fmt: skip
 
 _CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
     "EulerDiscreteScheduler": ("euler", _PLAIN),
@@ -55,27 +52,19 @@ _CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
     "LCMScheduler": ("lcm", _LCM),
     "DDIMScheduler": ("euler", _LEADING),
     "PNDMScheduler": ("euler", _LEADING),
-    "LMSDiscreteScheduler": ("euler", _PLAIN),
-    "HeunDiscreteScheduler": ("euler", _PLAIN),
-    "DPMSolverMultistepScheduler": ("euler", _PLAIN),
-    "DPMSolverSinglestepScheduler": ("euler", _PLAIN),
-    "UniPCMultistepScheduler": ("euler", _PLAIN),
-    "DEISMultistepScheduler": ("euler", _PLAIN),
+    "LMSDiscreteScheduler": ("euler", _PLAIN), "HeunDiscreteScheduler": ("euler", _PLAIN),
+    "DPMSolverMultistepScheduler": ("euler", _PLAIN), "DPMSolverSinglestepScheduler": ("euler", _PLAIN),
+    "UniPCMultistepScheduler": ("euler", _PLAIN), "DEISMultistepScheduler": ("euler", _PLAIN),
     "KDPM2DiscreteScheduler": ("euler", _PLAIN),
-}
+}  # fmt: skip
 """The sampler that paints for each class, and the class's values of keys that a file leaves out."""
 
 _ONLY: dict[str, tuple[object, ...]] = {
-    "interpolation_type": (None, "linear"),
-    "timestep_type": (None, "discrete"),
-    "final_sigmas_type": (None, "zero"),
-    "use_beta_sigmas": (None, False),
-    "use_flow_sigmas": (None, False),
-    "use_lu_lambdas": (None, False),
-    "clip_sample": (None, False),
-    "thresholding": (None, False),
+    "interpolation_type": (None, "linear"), "timestep_type": (None, "discrete"),
+    "final_sigmas_type": (None, "zero"), "use_beta_sigmas": (None, False), "use_flow_sigmas": (None, False),
+    "use_lu_lambdas": (None, False), "clip_sample": (None, False), "thresholding": (None, False),
     "timestep_scaling": (None, LCM_TIME_SCALE),
-}
+}  # fmt: skip
 """Settings that change pictures, and the only values of them that are followed."""
 
 _MOST_TIMES = 10_000
