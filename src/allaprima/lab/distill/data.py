@@ -145,10 +145,7 @@ class PromptTexts:
 
 
 def _sha256(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,12 +180,14 @@ class PromptData:
     """Prompts without pictures."""
 
     texts: Texts
+    last: int
+    """Prompts below this number are learned from."""
     shape: tuple[int, int, int]
     """Channels, rows and columns of the latents."""
 
     def batch(self, draw: Draw) -> DistillBatch:
         """Return prompts at random."""
-        index = (draw.uniform() * len(self.texts)).long().clamp(max=len(self.texts) - 1).tolist()
+        index = (draw.uniform() * self.last).long().clamp(max=self.last - 1).tolist()
         return DistillBatch(
             noise=draw.noise(*self.shape),
             text=to_device(self.texts.take(index), draw.device),

@@ -15,7 +15,7 @@ from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.files.writer import write_lora
-from allaprima.paint.lora.update import LowRank
+from allaprima.paint.lora.update import LowRank, Update
 
 
 def write_student(
@@ -34,12 +34,9 @@ def write_student(
     learned the guidance, so its own is 1.
     """
     raw = {
-        "distill.kind": "turbo",
-        "distill.method": settings.method,
-        "distill.updates": str(updates),
-        "distill.site_ranks": json.dumps(learners.ranks[STUDENT]),
-        "distill.score": f"{score:.6f}",
-    }
+        "distill.kind": "turbo", "distill.method": settings.method, "distill.updates": str(updates),
+        "distill.site_ranks": json.dumps(learners.ranks[STUDENT]), "distill.score": f"{score:.6f}",
+    }  # fmt: skip
     metadata = LoraMetadata(
         family=family,
         base_hash=base_hash,
@@ -52,12 +49,11 @@ def write_student(
         raw=raw,
     )
     root = learners.network.root
-    updates_by_layer = {
-        f"{root}.{module}": LowRank(down=down.float().cpu(), up=up.float().cpu())
-        for module, (down, up) in learners.matrices().items()
+    updates_by_layer: dict[str, Update] = {
+        f"{root}.{module}": LowRank(down=down.detach().float().cpu(), up=up.detach().float().cpu())
+        for module, (down, up) in learners.lora_parameters().items()
     }
-    name = f"{settings.method}-{settings.steps}"
-    lora = Lora(name=name, updates=dict(updates_by_layer), metadata=metadata)
+    lora = Lora(name=f"{settings.method}-{settings.steps}", updates=updates_by_layer, metadata=metadata)
     return write_lora(path, lora, dtype=torch.float16)
 
 

@@ -125,10 +125,8 @@ class MMDiT(TransformerNetwork):
         """See :meth:`Network.features`."""
         groups = _rows_by_length(text)
         # Group by group, for a block is called once for each.
-        parts = [
-            TransformerNetwork.features(self, latents[rows], t[rows], text.rows(rows), depths)
-            for rows in groups
-        ]
+        features = super().features
+        parts = [features(latents[rows], t[rows], text.rows(rows), depths) for rows in groups]
         return [_in_order(maps, groups) for maps in zip(*parts, strict=True)]
 
     def _velocity(self, latents: Tensor, t: Tensor, states: Tensor) -> Tensor:
@@ -183,10 +181,8 @@ class UNet(Network):
     @property
     def blocks(self) -> Sequence[nn.Module]:
         """The way down and the middle."""
-        return [
-            *self.network.get_submodule("down_blocks").children(),
-            self.network.get_submodule("mid_block"),
-        ]
+        down, middle = (self.network.get_submodule(name) for name in ("down_blocks", "mid_block"))
+        return [*down.children(), middle]
 
     @property
     def time_embedder(self) -> nn.Module:

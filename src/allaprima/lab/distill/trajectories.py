@@ -13,6 +13,8 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -148,16 +150,10 @@ def walk_trajectories(
 ) -> Tensor:
     """Return the stops of the teacher's ways from `noise` (B, C, h, w), noise first, (B, L + 1, C, h, w)."""
     process = learners.process
-
-    def model(x: Tensor, t: Tensor) -> Tensor:
-        return learners.guided(x, t, text, empty, settings.guidance)
-
+    model = partial(learners.guided, text=text, empty=empty, guidance=settings.guidance)
     every = settings.steps // settings.stops
-    stops = [noise]
-    for step, x in enumerate(walk(process, model, noise, process.timesteps(settings.steps)), start=1):
-        if step % every == 0:
-            stops.append(x)
-    return torch.stack(stops, 1)
+    latents = walk(process, model, noise, process.timesteps(settings.steps))
+    return torch.stack([noise, *islice(latents, every - 1, None, every)], 1)
 
 
 def choose_prompts(texts: Texts, settings: TrajectorySettings, last: int | None = None) -> Sequence[int]:

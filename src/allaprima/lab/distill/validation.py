@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +88,9 @@ class Validation:
         for start in range(0, len(self.noise), settings.batch):
             noise = self.noise[start : start + settings.batch]
             text = self.text.rows(range(start, start + len(noise)))
-            guidance = None
-            if settings.student_guidance is not None:
-                guidance = torch.full((len(noise),), settings.student_guidance, device=noise.device)
-
-            def model(
-                x: Tensor, t: Tensor, text: TextStates = text, guidance: Tensor | None = guidance
-            ) -> Tensor:
-                return learners.predict(x, t, text, guidance=guidance)
-
+            scale = settings.student_guidance
+            guidance = None if scale is None else torch.full((len(noise),), scale, device=noise.device)
+            model = partial(learners.predict, text=text, guidance=guidance)
             parts.append(rollout(process, model, noise, timesteps, settings.sampler, _fresh(start, noise)))
         return torch.cat(parts)
 
@@ -240,9 +235,6 @@ def _teacher_latents(
         batch = noise[start : start + settings.batch]
         prompts = text.rows(range(start, start + len(batch)))
         empty = to_device(texts.empty(len(batch)), learners.device)
-
-        def model(x: Tensor, t: Tensor, text: TextStates = prompts, empty: TextStates = empty) -> Tensor:
-            return learners.guided(x, t, text, empty, settings.guidance)
-
+        model = partial(learners.guided, text=prompts, empty=empty, guidance=settings.guidance)
         parts.append(rollout(learners.process, model, batch, timesteps))
     return torch.cat(parts)

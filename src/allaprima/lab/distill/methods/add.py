@@ -112,13 +112,8 @@ class AddTask(MethodTask):
         """The heads', unless they are left out."""
         if not self.adversarial:
             return ()
-        heads = Turn(
-            name=HEADS,
-            parameters=tuple(self.discriminator.parameters()),
-            loss=self.head_loss,
-            rate=self.head_rate,
-        )
-        return (heads,)
+        moved = tuple(self.discriminator.parameters())
+        return (Turn(name=HEADS, parameters=moved, loss=self.head_loss, rate=self.head_rate),)
 
     def learners_of(self, model: nn.Module) -> Learners:
         """Return the learners beside the discriminator."""

@@ -108,11 +108,10 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
         build("second text encoder", "text", second, shapes.text_encoder_2, open_clip),
     )
     unet = partial(convert_ldm_unet_checkpoint, config=dict(shapes.unet))
+    autoencoder = partial(_autoencoder_of, shapes)
     return Parts(
         unet=build("UNet", "predict", build_unet, shapes.unet, unet),
-        autoencoder=build(
-            "autoencoder", "decode", build_autoencoder, shapes.vae, partial(_autoencoder_of, shapes)
-        ),
+        autoencoder=build("autoencoder", "decode", build_autoencoder, shapes.vae, autoencoder),
         text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=True),
         scheduler=_scheduler_of(tensors, shapes.scheduler),
     )
