@@ -115,11 +115,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"{path} cannot be read as JSON: {reason}") from error
     if not isinstance(data, dict):
         raise WeightsError(f"{path} holds a {type(data).__name__}; expected a JSON object")
     return data
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -86,10 +86,6 @@ def _byte_letters() -> list[str]:
 
 
 PUBLISHED = Shapes(
-    unet=UNET,
-    vae=AUTOENCODER,
-    text_encoder=TEXT_ENCODER,
-    text_encoder_2=TEXT_ENCODER_2,
-    scheduler=SCHEDULER,
-    tokenizers=clip_tokenizers,
-)
+    unet=UNET, vae=AUTOENCODER, text_encoder=TEXT_ENCODER, text_encoder_2=TEXT_ENCODER_2,
+    scheduler=SCHEDULER, tokenizers=clip_tokenizers,
+)  # fmt: skip

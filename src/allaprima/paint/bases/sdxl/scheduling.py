@@ -122,11 +122,6 @@ class Scheduler:
         """a_t of each trained time, to the last bit as diffusers has it."""
         return self.betas.alphas().numpy()
 
-    @property
-    def is_turbo(self) -> bool:
-        """Whether it is set up as SDXL-Turbo is."""
-        return (self.habits.sampler, self.habits.spacing) == ("ancestral", "trailing")
-
     def schedule(self, steps: int, name: str | None = None) -> Schedule:
         """Return the levels to visit in `steps` steps.
 
