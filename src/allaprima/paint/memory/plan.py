@@ -88,15 +88,10 @@ class MemoryForecast:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
-            "plan": str(self.plan),
-            "residency": self.plan.residency,
-            "tiled": self.plan.tiled,
-            "peak_bytes": self.peak_bytes,
-            "needed_bytes": self.needed_bytes,
-            "bytes_by_moment": self.bytes_by_moment,
-            "resident": self.resident,
-            "visiting": self.visiting,
-        }
+            "plan": str(self.plan), "residency": self.plan.residency, "tiled": self.plan.tiled,
+            "peak_bytes": self.peak_bytes, "needed_bytes": self.needed_bytes,
+            "bytes_by_moment": self.bytes_by_moment, "resident": self.resident, "visiting": self.visiting,
+        }  # fmt: skip
 
 
 def choose_plan(forecasts: list[MemoryForecast], limit_bytes: int, device: str) -> MemoryForecast:

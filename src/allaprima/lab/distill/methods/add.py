@@ -112,8 +112,8 @@ class AddTask(MethodTask):
         """The heads', unless they are left out."""
         if not self.adversarial:
             return ()
-        moved = tuple(self.discriminator.parameters())
-        return (Turn(name=HEADS, parameters=moved, loss=self.head_loss, rate=self.head_rate),)
+        heads = tuple(self.discriminator.parameters())
+        return (Turn(name=HEADS, parameters=heads, loss=self.head_loss, rate=self.head_rate),)
 
     def learners_of(self, model: nn.Module) -> Learners:
         """Return the learners beside the discriminator."""

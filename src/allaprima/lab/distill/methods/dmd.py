@@ -91,9 +91,14 @@ class DmdTask(MethodTask):
     @property
     def opponent_turns(self) -> tuple[Turn, ...]:
         """The fake network's."""
-        moved = self.learners.learned(FAKE)
-        rate, times = self.fake_rate, self.fake_updates
-        return (Turn(name=FAKE, parameters=moved, loss=self.fake_loss, rate=rate, times=times),)
+        fake = Turn(
+            name=FAKE,
+            parameters=self.learners.learned(FAKE),
+            loss=self.fake_loss,
+            rate=self.fake_rate,
+            times=self.fake_updates,
+        )
+        return (fake,)
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """Return the student's: distribution matching, and the first step's lesson if there is one."""

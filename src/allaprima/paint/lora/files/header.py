@@ -86,11 +86,6 @@ class Header:
     data_begin: int
     file_bytes: int
 
-    @property
-    def entries(self) -> dict[str, TensorEntry]:
-        """What is said of each tensor, by key."""
-        return self.layout.entries
-
 
 LayoutCache = LruCache[str, TensorLayout]
 """Layouts by the text that announces them, which need not be parsed and checked again.

@@ -24,6 +24,8 @@ from allaprima.paint.lora.files.header import Header
 _FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
 _HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
 _LICENSE_KEYS = ("modelspec.license", "license")
+_WORDS = ("family", "base_hash", "sampler", "schedule", "commit")
+"""The fields of `LoraMetadata` that are stored as they are."""
 MAX_SIGMAS = 1000
 SAMPLERS = ("euler", "lcm")
 
@@ -60,7 +62,7 @@ class LoraMetadata:
 
 def metadata_at(path: Path, header: Header) -> LoraMetadata:
     """Return what the file at `path` says about itself in its `header`."""
-    if not header.entries:
+    if not header.layout.entries:
         raise LoraError(f"{path} holds no tensor; expected a LoRA")
     try:
         return read_metadata(header.metadata)
@@ -105,23 +107,17 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
 def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
     """Return the strings to write: those of the file it came from, overwritten by what is known."""
     words = {
-        "allaprima.family": metadata.family,
-        "allaprima.base_hash": metadata.base_hash,
-        "allaprima.sampler": metadata.sampler,
-        "allaprima.schedule": metadata.schedule,
-        "allaprima.commit": metadata.commit,
+        **{f"allaprima.{key}": getattr(metadata, key) for key in _WORDS},
         "modelspec.license": metadata.license,
         "modelspec.trigger_phrase": ", ".join(metadata.trigger_words) or None,
         "ss_new_sd_model_hash": metadata.base_hash,
     }
+    counts = {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
     values = {
-        "allaprima.sigmas": list(metadata.sigmas) or None,
-        "allaprima.times": list(metadata.times) or None,
-        "allaprima.steps": metadata.steps,
-        "allaprima.guidance": metadata.guidance,
-        "allaprima.ranks": {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
-        or None,
-    }
+        "allaprima.sigmas": list(metadata.sigmas) or None, "allaprima.times": list(metadata.times) or None,
+        "allaprima.steps": metadata.steps, "allaprima.guidance": metadata.guidance,
+        "allaprima.ranks": counts or None,
+    }  # fmt: skip
     return (
         {key: value for key, value in metadata.raw.items() if not key.startswith("allaprima.")}
         | _for_others(metadata.family, title, ranks)
@@ -133,14 +129,10 @@ def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, i
 def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
     """Return the keys by which other programs show a LoRA and recognise its base."""
     keys = {
-        "format": "pt",
-        "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.title": title,
-        "modelspec.implementation": "https://github.com/huggingface/diffusers",
-        "ss_output_name": title,
-        "ss_network_module": "networks.lora",
-        "ss_v2": "False",
-    }
+        "format": "pt", "modelspec.sai_model_spec": "1.0.1", "modelspec.title": title,
+        "modelspec.implementation": "https://github.com/huggingface/diffusers", "ss_output_name": title,
+        "ss_network_module": "networks.lora", "ss_v2": "False",
+    }  # fmt: skip
     if family is not None:
         keys["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
         keys["ss_base_model_version"] = KOHYA_VERSIONS.get(family, family)

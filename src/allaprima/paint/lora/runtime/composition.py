@@ -71,11 +71,6 @@ class Composition:
     storage: Tensor
     """One block of bytes under all matrices, or under those that could not be used where they lay."""
 
-    @property
-    def num_bytes(self) -> int:
-        """What its storage takes in memory."""
-        return self.storage.nbytes
-
     def set_weights(self, weights: Sequence[float]) -> None:
         """Let LoRA i count `weights[i]` times; no matrix is touched."""
         self.weights.copy_(torch.tensor(weights))

@@ -60,7 +60,7 @@ class PreparedLoras:
         self._registered: dict[str, tuple[LoraRevision, LoraUpdates]] = {}
         self._revision = 0
         self._compositions = LruCache[tuple[LoraRevision, ...], Composition](
-            max_bytes=cache_bytes, size_of=lambda composition: composition.num_bytes
+            max_bytes=cache_bytes, size_of=lambda composition: composition.storage.nbytes
         )
         self._plans = LruCache[SlotShapes, SlotPlan](max_count=MAX_PLANS)
 

@@ -83,7 +83,7 @@ class Rack:
         )
         self._keep_addresses = self._prepared.own_storage
         self._stages = LruCache[SlotPlan, Composition](
-            max_bytes=cache_bytes, size_of=lambda stage: stage.num_bytes
+            max_bytes=cache_bytes, size_of=lambda stage: stage.storage.nbytes
         )
         """By plan, the composition whose addresses LoRAs of this shape are copied to."""
         self._max_merge_bytes = max_merge_bytes
