@@ -25,7 +25,7 @@ from allaprima.paint.lora.files.reader import read_lora
 def test_the_file_has_diffusers_names_and_says_how_to_paint(family: str, tmp_path: Path) -> None:
     network = teacher(family)
     ranks = {site.path: 2 for site in find_target_modules(network, "text")}
-    student = Learners(network, {STUDENT: ranks}, scale=0.5, seed=4)
+    student = Learners(network, {STUDENT: ranks}, seed=4)
     with torch.no_grad():
         for parameter in student.learned():
             parameter.add_(0.05)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from tests.tiny import SteadyBase
 
@@ -10,7 +12,7 @@ from allaprima.paint.contract.wrapper import BaseWrapper
 class Darker(BaseWrapper):
     """A whole base: a wrapper with the four methods in which networks compute."""
 
-    def encode_text(self, prompts: list[str]) -> TextStates:
+    def encode_text(self, prompts: Sequence[str]) -> TextStates:
         return self._base.encode_text(prompts)
 
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
@@ -27,16 +29,8 @@ def test_a_wrapper_forwards_what_it_does_not_change() -> None:
     base = SteadyBase(name="steady")
     wrapper = Darker(base)
     assert isinstance(wrapper, Base)
-    for name in (
-        "name",
-        "family",
-        "traits",
-        "prediction",
-        "guidance_rule",
-        "defaults",
-        "stride",
-        "text_widths",
-    ):
+    names = ("name", "family", "traits", "prediction", "guidance_rule", "defaults", "stride", "text_widths")
+    for name in names:
         assert getattr(wrapper, name) == getattr(base, name)
     assert wrapper.schedule(4, 128, 64, "even") == base.schedule(4, 128, 64, "even")
     assert torch.equal(wrapper.noise([7], 128, 64), base.noise([7], 128, 64))

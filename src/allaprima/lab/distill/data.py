@@ -41,11 +41,7 @@ class DistillBatch:
     """(B, L + 1, C, h, w) the teacher's way from `noise` to its picture in L even steps of its schedule, if known."""
 
     def pictures(self) -> Tensor:
-        """Return the pictures.
-
-        Raises:
-            UserError: this material has none.
-        """
+        """Return the pictures."""
         if self.clean is None:
             raise UserError(
                 "this method learns from pictures and got prompts alone; expected --cache, or --paths of the teacher"
@@ -53,11 +49,7 @@ class DistillBatch:
         return self.clean
 
     def stops_per_step(self, steps: int) -> int:
-        """Return how many of the trajectory's stops lie in one step of a student that paints in `steps`.
-
-        Raises:
-            UserError: its steps would end between stops.
-        """
+        """Return how many of the trajectory's stops lie in one step of a student that paints in `steps`."""
         assert self.trajectory is not None
         stops = self.trajectory.shape[1] - 1
         if stops % steps:
@@ -153,10 +145,7 @@ class PromptTexts:
 
 
 def _sha256(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,12 +180,14 @@ class PromptData:
     """Prompts without pictures."""
 
     texts: Texts
+    last: int
+    """Prompts below this number are learned from."""
     shape: tuple[int, int, int]
     """Channels, rows and columns of the latents."""
 
     def batch(self, draw: Draw) -> DistillBatch:
         """Return prompts at random."""
-        index = (draw.uniform() * len(self.texts)).long().clamp(max=len(self.texts) - 1).tolist()
+        index = (draw.uniform() * self.last).long().clamp(max=self.last - 1).tolist()
         return DistillBatch(
             noise=draw.noise(*self.shape),
             text=to_device(self.texts.take(index), draw.device),
@@ -226,11 +217,6 @@ def open_caches(
     folders: Sequence[Path], shape: tuple[int, int, int], text_width: int
 ) -> tuple[LatentCache, ...]:
     """Open latent caches for a base.
-
-    Args:
-        folders: of the caches.
-        shape: channels, rows and columns of the base's latents.
-        text_width: of the states of its prompts.
 
     Raises:
         AssetError: a cache is not finished, is damaged, or was made for another base.

@@ -61,7 +61,6 @@ class Learners(nn.Module):
         network: Network,
         learners: Mapping[str, LayerRanks | None],
         *,
-        scale: float = 1.0,
         guidance_width: int = 0,
         seed: int = 0,
     ) -> None:
@@ -70,27 +69,20 @@ class Learners(nn.Module):
         Args:
             network: the teacher; LoRAs are put into it.
             learners: a name for each, and its LoRA's ranks; None for a whole copy of the network.
-            scale: alpha / rank of the LoRAs.
             guidance_width: width of the time's embedding if the student is to be told the guidance, or 0.
             seed: of the LoRAs' first matrices.
         """
         super().__init__()
         network.requires_grad_(False).eval()
-        self.wholes = nn.ModuleDict(
-            {
-                name: deepcopy(network).float().requires_grad_(True)
-                for name, ranks in learners.items()
-                if ranks is None
-            }
-        )
+        whole = [name for name, ranks in learners.items() if ranks is None]
+        self.wholes = nn.ModuleDict({name: deepcopy(network).float().requires_grad_(True) for name in whole})
         self.network = network
         self.ranks = {name: dict(ranks) for name, ranks in learners.items() if ranks is not None}
-        self.scale = scale
         self.guidance = GuidanceEmbedding(guidance_width) if guidance_width else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for name, ranks in self.ranks.items():
-                _inject(network.network, name, ranks, scale)
+                _inject(network.network, name, ranks)
         self.layers = [module for module in network.modules() if isinstance(module, LoraLayer)]
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(".lora_" in name)
@@ -133,12 +125,9 @@ class Learners(nn.Module):
         """
         name = self._active
         return checkpoint(
-            block,
-            *inputs,
-            use_reentrant=False,
-            preserve_rng_state=False,
+            block, *inputs, use_reentrant=False, preserve_rng_state=False,
             context_fn=lambda: (nullcontext(), self._activated(name)),
-        )
+        )  # fmt: skip
 
     @contextmanager
     def _activated(self, name: str) -> Iterator[None]:
@@ -156,20 +145,13 @@ class Learners(nn.Module):
         """Return one learner's prediction, in float32.
 
         Args:
-            x: (B, C, h, w) latents at time `t`.
-            t: (B,) times in the network's unit.
-            text: B encoded prompts.
             name: which learner.
             guidance: (B,) the guidance to imitate, for students that were built to be told it.
         """
         network = self.of(name)
-        offset = None
-        if guidance is not None:
-            if self.guidance is None:
-                raise ValueError(
-                    "got a guidance for a student that is not told it; expected guidance_width > 0"
-                )
-            offset = self.guidance(guidance)
+        if guidance is not None and self.guidance is None:
+            raise ValueError("got a guidance for a student that is not told it; expected guidance_width > 0")
+        offset = None if guidance is None or self.guidance is None else self.guidance(guidance)
         with network.added_to_time(offset):
             predicted: Tensor = network(x, t, text)
         return predicted.float()
@@ -181,9 +163,6 @@ class Learners(nn.Module):
         """Return the teacher's prediction under classifier-free guidance, without gradient.
 
         Args:
-            x: (B, C, h, w) latents.
-            t: (B,) times.
-            text: B encoded prompts.
             empty: B times the empty prompt, encoded like any other: zeros are not what the teacher learned.
             guidance: the scale, one for all or (B,); 1 asks the teacher once, with the prompt alone.
         """
@@ -209,7 +188,7 @@ class Learners(nn.Module):
         return tuple(parameters)
 
     def lora_parameters(self, name: str = STUDENT) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
-        """Return a LoRA's two matrices by module path, as they learn; they are scaled by `scale`."""
+        """Return a LoRA's two matrices by module path, as they learn."""
         parameters = {}
         for path in self.ranks[name]:
             layer = self.network.network.get_submodule(path)
@@ -218,23 +197,14 @@ class Learners(nn.Module):
             parameters[path] = down, up
         return parameters
 
-    def matrices(self, name: str = STUDENT) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return a LoRA's two matrices by module path, the scale multiplied into the second."""
-        parameters = self.lora_parameters(name)
-        return {path: (down.detach(), up.detach() * self.scale) for path, (down, up) in parameters.items()}
 
-
-def _inject(network: nn.Module, name: str, ranks: LayerRanks, scale: float) -> None:
+def _inject(network: nn.Module, name: str, ranks: LayerRanks) -> None:
     """Put a LoRA of these ranks into a network of diffusers."""
     if not ranks:
         return
+    pattern = {f"^{path}$": rank for path, rank in ranks.items()}
     config = LoraConfig(
-        r=1,
-        lora_alpha=1,
-        target_modules=list(ranks),
-        rank_pattern={f"^{path}$": rank for path, rank in ranks.items()},
-        alpha_pattern={f"^{path}$": rank * scale for path, rank in ranks.items()},
-        init_lora_weights=True,
+        r=1, lora_alpha=1, target_modules=list(ranks), rank_pattern=pattern, alpha_pattern=pattern
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two on one network are meant

@@ -15,7 +15,7 @@ from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.files.writer import write_lora
-from allaprima.paint.lora.update import LowRank
+from allaprima.paint.lora.update import LowRank, Update
 
 
 def write_student(
@@ -32,23 +32,11 @@ def write_student(
 
     The noise levels it was trained at travel with it, so that it is painted with at these and no others; it has
     learned the guidance, so its own is 1.
-
-    Args:
-        path: of the file.
-        learners: the student among them.
-        settings: what it was trained with.
-        family: of its base.
-        base_hash: see `networks.base_hash`.
-        updates: how many it has seen.
-        score: of its validation.
     """
     raw = {
-        "distill.kind": "turbo",
-        "distill.method": settings.method,
-        "distill.updates": str(updates),
-        "distill.site_ranks": json.dumps(learners.ranks[STUDENT]),
-        "distill.score": f"{score:.6f}",
-    }
+        "distill.kind": "turbo", "distill.method": settings.method, "distill.updates": str(updates),
+        "distill.site_ranks": json.dumps(learners.ranks[STUDENT]), "distill.score": f"{score:.6f}",
+    }  # fmt: skip
     metadata = LoraMetadata(
         family=family,
         base_hash=base_hash,
@@ -61,12 +49,11 @@ def write_student(
         raw=raw,
     )
     root = learners.network.root
-    updates_by_layer = {
-        f"{root}.{module}": LowRank(down=down.float().cpu(), up=up.float().cpu())
-        for module, (down, up) in learners.matrices().items()
+    updates_by_layer: dict[str, Update] = {
+        f"{root}.{module}": LowRank(down=down.detach().float().cpu(), up=up.detach().float().cpu())
+        for module, (down, up) in learners.lora_parameters().items()
     }
-    name = f"{settings.method}-{settings.steps}"
-    lora = Lora(name=name, updates=dict(updates_by_layer), metadata=metadata)
+    lora = Lora(name=f"{settings.method}-{settings.steps}", updates=updates_by_layer, metadata=metadata)
     return write_lora(path, lora, dtype=torch.float16)
 
 
@@ -74,8 +61,6 @@ def student_ranks(path: Path, family: str, targets: Collection[str]) -> dict[str
     """Return the ranks of a LoRA that `write_student` wrote, by module path.
 
     Args:
-        path: of the file.
-        family: of the base that it is to be put on.
         targets: the module paths of that base where a LoRA may sit.
 
     Raises:
@@ -101,11 +86,7 @@ def student_ranks(path: Path, family: str, targets: Collection[str]) -> dict[str
 
 @torch.no_grad()
 def begin_with(learners: Learners, path: Path) -> None:
-    """Give the student the matrices of a LoRA of its own ranks.
-
-    Raises:
-        UserError: the file's layers are others, or of other shapes.
-    """
+    """Give the student the matrices of a LoRA of its own ranks."""
     tensors, _ = read_tensors(path)
     root = learners.network.root
     for module, (down, up) in learners.lora_parameters().items():

@@ -65,7 +65,6 @@ class Network(nn.Module, ABC):
         """Return the SHA-256 of the names, shapes and first 64 numbers of the base's tensors.
 
         Args:
-            base: the loaded base.
             folder: of its weights; None for those that ship.
         """
         del folder

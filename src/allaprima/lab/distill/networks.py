@@ -125,10 +125,8 @@ class MMDiT(TransformerNetwork):
         """See :meth:`Network.features`."""
         groups = _rows_by_length(text)
         # Group by group, for a block is called once for each.
-        parts = [
-            TransformerNetwork.features(self, latents[rows], t[rows], text.rows(rows), depths)
-            for rows in groups
-        ]
+        features = super().features
+        parts = [features(latents[rows], t[rows], text.rows(rows), depths) for rows in groups]
         return [_in_order(maps, groups) for maps in zip(*parts, strict=True)]
 
     def _velocity(self, latents: Tensor, t: Tensor, states: Tensor) -> Tensor:
@@ -183,10 +181,8 @@ class UNet(Network):
     @property
     def blocks(self) -> Sequence[nn.Module]:
         """The way down and the middle."""
-        return [
-            *self.network.get_submodule("down_blocks").children(),
-            self.network.get_submodule("mid_block"),
-        ]
+        down, middle = (self.network.get_submodule(name) for name in ("down_blocks", "mid_block"))
+        return [*down.children(), middle]
 
     @property
     def time_embedder(self) -> nn.Module:
@@ -205,11 +201,7 @@ WRAPPERS: dict[str, type[Network]] = {"vignette": Vignette, "qwen-image": MMDiT,
 
 
 def wrapper_of(base: Base) -> type[Network]:
-    """Return the wrapper for a base's family.
-
-    Raises:
-        UserError: no method knows this family.
-    """
+    """Return the wrapper for a base's family."""
     if base.family not in WRAPPERS:
         *others, last = WRAPPERS
         raise UserError(f"got a base of family {base.family!r}; expected {', '.join(others)} or {last}")
@@ -217,11 +209,7 @@ def wrapper_of(base: Base) -> type[Network]:
 
 
 def network_of(base: Base) -> Network:
-    """Return the network of a loaded base, as a teacher.
-
-    Raises:
-        UserError: no method knows this family, or can learn from what this model of it predicts.
-    """
+    """Return the network of a loaded base, as a teacher."""
     return wrapper_of(base).of_base(base)
 
 
@@ -229,7 +217,6 @@ def base_hash(base: Base, weights: Path | None) -> str:
     """Return a hash that tells the base's weights from others: Vignette's file, or a sample of another's tensors.
 
     Args:
-        base: the loaded base.
         weights: the folder of Vignette's weights, None for those that ship.
     """
     return wrapper_of(base).weights_hash(base, weights)

@@ -43,11 +43,7 @@ def choose_ranks(setup: TeacherSetup, settings: MethodSettings, batch: int) -> L
 
 
 def _sensitive_ranks(
-    setup: TeacherSetup,
-    settings: MethodSettings,
-    batch: int,
-    targets: tuple[TargetModule, ...],
-    budget: int,
+    setup: TeacherSetup, settings: MethodSettings, batch: int, targets: tuple[TargetModule, ...], budget: int
 ) -> LayerRanks:
     """Return the ranks that step compression, whatever the method, gains most from within the budget."""
     learners = Learners(setup.network, {STUDENT: {}})

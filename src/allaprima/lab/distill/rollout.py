@@ -37,11 +37,8 @@ def walk(
     """Yield the latents after every step.
 
     Args:
-        process: how picture and noise mix.
-        model: the network, guidance and all.
         x: (B, C, h, w) at the first of the timesteps.
         timesteps: falling times.
-        sampler: how to take a step.
         fresh: the noise of the sampler "lcm".
     """
     for time, after in pairwise(timesteps):

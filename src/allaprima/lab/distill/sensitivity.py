@@ -42,19 +42,13 @@ class Sensitivity:
 
 
 def measure_sensitivity(
-    network: Network,
-    targets: Sequence[TargetModule],
-    loss: Callable[[int], Tensor],
-    *,
-    batches: int = 8,
+    network: Network, targets: Sequence[TargetModule], loss: Callable[[int], Tensor], *, batches: int = 8
 ) -> Sensitivity:
     """Return the spectra of the loss's mean gradient at every target.
 
     Args:
         network: the frozen network; afterwards it wants no gradients, as before.
-        targets: layers of it, before any LoRA is put there.
         loss: the number of a batch to its loss, computed with `network`.
-        batches: over how many batches the gradient is averaged.
     """
     weights = {target.path: _weight(network, target) for target in targets}
     for weight in weights.values():
@@ -70,13 +64,7 @@ def measure_sensitivity(
 
 
 def allot(targets: Sequence[TargetModule], sensitivity: Sensitivity, budget: int) -> dict[str, int]:
-    """Return ranks whose LoRA has at most `budget` parameters.
-
-    Args:
-        targets: where ranks may go.
-        sensitivity: see :func:`measure_sensitivity`.
-        budget: parameters, as :func:`num_parameters` counts them.
-    """
+    """Return ranks whose LoRA has at most `budget` parameters."""
     by_path = {target.path: target for target in targets}
     ranks = dict.fromkeys(by_path, 0)
     left = budget
@@ -104,11 +92,7 @@ def write_ranks(path: Path, ranks: Mapping[str, int], targets: Sequence[TargetMo
 
 
 def read_ranks(path: Path) -> dict[str, int]:
-    """Return the ranks that :func:`write_ranks` wrote.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Return the ranks that :func:`write_ranks` wrote."""
     try:
         ranks = json.loads(path.read_text(encoding="utf-8"))["ranks"]
         return {target: int(rank) for target, rank in ranks.items()}

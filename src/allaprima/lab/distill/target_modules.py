@@ -49,17 +49,11 @@ class TargetModule:
 
 def find_target_modules(network: Network, sites: Sites = "all") -> tuple[TargetModule, ...]:
     """Return all linear and convolutional layers of a network, or those that text steers, in the network's order."""
-    targets = []
-    for path, module in network.network.named_modules():
-        if isinstance(module, nn.Linear):
-            targets.append(
-                TargetModule(path=path, width_in=module.in_features, width_out=module.out_features)
-            )
-        elif isinstance(module, nn.Conv2d) and module.groups == 1:
-            area = module.kernel_size[0] * module.kernel_size[1]
-            targets.append(
-                TargetModule(path=path, width_in=module.in_channels * area, width_out=module.out_channels)
-            )
+    targets = (
+        TargetModule(path=path, width_in=module.weight[0].numel(), width_out=len(module.weight))
+        for path, module in network.network.named_modules()
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    )
     return tuple(target for target in targets if sites == "all" or target.text)
 
 

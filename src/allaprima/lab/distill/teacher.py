@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from allaprima.lab.distill.network import Decode, Network
 from allaprima.lab.distill.networks import network_of, wrapper_of
 from allaprima.lab.distill.trajectories import Trajectories
 from allaprima.lab.training.latents import CAPTIONS
-from allaprima.paint.contract.base import Base, TextStates
+from allaprima.paint.contract.base import Base
 from allaprima.paint.pipeline.prompt_cache import join_prompts
 
 HELD_OUT = 64
@@ -81,7 +81,8 @@ def set_up_teacher(
     channels, rows, columns = base.noise([0], base.defaults.width, base.defaults.height).shape[1:]
     shape = (channels, rows, columns)
     wrapper = wrapper_of(base)
-    if wrapper.is_small or _device(base).type == "cpu":
+    device = next(next(iter(base.modules().values())).parameters()).device
+    if wrapper.is_small or device.type == "cpu":
         for module in chain(*base.stages().values()):
             module.float()  # small enough to be exact; few processors multiply bf16 anyway
     texts, material, last = _sources(base, caches, prompts, shape, held_out)
@@ -103,11 +104,6 @@ def set_up_teacher(
     )
 
 
-def _device(base: Base) -> torch.device:
-    """Return where the base's network is."""
-    return next(next(iter(base.modules().values())).parameters()).device
-
-
 def _sources(
     base: Base, caches: tuple[Path, ...], prompts: Path | None, shape: tuple[int, int, int], max_held_out: int
 ) -> tuple[Texts, DistillData, int]:
@@ -122,8 +118,7 @@ def _sources(
     assert prompts is not None
     encoded = _encode(base, read_prompts(prompts))
     last = len(encoded) - min(max_held_out, len(encoded) // 4)
-    learned = PromptTexts(text=_first(encoded.text, last), nothing=encoded.nothing)
-    return encoded, PromptData(texts=learned, shape=shape), last
+    return encoded, PromptData(texts=encoded, last=last, shape=shape), last
 
 
 @torch.no_grad()
@@ -136,9 +131,3 @@ def _encode(base: Base, words: list[str]) -> PromptTexts:
     ]
     nothing = to_device(base.encode_text([""]), cpu)
     return PromptTexts(text=join_prompts(parts), nothing=nothing, words=tuple(words))
-
-
-def _first(text: TextStates, count: int) -> TextStates:
-    """Return the first prompts, sharing the memory of all."""
-    pooled = None if text.pooled is None else text.pooled[:count]
-    return replace(text, states=text.states[:count], mask=text.mask[:count], pooled=pooled)

@@ -155,9 +155,6 @@ def make_learners(
     """Return the learners that the method needs.
 
     Args:
-        setup: the teacher among it.
-        settings: the method's.
-        config: how the training goes.
         read: take the student's ranks from `ranks.json` in the folder, if it is there, instead of writing it.
     """
     path = config.folder / "ranks.json"

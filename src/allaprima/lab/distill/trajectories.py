@@ -13,6 +13,8 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +82,9 @@ class Trajectories:
         """Return what a finished folder holds, one of before `paths.json` said all of it too.
 
         Args:
-            folder: where the trajectories are.
             texts: the prompts they must be of.
             shape: what the latents must be: channels, rows and columns.
             last: trajectories of this prompt and later ones are left out, for the validation is about them.
-            base_hash: of the teacher that must have walked.
 
         Raises:
             AssetError: there is none, it is damaged, or it is of something else.
@@ -150,16 +150,10 @@ def walk_trajectories(
 ) -> Tensor:
     """Return the stops of the teacher's ways from `noise` (B, C, h, w), noise first, (B, L + 1, C, h, w)."""
     process = learners.process
-
-    def model(x: Tensor, t: Tensor) -> Tensor:
-        return learners.guided(x, t, text, empty, settings.guidance)
-
+    model = partial(learners.guided, text=text, empty=empty, guidance=settings.guidance)
     every = settings.steps // settings.stops
-    stops = [noise]
-    for step, x in enumerate(walk(process, model, noise, process.timesteps(settings.steps)), start=1):
-        if step % every == 0:
-            stops.append(x)
-    return torch.stack(stops, 1)
+    latents = walk(process, model, noise, process.timesteps(settings.steps))
+    return torch.stack([noise, *islice(latents, every - 1, None, every)], 1)
 
 
 def choose_prompts(texts: Texts, settings: TrajectorySettings, last: int | None = None) -> Sequence[int]:
@@ -185,11 +179,6 @@ def build_trajectories(
     """Walk `settings.count` trajectories into `folder`; several processes share the work, a finished folder has none.
 
     Args:
-        folder: where to; a build of anything else in it is an error.
-        learners: whose teacher walks.
-        texts: the prompts.
-        shape: channels, rows and columns of the latents.
-        settings: how.
         last: only prompts of smaller numbers are taken.
         batch: trajectories that are walked at once; a stopped build goes on with what it began with.
         base_hash: of the teacher, to be kept with the trajectories.

@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +88,9 @@ class Validation:
         for start in range(0, len(self.noise), settings.batch):
             noise = self.noise[start : start + settings.batch]
             text = self.text.rows(range(start, start + len(noise)))
-            guidance = None
-            if settings.student_guidance is not None:
-                guidance = torch.full((len(noise),), settings.student_guidance, device=noise.device)
-
-            def model(
-                x: Tensor, t: Tensor, text: TextStates = text, guidance: Tensor | None = guidance
-            ) -> Tensor:
-                return learners.predict(x, t, text, guidance=guidance)
-
+            scale = settings.student_guidance
+            guidance = None if scale is None else torch.full((len(noise),), scale, device=noise.device)
+            model = partial(learners.predict, text=text, guidance=guidance)
             parts.append(rollout(process, model, noise, timesteps, settings.sampler, _fresh(start, noise)))
         return torch.cat(parts)
 
@@ -159,11 +154,7 @@ def _fresh(start: int, like: Tensor) -> FreshNoise:
 
 
 def read_validations(path: Path) -> list[dict[str, Any]]:
-    """Return the validations noted in an `exam.jsonl`, in order; none if there is no such file.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Return the validations noted in an `exam.jsonl`, in order; none if there is no such file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         validations = [json.loads(line) for line in lines]
@@ -193,15 +184,9 @@ def prepare_validation(
     """Return a validation; the teacher paints, or its latents are read from `exam.safetensors` in `folder`.
 
     Args:
-        folder: the training's.
-        learners: whose teacher paints.
-        texts: where the prompts are.
         prompts: their numbers, which are not to be learned from.
         shape: channels, rows and columns of the latents.
-        settings: how both paint.
         base_hash: of the teacher's weights; latents of another teacher, or for other words, are not read.
-        decode: for grids.
-        embed: for the score.
         save_best: called with each best student so far.
     """
     seeds = [FIRST_SEED + index for index in range(len(prompts))]
@@ -250,9 +235,6 @@ def _teacher_latents(
         batch = noise[start : start + settings.batch]
         prompts = text.rows(range(start, start + len(batch)))
         empty = to_device(texts.empty(len(batch)), learners.device)
-
-        def model(x: Tensor, t: Tensor, text: TextStates = prompts, empty: TextStates = empty) -> Tensor:
-            return learners.guided(x, t, text, empty, settings.guidance)
-
+        model = partial(learners.guided, text=prompts, empty=empty, guidance=settings.guidance)
         parts.append(rollout(learners.process, model, batch, timesteps))
     return torch.cat(parts)

@@ -23,11 +23,7 @@ _MAX_JSON_BYTES = 64 * 2**20
 
 
 def read_pipeline(folder: Path) -> str:
-    """Return the class that a folder's model_index.json names.
-
-    Raises:
-        WeightsError: there is no readable index in the folder.
-    """
+    """Return the class that a folder's model_index.json names."""
     if not (folder / INDEX).is_file():
         raise WeightsError(f"{folder} has no {INDEX}; expected a model folder as diffusers writes it")
     name = read_json(folder / INDEX).get("_class_name")
@@ -46,13 +42,9 @@ def check_parts(
     """Refuse a folder in which a part is missing, of another class, or a pickle.
 
     Args:
-        folder: with a model_index.json.
         parts: the classes that each part may have, by its name.
         weights: the parts that must hold all of their weights, as safetensors.
         tokenizers: the parts that must hold a vocabulary.
-
-    Raises:
-        WeightsError: a part is not as expected; the error says which and how.
     """
     index = read_json(folder / INDEX)
     for part, classes in parts.items():
@@ -77,11 +69,7 @@ def check_parts(
 
 
 def check_weight_files(part: Path) -> None:
-    """Refuse a part that does not hold all of its weights as safetensors.
-
-    Raises:
-        WeightsError: there are no weights, only pickles, or shards of an index are missing.
-    """
+    """Refuse a part that does not hold all of its weights as safetensors."""
     names = {path.name for path in part.iterdir() if path.is_file()}
     indexes = sorted(name for name in names if name.endswith(".safetensors.index.json"))
     if not any(name.endswith(".safetensors") for name in names):
@@ -102,11 +90,7 @@ def check_weight_files(part: Path) -> None:
 
 
 def read_shards(index: Path) -> list[str]:
-    """Return the sorted names of the files in an index of shards.
-
-    Raises:
-        WeightsError: it names no files, or files in other folders.
-    """
+    """Return the sorted names of the files in an index of shards."""
     named = read_json(index).get("weight_map")
     shards = list(named.values()) if isinstance(named, dict) else []
     if not shards or not all(isinstance(name, str) and Path(name).name == name for name in shards):
@@ -115,11 +99,7 @@ def read_shards(index: Path) -> list[str]:
 
 
 def check_vocabulary(part: Path) -> None:
-    """Refuse a tokenizer without a vocabulary, which transformers would load, and which makes all prompts equal.
-
-    Raises:
-        WeightsError: the folder holds neither form of a vocabulary.
-    """
+    """Refuse a tokenizer without a vocabulary, which transformers would load, and which makes all prompts equal."""
     if not any(all((part / name).is_file() for name in form) for form in _VOCABULARIES):
         raise WeightsError(
             f"{part} holds no vocabulary; expected tokenizer.json, or vocab.json and merges.txt: fetch it again"
@@ -127,11 +107,7 @@ def check_vocabulary(part: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in the JSON file at `path`.
-
-    Raises:
-        WeightsError: the file is missing, too large, or holds anything else.
-    """
+    """Return the object in the JSON file at `path`."""
     try:
         if (size := path.stat().st_size) > _MAX_JSON_BYTES:
             raise WeightsError(f"{path} has {size:,} bytes; expected a configuration of a few kilobytes")
@@ -139,11 +115,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"{path} cannot be read as JSON: {reason}") from error
     if not isinstance(data, dict):
         raise WeightsError(f"{path} holds a {type(data).__name__}; expected a JSON object")
     return data
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -36,7 +36,6 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
     the weights in a single file.
 
     Args:
-        hub_id: owner/name.
         revision: a branch, tag or commit; None for the newest.
         variant: the form of the weights, such as fp16; None for the plain one.
 
@@ -47,16 +46,12 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
         raise WeightsError(
             f"got {hub_id[:80]!r}; expected the id of a model as owner/name, such as Qwen/Qwen-Image"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub import errors, snapshot_download
 
     # The bases are OSError and the error of the HTTP library, which differs by huggingface_hub's version.
-    refused = cast("tuple[type[Exception], ...]", (HFValidationError, *HfHubHTTPError.__bases__))
+    refused = cast(
+        "tuple[type[Exception], ...]", (errors.HFValidationError, *errors.HfHubHTTPError.__bases__)
+    )
     weights = "*/*.safetensors" if variant is None else f"*/*.{variant}*.safetensors"
     others = [
         f"*.{name}{end}" for name in VARIANTS if name != variant for end in (".safetensors", "-*.safetensors")
@@ -68,7 +63,7 @@ def pull(hub_id: str, *, revision: str | None = None, variant: str | None = None
             allow_patterns=[INDEX, "*/*.json", "*/*.txt", weights],
             ignore_patterns=others,
         )
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise WeightsError(
             f"cannot fetch {hub_id}: the hub cannot be reached, or HF_HUB_OFFLINE is set, and not all of the model "
             "is in the cache; what has arrived is kept, so try again with a network"

@@ -126,8 +126,6 @@ class Base(Protocol):
 
         Args:
             steps: how many predictions are to be made, at least 1.
-            width: pixels.
-            height: pixels.
             name: a schedule that this base knows; None for its own.
 
         Raises:
@@ -178,8 +176,6 @@ class Base(Protocol):
         """Follow a memory plan that is good for a picture of width x height pixels.
 
         Args:
-            width: pixels.
-            height: pixels.
             before_move: called before networks move.
 
         Raises:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from allaprima.core.lru import LruCache
 from allaprima.core.request import LoraUse
 from allaprima.paint.lora.files.families import TITLES, differ
 from allaprima.paint.lora.files.folder import LoraFile, LoraFolder
+from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata
 from allaprima.paint.lora.files.reader import LoraReader
 from allaprima.paint.lora.files.summary import LoraSummary, read_summary
@@ -54,28 +54,12 @@ def check_uses(uses: Sequence[LoraUse], folder: LoraFolder, family: str) -> None
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _LoadedFile:
-    """A file whose LoRA is registered."""
-
-    path: Path
-    stamp: tuple[int, ...]
-    num_bytes: int
-    metadata: LoraMetadata
-    unmatched: tuple[str, ...]
-    """Its keys that match no layer."""
-
-
 class LoraManager:
     """One base's rack and the folder that fills it.
 
     Args:
-        modules: the base's networks, as `Base.modules()` gives them.
-        folder: where the LoRAs lie.
-        family: `Base.family`.
         device: where the networks compute; None for where their weights are.
         kept_bytes: how much of what has been read is kept for the next time.
-        keeps_merges: see `Rack`.
     """
 
     def __init__(
@@ -96,8 +80,8 @@ class LoraManager:
         self._modules = modules
         self._reader: LoraReader | None = None
         self._rack: Rack | None = None
-        self._loaded: dict[str, _LoadedFile] = {}
-        """What is registered by name, the least recently used first."""
+        self._loaded: dict[str, tuple[LoraFile, Lora]] = {}
+        """What is registered by name, and its file, the least recently used first."""
         self._summaries = LruCache[tuple[Path, tuple[int, ...]], LoraSummary](max_count=MAX_SUMMARIES)
         """By file and stamp: every first frame asks for the summaries of the turbos."""
 
@@ -152,35 +136,23 @@ class LoraManager:
         return None if differ(summary.architecture, self.reader.base) else summary
 
     def metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
-        """Return what the files of `uses` say about themselves, in the order of `uses`.
-
-        Raises:
-            LoraError: as `load`.
-        """
+        """Return what the files of `uses` say about themselves, in the order of `uses`."""
         self.load(uses)
-        return tuple(self._loaded[use.name].metadata for use in uses)
+        return tuple(self._loaded[use.name][1].metadata for use in uses)
 
     def loaded_metadata(self, uses: Sequence[LoraUse]) -> tuple[LoraMetadata, ...]:
         """Return `metadata` without a look at the folder if all are loaded: for every frame."""
         if all(use.name in self._loaded for use in uses):
-            return tuple(self._loaded[use.name].metadata for use in uses)
+            return tuple(self._loaded[use.name][1].metadata for use in uses)
         return self.metadata(uses)
 
     def unmatched(self, uses: Sequence[LoraUse]) -> dict[str, tuple[str, ...]]:
-        """Return, by name, the keys of the files of `uses` that match no layer of the base.
-
-        Raises:
-            LoraError: as `load`.
-        """
+        """Return, by name, the keys of the files of `uses` that match no layer of the base."""
         self.load(uses)
-        return {use.name: self._loaded[use.name].unmatched for use in uses}
+        return {use.name: self._loaded[use.name][1].unmatched for use in uses}
 
     def apply(self, uses: Sequence[LoraUse]) -> None:
-        """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was.
-
-        Raises:
-            LoraError: as `load`.
-        """
+        """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was."""
         self.load(uses)
         self.set_adapters(uses)
 
@@ -205,26 +177,20 @@ class LoraManager:
 
     def _load(self, file: LoraFile) -> None:
         loaded = self._loaded.get(file.name)
-        if loaded is None or (loaded.path, loaded.stamp) != (file.path, file.stamp):
+        if loaded is None or loaded[0] != file:
             lora = self.reader.read(file.path, name=file.name)
             self.rack.register(lora)
-            loaded = _LoadedFile(
-                path=file.path,
-                stamp=file.stamp,
-                num_bytes=lora.num_bytes,
-                metadata=lora.metadata,
-                unmatched=lora.unmatched,
-            )
+            loaded = file, lora
         self._loaded.pop(file.name, None)
         self._loaded[file.name] = loaded
 
     def _forget_oldest(self, keep: set[str]) -> None:
-        num_bytes = sum(loaded.num_bytes for loaded in self._loaded.values())
+        num_bytes = sum(lora.num_bytes for _, lora in self._loaded.values())
         keep = keep | set(self.rack.attached) if self._loaded else keep
-        for name, loaded in list(self._loaded.items()):
+        for name, (_, lora) in list(self._loaded.items()):
             if num_bytes <= self._kept_bytes:
                 return
             if name not in keep:
                 self.rack.forget(name)
                 del self._loaded[name]
-                num_bytes -= loaded.num_bytes
+                num_bytes -= lora.num_bytes

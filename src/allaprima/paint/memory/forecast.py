@@ -74,14 +74,7 @@ def forecast(
     """Return a forecast for every plan, from the quickest to the thriftiest.
 
     Args:
-        spec: the base, see `bases.loading`.
-        width: pixels; None for the base's own.
-        height: pixels; None for the base's own.
-        device: where it is to paint.
-        dtype: the number format to compute in.
         count: pictures that share a pass.
-        models_dirs: see `bases.loading`.
-        weights: a folder of Vignette's weights.
         held: bytes of this base's weights that the process holds already, so that they are not counted twice.
 
     Raises:

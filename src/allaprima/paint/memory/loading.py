@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from allaprima.paint.bases.loading import Located, load_base, locate
-from allaprima.paint.contract.base import Base, Stage
+from allaprima.paint.contract.base import Stage
 from allaprima.paint.memory.forecast import STAGES, forecast, weight_files
 from allaprima.paint.memory.offload import use_growing_segments
 from allaprima.paint.memory.plan import (
@@ -43,11 +43,6 @@ def load_planned(
     """Load the base called `spec` under the quickest plan that fits, or a thriftier one if memory runs out.
 
     Args:
-        spec: see `bases.loading`.
-        device: where to paint.
-        dtype: the number format to compute in.
-        models_dirs: see `bases.loading`.
-        weights: a folder of Vignette's weights.
         plan: the plan to begin with; None for the quickest that fits into `memory_gib`.
         memory_gib: the most that may be taken; None for as much as there is.
         size: pixels, width and height, of the largest picture to come; None for the base's own.
@@ -67,12 +62,10 @@ def load_planned(
             weights=weights, held=held,
         )  # fmt: skip
 
+    load = partial(load_base, spec, dtype=dtype, models_dirs=models_dirs, weights=weights)
+
     def reload(stage: Stage) -> Sequence[nn.Module]:
-        others = [other for other in STAGES if other != stage]
-        base = load_base(
-            spec, device=CPU, dtype=dtype, models_dirs=models_dirs, weights=weights, absent=others
-        )
-        return base.stages()[stage]
+        return load(device=CPU, absent=[other for other in STAGES if other != stage]).stages()[stage]
 
     located = locate(spec, models_dirs)
     limit = None if memory_gib is None else limit_bytes(memory_gib, device)
@@ -85,7 +78,9 @@ def load_planned(
     while following is not None:
         plan = following
         try:
-            base = _load(spec, plan, device, dtype, models_dirs, weights)
+            is_resident = plan.residency == "resident"
+            absent: tuple[Stage, ...] = () if is_resident or device.type != "cpu" else ("text", "predict")
+            base = load(device=device if is_resident else CPU, absent=absent)
             width, height = size or (base.defaults.width, base.defaults.height)
             return PlannedBase(
                 base, plan, device=device, reload=reload, forecast=forecast_for, limit=limit, planned=width * height
@@ -117,23 +112,3 @@ def limit_bytes(memory_gib: float, device: torch.device) -> int:
         # A bare "cuda" has no index, which torch would refuse in the device itself.
         torch.cuda.set_per_process_memory_fraction(share, device.index)
     return limit
-
-
-def _load(
-    spec: str,
-    plan: MemoryPlan,
-    device: torch.device,
-    dtype: torch.dtype,
-    models_dirs: Sequence[Path],
-    weights: Path | None,
-) -> Base:
-    is_resident = plan.residency == "resident"
-    absent: tuple[Stage, ...] = () if is_resident or device.type != "cpu" else ("text", "predict")
-    return load_base(
-        spec,
-        device=device if is_resident else CPU,
-        dtype=dtype,
-        models_dirs=models_dirs,
-        weights=weights,
-        absent=absent,
-    )

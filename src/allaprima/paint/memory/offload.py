@@ -15,8 +15,6 @@ def stream(networks: Sequence[nn.Module], device: torch.device, *, ahead: bool) 
     """Let weights come to `device` layer by layer and leave it again, by diffusers' group offloading.
 
     Args:
-        networks: on the CPU.
-        device: where they compute.
         ahead: fetch the next layer, or the next transformer block, while this one computes, on a stream of its own.
     """
     from diffusers.hooks import apply_group_offloading

@@ -48,7 +48,6 @@ def plans_for(device: str, *, reloads: bool = True) -> tuple[MemoryPlan, ...]:
     """Return the plans for a kind of device, such as "cuda", from the quickest to the thriftiest.
 
     Args:
-        device: as torch names its kind.
         reloads: see `BaseTraits.reloads`; False leaves out "turns" on a CPU.
     """
     if device == "cpu":
@@ -89,15 +88,10 @@ class MemoryForecast:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
-            "plan": str(self.plan),
-            "residency": self.plan.residency,
-            "tiled": self.plan.tiled,
-            "peak_bytes": self.peak_bytes,
-            "needed_bytes": self.needed_bytes,
-            "bytes_by_moment": self.bytes_by_moment,
-            "resident": self.resident,
-            "visiting": self.visiting,
-        }
+            "plan": str(self.plan), "residency": self.plan.residency, "tiled": self.plan.tiled,
+            "peak_bytes": self.peak_bytes, "needed_bytes": self.needed_bytes,
+            "bytes_by_moment": self.bytes_by_moment, "resident": self.resident, "visiting": self.visiting,
+        }  # fmt: skip
 
 
 def choose_plan(forecasts: list[MemoryForecast], limit_bytes: int, device: str) -> MemoryForecast:
@@ -122,7 +116,6 @@ def first_plan(
     """Return the plan to begin with where the user set no limit.
 
     Args:
-        stored_bytes: the size of the weight files.
         available: bytes of free memory; None if the system does not say.
         forecast: called only if the weights, at twice their width, could fill the memory.
 

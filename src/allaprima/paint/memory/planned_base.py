@@ -39,8 +39,6 @@ class PlannedBase(BaseWrapper):
     Args:
         base: on `device` for the plan "resident"; for others on the CPU, perhaps without the weights of text encoder
             and denoiser.
-        plan: the plan to follow.
-        device: where to paint.
         reload: reads networks again whose weights a CPU has let go; without it a CPU keeps them all.
         forecast: what plans take, for `limit` and for errors.
         limit: bytes that may be taken; None for as much as there is.
@@ -78,16 +76,7 @@ class PlannedBase(BaseWrapper):
         return self._plan.residency == "resident"
 
     def fit_memory(self, width: int, height: int, before_move: Callable[[], object]) -> None:
-        """Follow the first plan, from the present one on, that fits a picture of width x height pixels.
-
-        Args:
-            width: pixels.
-            height: pixels.
-            before_move: called before the plan changes.
-
-        Raises:
-            OutOfMemoryError: no plan stays within the limit.
-        """
+        """Follow the first plan, from the present one on, that fits a picture of width x height pixels."""
         if (plan := self._plan_for(width, height)) != self._plan:
             before_move()
             self.follow(plan)

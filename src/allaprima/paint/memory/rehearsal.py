@@ -107,6 +107,4 @@ class _FusedAttention(TorchFunctionMode):
 def _convolution_scratch(args: tuple[Any, ...], out: Tensor) -> int:
     """Return the bytes of a convolution's reordered input and output."""
     x, weight = args[0], args[1]
-    if max(weight.shape[2:]) == 1:
-        return 0
-    return int(x.nbytes + out.nbytes)
+    return 0 if max(weight.shape[2:]) == 1 else int(x.nbytes + out.nbytes)

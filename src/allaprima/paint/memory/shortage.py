@@ -12,14 +12,9 @@ from allaprima.paint.memory.plan import MemoryForecast, MemoryPlan, gib
 from allaprima.paint.memory.process_memory import address_bytes, resident_bytes
 
 _SIGNS = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "could not create a memory object",
-    "could not create a primitive",
-    "unable to mmap",
-    "cannot allocate memory",
-)
+    "can't allocate memory", "not enough memory", "out of memory", "could not create a memory object",
+    "could not create a primitive", "unable to mmap", "cannot allocate memory",
+)  # fmt: skip
 """The words of the CPU's allocator, oneDNN and mmap, in a RuntimeError or OSError."""
 MAY_TELL = (MemoryError, RuntimeError, OSError, WeightsError)
 """The errors to ask `is_shortage` about; a file may have been unreadable only for want of memory."""

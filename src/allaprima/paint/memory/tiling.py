@@ -61,8 +61,6 @@ def decode_tiled(
 
     Args:
         decode: turns latents of any size into pixels.
-        latents: see above.
-        stride: pixels to a latent cell, along a side.
         networks: those that `decode` runs; their group norms and middle blocks see the whole picture.
         tile: pixels along a tile's side, at most.
         overlap: pixels along a side that neighbouring tiles share, at least.
@@ -76,7 +74,7 @@ def decode_tiled(
             continue
         with ExitStack() as whole:
             whole.enter_context(shared_statistics(networks, decode, picture, _tile_cells(grid)))
-            enter_tile: Callable[[Window], None] = _ignore
+            enter_tile: Callable[[Window], None] | None = None
             if mid_block is not None:
                 enter_tile = whole.enter_context(whole_mid_block(mid_block, decode, picture))
             pictures.append(_tiled(decode, picture, grid, entering=1, leaving=stride, enter_tile=enter_tile))
@@ -100,16 +98,12 @@ def encode_tiled(
             pictures.append(encode(picture))
             continue
         with shared_statistics(networks, encode, picture, _tile_cells(grid), stride):
-            pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1, enter_tile=_ignore))
+            pictures.append(_tiled(encode, picture, grid, entering=stride, leaving=1))
     return torch.cat(pictures) if len(pictures) > 1 else pictures[0]
 
 
 def spans(cells: int, tile: int, overlap: int) -> list[Span]:
-    """Cover `cells` cells with tiles of one size, of at most `tile` cells, that share at least `overlap` cells.
-
-    Raises:
-        ValueError: `overlap` is not between 1 and half a tile.
-    """
+    """Cover `cells` cells with tiles of one size, of at most `tile` cells, that share at least `overlap` cells."""
     if cells <= tile:
         return [Span(start=0, stop=cells, rising=(0, 0), falling=(cells, cells))]
     if not 0 < overlap <= tile // 2:
@@ -146,10 +140,6 @@ def _find_mid_block(network: nn.Module) -> nn.Module | None:
     return mid_block if isinstance(mid_block, nn.Module) else None
 
 
-def _ignore(window: Window) -> None:
-    del window
-
-
 def _tiled(
     work: Callable[[Tensor], Tensor],
     given: Tensor,
@@ -157,13 +147,14 @@ def _tiled(
     *,
     entering: int,
     leaving: int,
-    enter_tile: Callable[[Window], None],
+    enter_tile: Callable[[Window], None] | None = None,
 ) -> Tensor:
     """Return `work` of `given` (1, ...), whose cells have `entering` numbers a side before it and `leaving` after."""
     rows, columns = grid
     whole: Tensor | None = None
     for row, column in product(rows, columns):
-        enter_tile((_slice(row, 1), _slice(column, 1)))
+        if enter_tile is not None:
+            enter_tile((_slice(row, 1), _slice(column, 1)))
         done = work(given[:, :, _slice(row, entering), _slice(column, entering)])
         if whole is None:
             whole = done.new_zeros((1, done.shape[1], rows[-1].stop * leaving, columns[-1].stop * leaving))

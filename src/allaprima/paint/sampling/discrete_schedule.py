@@ -70,13 +70,8 @@ def spaced_times(steps: int, spacing: Spacing, count: int = 1000, offset: int = 
     """Return `steps` falling times in [0, `count`) (arXiv:2305.08891, table 2).
 
     Args:
-        steps: how many.
         spacing: "trailing" begins at the last time, "leading" ends at `offset`, "linspace" does both.
-        count: how many times the model was trained at.
         offset: added to every time of the leading spacing.
-
-    Raises:
-        ValueError: `steps` is below 1 or above `count`.
     """
     if not 1 <= steps <= count:
         raise ValueError(f"got {steps} steps; expected 1 to {count}, the times the model was trained at")
@@ -135,12 +130,7 @@ def lcm_times(steps: int, taught_steps: int = 50, count: int = 1000) -> list[int
     """Return the falling times that a latent consistency model is asked at (Luo et al. 2023, arXiv:2310.04378).
 
     Args:
-        steps: how many, of the `taught_steps` it was distilled at.
         taught_steps: the steps of its teacher's solver.
-        count: how many times the teacher was trained at.
-
-    Raises:
-        ValueError: `steps` is below 1 or above `taught_steps`.
     """
     if not 1 <= steps <= taught_steps:
         raise ValueError(

@@ -77,19 +77,14 @@ def lightning_schedule(steps: int) -> Schedule:
     return _as_schedule(_shifted(_even_sigmas(steps), LIGHTNING_SHIFT))
 
 
-def adaptive_cosine_schedule(steps: int, *, first: int = 5, share: float = 0.7) -> Schedule:
-    """Return levels cos(pi/2 u^p), with p such that the `first` steps cover `share` of the way to the picture.
+def adaptive_cosine_schedule(steps: int) -> Schedule:
+    """Return levels cos(pi/2 u^p), with p such that the first 5 steps cover 0.7 of the way to the picture.
 
     An article on a turbo LoRA says of its base "adaptive cosine schedule, the first 5 steps cover 70 % of the
     semantic change" and gives no formula; this is that sentence taken at its word. The published checkpoints do
-    not sample so. With `first` steps or fewer there is nothing to adapt, and p is 1.
-
-    Args:
-        steps: at least 1.
-        first: how many steps are meant.
-        share: which part of the way, between 0 and 1.
+    not sample so. With 5 steps or fewer there is nothing to adapt, and p is 1.
     """
-    power = math.log(math.acos(1 - share) * 2 / math.pi) / math.log(first / steps) if steps > first else 1.0
+    power = math.log(math.acos(1 - 0.7) * 2 / math.pi) / math.log(5 / steps) if steps > 5 else 1.0
     covered = np.arange(steps) / steps
     return _as_schedule(np.cos(np.pi / 2 * covered**power).astype(np.float32))
 

@@ -42,7 +42,6 @@ def effective_guidance(base: Base, scale: float, *, same_text: bool) -> float:
 
     Args:
         base: the model; one that is told the guidance is told it whatever the negative prompt.
-        scale: the guidance asked for.
         same_text: whether prompt and negative prompt are one to the model.
     """
     return 1.0 if same_text and base.guidance_rule != "embedded" else scale

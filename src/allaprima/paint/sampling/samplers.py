@@ -65,10 +65,7 @@ def sample_steps(
     """Yield each step of `schedule`; stop iterating to cancel.
 
     Args:
-        model: (latents, times) to a prediction, guidance included.
         noise: (B, ...) standard normal; not changed.
-        schedule: which levels to visit and by which sampler.
-        prediction: what the model returns.
         seeds: B seeds, those `noise` was drawn from.
 
     Raises:

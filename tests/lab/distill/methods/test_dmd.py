@@ -162,7 +162,7 @@ def test_the_first_steps_lesson_ends_where_the_first_step_does(
     model, task = make("dmd", "vignette", steps=steps, diversity=0.05)
     assert isinstance(model, Learners)
     batch = Pictures("vignette").batch(draw())
-    monkeypatch.setattr(Learners, "guided", lambda _self, x, *_rest: torch.full_like(x, 2.0))
+    monkeypatch.setattr(Learners, "guided", lambda _self, x, *_rest, **_named: torch.full_like(x, 2.0))
     first, second = model.process.timesteps(steps)[:2]
     arrived = task.anchor(model, batch)
     assert torch.allclose(arrived, batch.noise - (first - second) * 2.0, atol=1e-5)

@@ -53,11 +53,7 @@ class AddSettings(MethodSettings):
     features: Literal["latent", "pixel"] = "latent"
 
     def build(self, given: TaskInputs) -> tuple[nn.Module, TurnTask]:
-        """Return the learners with a discriminator, and the task.
-
-        Raises:
-            UserError: pixels are to be looked at, and there is no image network.
-        """
+        """Return the learners with a discriminator, and the task."""
         features = self._extractor(given)
         discriminator = _fresh_discriminator(given, features, self.seed)
         task = AddTask(
@@ -116,13 +112,8 @@ class AddTask(MethodTask):
         """The heads', unless they are left out."""
         if not self.adversarial:
             return ()
-        heads = Turn(
-            name=HEADS,
-            parameters=tuple(self.discriminator.parameters()),
-            loss=self.head_loss,
-            rate=self.head_rate,
-        )
-        return (heads,)
+        heads = tuple(self.discriminator.parameters())
+        return (Turn(name=HEADS, parameters=heads, loss=self.head_loss, rate=self.head_rate),)
 
     def learners_of(self, model: nn.Module) -> Learners:
         """Return the learners beside the discriminator."""

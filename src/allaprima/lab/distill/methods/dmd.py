@@ -106,7 +106,7 @@ class DmdTask(MethodTask):
         batch = self.material.batch(draw)
         first = 1 if self.diversity and self.steps > 1 else 0
         picture = self.paint(learners, batch, draw, first)
-        x, t, _ = self._noised(learners.process, picture.detach(), draw)
+        x, t = self._noised(learners.process, picture.detach(), draw)
         with torch.no_grad():
             real = learners.process.clean(x, t, learners.guided(x, t, batch.text, batch.empty, self.guidance))
             fake = learners.process.clean(x, t, learners.predict(x, t, batch.text, FAKE))
@@ -125,7 +125,7 @@ class DmdTask(MethodTask):
         batch = self.material.batch(draw)
         with torch.no_grad():
             picture = self.paint(learners, batch, draw)
-        x, t, _ = self._noised(learners.process, picture, draw)
+        x, t = self._noised(learners.process, picture, draw)
         predicted = learners.predict(x, t, batch.text, FAKE)
         return {"loss": (predicted - learners.process.prediction(x, t, picture)).square().mean()}
 
@@ -133,29 +133,23 @@ class DmdTask(MethodTask):
         """Return the student's picture at a random step of its own way; that step alone carries the gradient.
 
         Args:
-            learners: the student among them.
-            batch: noise and prompts.
             draw: chooses the step, the same for all rows.
             first: the earliest step that may be chosen.
         """
         process, timesteps = learners.process, learners.process.timesteps(self.steps)
         chosen = first + int(torch.rand((), generator=draw.generator) * (self.steps - first))
-
-        def model(x: Tensor, t: Tensor) -> Tensor:
-            return learners.predict(x, t, batch.text)
-
+        model = partial(learners.predict, text=batch.text)
         with torch.no_grad():
-            fresh = partial(_fresh, draw, batch.noise)
+            fresh = partial(draw.noise, *batch.noise.shape[1:])
             x = rollout(process, model, batch.noise, timesteps[: chosen + 1], self.sampler, fresh)
         t = at(timesteps[chosen], x)
         return process.clean(x, t, model(x, t))
 
-    def _noised(self, process: TrainingProcess, picture: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the picture at a time, the time and the noise, the same for all who are asked about it."""
+    def _noised(self, process: TrainingProcess, picture: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Return the picture at a time, and the time, the same for all who are asked about it."""
         low, high = _SPAN
         t = process.times(low + (high - low) * draw.uniform()).to(picture.device)
-        noise = _fresh(draw, picture)
-        return process.mix(picture, noise, t), t, noise
+        return process.mix(picture, draw.noise(*picture.shape[1:]), t), t
 
     def _anchor_loss(self, learners: Learners, batch: DistillBatch) -> Tensor:
         """Return how far the first step is from where the guided teacher goes from the same noise in many."""
@@ -171,10 +165,7 @@ class DmdTask(MethodTask):
             return batch.trajectory[:, batch.stops_per_step(self.steps)]
         share = max(1, round(self.anchor_steps / self.steps))
         timesteps = learners.process.timesteps(share * self.steps)[: share + 1]
-
-        def model(x: Tensor, t: Tensor) -> Tensor:
-            return learners.guided(x, t, batch.text, batch.empty, self.guidance)
-
+        model = partial(learners.guided, text=batch.text, empty=batch.empty, guidance=self.guidance)
         return rollout(learners.process, model, batch.noise, timesteps)
 
 
@@ -186,7 +177,3 @@ def matching_gradient(picture: Tensor, real: Tensor, fake: Tensor) -> Tensor:
     """
     distance = (picture - real).abs().mean((1, 2, 3), keepdim=True).clamp(min=_FLOOR)
     return (fake - real) / distance
-
-
-def _fresh(draw: Draw, like: Tensor) -> Tensor:
-    return draw.noise(*like.shape[1:])

@@ -107,8 +107,6 @@ class TurboTask(MethodTask):
         """Return where the student stands, when, the picture to predict, and the one the teacher's way ends at.
 
         Args:
-            learners: the student and its teacher.
-            batch: noise, prompts, and pictures or trajectories.
             which: (B,) the step of each row.
         """
         process = learners.process

@@ -157,11 +157,7 @@ class QwenImageBase(ResidentBase):
 
     def stages(self) -> dict[Stage, tuple[torch.nn.Module, ...]]:
         """Return the language model, the transformer and the autoencoder."""
-        return {
-            "text": (self.text.encoder,),
-            "predict": (self.transformer,),
-            "decode": (self.autoencoder,),
-        }
+        return {"text": (self.text.encoder,), "predict": (self.transformer,), "decode": (self.autoencoder,)}
 
     @property
     def device(self) -> torch.device:

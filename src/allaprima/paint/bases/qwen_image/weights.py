@@ -30,12 +30,8 @@ PARTS = {
 }
 _WEIGHTS = ("transformer", "vae", "text_encoder")
 _OTHER_CURVES = (
-    "use_karras_sigmas",
-    "use_exponential_sigmas",
-    "use_beta_sigmas",
-    "invert_sigmas",
-    "stochastic_sampling",
-)
+    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling",
+)  # fmt: skip
 
 
 def load_qwen_image(
@@ -50,10 +46,6 @@ def load_qwen_image(
 
     Args:
         folder: with model_index.json, transformer/, text_encoder/, vae/, tokenizer/ and scheduler/.
-        name: what requests call it; None for the folder's path.
-        device: None for the CPU.
-        dtype: the number format to compute in; None for what the device is quick at.
-        absent: stages whose networks get no weights.
 
     Raises:
         WeightsError: a part is missing, of another class, a pickle, damaged, or does not go with the others.
@@ -96,11 +88,7 @@ def load_qwen_image(
 
 
 def read_flow_settings(path: Path) -> FlowSettings:
-    """Return the settings of a scheduler_config.json.
-
-    Raises:
-        WeightsError: it cannot be read, or no checkpoint of this family has such a curve.
-    """
+    """Return the settings of a scheduler_config.json."""
     config = read_json(path)
     if config.get("num_train_timesteps", 1000) != 1000 or any(config.get(name) for name in _OTHER_CURVES):
         raise WeightsError(
@@ -108,12 +96,9 @@ def read_flow_settings(path: Path) -> FlowSettings:
         )
     named = (field.name for field in fields(FlowSettings))
     known = {name: config[name] for name in named if config.get(name) is not None}
-    numbers = [
-        value for key, value in known.items() if key not in ("use_dynamic_shifting", "time_shift_type")
-    ]
-    if not all(map(is_number, numbers)) or (
-        known.get("time_shift_type", "linear") not in ("exponential", "linear")
-    ):
+    others = {"use_dynamic_shifting", "time_shift_type"}
+    are_numbers = all(is_number(value) for key, value in known.items() if key not in others)
+    if not are_numbers or known.get("time_shift_type", "linear") not in ("exponential", "linear"):
         raise WeightsError(
             f"{path} has settings that are no numbers; expected those of {PARTS['scheduler'][0]}"
         )

@@ -60,12 +60,12 @@ class SdxlBase(ResidentBase):
     def defaults(self) -> RequestDefaults:
         """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
         side = int(self.unet.config.sample_size) * self.stride
-        if self.scheduler.is_turbo:
+        habits = self.scheduler.habits
+        if (habits.sampler, habits.spacing) == ("ancestral", "trailing"):
             return RequestDefaults(width=side, height=side, steps=1, guidance=1.0)
-        if self.scheduler.habits.sampler == "lcm":
-            return RequestDefaults(
-                width=side, height=side, steps=4, guidance=1.0 if self.guidance_rule == "plain" else 8.0
-            )
+        if habits.sampler == "lcm":
+            guidance = 1.0 if self.guidance_rule == "plain" else 8.0
+            return RequestDefaults(width=side, height=side, steps=4, guidance=guidance)
         return replace(TRAITS.defaults, width=side, height=side)
 
     @property
@@ -172,11 +172,9 @@ class SdxlBase(ResidentBase):
         mean, deviation = config.get("latents_mean"), config.get("latents_std")
         if mean is None or deviation is None:
             return 0.0, 1.0 / config.scaling_factor
-        shaped = [
-            torch.tensor(values, device=self.autoencoder.device).view(1, -1, 1, 1)
-            for values in (mean, deviation)
-        ]
-        return shaped[0], shaped[1] / config.scaling_factor
+        device = self.autoencoder.device
+        mean, deviation = (torch.tensor(row, device=device).view(1, -1, 1, 1) for row in (mean, deviation))
+        return mean, deviation / config.scaling_factor
 
 
 def load_sdxl(
@@ -191,12 +189,7 @@ def load_sdxl(
     """Load an SDXL checkpoint from a diffusers folder or a single `.safetensors`; nothing is ever downloaded.
 
     Args:
-        path: the folder with `model_index.json`, or the file.
-        name: what requests call it; None for `path` as given.
-        device: None for the CPU.
-        dtype: what to compute in; None for the best that `device` has in hardware.
         shapes: what the parts of a single file look like; a folder says so itself.
-        absent: stages whose networks get no weights.
 
     Raises:
         WeightsError: a part is missing, damaged, a pickle, or of another kind of model.

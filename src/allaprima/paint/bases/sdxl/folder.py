@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline, read_shards
 from allaprima.paint.bases.sdxl.parts import (
+    Builder,
+    M,
     Parts,
     build_autoencoder,
     build_text_encoder,
-    build_text_encoder_2,
     build_unet,
     read_tensors,
 )
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
 from allaprima.paint.contract.base import Stage
-
-M = TypeVar("M", bound=torch.nn.Module)
 
 _WEIGHTS = {
     "unet": ("UNet2DConditionModel",),
@@ -40,15 +39,16 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collecti
     """Return the parts in a diffusers folder, whose own configurations replace `shapes`.
 
     The networks of `absent` stages are made without reading their weights.
-
-    Raises:
-        WeightsError: the folder is of another pipeline, lacks a part, or a part is damaged or does not fit.
     """
     del shapes
     check_folder(path)
+    first, second = (
+        partial(build_text_encoder, CLIPTextModel),
+        partial(build_text_encoder, CLIPTextModelWithProjection),
+    )
     encoders = (
-        _part(path, "text_encoder", build_text_encoder, dtype, empty="text" in absent),
-        _part(path, "text_encoder_2", build_text_encoder_2, dtype, empty="text" in absent),
+        _part(path, "text_encoder", first, dtype, empty="text" in absent),
+        _part(path, "text_encoder_2", second, dtype, empty="text" in absent),
     )
     return Parts(
         unet=_part(path, "unet", build_unet, dtype, empty="predict" in absent),
@@ -63,11 +63,7 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collecti
 
 
 def check_folder(path: Path) -> None:
-    """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline.
-
-    Raises:
-        WeightsError: the pipeline is another, or a part is missing.
-    """
+    """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline."""
     pipeline = read_pipeline(path)
     if not pipeline.startswith("StableDiffusionXL"):
         raise WeightsError(f"{path} is a {pipeline[:60]}; expected a StableDiffusionXLPipeline")
@@ -77,7 +73,7 @@ def check_folder(path: Path) -> None:
 def _part(
     path: Path,
     part: str,
-    build: Callable[[str, Mapping[str, Any], Mapping[str, Tensor] | None, torch.dtype], M],
+    build: Builder[M],
     dtype: torch.dtype,
     *,
     empty: bool,
@@ -85,15 +81,10 @@ def _part(
     folder = path / part
     # Its builder decides the autoencoder's number format, and it is small.
     wanted = None if part == "vae" else dtype
-    tensors = None if empty else _tensors(folder, wanted)
-    return build(str(folder), read_json(folder / "config.json"), tensors, dtype)
-
-
-def _tensors(folder: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for file in _weight_files(folder):
-        tensors |= read_tensors(file, lambda _: dtype)
-    return tensors
+    for file in () if empty else _weight_files(folder):
+        tensors |= read_tensors(file, lambda _: wanted)
+    return build(str(folder), read_json(folder / "config.json"), None if empty else tensors, dtype)
 
 
 def _weight_files(folder: Path) -> list[Path]:

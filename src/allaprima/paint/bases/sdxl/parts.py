@@ -16,7 +16,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
@@ -26,6 +26,8 @@ from allaprima.paint.bases.sdxl.traits import PORTION
 
 M = TypeVar("M", bound=nn.Module)
 Tensors = Mapping[str, Tensor]
+Builder = Callable[[str, Mapping[str, Any], Tensors | None, torch.dtype], M]
+"""(name for messages, configuration, tensors, number format) -> the network, on the meta device without tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +55,7 @@ def read_tensors(
     and are never in memory twice: the file is unmapped after every `PORTION` of it.
 
     Args:
-        path: the file.
         dtype_of: the number format for the floats of a tensor, by its name; None for the file's.
-
-    Raises:
-        WeightsError: the file is missing, a pickle, cut short or not of this format.
     """
     refuse_pickle(path)
     try:
@@ -103,10 +101,8 @@ def refuse_pickle(path: Path) -> None:
     except OSError:
         start = b""  # the reader's error is more precise
     # A safetensors header whose length looks like a pickle's first bytes still has its brace in ninth place.
-    is_pickle = (
-        start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and start[8:] != b"{"
-    )
-    if path.suffix.lower() in PICKLES or is_pickle:
+    begins = start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
+    if path.suffix.lower() in PICKLES or (begins and start[8:] != b"{"):
         raise WeightsError(
             f"{path} is a pickle, which can run any program when it is opened, so it is never read; "
             "expected a .safetensors file, which most model pages offer beside it"
@@ -123,11 +119,7 @@ def unreadable(path: Path, error: Exception) -> WeightsError:
 def build_unet(
     where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> UNet2DConditionModel:
-    """Return the denoiser.
-
-    Raises:
-        WeightsError: the configuration is not of an SDXL UNet, or the tensors do not fit it.
-    """
+    """Return the denoiser."""
     if config.get("addition_embed_type") != "text_time":
         raise WeightsError(
             f"{where} is told {config.get('addition_embed_type')!r} besides the prompt; expected 'text_time', "
@@ -143,11 +135,7 @@ def build_unet(
 def build_autoencoder(
     where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
 ) -> AutoencoderKL:
-    """Return the autoencoder, in float32 where it overflows in half precision.
-
-    Raises:
-        WeightsError: the tensors do not fit the configuration.
-    """
+    """Return the autoencoder, in float32 where it overflows in half precision."""
     named = None if tensors is None else {_renewed(name): tensor for name, tensor in tensors.items()}
     overflows = dtype == torch.float16 and bool(config.get("force_upcast", True))
     wanted = torch.float32 if overflows else dtype
@@ -155,25 +143,14 @@ def build_autoencoder(
 
 
 def build_text_encoder(
-    where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
-) -> CLIPTextModel:
-    """Return the first text encoder, whose token states are used.
-
-    Raises:
-        WeightsError: the tensors do not fit the configuration.
-    """
-    return _build(where, lambda: CLIPTextModel(CLIPTextConfig(**config)), tensors, dtype)
-
-
-def build_text_encoder_2(
-    where: str, config: Mapping[str, Any], tensors: Tensors | None, dtype: torch.dtype
-) -> CLIPTextModelWithProjection:
-    """Return the second text encoder, whose token states and pooled output are used.
-
-    Raises:
-        WeightsError: the tensors do not fit the configuration.
-    """
-    return _build(where, lambda: CLIPTextModelWithProjection(CLIPTextConfig(**config)), tensors, dtype)
+    model: Callable[[CLIPTextConfig], M],
+    where: str,
+    config: Mapping[str, Any],
+    tensors: Tensors | None,
+    dtype: torch.dtype,
+) -> M:
+    """Return one of the two text encoders; of the second the pooled output is used too."""
+    return _build(where, lambda: model(CLIPTextConfig(**config)), tensors, dtype)
 
 
 def _build(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: torch.dtype) -> M:
@@ -186,21 +163,14 @@ def _build(where: str, make: Callable[[], M], tensors: Tensors | None, dtype: to
             "fetch the model again"
         ) from error
     if tensors is None:
-        return _without_weights(model, dtype)
-    expected = model.state_dict()
-    renamed = _rename(tensors, expected)
-    _check_names_and_shapes(where, renamed, expected)
-    state = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in renamed.items()
-    }
-    model.load_state_dict(state, assign=True)
-    _number_positions(model)
-    return model.eval().requires_grad_(False)
-
-
-def _without_weights(model: M, dtype: torch.dtype) -> M:
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(dtype)
+    else:
+        expected = model.state_dict()
+        renamed = _rename(tensors, expected)
+        _check_names_and_shapes(where, renamed, expected)
+        state = {name: part.to(dtype) if part.is_floating_point() else part for name, part in renamed.items()}
+        model.load_state_dict(state, assign=True)
     _number_positions(model)
     return model.eval().requires_grad_(False)
 

@@ -15,56 +15,31 @@ if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
 UNET: Mapping[str, Any] = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "layers_per_block": 2,
+    "sample_size": 128, "block_out_channels": (320, 640, 1280), "layers_per_block": 2,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "use_linear_projection": True,
-    "cross_attention_dim": 2048,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
+    "transformer_layers_per_block": (1, 2, 10), "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True, "cross_attention_dim": 2048, "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
+}  # fmt: skip
 AUTOENCODER: Mapping[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "sample_size": 1024,
-    "scaling_factor": 0.13025,
-    "force_upcast": True,
-}
+    "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2,
+    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "latent_channels": 4, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True,
+}  # fmt: skip
 _CLIP: Mapping[str, Any] = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "vocab_size": 49408}
 TEXT_ENCODER: Mapping[str, Any] = {
-    **_CLIP,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "projection_dim": 768,
-    "hidden_act": "quick_gelu",
-}
+    **_CLIP, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "projection_dim": 768, "hidden_act": "quick_gelu",
+}  # fmt: skip
 TEXT_ENCODER_2: Mapping[str, Any] = {
-    **_CLIP,
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 20,
-    "projection_dim": 1280,
-    "hidden_act": "gelu",
-}
+    **_CLIP, "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
+    "num_attention_heads": 20, "projection_dim": 1280, "hidden_act": "gelu",
+}  # fmt: skip
 SCHEDULER: Mapping[str, Any] = {
-    "_class_name": "EulerDiscreteScheduler",
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-}
+    "_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+    "beta_end": 0.012, "timestep_spacing": "leading", "steps_offset": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +52,6 @@ class Shapes:
     text_encoder_2: Mapping[str, Any]
     scheduler: Mapping[str, Any]
     tokenizers: Callable[[], tuple[CLIPTokenizer, CLIPTokenizer]]
-    force_zeros: bool = True
-    """Whether zeros stand for the empty prompt."""
 
 
 @cache
@@ -107,20 +80,12 @@ def clip_tokenizers() -> tuple[CLIPTokenizer, CLIPTokenizer]:
 
 def _byte_letters() -> list[str]:
     """Return a printable letter for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`)."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
+    printable = [code for first, last in ("!~", "¡¬", "®ÿ") for code in range(ord(first), ord(last) + 1)]
     others = 256 - len(printable)
     return [chr(code) for code in (*printable, *range(256, 256 + others))]
 
 
 PUBLISHED = Shapes(
-    unet=UNET,
-    vae=AUTOENCODER,
-    text_encoder=TEXT_ENCODER,
-    text_encoder_2=TEXT_ENCODER_2,
-    scheduler=SCHEDULER,
-    tokenizers=clip_tokenizers,
-)
+    unet=UNET, vae=AUTOENCODER, text_encoder=TEXT_ENCODER, text_encoder_2=TEXT_ENCODER_2,
+    scheduler=SCHEDULER, tokenizers=clip_tokenizers,
+)  # fmt: skip

@@ -43,11 +43,8 @@ SamplerName = Literal["euler", "ancestral", "lcm"]
 _PLAIN = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "timestep_spacing": "linspace"}
 _LEADING = {**_PLAIN, "timestep_spacing": "leading"}
 _LCM = {
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "timestep_spacing": "leading",
-}
+    "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading",
+}  # fmt: skip
 
 _CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
     "EulerDiscreteScheduler": ("euler", _PLAIN),
@@ -55,27 +52,19 @@ _CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
     "LCMScheduler": ("lcm", _LCM),
     "DDIMScheduler": ("euler", _LEADING),
     "PNDMScheduler": ("euler", _LEADING),
-    "LMSDiscreteScheduler": ("euler", _PLAIN),
-    "HeunDiscreteScheduler": ("euler", _PLAIN),
-    "DPMSolverMultistepScheduler": ("euler", _PLAIN),
-    "DPMSolverSinglestepScheduler": ("euler", _PLAIN),
-    "UniPCMultistepScheduler": ("euler", _PLAIN),
-    "DEISMultistepScheduler": ("euler", _PLAIN),
+    "LMSDiscreteScheduler": ("euler", _PLAIN), "HeunDiscreteScheduler": ("euler", _PLAIN),
+    "DPMSolverMultistepScheduler": ("euler", _PLAIN), "DPMSolverSinglestepScheduler": ("euler", _PLAIN),
+    "UniPCMultistepScheduler": ("euler", _PLAIN), "DEISMultistepScheduler": ("euler", _PLAIN),
     "KDPM2DiscreteScheduler": ("euler", _PLAIN),
-}
+}  # fmt: skip
 """The sampler that paints for each class, and the class's values of keys that a file leaves out."""
 
 _ONLY: dict[str, tuple[object, ...]] = {
-    "interpolation_type": (None, "linear"),
-    "timestep_type": (None, "discrete"),
-    "final_sigmas_type": (None, "zero"),
-    "use_beta_sigmas": (None, False),
-    "use_flow_sigmas": (None, False),
-    "use_lu_lambdas": (None, False),
-    "clip_sample": (None, False),
-    "thresholding": (None, False),
+    "interpolation_type": (None, "linear"), "timestep_type": (None, "discrete"),
+    "final_sigmas_type": (None, "zero"), "use_beta_sigmas": (None, False), "use_flow_sigmas": (None, False),
+    "use_lu_lambdas": (None, False), "clip_sample": (None, False), "thresholding": (None, False),
     "timestep_scaling": (None, LCM_TIME_SCALE),
-}
+}  # fmt: skip
 """Settings that change pictures, and the only values of them that are followed."""
 
 _MOST_TIMES = 10_000
@@ -133,20 +122,11 @@ class Scheduler:
         """a_t of each trained time, to the last bit as diffusers has it."""
         return self.betas.alphas().numpy()
 
-    @property
-    def is_turbo(self) -> bool:
-        """Whether it is set up as SDXL-Turbo is."""
-        return (self.habits.sampler, self.habits.spacing) == ("ancestral", "trailing")
-
     def schedule(self, steps: int, name: str | None = None) -> Schedule:
         """Return the levels to visit in `steps` steps.
 
         Args:
-            steps: at least 1.
             name: a key of `SCHEDULES`; None for the checkpoint's own habits.
-
-        Raises:
-            RequestError: there is no such schedule, or none of so many steps.
         """
         if name is not None and name not in SCHEDULES:
             raise RequestError(f"got the schedule {name[:40]!r}; expected none or {', '.join(SCHEDULES)}")
@@ -176,11 +156,7 @@ class Scheduler:
 
 
 def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
-    """Return the scheduler of a `scheduler_config.json`.
-
-    Raises:
-        WeightsError: we cannot follow its class, or a setting that changes pictures.
-    """
+    """Return the scheduler of a `scheduler_config.json`."""
     name = config.get("_class_name")
     if name not in tuple(_CLASSES):  # a tuple, since a file may hold a list, which has no hash
         raise WeightsError(f"got the scheduler {str(name)[:60]!r}; expected one of {', '.join(_CLASSES)}")

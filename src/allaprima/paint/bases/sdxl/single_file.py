@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from diffusers.loaders.single_file_utils import (
     convert_open_clip_checkpoint,
 )
 from safetensors import SafetensorError, safe_open
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.sdxl.parts import (
+    Builder,
+    M,
     Parts,
     Tensors,
     build_autoencoder,
     build_text_encoder,
-    build_text_encoder_2,
     build_unet,
     read_tensors,
     refuse_pickle,
@@ -30,6 +33,8 @@ from allaprima.paint.bases.sdxl.parts import (
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
 from allaprima.paint.contract.base import Stage
+
+Converter = Callable[[Tensors], Tensors]
 
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."
@@ -55,19 +60,12 @@ _OTHERS = (
     ("down_blocks.", "one part of a diffusers folder; give the whole folder"),
 )
 _PARTS = {
-    "UNet": UNET,
-    "autoencoder": AUTOENCODER,
-    "first text encoder": FIRST_TEXT,
-    "second text encoder": SECOND_TEXT,
-}
+    "UNet": UNET, "autoencoder": AUTOENCODER, "first text encoder": FIRST_TEXT, "second text encoder": SECOND_TEXT,
+}  # fmt: skip
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that does not hold a whole SDXL, by the names of its tensors alone.
-
-    Raises:
-        WeightsError: it is missing, a pickle, damaged, another kind of model, or lacks a part.
-    """
+    """Refuse a file that does not hold a whole SDXL, by the names of its tensors alone."""
     refuse_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -91,67 +89,38 @@ def _looks(names: list[str]) -> str:
 
 
 def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
-    """Return the parts in a file; the networks of `absent` stages are made without reading their weights.
-
-    Raises:
-        WeightsError: see `check_file`; or a tensor is missing or of another shape.
-    """
+    """Return the parts in a file; the networks of `absent` stages are made without reading their weights."""
     check_file(path)
     # The autoencoder's builder decides its number format; weights of absent stages are not to be read.
     stages: dict[str, Stage] = {UNET: "predict", FIRST_TEXT: "text", SECOND_TEXT: "text"}
     wanted = tuple(prefix for prefix, stage in stages.items() if stage not in absent)
     tensors = read_tensors(path, lambda name: dtype if name.startswith(wanted) else None)
 
-    def unless_absent(stage: Stage, convert: Callable[[Tensors], dict[str, torch.Tensor]]) -> Tensors | None:
-        return None if stage in absent else convert(tensors)
+    def build(part: str, stage: Stage, model: Builder[M], shape: Mapping[str, Any], convert: Converter) -> M:
+        return model(f"the {part} in {path}", shape, None if stage in absent else convert(tensors), dtype)
 
+    first = partial(build_text_encoder, CLIPTextModel)
+    second = partial(build_text_encoder, CLIPTextModelWithProjection)
+    # The converter reads a width from the model only where there is no projection, and SDXL has one.
+    open_clip = partial(convert_open_clip_checkpoint, None, prefix=SECOND_TEXT)
     encoders = (
-        build_text_encoder(
-            f"the first text encoder in {path}",
-            shapes.text_encoder,
-            unless_absent("text", convert_ldm_clip_checkpoint),
-            dtype,
-        ),
-        build_text_encoder_2(
-            f"the second text encoder in {path}",
-            shapes.text_encoder_2,
-            unless_absent("text", _open_clip_of),
-            dtype,
-        ),
+        build("first text encoder", "text", first, shapes.text_encoder, convert_ldm_clip_checkpoint),
+        build("second text encoder", "text", second, shapes.text_encoder_2, open_clip),
     )
+    unet = partial(convert_ldm_unet_checkpoint, config=dict(shapes.unet))
+    autoencoder = partial(_autoencoder_of, shapes)
     return Parts(
-        unet=build_unet(
-            f"the UNet in {path}",
-            shapes.unet,
-            unless_absent("predict", lambda tensors: _unet_of(tensors, shapes)),
-            dtype,
-        ),
-        autoencoder=build_autoencoder(
-            f"the autoencoder in {path}",
-            shapes.vae,
-            unless_absent("decode", lambda tensors: _autoencoder_of(tensors, shapes)),
-            dtype,
-        ),
-        text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=shapes.force_zeros),
+        unet=build("UNet", "predict", build_unet, shapes.unet, unet),
+        autoencoder=build("autoencoder", "decode", build_autoencoder, shapes.vae, autoencoder),
+        text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=True),
         scheduler=_scheduler_of(tensors, shapes.scheduler),
     )
 
 
-def _autoencoder_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:
+def _autoencoder_of(shapes: Shapes, tensors: Tensors) -> Tensors:
     # This converter reads all names, so it gets only those of the autoencoder.
     latent = {name: tensor for name, tensor in tensors.items() if name.startswith(AUTOENCODER)}
-    converted: dict[str, torch.Tensor] = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))
-    return converted
-
-
-def _unet_of(tensors: Tensors, shapes: Shapes) -> dict[str, torch.Tensor]:
-    converted: dict[str, torch.Tensor] = convert_ldm_unet_checkpoint(tensors, dict(shapes.unet))
-    return converted
-
-
-def _open_clip_of(tensors: Tensors) -> dict[str, torch.Tensor]:
-    # The converter reads a width from the model only where there is no projection, and SDXL has one.
-    converted: dict[str, torch.Tensor] = convert_open_clip_checkpoint(None, tensors, prefix=SECOND_TEXT)
+    converted: Tensors = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))
     return converted
 
 

@@ -128,9 +128,6 @@ class Autoencoder(nn.Module):
         """Map pixels (B, 3, H, W) in [-1, 1], H and W multiples of 16, to latents (B, C, H/16, W/16).
 
         Each latent channel has mean 0 and variance 1 over the training pictures.
-
-        Raises:
-            ValueError: the sides are not multiples of 16.
         """
         if pixels.shape[-1] % STRIDE or pixels.shape[-2] % STRIDE:
             raise ValueError(
@@ -148,7 +145,6 @@ class Autoencoder(nn.Module):
         """Encode, shrink the latents `shrink` times, add `noise` at the configuration's strength, and decode.
 
         Args:
-            pixels: as for `encode`.
             noise: of the shape of the latents that are decoded.
             shrink: by how much the sides of the latents are divided.
 

@@ -152,9 +152,6 @@ def load_vignette(
 
     Args:
         folder: where the weights lie; None for those that ship.
-        device: None for the CPU.
-        dtype: the number format of denoiser and autoencoder; None for what the device is quick at.
-        absent: stages whose networks get no weights; little more than the shapes is read of their files.
 
     Raises:
         WeightsError: a file is missing, cut short, of another kind, or does not go with the others.

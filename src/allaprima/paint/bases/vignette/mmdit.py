@@ -78,12 +78,7 @@ class Transformer(nn.Module):
         self.proj_out = nn.Linear(width, out_channels)
 
     def forward(
-        self,
-        tokens: Tensor,
-        states: Tensor,
-        mask: Tensor | None,
-        t: Tensor | Moment,
-        size: tuple[int, int],
+        self, tokens: Tensor, states: Tensor, mask: Tensor | None, t: Tensor | Moment, size: tuple[int, int]
     ) -> Tensor:
         """Return the velocity of each image token, (B, N, out_channels).
 
@@ -138,10 +133,7 @@ class TimeEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.timestep_embedder = nn.ModuleDict(
-            {
-                "linear_1": nn.Linear(TIME_WIDTH, width),
-                "linear_2": nn.Linear(width, width),
-            }
+            {"linear_1": nn.Linear(TIME_WIDTH, width), "linear_2": nn.Linear(width, width)}
         )
 
     def forward(self, t: Tensor) -> Tensor:
@@ -241,12 +233,7 @@ class JointAttention(nn.Module):
         )
 
     def forward(
-        self,
-        text: Tensor,
-        image: Tensor,
-        mask: Tensor | None,
-        rotation: Tensor,
-        last: bool,
+        self, text: Tensor, image: Tensor, mask: Tensor | None, rotation: Tensor, last: bool
     ) -> tuple[Tensor, Tensor]:
         """Return the output for text (B, L, D) and image (B, N, D); in the `last` block the text stays unchanged."""
         length = text.shape[1]

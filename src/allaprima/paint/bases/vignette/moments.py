@@ -21,11 +21,7 @@ STATES = 3
 
 
 class Moments:
-    """A transformer's moments.
-
-    Args:
-        transformer: as loaded.
-    """
+    """A transformer's moments."""
 
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer

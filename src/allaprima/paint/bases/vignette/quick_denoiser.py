@@ -40,11 +40,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class QuickDenoiser:
-    """A denoiser's output, in its quick form while painting on a CPU with one time for all pictures.
-
-    Args:
-        denoiser: as loaded.
-    """
+    """A denoiser's output, in its quick form while painting on a CPU with one time for all pictures."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser
@@ -176,10 +172,7 @@ def _quick_block(block: Block, *, last: bool) -> _QuickBlock:
     assert isinstance(attention, JointAttention)
     return _QuickBlock(
         image=_stream(
-            attention.of_image,
-            (attention.norm_q, attention.norm_k),
-            attention.to_out[0],
-            block.img_mlp,
+            attention.of_image, (attention.norm_q, attention.norm_k), attention.to_out[0], block.img_mlp
         ),
         text=_stream(
             attention.of_text,

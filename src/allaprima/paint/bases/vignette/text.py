@@ -98,11 +98,7 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Load the encoder that :func:`allaprima.lab.training.text_student.write_text_encoder` wrote, in eval mode.
-
-        Raises:
-            WeightsError: the file is absent, cut short, or of another kind.
-        """
+        """Load the encoder that `lab.training.text_student.write_text_encoder` wrote, in eval mode."""
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}

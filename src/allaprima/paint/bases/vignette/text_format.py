@@ -31,11 +31,7 @@ def pack_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def unpack_state(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the fp32 state dict of the tensors that :func:`pack_state` made, in memory of its own.
-
-    Raises:
-        KeyError: a row's scale is missing.
-    """
+    """Return the fp32 state dict of the tensors that :func:`pack_state` made, in memory of its own."""
     state: dict[str, torch.Tensor] = {}
     for name, value in stored.items():
         if name.endswith(_INT8):

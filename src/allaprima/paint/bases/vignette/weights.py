@@ -28,11 +28,7 @@ _STORED = {"autoencoder": torch.float16, "denoiser": torch.bfloat16}
 
 
 def load_autoencoder(path: Path, device: torch.device, dtype: torch.dtype) -> Autoencoder:
-    """Load an autoencoder to paint with.
-
-    Raises:
-        WeightsError: the file is missing, cut short, or of another kind.
-    """
+    """Load an autoencoder to paint with."""
     config, tensors = _read(path, "autoencoder", device)
     model = _build(path, lambda: Autoencoder(AutoencoderConfig(**_tuples(config))), tensors)
     # In place, for the stubs of `Module.to` do not know memory formats.
@@ -43,11 +39,7 @@ def load_autoencoder(path: Path, device: torch.device, dtype: torch.dtype) -> Au
 
 
 def load_denoiser(path: Path, device: torch.device, dtype: torch.dtype) -> Denoiser:
-    """Load a denoiser to paint with.
-
-    Raises:
-        WeightsError: the file is missing, cut short, or of another kind.
-    """
+    """Load a denoiser to paint with."""
     config, tensors = _read(path, "denoiser", device)
     return _build(path, lambda: Denoiser(DenoiserConfig(**_tuples(config))), tensors).to(
         device=device, dtype=dtype

@@ -45,11 +45,10 @@ class AdapterConfig:
         """Return what a layer's update is to be multiplied with.
 
         Args:
-            path: of the layer.
             rank: of its tensors; None where they are whole and only the configuration tells it.
         """
-        alpha = _first_known(self.alphas.find(path), self.alpha)
-        divisor = _first_known(self.ranks.find(path), self.rank) if rank is None else rank
+        alpha = self.alphas.find(path, self.alpha)
+        divisor = self.ranks.find(path, self.rank) if rank is None else rank
         if alpha is None or divisor is None:
             return 1.0
         return alpha / (math.sqrt(divisor) if self.root else divisor)
@@ -65,28 +64,20 @@ class AdapterConfig:
 def read_configs(
     path: Path, metadata: Mapping[str, str], networks: tuple[str, ...]
 ) -> dict[str, AdapterConfig]:
-    """Return each network's configuration: from inside the file, or from beside it, or else an empty one.
-
-    Raises:
-        LoraError: a configuration that is there cannot be understood, or asks for more than a plain update.
-    """
+    """Return each network's configuration: from inside the file, or from beside it, or else an empty one."""
     if INSIDE in metadata:
         where = f"{path}: {INSIDE}"
         values = _parse(where, metadata[INSIDE])
-        return {network: _config(where, _values_of(network, values)) for network in networks}
+        return {network: _config(where, _values_of(values, f"{network}.")) for network in networks}
     if EMBEDDED in metadata:
         where = f"{path}: {EMBEDDED}"
         return dict.fromkeys(networks, _config(where, _parse(where, metadata[EMBEDDED])))
     beside = path.with_name(BESIDE)
-    config = AdapterConfig()
-    if beside.is_file():
-        config = _config(str(beside), _parse(str(beside), _text(beside)))
-    return dict.fromkeys(networks, config)
+    given = _parse(str(beside), _text(beside)) if beside.is_file() else {}
+    return dict.fromkeys(networks, _config(str(beside), given))
 
 
-def _values_of(network: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values whose keys begin with the network's name, without that."""
-    beginning = f"{network}."
+def _values_of(values: Mapping[str, Any], beginning: str) -> dict[str, Any]:
     return {key.removeprefix(beginning): value for key, value in values.items() if key.startswith(beginning)}
 
 
@@ -130,10 +121,6 @@ def _config(where: str, config: Mapping[str, Any]) -> AdapterConfig:
         ranks=ranks,
         root=bool(config.get("use_rslora")),
     )
-
-
-def _first_known(own: float | None, common: float | None) -> float | None:
-    return common if own is None else own
 
 
 def _numbers(where: str, key: str, config: Any) -> LayerNumbers:

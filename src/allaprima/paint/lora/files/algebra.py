@@ -31,14 +31,13 @@ def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: S
 
     Args:
         parts: tensors by role, as `dialects.ENDINGS` calls them, without the alpha.
-        shape: of the weight, (out, in) or (out, in, kh, kw).
-        scale_of: alpha / rank by rank.
 
     Raises:
         MisfitError: a half is missing, ranks or shapes do not agree, or a scaled number is too large.
     """
     roles = frozenset(parts)
-    for needed, optional, build in RECIPES:
+    for needed_words, optional_words, build in _RECIPES:
+        needed, optional = set(needed_words.split()), set(optional_words.split())
         if roles & (needed | optional):
             if not needed <= roles <= needed | optional:
                 raise MisfitError(f"got {_words(roles)}; expected {_words(needed) or 'factors of one kind'}")
@@ -102,13 +101,10 @@ def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf
             f"got a first factor {_size(first.shape)}; expected one that divides {_size(shape)}"
         )
     second = _reshaped(second, (shape[0] // len(first), shape[1] // first.shape[1], *shape[2:]))
-    rank = next((len(parts[name]) for name in ("lokr_w2_b", "lokr_w1_b") if _is_matrix(parts, name)), None)
+    halves = [parts[name] for name in ("lokr_w2_b", "lokr_w1_b") if name in parts]
+    rank = next((len(half) for half in halves if half.ndim == 2), None)
     delta = torch.kron(first.reshape(*first.shape, *(1 for _ in shape[2:])), second)
     return _dense(delta, scale_of(rank))
-
-
-def _is_matrix(parts: Mapping[str, Tensor], name: str) -> bool:
-    return name in parts and parts[name].ndim == 2
 
 
 def _pair(parts: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
@@ -131,19 +127,11 @@ def _diff(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf
     return _dense(_reshaped(parts["diff"], shape), 1.0)
 
 
-RECIPES: tuple[tuple[frozenset[str], frozenset[str], Callable[..., Update]], ...] = (
-    (frozenset({"down", "up"}), frozenset({"mid"}), _low_rank),
-    (
-        frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
-        frozenset({"hada_t1", "hada_t2"}),
-        _loha,
-    ),
-    (
-        frozenset(),
-        frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"}),
-        _lokr,
-    ),
-    (frozenset({"diff"}), frozenset(), _diff),
+_RECIPES: tuple[tuple[str, str, Callable[..., Update]], ...] = (
+    ("down up", "mid", _low_rank),
+    ("hada_w1_a hada_w1_b hada_w2_a hada_w2_b", "hada_t1 hada_t2", _loha),
+    ("", "lokr_w1 lokr_w1_a lokr_w1_b lokr_w2 lokr_w2_a lokr_w2_b lokr_t2", _lokr),
+    ("diff", "", _diff),
 )
 """Roles that must be there, roles that may be, and what is made of them."""
 

@@ -66,9 +66,8 @@ REFUSED: tuple[tuple[str, str], ...] = (
 
 _ENDINGS = tuple((re.compile(f"{pattern}$"), role) for pattern, role in ENDINGS)
 _REFUSED = tuple((re.compile(f"{pattern}$"), meaning) for pattern, meaning in REFUSED)
-_TAIL = (
-    40  # characters that hold nearly every ending; a file of thousands of keys has some dozens of such tails
-)
+_TAIL = 40
+"""Characters that hold nearly every ending; a file of thousands of keys has some dozens of such tails."""
 
 
 class KeyName(NamedTuple):

@@ -17,17 +17,11 @@ KOHYA_VERSIONS = {"sdxl": "sdxl_base_v1-0"}
 """Our families by the names that kohya's programs look for in `ss_base_model_version`, where they differ."""
 
 TITLES = {
-    "sdxl": "SDXL",
-    "qwen-image": "Qwen-Image",
-    "vignette": "Vignette",
-    "stable-diffusion-1": "Stable Diffusion 1.x",
-    "stable-diffusion-2": "Stable Diffusion 2.x",
+    "sdxl": "SDXL", "qwen-image": "Qwen-Image", "vignette": "Vignette",
+    "stable-diffusion-1": "Stable Diffusion 1.x", "stable-diffusion-2": "Stable Diffusion 2.x",
     "stable-diffusion-3": "Stable Diffusion 3.x",
-    "flux": "FLUX",
-    "wan": "Wan",
-    "hunyuan-video": "HunyuanVideo",
-    "z-image": "Z-Image",
-}
+    "flux": "FLUX", "wan": "Wan", "hunyuan-video": "HunyuanVideo", "z-image": "Z-Image",
+}  # fmt: skip
 
 # What metadata says, the first pattern that is found counting.
 _DECLARED = (
@@ -75,11 +69,7 @@ KINDS = (
         title="a U-Net",
         names=r"(input|output|down|up)_blocks[._]\d|(middle|mid)_block[._]",
         probe=r"attn2[._](processor[._])?to_[kv]$",
-        families={
-            768: ("stable-diffusion-1",),
-            1024: ("stable-diffusion-2",),
-            2048: ("sdxl",),
-        },
+        families={768: ("stable-diffusion-1",), 1024: ("stable-diffusion-2",), 2048: ("sdxl",)},
     ),
     NetworkKind(title="Wan's transformer", names=r"\bblocks[._]\d+[._](self|cross)_attn"),
     NetworkKind(title="Z-Image's transformer", names=r"\blayers[._]\d+[._](attention|feed_forward)[._]"),

@@ -85,13 +85,15 @@ class LoraFolder:
         """Return the file that `name` means, or None if there is none of that name.
 
         Args:
-            name: of the LoRA.
             fits: says whether a file fits the base; one that does not hides no file of its name in the folder behind.
 
         Raises:
             LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
         """
-        check_name(name)
+        if _fault(name):
+            raise LoraError(
+                f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
+            )
         place = self._places().get(name)
         if place is None:
             return self._find_behind(name)
@@ -154,20 +156,8 @@ class LoraFolder:
                 raise LoraError(f"got LoRA {name!r}, a link out of {self.path}; expected a file inside it")
 
 
-def check_name(name: str) -> None:
-    """Refuse a `name` that could be anything but a name.
-
-    Raises:
-        LoraError: it is empty, hidden, too long, or holds what paths, prompts or file systems give a meaning.
-    """
-    if _fault(name):
-        raise LoraError(
-            f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
-        )
-
-
 def _fault(name: str) -> str:
-    """Return why `name` is no name, or nothing."""
+    """Return why `name` is no name, such as what paths, prompts or file systems give a meaning, or nothing."""
     if not name:
         return "its name is empty"
     if name.startswith("."):

@@ -86,11 +86,6 @@ class Header:
     data_begin: int
     file_bytes: int
 
-    @property
-    def entries(self) -> dict[str, TensorEntry]:
-        """What is said of each tensor, by key."""
-        return self.layout.entries
-
 
 LayoutCache = LruCache[str, TensorLayout]
 """Layouts by the text that announces them, which need not be parsed and checked again.
@@ -112,11 +107,7 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[FileIO, int]]:
-    """Open the file at `path` and yield it with its size in bytes.
-
-    Raises:
-        LoraError: it cannot be read, is no ordinary file, or is too large.
-    """
+    """Open the file at `path` and yield it with its size in bytes."""
     try:
         # A pipe would keep us waiting for whoever writes into it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -137,11 +128,7 @@ def opened(path: Path) -> Iterator[tuple[FileIO, int]]:
 
 
 def parse_header(path: Path, file: FileIO, file_bytes: int, layouts: LayoutCache | None = None) -> Header:
-    """Return the header of `file`, which is `path` opened; its layout is taken from `layouts`, or put there.
-
-    Raises:
-        LoraError: as `read_header`.
-    """
+    """Return the header of `file`, which is `path` opened; its layout is taken from `layouts`, or put there."""
     start = file.read(9)
     if is_pickle(start, file_bytes):
         raise LoraError(pickle_refusal(path))

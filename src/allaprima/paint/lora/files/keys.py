@@ -13,11 +13,7 @@ MAX_NAMED = 3
 
 
 def parse_keys(path: Path, keys: Iterable[str]) -> dict[str, KeyName | None]:
-    """Return each key taken apart.
-
-    Raises:
-        LoraError: one of them stands for something that cannot be left out and cannot be used.
-    """
+    """Return each key taken apart."""
     names = {}
     for key in keys:
         if meaning := find_refused(key):

@@ -39,16 +39,7 @@ class LayerKeys:
 
 
 def match_keys(names: Mapping[str, KeyName | None], layers: Layers, about: FileAndBase) -> LayerKeys:
-    """Return each key of a file with the layer it belongs to.
-
-    Args:
-        names: the file's keys, taken apart.
-        layers: the base's.
-        about: the file and the base.
-
-    Raises:
-        LoraError: the file was made for another base, no key matches, or two keys are one tensor.
-    """
+    """Return each key of a file with the layer it belongs to."""
     if differ(about.file, about.base):
         raise LoraError(
             f"{about.path} is a LoRA for {about.file}; the base here is {about.base}, expected a LoRA for that"

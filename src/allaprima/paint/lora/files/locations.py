@@ -19,11 +19,7 @@ STEMS = ("pytorch_lora_weights", "adapter_model")
 
 
 def weights_at(path: Path) -> Path:
-    """Return the file that holds the weights of the LoRA at `path`, a file or a folder.
-
-    Raises:
-        LoraError: there is none, or only a pickle.
-    """
+    """Return the file that holds the weights of the LoRA at `path`, a file or a folder."""
     try:
         if not path.is_dir():
             if path.suffix.lower() in PICKLES:

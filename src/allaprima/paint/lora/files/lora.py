@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from allaprima.paint.lora.files.metadata import LoraMetadata
@@ -25,7 +26,7 @@ class Lora:
     unmatched: tuple[str, ...] = ()
     """The file's keys, and its configuration's patterns, that no layer of the base answers to."""
 
-    @property
+    @cached_property
     def num_bytes(self) -> int:
         """What its matrices take in memory."""
         return sum(update.num_bytes for update in self.updates.values())

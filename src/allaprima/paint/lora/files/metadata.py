@@ -24,7 +24,8 @@ from allaprima.paint.lora.files.header import Header
 _FAMILY_KEYS = ("allaprima.family", "modelspec.architecture", "ss_base_model_version")
 _HASH_KEYS = ("allaprima.base_hash", "ss_new_sd_model_hash")
 _LICENSE_KEYS = ("modelspec.license", "license")
-_TRIGGER_KEYS = ("modelspec.trigger_phrase",)
+_WORDS = ("family", "base_hash", "sampler", "schedule", "commit")
+"""The fields of `LoraMetadata` that are stored as they are."""
 MAX_SIGMAS = 1000
 SAMPLERS = ("euler", "lcm")
 
@@ -60,12 +61,8 @@ class LoraMetadata:
 
 
 def metadata_at(path: Path, header: Header) -> LoraMetadata:
-    """Return what the file at `path` says about itself in its `header`.
-
-    Raises:
-        LoraError: it holds no tensor, or as `read_metadata`.
-    """
-    if not header.entries:
+    """Return what the file at `path` says about itself in its `header`."""
+    if not header.layout.entries:
         raise LoraError(f"{path} holds no tensor; expected a LoRA")
     try:
         return read_metadata(header.metadata)
@@ -90,7 +87,7 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
         raise LoraError(f"got allaprima.steps {steps!r:.40}; expected 1 to 1000")
     if guidance is not None and not (_is_number(guidance) and 0 <= guidance <= 30):
         raise LoraError(f"got allaprima.guidance {guidance!r:.40}; expected 0 to 30")
-    words = (_first(raw, _TRIGGER_KEYS) or "").split(",")
+    words = raw.get("modelspec.trigger_phrase", "").split(",")
     return LoraMetadata(
         family=next(filter(None, families), None),
         base_hash=_first(raw, _HASH_KEYS),
@@ -108,31 +105,19 @@ def read_metadata(raw: Mapping[str, str]) -> LoraMetadata:
 
 
 def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
-    """Return the strings to write: those of the file it came from, overwritten by what is known.
-
-    Args:
-        metadata: what is known.
-        title: the LoRA's name.
-        ranks: of each low-rank layer by its key.
-    """
+    """Return the strings to write: those of the file it came from, overwritten by what is known."""
     words = {
-        "allaprima.family": metadata.family,
-        "allaprima.base_hash": metadata.base_hash,
-        "allaprima.sampler": metadata.sampler,
-        "allaprima.schedule": metadata.schedule,
-        "allaprima.commit": metadata.commit,
+        **{f"allaprima.{key}": getattr(metadata, key) for key in _WORDS},
         "modelspec.license": metadata.license,
         "modelspec.trigger_phrase": ", ".join(metadata.trigger_words) or None,
         "ss_new_sd_model_hash": metadata.base_hash,
     }
+    counts = {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
     values = {
-        "allaprima.sigmas": list(metadata.sigmas) or None,
-        "allaprima.times": list(metadata.times) or None,
-        "allaprima.steps": metadata.steps,
-        "allaprima.guidance": metadata.guidance,
-        "allaprima.ranks": {str(rank): count for rank, count in sorted(Counter(ranks.values()).items())}
-        or None,
-    }
+        "allaprima.sigmas": list(metadata.sigmas) or None, "allaprima.times": list(metadata.times) or None,
+        "allaprima.steps": metadata.steps, "allaprima.guidance": metadata.guidance,
+        "allaprima.ranks": counts or None,
+    }  # fmt: skip
     return (
         {key: value for key, value in metadata.raw.items() if not key.startswith("allaprima.")}
         | _for_others(metadata.family, title, ranks)
@@ -144,14 +129,10 @@ def stored_metadata(metadata: LoraMetadata, *, title: str, ranks: Mapping[str, i
 def _for_others(family: str | None, title: str, ranks: Mapping[str, int]) -> dict[str, str]:
     """Return the keys by which other programs show a LoRA and recognise its base."""
     keys = {
-        "format": "pt",
-        "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.title": title,
-        "modelspec.implementation": "https://github.com/huggingface/diffusers",
-        "ss_output_name": title,
-        "ss_network_module": "networks.lora",
-        "ss_v2": "False",
-    }
+        "format": "pt", "modelspec.sai_model_spec": "1.0.1", "modelspec.title": title,
+        "modelspec.implementation": "https://github.com/huggingface/diffusers", "ss_output_name": title,
+        "ss_network_module": "networks.lora", "ss_v2": "False",
+    }  # fmt: skip
     if family is not None:
         keys["modelspec.architecture"] = f"{ARCHITECTURES.get(family, family)}/lora"
         keys["ss_base_model_version"] = KOHYA_VERSIONS.get(family, family)
@@ -168,7 +149,7 @@ def _levels(raw: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...
     if not (
         isinstance(sigmas, list)
         and len(sigmas) <= MAX_SIGMAS
-        and all(map(_is_level, sigmas))
+        and all(_is_number(sigma) and 0 <= sigma <= 1 for sigma in sigmas)
         and all(after < before for before, after in pairwise(sigmas))
         and (not sigmas or (len(sigmas) > 1 and sigmas[-1] == 0))
     ):
@@ -202,7 +183,3 @@ def _first(raw: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_level(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1

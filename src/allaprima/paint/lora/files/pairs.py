@@ -47,13 +47,7 @@ def find_pairs(keys: LayerKeys, layout: TensorLayout, layers: Layers) -> dict[st
 def updates_of(
     pairs: tuple[Pair, ...], file: WeightFile, configs: Mapping[str, AdapterConfig]
 ) -> tuple[dict[str, Update], list[str]]:
-    """Return the updates of `pairs`, and the layers whose numbers may be too large and have to be looked at.
-
-    Args:
-        pairs: of the file's layout.
-        file: holds their tensors.
-        configs: PEFT's configuration by network.
-    """
+    """Return the updates of `pairs`, and the layers whose numbers may be too large and have to be looked at."""
     tensors = file.tensors
     unscaled = all(config == AdapterConfig() for config in configs.values())
     updates: dict[str, Update] = {}

@@ -47,10 +47,10 @@ class LayerNumbers:
         """Refuse what cannot be understood."""
         _ = self._understood
 
-    def find(self, path: str) -> float | None:
-        """Return the number of the layer at `path`, or None if no pattern matches it."""
+    def find(self, path: str, default: float | None = None) -> float | None:
+        """Return the number of the layer at `path`, or `default` if no pattern matches it."""
         places = self._matching(path)
-        return self._numbers[min(places)] if places else None
+        return self._numbers[min(places)] if places else default
 
     def unmatched(self, paths: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns that match none of `paths`."""
@@ -101,11 +101,7 @@ def _ends(path: str) -> Iterator[str]:
 
 
 def _choices(pattern: str) -> list[str]:
-    """Return `pattern` without its groups, once for each choice that they leave.
-
-    Raises:
-        ValueError: it holds more than can be understood here.
-    """
+    """Return `pattern` without its groups, once for each choice that they leave."""
     plain = pattern.removesuffix("$")
     parts = _GROUP.split(plain if "(" in plain else f"({plain})")
     choices = [part.split("|") if place % 2 else [part] for place, part in enumerate(parts)]
@@ -116,11 +112,7 @@ def _choices(pattern: str) -> list[str]:
 
 
 def _compile(expression: str) -> re.Pattern[str]:
-    """Return an expression without groups as one that has to match a whole path.
-
-    Raises:
-        ValueError: it is none of those that are understood here.
-    """
+    """Return an expression without groups as one that has to match a whole path."""
     anchored, plain = expression.startswith("^"), expression.removeprefix("^")
     leading = plain.startswith((".*", ".+"))
     repeats = sum(plain.count(sign) for sign in "*+?") - leading

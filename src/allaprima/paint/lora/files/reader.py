@@ -124,9 +124,5 @@ def read_lora(
     name: str | None = None,
     family: str | None = None,
 ) -> Lora:
-    """Return the LoRA at `path`, as a `LoraReader` of its own reads it; to read many, keep one reader.
-
-    Raises:
-        LoraError: as `LoraReader.read`.
-    """
+    """Return the LoRA at `path`, as a `LoraReader` of its own reads it; to read many, keep one reader."""
     return LoraReader(base_modules, family=family).read(path, name=name)

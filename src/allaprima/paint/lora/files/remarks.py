@@ -10,23 +10,13 @@ from allaprima.paint.lora.files.keys import name_some
 
 
 def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> tuple[str, ...]:
-    """Return what in `request` does nothing, or does harm, with `loras`.
-
-    Args:
-        request: with the LoRAs.
-        loras: what is known of those that act, by name.
-    """
+    """Return what in `request` does nothing, or does harm, with `loras`."""
     unguided = [name for name, facts in loras.items() if facts.guidance == 1.0]
     return (*_about_steps(request, loras), *_about_guidance(request, unguided))
 
 
 def introductions(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> tuple[str, ...]:
-    """Return what each of `loras` was trained for, but for those that `remarks_on` speaks of.
-
-    Args:
-        request: with the LoRAs.
-        loras: what is known of those that act, by name.
-    """
+    """Return what each of `loras` was trained for, but for those that `remarks_on` speaks of."""
     return tuple(
         f"the LoRA {name!r} was trained to paint in {_steps(facts.steps)}"
         + (" without guidance" if facts.guidance == 1.0 else "")

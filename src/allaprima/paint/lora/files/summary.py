@@ -55,24 +55,14 @@ class LoraSummary:
         """Return it as plain data."""
         metadata = self.metadata
         return {
-            "path": str(self.path),
-            "made_for": self.made_for,
-            "family": self.family,
-            "dialects": list(self.dialects),
-            "methods": self.methods,
-            "ranks": {str(rank): layers for rank, layers in self.ranks.items()},
-            "dtypes": self.dtypes,
-            "unknown_keys": list(self.unknown),
-            "bytes": self.num_bytes,
-            "base_hash": metadata.base_hash,
-            "sigmas": list(metadata.sigmas),
-            "schedule": metadata.schedule,
-            "steps": metadata.steps,
-            "guidance": metadata.guidance,
-            "trigger_words": list(metadata.trigger_words),
-            "license": metadata.license,
-            "commit": metadata.commit,
-        }
+            "path": str(self.path), "made_for": self.made_for, "family": self.family,
+            "dialects": list(self.dialects), "methods": self.methods,
+            "ranks": {str(rank): layers for rank, layers in self.ranks.items()}, "dtypes": self.dtypes,
+            "unknown_keys": list(self.unknown), "bytes": self.num_bytes, "base_hash": metadata.base_hash,
+            "sigmas": list(metadata.sigmas), "schedule": metadata.schedule, "steps": metadata.steps,
+            "guidance": metadata.guidance, "trigger_words": list(metadata.trigger_words),
+            "license": metadata.license, "commit": metadata.commit,
+        }  # fmt: skip
 
 
 def read_summary(path: Path) -> LoraSummary:
@@ -83,15 +73,15 @@ def read_summary(path: Path) -> LoraSummary:
     """
     weights = weights_at(path)
     header = read_header(weights)
-    metadata = metadata_at(weights, header)
-    names = parse_keys(weights, header.entries)
+    entries, metadata = header.layout.entries, metadata_at(weights, header)
+    names = parse_keys(weights, entries)
     known = {key: name for key, name in names.items() if name is not None}
     read_configs(
         weights, header.metadata, tuple({network for name in known.values() for network in name.networks})
     )
     _check_halves(weights, known)
     ranks = [(key, _RANK_AT[name.role]) for key, name in known.items() if name.role in _RANK_AT]
-    shapes = {key: entry.shape for key, entry in header.entries.items()}
+    shapes = {key: entry.shape for key, entry in entries.items()}
     made_for = architecture_of(names, shapes, metadata.family)
     return LoraSummary(
         path=weights,
@@ -100,7 +90,7 @@ def read_summary(path: Path) -> LoraSummary:
         dialects=tuple(dict.fromkeys(name.dialect for name in known.values())),
         methods=dict(Counter(_METHODS[name.role] for name in known.values() if name.role in _METHODS)),
         ranks=dict(sorted(Counter(shapes[key][at] for key, at in ranks if shapes[key]).items())),
-        dtypes=dict(Counter(entry.dtype for entry in header.entries.values())),
+        dtypes=dict(Counter(entry.dtype for entry in entries.values())),
         unknown=tuple(key for key, name in names.items() if name is None),
         num_bytes=header.file_bytes,
         metadata=metadata,

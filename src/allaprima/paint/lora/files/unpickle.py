@@ -75,16 +75,8 @@ def _judge(draft: Path, pickled: Path) -> None:
 
 def _convert_apart(pickled: Path, draft: Path) -> None:
     """Have the process apart write `draft`."""
-    command = [
-        sys.executable,
-        "-P",
-        "-W",
-        "ignore",
-        "-m",
-        "allaprima.paint.lora.files.unpickle",
-        str(pickled),
-        str(draft),
-    ]
+    options = ("-P", "-W", "ignore", "-m", "allaprima.paint.lora.files.unpickle")
+    command = [sys.executable, *options, str(pickled), str(draft)]
     try:
         ran = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
@@ -129,7 +121,7 @@ def convert_here(source: Path, target: Path) -> None:
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not loaded:
         raise LoraError(f"it holds {type(loaded).__name__}")
-    tensors = {_key(name): _tensor(name, value) for name, value in loaded.items()}
+    tensors = {name: _tensor(name, value) for name, value in loaded.items()}
     metadata = {"format": "pt"}
     config = source.with_name(BESIDE)
     if config.is_file() and config.stat().st_size <= MAX_CONFIG_BYTES:
@@ -137,13 +129,9 @@ def convert_here(source: Path, target: Path) -> None:
     write_whole(target, safetensors.torch.save(tensors, metadata), overwrite=True)
 
 
-def _key(name: Any) -> str:
+def _tensor(name: Any, value: Any) -> Tensor:
     if not isinstance(name, str):
         raise LoraError(f"it names a tensor {str(name)[:40]}")
-    return name
-
-
-def _tensor(name: str, value: Any) -> Tensor:
     if isinstance(value, float | int) and name.endswith(".alpha"):
         return torch.tensor(float(value))
     if not isinstance(value, Tensor):

@@ -21,18 +21,7 @@ MAX_CHANGE = 1e30
 def build_update(
     keys: Mapping[str, str], file: WeightFile, layer: Layer, config: AdapterConfig, about: FileAndBase
 ) -> Update:
-    """Return the update that some tensors of a file make of one layer.
-
-    Args:
-        keys: the file's key of each role.
-        file: that holds them.
-        layer: to be changed.
-        config: what PEFT says of the layer's network.
-        about: the file, for messages.
-
-    Raises:
-        LoraError: they do not make one.
-    """
+    """Return the update that some tensors of a file make of one layer."""
     where = f"{about.path}: {shown(next(iter(keys.values())))}"
     parts = {role: file.tensors[key] for role, key in keys.items() if role != "alpha"}
     alpha = None

@@ -19,18 +19,12 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.files.header import Header, LayoutCache, TensorEntry, opened, parse_header
+from allaprima.paint.lora.files.header import Header, LayoutCache, opened, parse_header
 
 _DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-}
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "I64": torch.int64, "I32": torch.int32,
+}  # fmt: skip
 
 _ALIGNMENT = 64
 """Bytes; where the tensors begin in memory."""
@@ -64,20 +58,12 @@ class WeightFile:
 
 
 def read_weight_file(
-    path: Path,
-    *,
-    layouts: LayoutCache | None = None,
-    allocate: Callable[[int], Tensor] | None = None,
+    path: Path, *, layouts: LayoutCache | None = None, allocate: Callable[[int], Tensor] | None = None
 ) -> WeightFile:
     """Return the file at `path`, whole, all its numbers finite; whether they make sense is not checked yet.
 
     Args:
-        path: of the file.
-        layouts: layouts that have been checked.
         allocate: returns so many bytes of memory as uint8; by default new memory.
-
-    Raises:
-        LoraError: as `read_header`, the file changed meanwhile, is too large for memory, or holds NaN or infinity.
     """
     with opened(path) as (file, file_bytes):
         header = parse_header(path, file, file_bytes, layouts)
@@ -89,7 +75,8 @@ def read_weight_file(
     data = content[header.data_begin :]
     for run in header.layout.runs:
         flat = _flat(data[run[0][1].begin : run[-1][1].end], _DTYPES[run[0][1].dtype])
-        views = _views(flat, run)
+        pieces = torch.split(flat, [entry.size for _, entry in run])
+        views = {name: piece.view(entry.shape) for (name, entry), piece in zip(run, pieces, strict=True)}
         peak = _peak(flat)
         if not math.isfinite(peak):
             raise LoraError(_not_finite(path, views))
@@ -136,11 +123,6 @@ def _flat(data: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype is torch.float64:
         return flat.float()
     return flat.to(torch.bfloat16) if dtype.itemsize == 1 else flat
-
-
-def _views(flat: Tensor, run: tuple[tuple[str, TensorEntry], ...]) -> dict[str, Tensor]:
-    pieces = torch.split(flat, [entry.size for _, entry in run])
-    return {name: piece.view(entry.shape) for (name, entry), piece in zip(run, pieces, strict=True)}
 
 
 def _peak(tensor: Tensor) -> float:

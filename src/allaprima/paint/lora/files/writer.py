@@ -16,17 +16,14 @@ from allaprima.paint.lora.files.algebra import scaled
 from allaprima.paint.lora.files.layer_names import ldm_names
 from allaprima.paint.lora.files.layers import Layers
 from allaprima.paint.lora.files.lora import Lora
-from allaprima.paint.lora.files.metadata import LoraMetadata, stored_metadata
+from allaprima.paint.lora.files.metadata import stored_metadata
 from allaprima.paint.lora.update import LowRank
 
 KeyLayout = Literal["diffusers", "kohya"]
 
 _KOHYA_BEGINNINGS = {
-    "transformer": "lora_unet",
-    "unet": "lora_unet",
-    "text_encoder": "lora_te1",
-    "text_encoder_2": "lora_te2",
-}
+    "transformer": "lora_unet", "unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2",
+}  # fmt: skip
 
 
 def write_lora(
@@ -34,7 +31,6 @@ def write_lora(
     lora: Lora,
     layout: KeyLayout = "diffusers",
     *,
-    metadata: LoraMetadata | None = None,
     dtype: torch.dtype | None = None,
     base_modules: Mapping[str, nn.Module] | Layers | None = None,
 ) -> Path:
@@ -43,10 +39,6 @@ def write_lora(
     alpha / rank is multiplied into the tensors, so that loaders which forget the alpha are right too.
 
     Args:
-        path: ending in .safetensors.
-        lora: what to write.
-        layout: whose names the tensors get.
-        metadata: what to say of it; by default what the LoRA itself says.
         dtype: to store; by default each tensor's own.
         base_modules: `Base.modules()`; kohya's own scripts name the layers of SDXL by how its U-Net is built, and
             without it those get diffusers' names, which ComfyUI reads.
@@ -64,7 +56,7 @@ def write_lora(
         # A tensor read from a file is a view of the whole file.
         tensors[key] = tensor.detach().to("cpu", dtype or tensor.dtype).contiguous().clone()
     ranks = {key: update.rank for key, update in lora.updates.items() if isinstance(update, LowRank)}
-    stored = stored_metadata(metadata or lora.metadata, title=lora.name, ranks=ranks)
+    stored = stored_metadata(lora.metadata, title=lora.name, ranks=ranks)
     return write_whole(Path(path), safetensors.torch.save(tensors, stored), overwrite=True)
 
 

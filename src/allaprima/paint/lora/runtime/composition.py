@@ -19,6 +19,9 @@ from allaprima.paint.lora.runtime.dtype_conversion import convert_together
 from allaprima.paint.lora.runtime.side_path import AdaptedLayer, Scale, SidePath
 from allaprima.paint.lora.update import Dense, LowRank, Update, padded_rank, write_stack
 
+RANK_STEP = 16
+"""A layer's ranks are padded to a multiple of it; compiled graphs are made once per padded rank."""
+
 _ALIGNMENT = 64
 """Bytes; a cache line, so that no two matrices share one."""
 
@@ -68,11 +71,6 @@ class Composition:
     storage: Tensor
     """One block of bytes under all matrices, or under those that could not be used where they lay."""
 
-    @property
-    def num_bytes(self) -> int:
-        """What its storage takes in memory."""
-        return self.storage.nbytes
-
     def set_weights(self, weights: Sequence[float]) -> None:
         """Let LoRA i count `weights[i]` times; no matrix is touched."""
         self.weights.copy_(torch.tensor(weights))
@@ -87,16 +85,8 @@ class Composition:
         self.storage.copy_(other.storage)
 
 
-def plan_slots(
-    updates: Sequence[Mapping[str, Update]], layers: Mapping[str, AdaptedLayer], rank_step: int
-) -> SlotPlan:
-    """Return what lies where for LoRAs in this order.
-
-    Args:
-        updates: each LoRA's updates by key, all of them checked against the layers.
-        layers: every layer by key.
-        rank_step: the ranks of a layer are padded to a multiple of it.
-    """
+def plan_slots(updates: Sequence[Mapping[str, Update]], layers: Mapping[str, AdaptedLayer]) -> SlotPlan:
+    """Return what lies where for LoRAs in this order."""
     keys = sorted(set().union(*updates))
     slots = []
     for key in keys:
@@ -107,7 +97,7 @@ def plan_slots(
             Slot(
                 key=key,
                 ranks=ranks,
-                rank=padded_rank(sum(rank for _, rank in ranks), rank_step),
+                rank=padded_rank(sum(rank for _, rank in ranks), RANK_STEP),
                 dense=tuple(index for index, update in here if isinstance(update, Dense)),
                 shape=tuple(weight.shape),
                 dtype=weight.dtype,
@@ -127,17 +117,12 @@ def compose(
     """Return the side paths of `updates` by `plan`, every weight at 1.
 
     Args:
-        plan: from `plan_slots` of the same updates.
-        updates: each LoRA's updates by key.
-        layers: every layer by key.
-        blocks: memory where the layers compute.
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
-    in_place = {} if own_storage else {slot.key: _in_place(slot, updates, blocks.device) for slot in plan}
-    ready, storage = _ready(plan, in_place, blocks, updates)
+    ready, storage = (dict[str, list[Tensor]](), None) if own_storage else _ready(plan, updates, blocks)
     composition = _lay_out(plan, ready, layers, blocks, len(updates), storage)
     for slot, (_, side) in zip(plan, composition.sides, strict=True):
-        if ready.get(slot.key) is None:
+        if slot.key not in ready:
             _fill(slot, side, updates)
     composition.set_weights([1.0] * len(updates))
     return composition
@@ -165,19 +150,15 @@ def _in_place(
 
 
 def _ready(
-    plan: SlotPlan,
-    in_place: Mapping[str, list[Tensor] | None],
-    blocks: Blocks,
-    updates: Sequence[Mapping[str, Update]],
-) -> tuple[dict[str, list[Tensor] | None], Tensor | None]:
+    plan: SlotPlan, updates: Sequence[Mapping[str, Update]], blocks: Blocks
+) -> tuple[dict[str, list[Tensor]], Tensor | None]:
     """Return what can be used without a copy of its own, and the storage under it if that is new."""
-    ready: dict[str, list[Tensor] | None] = {}
+    ready: dict[str, list[Tensor]] = {}
     to_convert: list[tuple[Slot, list[Tensor]]] = []
     scales: list[float] = []
     for slot in plan:
-        tensors = in_place.get(slot.key)
+        tensors = _in_place(slot, updates, blocks.device)
         if tensors is None:
-            ready[slot.key] = None
             continue
         scale = _scale_of(slot, updates)
         if scale == 1.0 and all(tensor.dtype == slot.dtype for tensor in tensors):
@@ -188,7 +169,7 @@ def _ready(
     dtypes = {slot.dtype for slot, _ in to_convert}
     # Scaling after the conversion would round twice in anything narrower than float32.
     exact = dtypes == {torch.float32} or all(scale == 1.0 for scale in scales)
-    if not to_convert or None in ready.values() or len(dtypes) > 1 or not exact:
+    if not to_convert or len(ready) + len(to_convert) < len(plan) or len(dtypes) > 1 or not exact:
         return ready, None
     matrices = [matrix for _, tensors in to_convert for matrix in tensors]
     conversion = convert_together(matrices, to_convert[0][0].dtype, blocks)
@@ -199,28 +180,26 @@ def _ready(
     ready |= {slot.key: [next(views) for _ in tensors] for slot, tensors in to_convert}
     scaled = [(slot, scale) for (slot, _), scale in zip(to_convert, scales, strict=True) if scale != 1.0]
     if scaled:
-        ups = [tensors[-1] for slot, _ in scaled if (tensors := ready[slot.key])]
+        ups = [ready[slot.key][-1] for slot, _ in scaled]
         torch._foreach_mul_(ups, [scale for _, scale in scaled])
     return ready, storage
 
 
 def _scale_of(slot: Slot, updates: Sequence[Mapping[str, Update]]) -> float:
     """Return what the only update of a layer is to be multiplied with."""
-    if not slot.ranks:
-        return 1.0
-    update = updates[slot.ranks[0][0]][slot.key]
+    update = updates[slot.ranks[0][0]][slot.key] if slot.ranks else None
     return update.scale if isinstance(update, LowRank) else 1.0
 
 
 def _lay_out(
     plan: SlotPlan,
-    ready: Mapping[str, list[Tensor] | None],
+    ready: Mapping[str, list[Tensor]],
     layers: Mapping[str, AdaptedLayer],
     blocks: Blocks,
     count: int,
     storage: Tensor | None = None,
 ) -> Composition:
-    copied = [slot for slot in plan if ready.get(slot.key) is None]
+    copied = [slot for slot in plan if slot.key not in ready]
     sizes = [_num_bytes(shape, slot.dtype) for slot in copied for shape in slot.shapes]
     storage = blocks.take(sum(sizes)) if storage is None else storage
     pieces = iter(torch.split(storage, sizes) if sizes else ())

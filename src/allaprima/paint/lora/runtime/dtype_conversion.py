@@ -20,8 +20,6 @@ def convert_together(
 
     Args:
         tensors: contiguous, in the memory that `blocks` gives.
-        dtype: to convert to.
-        blocks: memory for them.
 
     Returns:
         None if they do not lie in one storage, close together and in one dtype: then each is to be copied.

@@ -97,8 +97,6 @@ class MergedWeights:
 
         Args:
             state: what is being merged; work on another state goes on where it ended if that comes back next.
-            composition: the side paths to merge.
-            weights: how often each LoRA counts.
             deadline: when to stop, by `time.perf_counter`.
         """
         if state != self._current.state:

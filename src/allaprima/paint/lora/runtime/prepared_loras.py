@@ -42,22 +42,13 @@ class LoraUpdates(Protocol):
 
 
 class PreparedLoras:
-    """Registered LoRAs.
-
-    Args:
-        modules: networks by the name that keys begin with.
-        device: where the networks compute; None for where their weights are.
-        rank_step: a layer's ranks are padded to a multiple of it.
-        cache_bytes: how much memory prepared LoRAs may take.
-        own_storage: copy every matrix, even one that could be used where it lies; None: on CUDA devices.
-    """
+    """Registered LoRAs."""
 
     def __init__(
         self,
         modules: Mapping[str, nn.Module],
         *,
         device: torch.device | None,
-        rank_step: int,
         cache_bytes: int,
         own_storage: bool | None,
     ) -> None:
@@ -66,11 +57,10 @@ class PreparedLoras:
         self.device = here if device is None else device
         self.own_storage = self.device.type == "cuda" if own_storage is None else own_storage
         self._blocks = Blocks(self.device)
-        self._rank_step = rank_step
         self._registered: dict[str, tuple[LoraRevision, LoraUpdates]] = {}
         self._revision = 0
         self._compositions = LruCache[tuple[LoraRevision, ...], Composition](
-            max_bytes=cache_bytes, size_of=lambda composition: composition.num_bytes
+            max_bytes=cache_bytes, size_of=lambda composition: composition.storage.nbytes
         )
         self._plans = LruCache[SlotShapes, SlotPlan](max_count=MAX_PLANS)
 
@@ -85,11 +75,7 @@ class PreparedLoras:
         return self._compositions.num_bytes + self._blocks.num_bytes
 
     def get_revision(self, name: str) -> LoraRevision:
-        """Return the revision of the registered LoRA `name`.
-
-        Raises:
-            LoraError: it is not registered.
-        """
+        """Return the revision of the registered LoRA `name`."""
         if name not in self._registered:
             known = ", ".join(self.names[:8]) or "none yet"
             raise LoraError(f"got LoRA {name[:80]!r}; expected one that is registered: {known}")
@@ -100,11 +86,7 @@ class PreparedLoras:
         return any(key.startswith(f"{network}.") for key in self._registered[name][1].updates)
 
     def register(self, lora: LoraUpdates) -> None:
-        """Check and prepare `lora`; it replaces a LoRA of its name.
-
-        Raises:
-            LoraError: a layer is not there, has another shape, or cannot be changed so. Nothing has changed then.
-        """
+        """Check and prepare `lora`; it replaces a LoRA of its name."""
         if not lora.updates:
             raise LoraError(f"{lora.name} changes nothing; expected a LoRA that fits the loaded base")
         for key, update in lora.updates.items():
@@ -157,7 +139,7 @@ class PreparedLoras:
             )
             for lora in updates
         )
-        return self._plans.get_or_make(shapes, lambda: plan_slots(updates, self.layers, self._rank_step))
+        return self._plans.get_or_make(shapes, lambda: plan_slots(updates, self.layers))
 
     def _drop_stale(self) -> None:
         revisions = {revision for revision, _ in self._registered.values()}

@@ -20,7 +20,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 import torch
@@ -33,7 +33,6 @@ from allaprima.paint.lora.runtime.merge import MergedWeights, can_merge
 from allaprima.paint.lora.runtime.prepared_loras import LoraRevision, LoraUpdates, PreparedLoras
 from allaprima.paint.lora.runtime.side_path import point
 
-RANK_STEP = 16
 CACHE_BYTES = 2 * 2**30
 KEPT_MERGE_BYTES = 256 * 2**20
 """A merge that takes no more is kept beside the next one."""
@@ -59,12 +58,9 @@ class Rack:
     """The LoRAs of one base's networks.
 
     Args:
-        modules: networks by the name that keys begin with, as `Base.modules()` gives them.
         device: where the networks compute; None for where their weights are. To be given under offloading.
         keep_addresses: write new numbers to where the old ones were, rather than pointing elsewhere; for CUDA
             graphs. None does so on CUDA devices, where copies are cheap.
-        rank_step: a layer's ranks are padded to a multiple of it. Compiled graphs are made once per padded rank,
-            so with LoRAs of many ranks the largest of them is a good value.
         cache_bytes: how much memory prepared LoRAs may take, beside those attached; the least recently attached
             give way and are prepared again when needed.
         max_merge_bytes: how much memory a second copy of the touched weights may take; beyond it nothing is merged.
@@ -77,18 +73,17 @@ class Rack:
         *,
         device: torch.device | None = None,
         keep_addresses: bool | None = None,
-        rank_step: int = RANK_STEP,
         cache_bytes: int = CACHE_BYTES,
         max_merge_bytes: int | None = None,
         keeps_merges: bool = True,
     ) -> None:
         self._networks = dict(modules)
         self._prepared = PreparedLoras(
-            modules, device=device, rank_step=rank_step, cache_bytes=cache_bytes, own_storage=keep_addresses
+            modules, device=device, cache_bytes=cache_bytes, own_storage=keep_addresses
         )
         self._keep_addresses = self._prepared.own_storage
         self._stages = LruCache[SlotPlan, Composition](
-            max_bytes=cache_bytes, size_of=lambda stage: stage.num_bytes
+            max_bytes=cache_bytes, size_of=lambda stage: stage.storage.nbytes
         )
         """By plan, the composition whose addresses LoRAs of this shape are copied to."""
         self._max_merge_bytes = max_merge_bytes
@@ -151,11 +146,7 @@ class Rack:
 
     @_plain_tensors
     def forget(self, name: str) -> None:
-        """Drop a registered LoRA.
-
-        Raises:
-            LoraError: it is attached, or not registered.
-        """
+        """Drop a registered LoRA."""
         self._prepared.get_revision(name)
         if name in self._attached:
             raise LoraError(f"{name} is attached; detach it before it is forgotten")
@@ -222,7 +213,10 @@ class Rack:
             self._attached = attached
             return
         source = self._prepared.composition(tuple(acting)) if acting else None
-        target = self._stage(source) if source is not None and self._keep_addresses else source
+        target = source
+        if source is not None and self._keep_addresses:
+            # The newest stage, which is the one in use, is never dropped.
+            target = self._stages.get_or_make(source.plan, partial(empty_like, source))
         # All that can fail for a user's reasons has happened. What follows is assignments.
         self._merged.hide()
         if source is not None and target is not None:
@@ -267,7 +261,3 @@ class Rack:
             if self._current is not None:
                 self._show_sides(self._current)
             raise
-
-    def _stage(self, composition: Composition) -> Composition:
-        # The newest stage, which is the one in use, is never dropped.
-        return self._stages.get_or_make(composition.plan, lambda: empty_like(composition))
