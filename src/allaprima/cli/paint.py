@@ -7,12 +7,13 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allaprima.cli import paint_options as options
+from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
+from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -33,50 +34,35 @@ MAX_COUNT = 1000
 
 
 @app.command()
+@spread_options
 def paint(
-    prompt: options.Prompt = None,
-    output: options.Output = None,
-    steps: options.Steps = None,
-    guidance: options.Guidance = None,
-    seed: options.Seed = None,
-    count: options.Count = 1,
-    size: options.Size = None,
-    negative: options.Negative = None,
-    file_format: options.Format = None,
-    quality: options.PictureQuality = None,
-    previews: options.Previews = False,
-    source: options.Source = None,
-    base: options.BaseName = None,
-    models_dir: options.ModelsDirs = None,
-    schedule: options.ScheduleName = None,
-    lora: options.LoraNames = None,
-    lora_dir: options.LoraDir = None,
-    no_turbo: options.NoTurbo = False,
-    precision: options.PrecisionName = "auto",
-    memory: options.Memory = None,
-    weights: options.Weights = None,
+    asked: RequestOptions,
+    load: LoadOptions,
+    out: OutputOptions,
+    prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Paint a picture from words and print where it is."""
     given = given_fields(
-        size, lora, prompt=prompt, steps=steps, guidance=guidance, negative_prompt=negative, quality=quality,
-        base=base, schedule=schedule,
+        asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
+        negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
     )  # fmt: skip
-    check_memory(memory)
-    requests = make_requests(given, source, seed, count)
-    targets = plan_targets(requests, output, file_format)
+    check_memory(load.memory)
+    requests = make_requests(given, asked.source, asked.seed, asked.count)
+    targets = plan_targets(requests, out.output, out.file_format)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.painter import Painter
 
     painter = Painter.load(
-        requests[0].base, folder=weights, models_dirs=models_dir or (), lora_dir=lora_dir, precision=precision,
-        memory_gib=memory, size=_largest(requests, given, source), loras=requests[0].loras,
+        requests[0].base, folder=load.weights, models_dirs=load.models_dir or (), lora_dir=load.lora_dir,
+        precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
+        loras=requests[0].loras,
     )  # fmt: skip
-    requests = fill_requests(painter, requests, given, source, turbo=not no_turbo)
+    requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
-    paths = save_events(painter.events(*requests, previews=previews), targets, requests[0].steps, timings)
+    paths = save_events(painter.events(*requests, previews=out.previews), targets, requests[0].steps, timings)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
