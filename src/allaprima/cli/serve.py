@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import typer
 
+from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json
 from allaprima.cli.paint_options import LoraDir, Memory
 from allaprima.core.errors import UserError
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
-def serve(
+@dataclass(frozen=True, kw_only=True)
+class AccessOptions:
+    """Where the studio is reached, and by whom."""
+
     host: Annotated[
         str | None,
         typer.Option(help="Address to listen on. Default: this machine alone.", show_default=False),
-    ] = None,
-    listen: Annotated[bool, typer.Option("--listen", help="Let the network in; needs a token.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 7860,
+    ] = None
+    listen: Annotated[bool, typer.Option("--listen", help="Let the network in; needs a token.")] = False
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 7860
     token: Annotated[
         str | None,
         typer.Option(
@@ -45,7 +48,24 @@ def serve(
             help="What clients must show. Default: a new one when the network is let in, else none.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Further host name that browsers may call it by.")
+    ] = None
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin whose pages may use the API, such as https://example.com."),
+    ] = None
+    certificate: Annotated[
+        Path | None, typer.Option(help="TLS certificate (PEM); with --key the studio speaks https.")
+    ] = None
+    key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None
+
+
+@app.command()
+@spread_options
+def serve(
+    access: AccessOptions,
     base: Annotated[
         list[str] | None,
         typer.Option(help="Base to paint with; may be given again. Default: vignette.", show_default=False),
@@ -58,17 +78,6 @@ def serve(
     ] = None,
     lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Further host name that browsers may call it by.")
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None,
-        typer.Option(help="Origin whose pages may use the API, such as https://example.com."),
-    ] = None,
-    certificate: Annotated[
-        Path | None, typer.Option(help="TLS certificate (PEM); with --key the studio speaks https.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
     device: Annotated[
         str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
     ] = None,
@@ -76,25 +85,27 @@ def serve(
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
-    if host is not None and listen:
+    if access.host is not None and access.listen:
         raise UserError("got --host and --listen; expected one of them, for --listen is --host 0.0.0.0")
-    if (certificate is None) != (key is None):
+    if (access.certificate is None) != (access.key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
     check_memory(memory)
     from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
-    address = host or ("0.0.0.0" if listen else "127.0.0.1")  # noqa: S104 (asked for, and guarded by a token)
+    address = access.host or ("0.0.0.0" if access.listen else "127.0.0.1")  # noqa: S104 (asked for, guarded by a token)
+    token = access.token
     if token is None and address not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     settings = ServerSettings(
-        host=address, port=port, token=token, allowed_hosts=tuple(allow_host or ()),
-        cors_origins=tuple(cors_origin or ()),
+        host=address, port=access.port, token=token, allowed_hosts=tuple(access.allow_host or ()),
+        cors_origins=tuple(access.cors_origin or ()),
     )  # fmt: skip
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     makers = Makers(
         names=tuple(dict.fromkeys(base or ["vignette"])), weights=weights, lora_dir=lora_dir,
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory,
     )  # fmt: skip
+    certificate, key = access.certificate, access.key
     tls = {} if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
         run_server(studio, bound, tls, as_json=as_json)
