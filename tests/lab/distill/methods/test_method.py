@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,9 +77,7 @@ def test_a_budget_stops_the_training_with_a_checkpoint(tmp_path: Path) -> None:
     assert tensors
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UserError, match="pattern, sensitivity or a number"):
-        TurboSettings(ranks="high")
+def test_what_a_student_is_told_goes_with_whole_networks() -> None:
     with pytest.raises(UserError, match="lcm --whole"):
         LcmSettings(embedded=True)
 
@@ -86,10 +85,14 @@ def test_settings_that_cannot_be_are_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
+        ({"ranks": "high"}, "pattern, sensitivity or a number"),
         ({"ranks": "²"}, "expected pattern, sensitivity or a number"),
         ({"ranks": "0"}, "expected pattern, sensitivity or a number"),
+        ({"ranks": "8", "whole": True}, "expected none of them"),
+        ({"sites": "all", "start": Path("lora.safetensors")}, "expected none of them"),
+        ({"parameters": 1000}, "expected --ranks sensitivity"),
     ],
 )
-def test_options_that_cannot_be_are_refused(given: dict[str, str], expected: str) -> None:
+def test_settings_that_cannot_be_or_do_nothing_are_refused(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        TurboSettings(**given)  # type: ignore[arg-type]
+        TurboSettings(**given)

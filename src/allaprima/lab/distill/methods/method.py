@@ -64,11 +64,22 @@ class MethodSettings(ABC):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse ranks that do not exist, and a LoRA to start from where none is trained."""
+        """Refuse ranks that do not exist, and settings that others leave without effect."""
         if self.ranks not in {"pattern", "sensitivity"} and not (self.ranks.isdecimal() and int(self.ranks)):
             raise UserError(f"got ranks {self.ranks!r}; expected pattern, sensitivity or a number")
         if self.start is not None and self.whole:
             raise UserError("got a LoRA to start from with --whole; expected one of the two")
+        own_ranks = (self.sites, self.ranks, self.parameters) != ("text", "pattern", 0)
+        if own_ranks and (self.whole or self.start is not None):
+            raise UserError(
+                "got --sites, --ranks or --parameters with --whole or --start; expected none of them, for a whole "
+                "network has no ranks and a LoRA to start from has its own"
+            )
+        if self.parameters and self.ranks != "sensitivity":
+            raise UserError(
+                f"got --parameters {self.parameters} with --ranks {self.ranks}; expected --ranks sensitivity, which "
+                "alone spends a budget"
+            )
 
     @property
     def teacher_steps(self) -> int:
