@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from allaprima.lab.scenes.spec import Scene, Style, Subject
 from allaprima.lab.scenes.subjects import SUBJECTS
 
 Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 Ways = dict[str, tuple[str, ...]]
 
 
