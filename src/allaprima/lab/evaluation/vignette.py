@@ -187,13 +187,9 @@ def reconstruct(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
 def _judge_through(
     judge: Judge, autoencoder: Autoencoder, count: int, on_progress: OnProgress
 ) -> dict[str, float]:
-    done = 0
-
-    def advance(scenes: int) -> None:
-        nonlocal done
-        done += scenes
+    def judged(done: int) -> None:
         on_progress("judging reconstructions", done, count)
 
     scenes = unseen_scenes(count, UNSEEN_SEED)
-    tallies = measure_judge(judge, scenes, SpriteCache(), alter=reconstruct(autoencoder), on_progress=advance)
+    tallies = measure_judge(judge, scenes, SpriteCache(), alter=reconstruct(autoencoder), on_progress=judged)
     return {name: tally.rate for name, tally in tallies.items()}
