@@ -95,23 +95,20 @@ def measure(
     from allaprima.lab.scenes.sprites import SpriteCache
 
     network, _ = load_judge(judge)
-    done = 0
     with _progress() as on_progress:
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            on_progress("judging", done, scenes)
-
-        tallies = measure_judge(network, unseen_scenes(scenes), SpriteCache(), on_progress=advance)
+        tallies = measure_judge(
+            network,
+            unseen_scenes(scenes),
+            SpriteCache(),
+            on_progress=lambda done: on_progress("judging", done, scenes),
+        )
     heard = reported({name: tally.rate for name, tally in tallies.items()})
     rows = []
     for name, tally in tallies.items():
         low, high = wilson_interval(tally.right, tally.total)
         rows.append({"attribute": name, "rate": tally.rate, "low": low, "high": high, "total": tally.total})
-        print(
-            f"{name:10} {tally.rate:7.2%}  ({low:.2%} to {high:.2%})  {'' if name in heard else 'not reported'}"
-        )
+        remark = "" if name in heard else "not reported"
+        print(f"{name:10} {tally.rate:7.2%}  ({low:.2%} to {high:.2%})  {remark}")
     if as_json:
         print_json({"rows": rows, "scenes": scenes})
 

@@ -74,7 +74,7 @@ def test_times_are_taken_in_turns_with_the_lora_worn(tmp_path: Path, monkeypatch
     monkeypatch.setattr("allaprima.lab.evaluation.distill.paint", watched)
     slow = Contender(method="base", steps=2, guidance=4.0)
     quick = Contender(method="turbo", steps=1, guidance=1.0, lora=lora)
-    times = time_in_turns(base, [slow, quick], build_suites(9, 0), 3)
+    times = time_in_turns(base, [slow, quick], build_suites(9, 0), 3, lambda *_: None)
     assert painted == [("base", False), ("base", False), ("turbo", True), ("turbo", True)] * 3
     assert [len(mine) for mine in times] == [3, 3]
     assert all(seconds > 0 for mine in times for seconds in mine)
@@ -98,7 +98,7 @@ def test_students_are_read_before_anything_is_painted(
 
     monkeypatch.setattr("allaprima.lab.evaluation.distill.paint", never)
     with pytest.raises(LoraError):
-        compare_students(base, [("good", good), ("bad", bad)], Tools())
+        compare_students(base, [("good", good), ("bad", bad)], Tools(), DistillSettings())
 
 
 def test_a_student_of_other_weights_is_named(tmp_path: Path) -> None:

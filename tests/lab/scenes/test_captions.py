@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.lab.scenes.captioned import LANGUAGES, many, mentions, scene_of, ways_of
+from tests.lab.scenes.plainly import full_caption
 
-from allaprima.lab.scenes.captions import caption, describe, full_caption, prefix
+from allaprima.lab.scenes.captions import caption, describe, prefix
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.people import draw_person
 from allaprima.lab.scenes.spec import Side, Subject

@@ -6,8 +6,8 @@ import re
 
 import pytest
 from tests.lab.scenes.captioned import many, scene_of
+from tests.lab.scenes.plainly import full_caption
 
-from allaprima.lab.scenes.captions import full_caption
 from allaprima.lab.scenes.nouns_en import with_article
 from allaprima.lab.scenes.spec import Subject
 

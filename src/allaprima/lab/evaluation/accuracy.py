@@ -56,24 +56,18 @@ def compare(scene: Scene, verdict: Verdict) -> dict[Attribute, Tally]:
     Kind: every subject of the scene and every kind seen that is not there is one question, so that missing
     things and inventing them both count. Count, side and accessory are asked of the subjects that were found.
     """
-    asked = [subject for subject in scene.subjects if verdict.find(subject.kind)]
-    strangers = [
-        seen for seen in verdict.things if seen.kind not in {subject.kind for subject in scene.subjects}
-    ]
+    found = [(subject, seen) for subject in scene.subjects if (seen := verdict.find(subject.kind))]
+    kinds = {subject.kind for subject in scene.subjects}
+    strangers = sum(seen.kind not in kinds for seen in verdict.things)
     return {
-        "kind": Tally(right=len(asked), total=len(scene.subjects) + len(strangers)),
-        "count": tally(verdict.count(subject.kind) == subject.count for subject in asked),
-        "side": tally(verdict.side(subject.kind) == subject.side for subject in asked),
-        "accessory": tally(_worn(verdict, subject.kind) == subject.accessory for subject in asked),
+        "kind": Tally(right=len(found), total=len(scene.subjects) + strangers),
+        "count": tally(seen.count == subject.count for subject, seen in found),
+        "side": tally(verdict.side(subject.kind) == subject.side for subject, _ in found),
+        "accessory": tally(seen.accessory == subject.accessory for subject, seen in found),
         "place": tally([verdict.place == scene.place]),
         "hour": tally([verdict.hour == scene.hour]),
         "weather": tally([verdict.weather == scene.weather]),
     }
-
-
-def _worn(verdict: Verdict, kind: str) -> str | None:
-    seen = verdict.find(kind)
-    return seen.accessory if seen else None
 
 
 def reported(accuracy: Mapping[str, float]) -> frozenset[Attribute]:
@@ -98,7 +92,7 @@ def measure_judge(
         sprites: the renderer's sprites.
         side: of the pictures, in pixels.
         alter: applied to batches (B, 3, side, side) in [0, 1] first, such as an autoencoder.
-        on_progress: called with the number of scenes just judged.
+        on_progress: called with how many scenes are judged so far.
     """
     sums: dict[Attribute, Tally] = dict.fromkeys(ATTRIBUTES, Tally())
     for start in range(0, len(scenes), 16):
@@ -107,7 +101,7 @@ def measure_judge(
         for scene, verdict in zip(group, judge.look(alter(pictures) if alter else pictures), strict=True):
             sums = {name: sums[name] + counted for name, counted in compare(scene, verdict).items()}
         if on_progress:
-            on_progress(len(group))
+            on_progress(start + len(group))
     return sums
 
 

@@ -37,18 +37,10 @@ DIVERSITY_SEED = 9_000_000_000
 """The first noise of the pictures that diversity is measured on."""
 
 COLUMNS: dict[str, str] = {
-    "judge": "judge, %",
-    "psnr": "PSNR to teacher, dB",
-    "ssim": "SSIM to teacher",
-    "frechet": "Frechet to renders",
-    "diversity": "diversity, % of teacher",
-    "saturation": "saturation",
-    "high_frequencies": "high frequencies",
-    "megabytes": "LoRA, MB",
-    "minutes": "training, min",
-    "seconds": "s per picture",
-    "speed_up": "speed-up",
-}
+    "judge": "judge, %", "psnr": "PSNR to teacher, dB", "ssim": "SSIM to teacher", "frechet": "Frechet to renders",
+    "diversity": "diversity, % of teacher", "saturation": "saturation", "high_frequencies": "high frequencies",
+    "megabytes": "LoRA, MB", "minutes": "training, min", "seconds": "s per picture", "speed_up": "speed-up",
+}  # fmt: skip
 """A column's name in the rows, and over the table."""
 
 
@@ -120,7 +112,7 @@ def compare_students(
     base: Base,
     students: Sequence[tuple[str, Path]],
     tools: Tools,
-    settings: DistillSettings | None = None,
+    settings: DistillSettings,
     on_progress: OnProgress = lambda _what, _done, _total: None,
     base_hash: str | None = None,
 ) -> Comparison:
@@ -130,23 +122,21 @@ def compare_students(
         base: the teacher, a flow.
         students: a name and a LoRA file each; equal names are trainings with other seeds.
         tools: what to measure with.
-        settings: None for those of the published figures.
+        settings: the published figures are those of the defaults.
         on_progress: called after every batch.
         base_hash: of the base's weights; the report names students that were made for others.
 
     Raises:
         LoraError: a student's file cannot be used with this base; nothing has been painted then.
     """
-    settings = settings or DistillSettings()
     strangers = [remark for name, path in students if (remark := _find_stranger(base, name, path, base_hash))]
     started = time.perf_counter()
     asks = build_suites(settings.prompts, settings.seed)
     table = _Table(base, tools, settings, asks, on_progress)
-    teacher = Contender(method="base", steps=settings.teacher_steps, guidance=settings.guidance)
-    fewer = [
-        Contender(method="base", steps=steps, guidance=settings.guidance) for steps in settings.base_steps
+    groups = [
+        [Contender(method="base", steps=steps, guidance=settings.guidance)]
+        for steps in (settings.teacher_steps, *settings.base_steps)
     ]
-    groups = [[contender] for contender in (teacher, *fewer)]
     for name in dict.fromkeys(name for name, _ in students):
         files = [path for other, path in students if other == name]
         groups += [
@@ -195,17 +185,14 @@ class _Table:
 
     def measure(self, group: Sequence[Contender]) -> Line:
         """Measure one line of the table."""
-        found: list[dict[str, float | None]] = []
-        faults = 0
-        seen: list[tuple[Tensor, ...]] = []
+        measured = []
         for contender in group:
             with worn(self.base, contender.lora):
-                values, broken, pictures = self._measure(contender)
-            found.append(values)
-            faults += broken
-            seen.append(pictures)
-        names = list(COLUMNS)
-        known = {name: [value for one in found if (value := one.get(name)) is not None] for name in names}
+                measured.append(self._measure(contender))
+        trainings, faults, shown = zip(*measured, strict=True)
+        known = {
+            name: [value for one in trainings if (value := one.get(name)) is not None] for name in COLUMNS
+        }
         spread = {name: statistics.stdev(values) for name, values in known.items() if len(values) > 1}
         return Line(
             name=group[0].name,
@@ -214,8 +201,8 @@ class _Table:
             values={name: statistics.fmean(values) if values else None for name, values in known.items()},
             spread=spread,
             trainings=len(group),
-            faults=faults,
-            shown=seen[0],
+            faults=sum(faults),
+            shown=shown[0],
         )
 
     def _measure(self, contender: Contender) -> tuple[dict[str, float | None], int, tuple[Tensor, ...]]:
@@ -224,33 +211,26 @@ class _Table:
         faults = sum(find_fault(one) is not None for one in pictures)
         pictures = pictures.nan_to_num(0.0)
         values: dict[str, float | None] = {
-            "saturation": saturation(pictures),
-            "high_frequencies": high_frequencies(pictures),
+            "saturation": saturation(pictures), "high_frequencies": high_frequencies(pictures),
             **_costs(contender.lora),
-        }
+        }  # fmt: skip
         if self.teacher is None:
             self.teacher = pictures
         elif len(pictures):
             values["psnr"] = float(psnr(pictures, self.teacher).clamp(max=99).mean())
             values["ssim"] = float(ssim(pictures, self.teacher).mean())
-        values |= self._look(contender, pictures)
-        if not self.teacher_values:
-            self.teacher_values = dict(values)
-        spread, mine = self.teacher_values.get("spread"), values.get("spread")
-        values["diversity"] = None if not spread or mine is None else 100 * mine / spread
-        every = max(1, len(self.asks) // self.settings.shown)
-        return values, faults, tuple(pictures[::every][: self.settings.shown])
-
-    def _look(self, contender: Contender, pictures: Tensor) -> dict[str, float | None]:
-        """Return what the judge and the image network say."""
-        values: dict[str, float | None] = {}
         if self.tools.judge is not None:
             values["judge"] = judge_score(self.tools.judge, self.asks, pictures, self.heard)
         if self.tools.features is not None:
             if self.real is not None:
                 values["frechet"] = frechet(self.tools.features.describe(pictures), self.real)
             values["spread"] = self._spread(contender, self.tools.features)
-        return values
+        if not self.teacher_values:
+            self.teacher_values = dict(values)
+        spread, mine = self.teacher_values.get("spread"), values.get("spread")
+        values["diversity"] = None if not spread or mine is None else 100 * mine / spread
+        every = max(1, len(self.asks) // self.settings.shown)
+        return values, faults, tuple(pictures[::every][: self.settings.shown])
 
     def _spread(self, contender: Contender, features: ImageFeatures) -> float:
         count, seeds = self.settings.diverse_prompts, self.settings.diverse_seeds
@@ -289,11 +269,7 @@ class _Table:
 
 
 def time_in_turns(
-    base: Base,
-    contenders: Sequence[Contender],
-    asks: Sequence[Ask],
-    rounds: int,
-    on_progress: OnProgress = lambda _what, _done, _total: None,
+    base: Base, contenders: Sequence[Contender], asks: Sequence[Ask], rounds: int, on_progress: OnProgress
 ) -> list[list[float]]:
     """Return the seconds from a prompt to a picture painted alone, by contender and round.
 

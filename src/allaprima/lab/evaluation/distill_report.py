@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -10,14 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
-from torch import Tensor
-
 from allaprima.lab.evaluation.distill import COLUMNS, Comparison, Line
 from allaprima.lab.evaluation.report_files import (
     Report,
     data_url,
+    encode_jpeg,
     format_value,
     html_page,
     html_table,
@@ -37,20 +33,15 @@ td:first-child,th:first-child{text-align:left}img{width:128px;height:128px;displ
 
 
 def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[ReportRow]:
-    """Return the rows with figures to reach.
-
-    Args:
-        comparison: what was measured.
-        turbo: the student that paints in 4 steps by default.
-        one: the student that paints in 1 step.
-    """
+    """Return the rows with figures to reach; the student `turbo` paints in 4 steps, `one` in 1 step."""
     settings = comparison.settings
     teacher = comparison.find("base", settings.teacher_steps)
     four, single = comparison.find(turbo, 4), comparison.find(one, 1)
-    total = settings.prompts
+    uniform, ranked = comparison.find("uniform", 4), comparison.find("sensitivity", 4)
+    faults = float(sum(line.faults for line in comparison.lines if line.method != "base"))
 
     def row(name: str, unit: Any, value: float | None, must: float | None, aim: float | None) -> ReportRow:
-        return ReportRow(name=name, unit=unit, must=must, aim=aim, value=value, total=total)
+        return ReportRow(name=name, unit=unit, must=must, aim=aim, value=value, total=settings.prompts)
 
     return [
         row(f"{turbo}, 4 steps, judge behind the base", "points", _behind(teacher, four), 1.5, 0.0),
@@ -62,17 +53,11 @@ def aim_rows(comparison: Comparison, turbo: str, one: str) -> list[ReportRow]:
         row(
             "sensitivity ranks behind uniform ones",
             "points",
-            _behind(comparison.find("uniform", 4), comparison.find("sensitivity", 4)),
+            _behind(uniform, ranked),
             0,
-            0.0 - _spread(comparison, ("uniform", "sensitivity")),
+            0.0 - _spread(uniform, ranked),
         ),
-        row(
-            "black, NaN or constant pictures",
-            "pictures",
-            float(sum(line.faults for line in comparison.lines if line.method != "base")),
-            0,
-            0,
-        ),
+        row("black, NaN or constant pictures", "pictures", faults, 0, 0),
     ]
 
 
@@ -95,8 +80,7 @@ def _saved(comparison: Comparison, turbo: str) -> float | None:
     return 100 * (1 - sizes[0] / sizes[1])
 
 
-def _spread(comparison: Comparison, names: Sequence[str]) -> float:
-    lines = [comparison.find(name, 4) for name in names]
+def _spread(*lines: Line | None) -> float:
     return max((line.spread.get("judge", 0.0) for line in lines if line), default=0.0)
 
 
@@ -109,15 +93,12 @@ def _cell(line: Line, column: str) -> str:
     return f"{value:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 
 
-def _columns(comparison: Comparison) -> list[str]:
-    """Return the columns in which anything was measured."""
-    return [name for name in COLUMNS if any(line.values.get(name) is not None for line in comparison.lines)]
-
-
 def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    columns = _columns(comparison)
+    """Return the head and the cells of the columns in which anything was measured."""
+    lines = comparison.lines
+    columns = [name for name in COLUMNS if any(line.values.get(name) is not None for line in lines)]
     head = ["", *(COLUMNS[name] for name in columns)]
-    return head, [[line.name, *(_cell(line, name) for name in columns)] for line in comparison.lines]
+    return head, [[line.name, *(_cell(line, name) for name in columns)] for line in lines]
 
 
 def _aims(rows: Sequence[ReportRow]) -> tuple[list[str], list[list[str]]]:
@@ -153,19 +134,12 @@ def to_html(comparison: Comparison, rows: Sequence[ReportRow], when: datetime) -
     parts = ["<h1>Distillation: base and students</h1>", f"<p>{escape(_method(comparison, when))}</p>"]
     parts += [html_table(*table) for table in (_table(comparison), _aims(rows))]
     names = "".join(f"<th>{escape(prompt)}</th>" for prompt in comparison.prompts)
-    body = "".join(
-        f"<tr><td>{escape(line.name)}</td>{''.join(f'<td>{_image(one)}</td>' for one in line.shown)}</tr>"
-        for line in comparison.lines
-    )
+    body = ""
+    for line in comparison.lines:
+        images = (f'<td><img alt="" src="{data_url(encode_jpeg(picture))}"></td>' for picture in line.shown)
+        body += f"<tr><td>{escape(line.name)}</td>{''.join(images)}</tr>"
     parts.append(f'<h2>The same noise</h2><table class="pictures"><tr><th></th>{names}</tr>{body}</table>')
     return html_page("Distillation", _STYLE, parts)
-
-
-def _image(picture: Tensor) -> str:
-    pixels = picture.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=85)
-    return f'<img alt="" src="{data_url(file.getvalue())}">'
 
 
 def to_json(comparison: Comparison, rows: Sequence[ReportRow]) -> dict[str, Any]:
@@ -193,11 +167,5 @@ def write_distill_report(
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    return write_files(
-        folder,
-        "distill",
-        when,
-        markdown=to_markdown(comparison, rows, when),
-        html=to_html(comparison, rows, when),
-        data=to_json(comparison, rows),
-    )
+    markdown, html = to_markdown(comparison, rows, when), to_html(comparison, rows, when)
+    return write_files(folder, "distill", when, markdown=markdown, html=html, data=to_json(comparison, rows))

@@ -60,11 +60,7 @@ class ImageFeatures(nn.Module):
     def describe(self, pictures: Tensor, batch: int = 32) -> Tensor:
         """Return the vectors of many pictures, in batches, without gradient."""
         device = next(self.parameters()).device
-        parts = [
-            self.vectors(pictures[start : start + batch].to(device))
-            for start in range(0, len(pictures), batch)
-        ]
-        return torch.cat(parts).cpu()
+        return torch.cat([self.vectors(part.to(device)) for part in torch.split(pictures, batch)]).cpu()
 
     def _walk(self, pixels: Tensor, blocks: Sequence[int]) -> tuple[list[Tensor], Tensor]:
         x = nn.functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", antialias=True)

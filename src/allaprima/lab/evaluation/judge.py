@@ -53,9 +53,9 @@ class JudgeConfig:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote; unknown keys are a TypeError."""
-        stored: dict[str, Any] = json.loads(text)
+        stored = json.loads(text).items()
         fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
+            key: tuple(value) if isinstance(value, list) else value for key, value in stored
         }
         return cls(**fields)
 
@@ -135,15 +135,12 @@ class Judge(nn.Module):
         super().__init__()
         self.config = config
         fine, middle, coarse = config.widths
-        self.fine = nn.Sequential(
-            nn.Conv2d(3, fine, 4, stride=4), nn.ReLU(), *(_Block(fine) for _ in range(config.blocks[0]))
-        )
-        self.middle = nn.Sequential(_Down(fine, middle), *(_Block(middle) for _ in range(config.blocks[1])))
-        self.coarse = nn.Sequential(_Down(middle, coarse), *(_Block(coarse) for _ in range(config.blocks[2])))
+        blocks = config.blocks
+        self.fine = nn.Sequential(nn.Conv2d(3, fine, 4, stride=4), nn.ReLU(), *_blocks(fine, blocks[0]))
+        self.middle = nn.Sequential(_convolution(fine, middle, stride=2), *_blocks(middle, blocks[1]))
+        self.coarse = nn.Sequential(_convolution(middle, coarse, stride=2), *_blocks(coarse, blocks[2]))
         self.lift = nn.Conv2d(coarse, middle, 1)
-        self.merge = nn.Sequential(
-            nn.Conv2d(middle, middle, 3, padding=1, bias=False), nn.BatchNorm2d(middle), nn.ReLU()
-        )
+        self.merge = _convolution(middle, middle)
         self.cells = nn.Conv2d(middle, 1 + len(config.kinds) + len(config.accessories), 1)
         self.whole = nn.Linear(
             2 * coarse + 2 * middle, len(config.places) + len(config.hours) + len(config.weathers)
@@ -161,7 +158,7 @@ class Judge(nn.Module):
         sizes = [1, len(self.config.kinds), len(self.config.accessories)]
         middles, kinds, accessories = self.cells(merged).split(sizes, dim=1)
         pooled = torch.cat(
-            [part for map_ in (coarse, middle) for part in (map_.mean((2, 3)), map_.amax((2, 3)))], dim=1
+            [pool((2, 3)) for map_ in (coarse, middle) for pool in (map_.mean, map_.amax)], dim=1
         )
         sizes = [len(self.config.places), len(self.config.hours), len(self.config.weathers)]
         place, hour, weather = self.whole(pooled).split(sizes, dim=1)
@@ -179,15 +176,14 @@ class Judge(nn.Module):
         return read_verdicts(reading, self.config)
 
 
-class _Down(nn.Sequential):
-    """Halve the side of a map."""
+def _convolution(width_in: int, width_out: int, *, stride: int = 1) -> nn.Sequential:
+    """Return a 3x3 convolution, normalised and rectified."""
+    convolution = nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width_out), nn.ReLU())
 
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(
-            nn.Conv2d(width_in, width_out, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width_out),
-            nn.ReLU(),
-        )
+
+def _blocks(width: int, count: int) -> list[_Block]:
+    return [_Block(width) for _ in range(count)]
 
 
 class _Block(nn.Module):
@@ -195,13 +191,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
+        self.body = nn.Sequential(*_convolution(width, width), *list(_convolution(width, width))[:2])
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine a (B, C, H, W) map."""
@@ -274,7 +264,7 @@ def load_judge(path: Path | None = None) -> tuple[Judge, dict[str, float]]:
     Raises:
         WeightsError: the file is missing, cut short or not a judge.
     """
-    path = path if path is not None else default_judge_path()
+    path = path or default_judge_path()
     if not path.is_file():
         raise WeightsError(f"no judge at {path}; train one with `prima train judge`")
     try:

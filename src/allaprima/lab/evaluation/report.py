@@ -36,29 +36,16 @@ def write_report(evaluation: Evaluation, folder: Path, when: datetime) -> Report
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    return write_files(
-        folder,
-        "vignette",
-        when,
-        markdown=to_markdown(evaluation, when),
-        html=to_html(evaluation, when),
-        data=evaluation.to_json(),
-    )
+    markdown, html = to_markdown(evaluation, when), to_html(evaluation, when)
+    return write_files(folder, "vignette", when, markdown=markdown, html=html, data=evaluation.to_json())
 
 
 def _cells(row: ReportRow) -> list[str]:
-    interval = (
-        "-" if row.low is None else f"{format_value(row.low, row.unit)} to {format_value(row.high, row.unit)}"
+    value, low, high, must, aim = (
+        format_value(figure, row.unit) for figure in (row.value, row.low, row.high, row.must, row.aim)
     )
-    return [
-        row.name,
-        format_value(row.value, row.unit),
-        interval,
-        str(row.total),
-        format_value(row.must, row.unit),
-        format_value(row.aim, row.unit),
-        row.state,
-    ]
+    interval = "-" if row.low is None else f"{low} to {high}"
+    return [row.name, value, interval, str(row.total), must, aim, row.state]
 
 
 _HEAD = ["measured", "value", "95 % interval", "on", "must reach", "aim", "state"]
@@ -90,18 +77,15 @@ def _method(evaluation: Evaluation, when: datetime) -> str:
 
 def to_markdown(evaluation: Evaluation, when: datetime) -> str:
     """Return the report without pictures."""
-    parts = [
-        "# Evaluation of Vignette",
-        _method(evaluation, when),
-        markdown_table(_HEAD, map(_cells, evaluation.rows)),
-    ]
-    parts += [
-        "## The judge",
-        markdown_table(_JUDGE_HEAD, _judge_cells(evaluation)),
-        "## The first prompts of every suite",
-    ]
+    parts = ["# Evaluation of Vignette", _method(evaluation, when)]
+    parts += [markdown_table(_HEAD, map(_cells, evaluation.rows))]
+    parts += ["## The judge", markdown_table(_JUDGE_HEAD, _judge_cells(evaluation))]
+    parts += ["## The first prompts of every suite"]
     for suite, group in _by_suite(evaluation):
-        lines = [f"- {_mark(shown)} `{_prompt(shown)}`: {_seen(shown)}" for shown in group]
+        lines = [
+            f"- {'right' if shown.right else '**wrong**'} `{shown.answer.ask.prompt}`: {_seen(shown)}"
+            for shown in group
+        ]
         parts += [f"### {suite.capitalize()}", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
@@ -118,11 +102,10 @@ def to_html(evaluation: Evaluation, when: datetime) -> str:
 
 
 def _figure(shown: ReportPicture) -> str:
-    caption = f"{escape(_prompt(shown))}<span>{escape(_seen(shown))}</span>"
-    kind = "right" if shown.right else "wrong"
+    prompt = escape(shown.answer.ask.prompt)
     return (
-        f'<figure class="{kind}"><img alt="{escape(_prompt(shown))}" src="{data_url(shown.jpeg)}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure class="{"right" if shown.right else "wrong"}"><img alt="{prompt}" src="{data_url(shown.jpeg)}">'
+        f"<figcaption>{prompt}<span>{escape(_seen(shown))}</span></figcaption></figure>"
     )
 
 
@@ -131,14 +114,6 @@ def _by_suite(evaluation: Evaluation) -> list[tuple[str, list[ReportPicture]]]:
         (suite, [shown for shown in evaluation.shown if shown.answer.ask.suite == suite]) for suite in SUITES
     ]
     return [(suite, group) for suite, group in groups if group]
-
-
-def _mark(shown: ReportPicture) -> str:
-    return "right" if shown.right else "**wrong**"
-
-
-def _prompt(shown: ReportPicture) -> str:
-    return shown.answer.ask.prompt
 
 
 def _seen(shown: ReportPicture) -> str:

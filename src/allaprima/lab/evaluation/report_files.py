@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
 
 from allaprima.core.errors import OutputError
 
@@ -31,10 +36,8 @@ def write_files(
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    stem = f"{when:%Y-%m-%d-%H%M}-{name}"
-    report = Report(
-        markdown=folder / f"{stem}.md", html=folder / f"{stem}.html", json=folder / f"{stem}.json"
-    )
+    stem = folder / f"{when:%Y-%m-%d-%H%M}-{name}"
+    report = Report(markdown=Path(f"{stem}.md"), html=Path(f"{stem}.html"), json=Path(f"{stem}.json"))
     dated = {"date": when.isoformat(timespec="minutes"), **data}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,16 @@ def html_page(title: str, style: str, parts: Iterable[str]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{style}</style><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def encode_jpeg(picture: Tensor, side: int | None = None) -> bytes:
+    """Return a picture (3, H, W) in [0, 1] as a JPEG, scaled to a square where a side is given."""
+    pixels = picture.nan_to_num(0.0).mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    image, file = Image.fromarray(pixels), io.BytesIO()
+    if side is not None:
+        image = image.resize((side, side), Image.Resampling.LANCZOS)
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 def data_url(jpeg: bytes) -> str:

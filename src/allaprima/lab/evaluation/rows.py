@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from allaprima.lab.evaluation.accuracy import Attribute, Tally
 from allaprima.lab.evaluation.intervals import newcombe_interval, wilson_interval
 from allaprima.lab.evaluation.judge import Verdict
 from allaprima.lab.evaluation.suites import Ask, Suite
+from allaprima.lab.scenes.spec import Subject
 
 Unit = Literal["%", "points", "dB", "", "pictures"]
 State = Literal["aim reached", "reached", "short", "not reported", "not measured", "told only"]
@@ -66,24 +67,16 @@ class SuiteAnswer:
         scene, verdict = self.ask.scene, self.verdict
         if self.fault is not None:
             return False
-        whole: dict[Attribute, bool] = {
-            "place": verdict.place == scene.place,
-            "hour": verdict.hour == scene.hour,
-            "weather": verdict.weather == scene.weather,
-        }
-        if attribute in whole:
-            return whole[attribute]
-        return all(self._subject_right(attribute, index) for index in range(len(scene.subjects)))
+        if attribute in ("place", "hour", "weather"):
+            return bool(getattr(verdict, attribute) == getattr(scene, attribute))
+        return all(self._subject_right(attribute, subject) for subject in scene.subjects)
 
-    def _subject_right(self, attribute: Attribute, index: int) -> bool:
-        subject = self.ask.scene.subjects[index]
+    def _subject_right(self, attribute: Attribute, subject: Subject) -> bool:
         seen = self.verdict.find(subject.kind)
         if seen is None:
             return False
-        if attribute == "count":
-            return seen.count == subject.count
-        if attribute == "accessory":
-            return seen.accessory == subject.accessory
+        if attribute in ("count", "accessory"):
+            return bool(getattr(seen, attribute) == getattr(subject, attribute))
         return attribute != "side" or self.verdict.side(subject.kind) == subject.side
 
     def all_right(self, attributes: Iterable[Attribute]) -> bool:
@@ -107,15 +100,14 @@ def rate_row(
     reported: Collection[Attribute],
 ) -> ReportRow:
     """Return a row of the share of `rights`, in percent, silent unless all of `needs` are reported."""
-    if not set(needs) <= set(reported):
-        return ReportRow(name=name, unit="%", must=must, aim=aim, total=len(rights), silent=True)
-    if not rights:
-        return ReportRow(name=name, unit="%", must=must, aim=aim)
-    low, high = (100 * end for end in wilson_interval(sum(rights), len(rights)))
-    value = 100 * sum(rights) / len(rights)
-    return ReportRow(
-        name=name, unit="%", must=must, aim=aim, value=value, low=low, high=high, total=len(rights)
+    total = len(rights)
+    row = ReportRow(
+        name=name, unit="%", must=must, aim=aim, total=total, silent=not set(needs) <= set(reported)
     )
+    if row.silent or not total:
+        return row
+    low, high = wilson_interval(sum(rights), total)
+    return replace(row, value=100 * sum(rights) / total, low=100 * low, high=100 * high)
 
 
 def gap_row(
@@ -129,16 +121,12 @@ def gap_row(
     reported: Collection[Attribute],
 ) -> ReportRow:
     """Return a row of how many points `worse` falls short of `better`; below zero it is ahead."""
-    total = min(better.total, worse.total)
-    if not set(needs) <= set(reported):
-        return ReportRow(name=name, unit="points", must=must, aim=aim, total=total, silent=True)
-    if total == 0:
-        return ReportRow(name=name, unit="points", must=must, aim=aim)
+    total, silent = min(better.total, worse.total), not set(needs) <= set(reported)
+    row = ReportRow(name=name, unit="points", must=must, aim=aim, total=total, silent=silent)
+    if silent or not total:
+        return row
     low, high = newcombe_interval((better.right, better.total), (worse.right, worse.total))
-    gap = 100 * (better.rate - worse.rate)
-    return ReportRow(
-        name=name, unit="points", must=must, aim=aim, value=gap, low=100 * low, high=100 * high, total=total
-    )
+    return replace(row, value=100 * (better.rate - worse.rate), low=100 * low, high=100 * high)
 
 
 def painting_rows(answers: Sequence[SuiteAnswer], reported: Collection[Attribute]) -> list[ReportRow]:
@@ -149,76 +137,46 @@ def painting_rows(answers: Sequence[SuiteAnswer], reported: Collection[Attribute
 
     def rate(
         name: str,
-        group: Iterable[SuiteAnswer],
+        suites: tuple[Suite, ...],
         needs: tuple[Attribute, ...],
-        must: float | None,
-        aim: float | None,
+        must: float | None = None,
+        aim: float | None = None,
     ) -> ReportRow:
-        rights = [answer.all_right(needs) for answer in group if answer.ask.asked >= set(needs)]
+        rights = [answer.all_right(needs) for answer in of(*suites) if answer.ask.asked >= set(needs)]
         return rate_row(name, rights, must=must, aim=aim, needs=needs, reported=reported)
 
-    english = of("one subject", "two subjects", "accessory", "count", "weather", "place and hour")
-    kind: tuple[Attribute, ...] = ("kind",)
-    alone = [answer.alone for answer in of("one subject", "two subjects")]
+    def gap(
+        name: str, better: Suite, worse: Suite, needs: tuple[Attribute, ...], must: float, aim: float
+    ) -> ReportRow:
+        seen, behind = of(better), of(worse)
+        # Chinese is the first scenes of the other suite once more.
+        pair = (seen[: len(behind)] if worse == "chinese" else seen, behind)
+        ahead, after = (
+            Tally(right=sum(answer.all_right(needs) for answer in group), total=len(group)) for group in pair
+        )
+        return gap_row(name, ahead, after, must=must, aim=aim, needs=needs, reported=reported)
+
+    one: tuple[Suite, ...] = ("one subject",)
+    two: tuple[Suite, ...] = ("two subjects",)
+    english: tuple[Suite, ...] = (*one, *two, "accessory", "count", "weather", "place and hour")
+    alone = [answer.alone for answer in of(*one, *two)]
     words = [answer.all_right(answer.ask.asked) for answer in of("kept-out words")]
-    faults = sum(answer.fault is not None for answer in answers)
+    faults = float(sum(answer.fault is not None for answer in answers))
+    pairing: tuple[Attribute, ...] = ("kind", "count", "place")
     return [
-        rate("one subject right", of("one subject"), ("kind", "count"), 90, 99),
-        rate("two subjects both right", of("two subjects"), ("kind",), 70, 92),
+        rate("one subject right", one, ("kind", "count"), 90, 99),
+        rate("two subjects both right", two, ("kind",), 70, 92),
         rate("place right", english, ("place",), 95, 99),
         rate("hour right", english, ("hour",), 95, 99),
-        rate("place and hour both right", english, ("place", "hour"), None, None),
-        rate("accessory right", of("accessory"), ("kind", "accessory"), 70, 90),
-        rate("count right", of("count"), ("kind", "count"), 70, 90),
-        rate("weather right", of("weather"), ("weather",), 70, 90),
-        *_gap_rows(of, reported),
-        rate_row(
-            "words never in training captions",
-            words,
-            must=60,
-            aim=85,
-            needs=("kind", "count", "place"),
-            reported=reported,
-        ),
-        ReportRow(
-            name="black, NaN or constant pictures",
-            unit="pictures",
-            must=0,
-            aim=0,
-            value=float(faults),
-            total=len(answers),
-        ),
-        rate("left and right, where said", of("two subjects"), ("kind", "side"), None, None),
-        rate_row("nothing else in the picture", alone, needs=kind, reported=reported),
-    ]
-
-
-def _gap_rows(of: Callable[..., list[SuiteAnswer]], reported: Collection[Attribute]) -> list[ReportRow]:
-    """Compare held-out pairings with seen ones, and Chinese with English of the same scenes and noise."""
-    pairing: tuple[Attribute, ...] = ("kind", "count", "place")
-    language: tuple[Attribute, ...] = (*pairing, "hour")
-    chinese = of("chinese")
-
-    def count(group: Sequence[SuiteAnswer], needs: tuple[Attribute, ...]) -> Tally:
-        return Tally(right=sum(answer.all_right(needs) for answer in group), total=len(group))
-
-    return [
-        gap_row(
-            "held-out pairings behind seen ones",
-            count(of("one subject"), pairing),
-            count(of("held out"), pairing),
-            must=4,
-            aim=1,
-            needs=pairing,
-            reported=reported,
-        ),
-        gap_row(
-            "Chinese behind English",
-            count(of("one subject")[: len(chinese)], language),
-            count(chinese, language),
-            must=5,
-            aim=1,
-            needs=language,
-            reported=reported,
-        ),
-    ]
+        rate("place and hour both right", english, ("place", "hour")),
+        rate("accessory right", ("accessory",), ("kind", "accessory"), 70, 90),
+        rate("count right", ("count",), ("kind", "count"), 70, 90),
+        rate("weather right", ("weather",), ("weather",), 70, 90),
+        gap("held-out pairings behind seen ones", "one subject", "held out", pairing, 4, 1),
+        gap("Chinese behind English", "one subject", "chinese", (*pairing, "hour"), 5, 1),
+        rate_row("words never in training captions", words, must=60, aim=85, needs=pairing, reported=reported),
+        ReportRow(name="black, NaN or constant pictures", unit="pictures", must=0, aim=0, value=faults,
+                  total=len(answers)),
+        rate("left and right, where said", two, ("kind", "side")),
+        rate_row("nothing else in the picture", alone, needs=pairing[:1], reported=reported),
+    ]  # fmt: skip

@@ -17,35 +17,22 @@ from typing import Literal, get_args
 
 from allaprima.lab.evaluation.accuracy import Attribute
 from allaprima.lab.evaluation.kept_out import kept_out_prompt
-from allaprima.lab.scenes.captions import Language, describe
+from allaprima.lab.scenes.captions import describe
 from allaprima.lab.scenes.draw import HOURS, PLACES, WEATHERS, WITHOUT_WEATHER, Split, draw_scene
-from allaprima.lab.scenes.kept_out import KeptOut, kept_out
+from allaprima.lab.scenes.kept_out import kept_out
 from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.scenes.wording import Language
 
 Suite = Literal[
-    "one subject",
-    "two subjects",
-    "accessory",
-    "count",
-    "weather",
-    "place and hour",
-    "held out",
-    "chinese",
+    "one subject", "two subjects", "accessory", "count", "weather", "place and hour", "held out", "chinese",
     "kept-out words",
-]
+]  # fmt: skip
 SUITES: tuple[Suite, ...] = get_args(Suite)
 
 SHARES: dict[Suite, int] = {
-    "one subject": 150,
-    "two subjects": 130,
-    "accessory": 90,
-    "count": 90,
-    "weather": 90,
-    "place and hour": 100,
-    "held out": 100,
-    "chinese": 100,
-    "kept-out words": 150,
-}
+    "one subject": 150, "two subjects": 130, "accessory": 90, "count": 90, "weather": 90, "place and hour": 100,
+    "held out": 100, "chinese": 100, "kept-out words": 150,
+}  # fmt: skip
 """Of 1,000 prompts, how many each suite gets."""
 
 SUITE_SEED = 4_000_000_000
@@ -73,19 +60,14 @@ class Ask:
 def build_suites(prompts: int = 1000, seed: int = 0) -> list[Ask]:
     """Return the asks of all suites, suite by suite; the same arguments give the same asks.
 
-    Args:
-        prompts: how many in all, shared out as `SHARES` says.
-        seed: moves all scenes and noises; the published figures are those of 0.
+    `seed` moves all scenes and noises; the published figures are those of 0.
 
     Raises:
         ValueError: `prompts` is too few for every suite to get one.
     """
-    counts = share_out(prompts)
-    asks: list[Ask] = []
-    for suite in SUITES:
-        makers = {"chinese": _chinese, "kept-out words": _kept_out}
-        asks += makers.get(suite, _plain)(suite, counts[suite], seed)
-    return asks
+    counts = share_out(prompts).items()
+    makers = {"kept-out words": _kept_out}
+    return [ask for suite, count in counts for ask in makers.get(suite, _plain)(suite, count, seed)]
 
 
 def share_out(prompts: int) -> dict[Suite, int]:
@@ -128,47 +110,33 @@ _WANTED: dict[Suite, Callable[[Scene, int], bool]] = {
 }
 """Which scenes a suite takes as its index-th: weathers, places and hours in turn, all else as it is drawn."""
 
-_SAID: dict[Suite, frozenset[str]] = {
-    "accessory": frozenset({"subjects", "accessory"}),
-    "count": frozenset({"subjects", "count"}),
-    "weather": frozenset({"subjects", "weather"}),
-}
-"""What a prompt of a suite must say; of the others subjects, place and hour."""
+_ABOUT: frozenset[Suite] = frozenset({"accessory", "count", "weather"})
+"""Suites whose prompts must say the subjects and what the suite is called; those of the others place and hour."""
 
 
 def _plain(suite: Suite, count: int, seed: int) -> list[Ask]:
-    scenes = _scenes(suite, count, seed)
-    return [_ask(suite, scene, "en", first_noise(suite, seed) + index) for index, scene in enumerate(scenes)]
-
-
-def _chinese(suite: Suite, count: int, seed: int) -> list[Ask]:
-    """Ask for the first scenes of "one subject" once more, with the same noise, in Chinese."""
-    scenes = _scenes("one subject", count, seed)
-    noise = first_noise("one subject", seed)
-    return [_ask(suite, scene, "zh", noise + index) for index, scene in enumerate(scenes)]
+    """Put scenes into words; "chinese" asks for the first of "one subject" once more, with the same noise."""
+    source: Suite = "one subject" if suite == "chinese" else suite
+    language: Language = "zh" if suite == "chinese" else "en"
+    noise = first_noise(source, seed)
+    return [
+        _ask(suite, scene, language, noise + index)
+        for index, scene in enumerate(_scenes(source, count, seed))
+    ]
 
 
 def _kept_out(suite: Suite, count: int, seed: int) -> list[Ask]:
     """Ask for every kept-out word in turn, somewhere at some hour."""
-    words = kept_out()
+    words, start = kept_out(), first_noise(suite, seed)
     order = random.Random(f"kept out {seed}").sample(range(len(words)), len(words))
-    return [
-        _kept_out_ask(suite, words[order[index % len(words)]], first_noise(suite, seed) + index)
-        for index in range(count)
-    ]
-
-
-def _kept_out_ask(suite: Suite, word: KeptOut, noise: int) -> Ask:
-    scene, prompt = kept_out_prompt(word, noise)
-    return Ask(
-        suite=suite,
-        prompt=prompt,
-        language=word.language,
-        scene=scene,
-        asked=frozenset({"kind", "count"}) if word.what == "subject" else frozenset({"place"}),
-        seed=noise,
-        word=word.word,
-    )
+    asks = []
+    for noise in range(start, start + count):
+        word = words[order[(noise - start) % len(words)]]
+        scene, prompt = kept_out_prompt(word, noise)
+        names: set[Attribute] = {"kind", "count"} if word.what == "subject" else {"place"}
+        asks.append(Ask(suite=suite, prompt=prompt, language=word.language, scene=scene, asked=frozenset(names),
+                        seed=noise, word=word.word))  # fmt: skip
+    return asks
 
 
 def first_noise(suite: Suite, seed: int) -> int:
@@ -187,19 +155,13 @@ def _scenes(suite: Suite, count: int, seed: int) -> Iterator[Scene]:
 
 
 def _ask(suite: Suite, scene: Scene, language: Language, noise: int) -> Ask:
-    needed = _SAID.get(suite, frozenset({"subjects", "place", "hour"}))
+    needed = {"subjects", suite} if suite in _ABOUT else {"subjects", "place", "hour"}
     rng = random.Random(f"{suite} {noise} {language}")
     for _ in range(_MOST_TRIES):
         told = describe(scene, rng, language)
         if needed <= told.said:
-            return Ask(
-                suite=suite,
-                prompt=told.text,
-                language=language,
-                scene=scene,
-                asked=_asked(scene, told.said),
-                seed=noise,
-            )
+            return Ask(suite=suite, prompt=told.text, language=language, scene=scene,
+                       asked=_asked(scene, told.said), seed=noise)  # fmt: skip
     raise AssertionError(f"no caption of {scene} says {', '.join(sorted(needed))} in {_MOST_TRIES} tries")
 
 

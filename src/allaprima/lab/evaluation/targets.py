@@ -31,7 +31,7 @@ class Copy(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """The truth about B pictures on a grid of H x W cells."""
+    """The truth about B pictures on a grid of H x W cells, part by part as a :class:`JudgeReading` has them."""
 
     middle: Tensor
     """(B, H, W): bumps, 1.0 in the cells that are middles."""
@@ -40,11 +40,9 @@ class Targets(NamedTuple):
     accessory: Tensor
     """(B, H, W): index of the accessory, or IGNORED."""
     place: Tensor
-    """(B,): index of the place."""
+    """(B,): index of the place; hour and weather alike."""
     hour: Tensor
-    """(B,)."""
     weather: Tensor
-    """(B,)."""
 
 
 def build_targets(scene: Scene, copies: Sequence[Copy], config: JudgeConfig, cells: int) -> Targets:
@@ -92,13 +90,6 @@ def middle_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 def judge_losses(reading: JudgeReading, targets: Targets) -> dict[str, Tensor]:
     """Return the loss of each part; their sum is what training lowers."""
-    kind = cross_entropy(reading.kind, targets.kind, ignore_index=IGNORED)
-    accessory = cross_entropy(reading.accessory, targets.accessory, ignore_index=IGNORED)
-    return {
-        "middle": middle_loss(reading.middle, targets.middle),
-        "kind": kind,
-        "accessory": accessory,
-        "place": cross_entropy(reading.place, targets.place),
-        "hour": cross_entropy(reading.hour, targets.hour),
-        "weather": cross_entropy(reading.weather, targets.weather),
-    }
+    parts = zip(JudgeReading._fields[1:], reading[1:], targets[1:], strict=True)
+    losses = {name: cross_entropy(logits, truth, ignore_index=IGNORED) for name, logits, truth in parts}
+    return {"middle": middle_loss(reading.middle, targets.middle), **losses}

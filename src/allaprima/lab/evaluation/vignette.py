@@ -1,37 +1,29 @@
 """The evaluation of Vignette: a thousand prompts painted and judged, its autoencoder measured, one set of rows.
 
-evaluation = evaluate_vignette(load_vignette(), *load_judge())
+evaluation = evaluate_vignette(load_vignette(), *load_judge(), EvaluationSettings())
 for row in evaluation.rows:
     print(row.name, row.value, row.state)
 """
 
 from __future__ import annotations
 
-import io
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from allaprima.core.progress import OnProgress
-from allaprima.lab.evaluation.accuracy import (
-    Attribute,
-    Tally,
-    measure_judge,
-    render_tensor,
-    reported,
-    unseen_scenes,
-)
+from allaprima.lab.evaluation.accuracy import Attribute, measure_judge, render_tensor, reported, unseen_scenes
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.metrics import find_fault, psnr, ssim
 from allaprima.lab.evaluation.painting import PaintSettings, paint_batches
+from allaprima.lab.evaluation.report_files import encode_jpeg
 from allaprima.lab.evaluation.rows import ReportRow, SuiteAnswer, painting_rows
 from allaprima.lab.evaluation.suites import Ask, build_suites
-from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.contract.base import Base
@@ -90,9 +82,9 @@ def evaluate_vignette(
     base: Base,
     judge: Judge,
     accuracy: Mapping[str, float],
+    settings: EvaluationSettings,
     *,
     autoencoder: Autoencoder | None = None,
-    settings: EvaluationSettings | None = None,
     on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> Evaluation:
     """Paint all suites, let the judge look, and measure the autoencoder.
@@ -101,11 +93,10 @@ def evaluate_vignette(
         base: what paints.
         judge: what looks.
         accuracy: how often the judge is right on rendered scenes; what it gets wrong too often is not reported.
+        settings: the published figures are those of the defaults.
         autoencoder: the base's, to be measured on scenes it has not seen; needs the sprite cache. None leaves it out.
-        settings: None for those of the published figures.
         on_progress: called after every batch.
     """
-    settings = settings or EvaluationSettings()
     started = time.perf_counter()
     rows = [
         ReportRow(name="autoencoder PSNR", unit="dB", must=30, aim=33),
@@ -114,19 +105,12 @@ def evaluate_vignette(
     through: dict[str, float] = {}
     if autoencoder is not None:
         rows = measure_autoencoder(autoencoder, settings.autoencoder_scenes, on_progress)
-        tallies = _judge_through(judge, autoencoder, settings.judged_scenes, on_progress)
-        through = {name: tally.rate for name, tally in tallies.items()}
-    answers, shown = paint_and_judge(
-        base,
-        judge,
-        build_suites(settings.prompts, settings.seed),
-        settings.paint,
-        reported(accuracy),
-        on_progress,
-    )
+        through = _judge_through(judge, autoencoder, settings.judged_scenes, on_progress)
+    asks, heard = build_suites(settings.prompts, settings.seed), reported(accuracy)
+    answers, shown = paint_and_judge(base, judge, asks, settings.paint, heard, on_progress)
     return Evaluation(
         settings=settings,
-        rows=(*rows, *painting_rows(answers, reported(accuracy))),
+        rows=(*rows, *painting_rows(answers, heard)),
         accuracy=dict(accuracy),
         through_autoencoder=through,
         shown=tuple(shown),
@@ -145,7 +129,7 @@ def paint_and_judge(
     """Paint what is asked and let the judge look; the first pictures of each suite are kept for the report."""
     answers: list[SuiteAnswer] = []
     shown: list[ReportPicture] = []
-    kept: dict[str, int] = {}
+    seen = Counter[str]()
     prompts, seeds = [ask.prompt for ask in asks], [ask.seed for ask in asks]
     for pictures in paint_batches(base, prompts, seeds, settings):
         verdicts = judge.look(pictures.nan_to_num(0.0))
@@ -153,21 +137,12 @@ def paint_and_judge(
             ask = asks[len(answers)]
             answer = SuiteAnswer(ask=ask, verdict=verdict, fault=find_fault(picture))
             answers.append(answer)
-            kept[ask.suite] = kept.get(ask.suite, 0) + 1
-            if kept[ask.suite] <= SHOWN_PER_SUITE:
+            seen[ask.suite] += 1
+            if seen[ask.suite] <= SHOWN_PER_SUITE:
                 right = answer.all_right(ask.asked & heard)
-                shown.append(ReportPicture(answer=answer, right=right, jpeg=_jpeg(picture)))
+                shown.append(ReportPicture(answer=answer, right=right, jpeg=encode_jpeg(picture, SHOWN_SIDE)))
         on_progress("painting", len(answers), len(asks))
     return answers, shown
-
-
-def _jpeg(picture: Tensor) -> bytes:
-    pixels = picture.nan_to_num(0.0).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS).save(
-        file, "JPEG", quality=85
-    )
-    return file.getvalue()
 
 
 def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: OnProgress) -> list[ReportRow]:
@@ -192,16 +167,8 @@ def measure_autoencoder(autoencoder: Autoencoder, scenes: int, on_progress: OnPr
 def _mean_row(name: str, unit: Literal["dB", ""], values: Tensor, *, must: float, aim: float) -> ReportRow:
     mean = float(values.mean())
     half = 1.96 * float(values.std()) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return ReportRow(
-        name=name,
-        unit=unit,
-        must=must,
-        aim=aim,
-        value=mean,
-        low=mean - half,
-        high=mean + half,
-        total=len(values),
-    )
+    return ReportRow(name=name, unit=unit, must=must, aim=aim, value=mean, low=mean - half, high=mean + half,
+                     total=len(values))  # fmt: skip
 
 
 def reconstruct(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
@@ -219,13 +186,10 @@ def reconstruct(autoencoder: Autoencoder) -> Callable[[Tensor], Tensor]:
 
 def _judge_through(
     judge: Judge, autoencoder: Autoencoder, count: int, on_progress: OnProgress
-) -> dict[Attribute, Tally]:
-    done = 0
-
-    def advance(scenes: int) -> None:
-        nonlocal done
-        done += scenes
+) -> dict[str, float]:
+    def judged(done: int) -> None:
         on_progress("judging reconstructions", done, count)
 
-    scenes: list[Scene] = unseen_scenes(count, UNSEEN_SEED)
-    return measure_judge(judge, scenes, SpriteCache(), alter=reconstruct(autoencoder), on_progress=advance)
+    scenes = unseen_scenes(count, UNSEEN_SEED)
+    tallies = measure_judge(judge, scenes, SpriteCache(), alter=reconstruct(autoencoder), on_progress=judged)
+    return {name: tally.rate for name, tally in tallies.items()}

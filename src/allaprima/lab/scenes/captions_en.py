@@ -23,11 +23,6 @@ def say(telling: Telling, rng: random.Random) -> str:
     return _typed(text, rng)
 
 
-def say_plainly(telling: Telling, rng: random.Random) -> str:
-    """Return what `telling` tells as one phrase: the same forms of words wherever `rng` is the plain one."""
-    return " ".join([who(telling, rng), *_around(telling, rng)])
-
-
 def _flow(telling: Telling, rng: random.Random) -> str:
     """Say `a cat on a rooftop at sunset in the rain`."""
     around = _around(telling, rng)

@@ -38,11 +38,6 @@ def say(telling: Telling, rng: random.Random) -> str:
     return _typed(text, rng)
 
 
-def say_plainly(telling: Telling, rng: random.Random) -> str:
-    """Return what `telling` tells as one sentence: the same words wherever `rng` is the plain one."""
-    return "，".join([_placed(telling, rng), *air(telling.told, telling.scene, "zh", "when", rng)])
-
-
 def _flow(telling: Telling, rng: random.Random) -> str:
     """Say `一只猫在屋顶上，日落时` or `日落时，一只猫在屋顶上`."""
     around = air(telling.told, telling.scene, "zh", rng.choice(("when", "when", "bare", "clause")), rng)

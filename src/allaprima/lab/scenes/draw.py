@@ -21,10 +21,8 @@ from allaprima.lab.scenes.spec import (
     Subject,
     SubjectSize,
     Weather,
-)
+)  # fmt: skip
 from allaprima.lab.scenes.subjects import SUBJECTS
-
-__all__ = ["ACCESSORIES", "HOURS", "PERSON", "PLACES", "WEATHERS", "Split", "draw_scene", "is_heldout"]
 
 Split = Literal["train", "heldout", "any"]
 
@@ -47,11 +45,7 @@ SIZE_SHARES: Final[dict[SubjectSize, float]] = {"small": 0.10, "medium": 0.80, "
 MOST_WITH_ACCESSORY: Final = 2
 """More copies than this wear nothing: their heads are too small to see it."""
 
-_SIDES: Final[dict[int, tuple[Side, ...]]] = {
-    1: ("middle",),
-    2: ("left", "right"),
-    3: ("left", "middle", "right"),
-}
+_SIDES: Final[dict[int, tuple[Side, ...]]] = {2: ("left", "right"), 3: ("left", "middle", "right")}
 _MOST_TRIES = 10_000
 
 
@@ -72,17 +66,12 @@ def draw_scene(seed: int, *, split: Split = "train", style: Style = "fluent") ->
     for attempt in range(_MOST_TRIES):
         # A string seed is hashed with SHA-512 by `random`, so it does not depend on PYTHONHASHSEED.
         scene = _draw(random.Random(f"scene {seed} {attempt}"), seed, style)
-        if split == "any" or _belongs(scene, split):
+        heldout = is_heldout_subject(scene.subjects[0], scene.place)
+        if split == "any" or (heldout if split == "heldout" else not is_heldout(scene)):
             return scene
     raise AssertionError(
         f"no {split} scene in {_MOST_TRIES} tries: the held-out pairs cover everything or nothing"
     )
-
-
-def _belongs(scene: Scene, split: Split) -> bool:
-    if split == "train":
-        return not is_heldout(scene)
-    return is_heldout_subject(scene.subjects[0], scene.place)
 
 
 def _draw(rng: random.Random, seed: int, style: Style) -> Scene:

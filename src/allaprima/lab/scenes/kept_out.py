@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from allaprima.lab.scenes.wording import Language
+from allaprima.lab.scenes.wording import LANGUAGES, Language
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,10 @@ def kept_out() -> tuple[KeptOut, ...]:
     """Return all words kept from training, English first."""
     text = files("allaprima.lab.scenes").joinpath("words/kept_out.json").read_text(encoding="utf-8")
     entries = json.loads(text)
-    languages: tuple[Language, ...] = ("en", "zh")
     whats: tuple[Literal["subject", "place"], ...] = ("subject", "place")
     return tuple(
         KeptOut(word=word, language=language, what=what, names=name)
-        for language in languages
+        for language in LANGUAGES
         for what in whats
         for word, name in entries[language][f"{what}s"].items()
     )

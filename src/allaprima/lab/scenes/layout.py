@@ -98,11 +98,8 @@ def _group(
         in_row = min(columns, count - row * columns)
         x = middle + (column - (in_row - 1) / 2) * width + rng.uniform(-0.02, 0.02) * width
         above = (rows - 1 - row) * (tall + ROW_GAP)
-        spots.append(
-            Spot(
-                subject=index, x=x, foot=foot - above - rng.uniform(0, 0.015), height=tall, width=width * 0.97
-            )
-        )
+        lower = foot - above - rng.uniform(0, 0.015)
+        spots.append(Spot(subject=index, x=x, foot=lower, height=tall, width=width * 0.97))
     return spots
 
 
@@ -114,10 +111,4 @@ def _foot(subject: Subject, height: float, rng: random.Random) -> float:
 
 
 def _spot(index: int, subject: Subject, rng: random.Random, *, x: float, height: float, width: float) -> Spot:
-    return Spot(
-        subject=index,
-        x=x,
-        foot=_foot(subject, height, rng),
-        height=height,
-        width=width,
-    )
+    return Spot(subject=index, x=x, foot=_foot(subject, height, rng), height=height, width=width)

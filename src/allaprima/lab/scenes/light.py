@@ -40,31 +40,26 @@ def grade(tint: tuple[float, float, float], saturation: float, lift: float = 0.0
     grey = (0.299, 0.587, 0.114)
     rows: list[float] = []
     for channel in range(3):
-        for source in range(3):
-            own = saturation if source == channel else 0.0
-            rows.append(tint[channel] * (own + (1 - saturation) * grey[source]))
+        own = [saturation if source == channel else 0.0 for source in range(3)]
+        rows += [tint[channel] * (own[source] + (1 - saturation) * grey[source]) for source in range(3)]
         rows.append(lift)
-    r, g, b = rows[0:4], rows[4:8], rows[8:12]
-    return (r[0], r[1], r[2], r[3], g[0], g[1], g[2], g[3], b[0], b[1], b[2], b[3])
+    return tuple(rows)  # type: ignore[return-value]
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
     """Return the colour that is `share` (0..1) of the way from a to b."""
-    return (
-        round(a[0] + (b[0] - a[0]) * share),
-        round(a[1] + (b[1] - a[1]) * share),
-        round(a[2] + (b[2] - a[2]) * share),
-    )
+    red, green, blue = (round(p + (q - p) * share) for p, q in zip(a, b, strict=True))
+    return (red, green, blue)
 
 
 def apply(matrix: Matrix, color: Color) -> Color:
     """Return a colour under a grade, clipped to 0..255."""
     r, g, b = color
-    out = [
+    red, green, blue = (
         min(255, max(0, round(matrix[i] * r + matrix[i + 1] * g + matrix[i + 2] * b + matrix[i + 3])))
         for i in (0, 4, 8)
-    ]
-    return (out[0], out[1], out[2])
+    )
+    return (red, green, blue)
 
 
 def apply_picture(matrix: Matrix, picture: Image.Image) -> Image.Image:
@@ -74,55 +69,28 @@ def apply_picture(matrix: Matrix, picture: Image.Image) -> Image.Image:
     return graded
 
 
-_DAY = Light(
-    hour="day",
-    weather="clear",
-    sky=((64, 156, 240), (124, 196, 250), (214, 240, 253)),
-    haze=(206, 232, 248),
-    ground=grade((1.0, 1.0, 1.0), 1.0),
-    subject=grade((1.0, 1.0, 1.0), 1.0),
-    rim=(255, 255, 244),
-    rim_strength=0.25,
-    orb="sun",
-    lamps=False,
-)
-_DAWN = Light(
-    hour="dawn",
-    weather="clear",
-    sky=((128, 132, 214), (232, 164, 208), (255, 218, 206)),
-    haze=(250, 206, 214),
-    ground=grade((0.93, 0.84, 0.95), 0.86, 8),
-    subject=grade((0.98, 0.91, 0.97), 0.95, 4),
-    rim=(255, 206, 214),
-    rim_strength=0.55,
-    orb="low sun",
-    lamps=False,
-)
-_SUNSET = Light(
-    hour="sunset",
-    weather="clear",
-    sky=((104, 66, 146), (240, 108, 92), (255, 196, 96)),
-    haze=(252, 166, 100),
-    ground=grade((0.98, 0.74, 0.62), 0.92),
-    subject=grade((1.04, 0.88, 0.76), 1.0),
-    rim=(255, 190, 96),
-    rim_strength=0.75,
-    orb="low sun",
-    lamps=True,
-)
-_NIGHT = Light(
-    hour="night",
-    weather="clear",
-    sky=((12, 16, 54), (30, 40, 108), (72, 92, 168)),
-    haze=(58, 76, 146),
-    ground=grade((0.38, 0.46, 0.74), 0.75),
-    subject=grade((0.82, 0.81, 1.0), 0.95, 8),
-    rim=(170, 200, 255),
-    rim_strength=0.5,
-    orb="moon",
-    lamps=True,
-)
-_HOURS: dict[Hour, Light] = {"day": _DAY, "dawn": _DAWN, "sunset": _SUNSET, "night": _NIGHT}
+_HOURS: dict[Hour, Light] = {
+    "day": Light(
+        hour="day", weather="clear", sky=((64, 156, 240), (124, 196, 250), (214, 240, 253)), haze=(206, 232, 248),
+        ground=grade((1.0, 1.0, 1.0), 1.0), subject=grade((1.0, 1.0, 1.0), 1.0),
+        rim=(255, 255, 244), rim_strength=0.25, orb="sun", lamps=False,
+    ),
+    "dawn": Light(
+        hour="dawn", weather="clear", sky=((128, 132, 214), (232, 164, 208), (255, 218, 206)), haze=(250, 206, 214),
+        ground=grade((0.93, 0.84, 0.95), 0.86, 8), subject=grade((0.98, 0.91, 0.97), 0.95, 4),
+        rim=(255, 206, 214), rim_strength=0.55, orb="low sun", lamps=False,
+    ),
+    "sunset": Light(
+        hour="sunset", weather="clear", sky=((104, 66, 146), (240, 108, 92), (255, 196, 96)), haze=(252, 166, 100),
+        ground=grade((0.98, 0.74, 0.62), 0.92), subject=grade((1.04, 0.88, 0.76), 1.0),
+        rim=(255, 190, 96), rim_strength=0.75, orb="low sun", lamps=True,
+    ),
+    "night": Light(
+        hour="night", weather="clear", sky=((12, 16, 54), (30, 40, 108), (72, 92, 168)), haze=(58, 76, 146),
+        ground=grade((0.38, 0.46, 0.74), 0.75), subject=grade((0.82, 0.81, 1.0), 0.95, 8),
+        rim=(170, 200, 255), rim_strength=0.5, orb="moon", lamps=True,
+    ),
+}  # fmt: skip
 _CLOUDED: dict[Weather, tuple[Color, float, float, float]] = {
     # the colour that the sky is mixed with, how much, brightness and saturation of what lies below
     "rain": ((96, 110, 132), 0.62, 0.84, 0.8),
@@ -159,4 +127,4 @@ def chain(first: Matrix, second: Matrix) -> Matrix:
         for column in range(4):
             value = sum(second[row + i] * first[4 * i + column] for i in range(3))
             out.append(value + (second[row + 3] if column == 3 else 0.0))
-    return (*out[0:4], *out[4:8], *out[8:12])  # type: ignore[return-value]
+    return tuple(out)  # type: ignore[return-value]

@@ -31,16 +31,10 @@ _SIDES: Final[dict[int, tuple[str, ...]]] = {
 }  # fmt: skip
 _TOGETHER: Final[dict[int, tuple[str, ...]]] = {
     2: (
-        "{0} and {1}",
-        "{0} and {1}",
-        "{0} with {1}",
-        "{0} next to {1}",
-        "{0} beside {1}",
-        "{0}, {1}",
-        "{0} & {1}",
+        "{0} and {1}", "{0} and {1}", "{0} with {1}", "{0} next to {1}", "{0} beside {1}", "{0}, {1}", "{0} & {1}",
     ),
     3: ("{0}, {1} and {2}", "{0} and {1} and {2}", "{0}, {1}, {2}", "{0} with {1} and {2}"),
-}
+}  # fmt: skip
 
 
 def with_article(noun: str) -> str:

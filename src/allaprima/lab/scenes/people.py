@@ -15,110 +15,56 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
-from allaprima.lab.scenes.people_words import PERSON_WORDS as PERSON_WORDS
-from allaprima.lab.scenes.people_words import person_phrases as person_phrases
 from allaprima.lab.scenes.spec import Identity, Person
 
 SKIN: Final[dict[str, str]] = {
-    "porcelain": "#fde4d6",
-    "fair": "#f9c9b6",
-    "rosy": "#f4b3a8",
-    "peach": "#f2be90",
-    "golden": "#dda25e",
-    "olive": "#bf9a62",
-    "tan": "#c0804f",
-    "bronze": "#ad6844",
-    "brown": "#925433",
-    "dark brown": "#75402a",
-}
+    "porcelain": "#fde4d6", "fair": "#f9c9b6", "rosy": "#f4b3a8", "peach": "#f2be90", "golden": "#dda25e",
+    "olive": "#bf9a62", "tan": "#c0804f", "bronze": "#ad6844", "brown": "#925433", "dark brown": "#75402a",
+}  # fmt: skip
 """Skin tones by name, light to dark."""
 
 HAIR_COLORS: Final[dict[str, str]] = {
-    "black": "#35312f",
-    "brown": "#6d4128",
-    "auburn": "#99402a",
-    "ginger": "#e07b2e",
-    "blond": "#f4d26b",
-    "grey": "#a9abb0",
-    "white": "#fbf8f1",
-    "red": "#dc3030",
-    "blue": "#4c86ea",
-    "pink": "#f78fb8",
-    "purple": "#9468e0",
-    "green": "#4db877",
-}
+    "black": "#35312f", "brown": "#6d4128", "auburn": "#99402a", "ginger": "#e07b2e", "blond": "#f4d26b",
+    "grey": "#a9abb0", "white": "#fbf8f1", "red": "#dc3030", "blue": "#4c86ea", "pink": "#f78fb8",
+    "purple": "#9468e0", "green": "#4db877",
+}  # fmt: skip
 """Colours of hair (and beard, and turban) by name: what grows first, then what is dyed."""
 
 CLOTHES_COLORS: Final[dict[str, str]] = {
-    "white": "#fafaf7",
-    "black": "#3c3c44",
-    "grey": "#9ea4ab",
-    "red": "#e5483d",
-    "orange": "#f58d35",
-    "yellow": "#f8cd46",
-    "green": "#55b86b",
-    "blue": "#4b8bf0",
-    "purple": "#9a74e0",
-    "pink": "#f79fc4",
-}
+    "white": "#fafaf7", "black": "#3c3c44", "grey": "#9ea4ab", "red": "#e5483d", "orange": "#f58d35",
+    "yellow": "#f8cd46", "green": "#55b86b", "blue": "#4b8bf0", "purple": "#9a74e0", "pink": "#f79fc4",
+}  # fmt: skip
 """Colours of clothes by name."""
 
 HAIR: Final[dict[str, str]] = {
-    "quiff": "fonze",
-    "mohawk": "mrT",
-    "wisps": "dougFunny",
-    "bald": "mrClean",
-    "mullet": "dannyPhantom",
-    "long hair": "full",
-    "turban": "turban",
-    "bob": "pixie",
-}
+    "quiff": "fonze", "mohawk": "mrT", "wisps": "dougFunny", "bald": "mrClean", "mullet": "dannyPhantom",
+    "long hair": "full", "turban": "turban", "bob": "pixie",
+}  # fmt: skip
 EYES: Final[dict[str, str]] = {
-    "oval": "eyes",
-    "round": "round",
-    "shadowed": "eyesShadow",
-    "smiling": "smiling",
+    "oval": "eyes", "round": "round", "shadowed": "eyesShadow", "smiling": "smiling",
     "smiling shadowed": "smilingShadow",
-}
+}  # fmt: skip
 BROWS: Final[dict[str, str]] = {
-    "raised": "up",
-    "lowered": "down",
-    "raised with lashes": "eyelashesUp",
-    "lowered with lashes": "eyelashesDown",
-}
+    "raised": "up", "lowered": "down", "raised with lashes": "eyelashesUp", "lowered with lashes": "eyelashesDown",
+}  # fmt: skip
 NOSES: Final[dict[str, str]] = {"curved": "curve", "pointed": "pointed", "round": "tound"}
 EARS: Final[dict[str, str]] = {"small": "attached", "long": "detached"}
 BEARDS: Final[dict[str, str]] = {"beard": "beard", "stubble": "scruff"}
-CLOTHES: Final[dict[str, str]] = {
-    "sweater": "crew",
-    "wide-neck top": "open",
-    "collared shirt": "collared",
-}
+CLOTHES: Final[dict[str, str]] = {"sweater": "crew", "wide-neck top": "open", "collared shirt": "collared"}
 GLASSES: Final[dict[str, str]] = {"round": "round", "square": "square"}
 EXPRESSIONS: Final[dict[str, str]] = {
-    "smile": "smile",
-    "laugh": "laughing",
-    "smirk": "smirk",
-    "surprise": "surprised",
-    "sad": "sad",
-    "frown": "frown",
-    "nervous": "nervous",
-    "pout": "pucker",
-}
+    "smile": "smile", "laugh": "laughing", "smirk": "smirk", "surprise": "surprised", "sad": "sad",
+    "frown": "frown", "nervous": "nervous", "pout": "pucker",
+}  # fmt: skip
 """Each table above: the name a `Person` uses -> the variant of the drawing system."""
-
-CLOTHES_TOP: Final = 0.77
-"""Share of the avatar's square, from its top, that no clothes reach: the head as it is in any clothes."""
 
 BEARDED: Final = 0.3
 BESPECTACLED: Final = 0.35
 
 _SLOT = re.compile(r"@@(\w+)@@|@(\w+)@")
-_INK = "#000000"
-_LIGHT_INK = "#f1dfd2"
-_GOLD = "#f4d150"
+_INK, _LIGHT_INK, _GOLD = "#000000", "#f1dfd2", "#f4d150"
 
 
 def draw_person(rng: random.Random) -> Person:
@@ -153,52 +99,31 @@ def draw_identity(rng: random.Random) -> Identity:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
-    """The drawing system: its view box, the frame that places parts, and every part's SVG."""
-
-    view_box: str
-    frame: str
-    parts: Mapping[str, Mapping[str, str]]
-
-
 @cache
-def _parts() -> _Parts:
+def _drawing_system() -> dict[str, Any]:
+    """Return the view box, the frame that places the parts, and under "parts" every part's SVG by variant."""
     text = files("allaprima.lab.scenes").joinpath("words/people_parts.json").read_text(encoding="utf-8")
-    data = json.loads(text)
-    return _Parts(view_box=data["viewBox"], frame=data["frame"], parts=data["parts"])
+    system: dict[str, Any] = json.loads(text)
+    return system
 
 
 def person_svg(person: Person) -> str:
     """Return the person as a complete SVG, head and shoulders in a square, on a transparent ground.
 
-    Args:
-        person: names from the tables of this module.
-
     Raises:
-        ValueError: a name is in none of the tables.
+        ValueError: a name is in none of the tables of this module.
     """
-    return compose_svg(_chosen(person), _colors(person))
-
-
-def compose_svg(chosen: Mapping[str, str | None], colors: Mapping[str, str]) -> str:
-    """Fill the drawing system's frame.
-
-    Args:
-        chosen: part -> variant, in the drawing system's own names; a part left out is not drawn.
-        colors: colour name of the drawing system -> CSS colour; black where left out.
-    """
-    system = _parts()
+    system, chosen, colors = _drawing_system(), _chosen(person), _colors(person)
 
     def fill(match: re.Match[str]) -> str:
         part, color = match.groups()
         if color is not None:
             return colors.get(color, _INK)
         variant = chosen.get(part)
-        return _SLOT.sub(fill, system.parts[part][variant]) if variant else ""
+        return _SLOT.sub(fill, system["parts"][part][variant]) if variant else ""
 
-    body = _SLOT.sub(fill, system.frame)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{system.view_box}" fill="none">{body}</svg>'
+    body = _SLOT.sub(fill, system["frame"])
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{system["viewBox"]}" fill="none">{body}</svg>'
 
 
 def _chosen(person: Person) -> dict[str, str | None]:
@@ -266,26 +191,17 @@ class HeadAnchor:
 # Brim lines (x, y, width), measured in the 360 units of the view box on the outline of each hair style.
 _SKULL = (169, 90, 146)
 _BRIMS: Final[dict[str, tuple[int, int, int]]] = {
-    "quiff": (171, 80, 180),
-    "mullet": (164, 81, 178),
-    "long hair": (160, 74, 172),
-    "turban": (173, 54, 174),
+    "quiff": (171, 80, 180), "mullet": (164, 81, 178), "long hair": (160, 74, 172), "turban": (173, 54, 174),
     "bob": (159, 74, 172),
-}
+}  # fmt: skip
 
 
 def head_anchor(person: Person) -> HeadAnchor:
     """Return where glasses, hats and scarves belong on `person`; of all its parts only the hair moves anything."""
     x, y, width = _BRIMS.get(person.identity.hair, _SKULL)
     return HeadAnchor(
-        eyes_x=191 / 360,
-        eyes_y=144 / 360,
-        eyes_width=124 / 360,
-        top_x=x / 360,
-        top_y=y / 360,
-        top_width=width / 360,
-        neck_x=171 / 360,
-        neck_y=300 / 360,
-        neck_width=136 / 360,
+        eyes_x=191 / 360, eyes_y=144 / 360, eyes_width=124 / 360,
+        top_x=x / 360, top_y=y / 360, top_width=width / 360,
+        neck_x=171 / 360, neck_y=300 / 360, neck_width=136 / 360,
         tilt=-9.0,
-    )
+    )  # fmt: skip

@@ -40,11 +40,7 @@ PERSON_WORDS: Final[dict[str, Words]] = {
         ("wisps", ("a few wisps of {color} hair", "a few {color} hairs"), ("头上只有几根{color}头发",)),
         ("bald", ("a bald head", "no hair"), ("光头", "没有头发")),
         ("mullet", ("a {color} mullet",), ("留着{color}鲻鱼头", "留着{color}狼尾头")),
-        (
-            "long hair",
-            ("long {color} hair", "long wavy {color} hair"),
-            ("留着{color}长发", "{color}长发披肩"),
-        ),
+        ("long hair", ("long {color} hair", "long wavy {color} hair"), ("留着{color}长发", "{color}长发披肩")),
         ("turban", ("a {color} turban",), ("戴着{color}头巾", "包着{color}头巾")),
         ("bob", ("a {color} bob", "short {color} hair"), ("留着{color}短发", "留着{color}波波头")),
     ),
@@ -89,21 +85,11 @@ PERSON_WORDS: Final[dict[str, Words]] = {
         ("stubble", ("stubble", "a stubbly chin"), ("留着胡茬", "满脸胡茬")),
     ),
     "clothes": _words(
-        (
-            "sweater",
-            ("a {color} sweater", "a {color} crew-neck sweater"),
-            ("穿着{color}毛衣", "穿着{color}圆领毛衣"),
-        ),
-        (
-            "wide-neck top",
-            ("a {color} wide-neck top", "a {color} top"),
-            ("穿着{color}上衣", "穿着{color}宽领上衣"),
-        ),
-        (
-            "collared shirt",
-            ("a {color} shirt", "a {color} collared shirt"),
-            ("穿着{color}衬衫", "穿着{color}翻领衬衫"),
-        ),
+        ("sweater", ("a {color} sweater", "a {color} crew-neck sweater"),
+         ("穿着{color}毛衣", "穿着{color}圆领毛衣")),
+        ("wide-neck top", ("a {color} wide-neck top", "a {color} top"), ("穿着{color}上衣", "穿着{color}宽领上衣")),
+        ("collared shirt", ("a {color} shirt", "a {color} collared shirt"),
+         ("穿着{color}衬衫", "穿着{color}翻领衬衫")),
     ),
     "clothes_color": _words(
         ("white", ("white",), ("白色",)),
@@ -151,10 +137,7 @@ def person_phrases(person: Person, rng: random.Random, language: Language) -> di
     phrases = {
         "skin": say("skin", face.skin),
         "hair": say("hair", face.hair, hair_color),
-        "eyes": say("eyes", face.eyes),
-        "brows": say("brows", face.brows),
-        "nose": say("nose", face.nose),
-        "ears": say("ears", face.ears),
+        **{part: say(part, getattr(face, part)) for part in ("eyes", "brows", "nose", "ears")},
         "clothes": say("clothes", person.clothes, say("clothes_color", person.clothes_color)),
         "expression": say("expression", person.expression),
     }

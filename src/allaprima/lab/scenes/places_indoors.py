@@ -37,13 +37,8 @@ def room(canvas: Canvas) -> None:
 
 def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
     light = canvas.light
-    canvas.box(
-        x - 0.025,
-        y - 0.025,
-        x + width + 0.025,
-        y + height + 0.025,
-        mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5),
-    )
+    bar = mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5)
+    canvas.box(x - 0.025, y - 0.025, x + width + 0.025, y + height + 0.025, bar)
     canvas.gradient(y, y + height, light.sky, x0=x, x1=x + width)
     orb: Color = (255, 244, 206) if light.hour != "sunset" else (255, 226, 130)
     cx, cy = x + width * 0.3, y + height * (0.7 if light.orb == "low sun" else 0.3)
@@ -53,13 +48,10 @@ def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> 
         for _ in range(8):
             star = (x + canvas.rng.uniform(0.02, width - 0.02), y + canvas.rng.uniform(0.02, height * 0.7))
             canvas.oval(*star, 0.004, 0.004, (255, 255, 255))
+    foot = y + height
+    crest = [(x, foot - 0.06), (x + width * 0.4, foot - 0.1), (x + width, foot - 0.05)]
     hill = canvas.shade((110, 160, 110), depth=0.25, snow=0.8)
-    top = y + height
-    canvas.shape(
-        [(x, top), (x, top - 0.06), (x + width * 0.4, top - 0.1), (x + width, top - 0.05), (x + width, top)],
-        hill,
-    )
-    bar = mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5)
+    canvas.shape([(x, foot), *crest, (x + width, foot)], hill)
     canvas.box(x + width / 2 - 0.008, y, x + width / 2 + 0.008, y + height, bar)
     canvas.box(x, y + height / 2 - 0.008, x + width, y + height / 2 + 0.008, bar)
 

@@ -13,6 +13,11 @@ _WALLS: tuple[Color, ...] = (
 )  # fmt: skip
 
 
+def _glass(canvas: Canvas, dark: Color) -> Color:
+    """Return the colour of a pane: lit when lamps are, else dark."""
+    return _LAMP if canvas.light.lamps else canvas.shade(dark)
+
+
 def skyline(canvas: Canvas, base: float, low: float, high: float, *, count: int, depth: float) -> None:
     """Paint a row of towers with windows; some windows are lit when lamps are."""
     rng = canvas.rng
@@ -111,9 +116,8 @@ def street(canvas: Canvas) -> None:
     )
     start = rng.uniform(-0.1, 0.0)
     for index in range(5):
-        canvas.box(
-            start + index * 0.25, 0.93, start + index * 0.25 + 0.13, 0.945, canvas.shade((240, 236, 214))
-        )
+        left = start + index * 0.25
+        canvas.box(left, 0.93, left + 0.13, 0.945, canvas.shade((240, 236, 214)))
 
 
 def _house(canvas: Canvas, x: float, width: float, foot: float, top: float) -> None:
@@ -127,15 +131,10 @@ def _house(canvas: Canvas, x: float, width: float, foot: float, top: float) -> N
     for row in range(2):
         for column in range(2):
             left, y = x + width * (0.16 + 0.4 * column), top + 0.05 + 0.13 * row
+            right, frame = left + width * 0.26, mix(wall, (255, 255, 255), 0.4)
             glass = _LAMP if lamps and rng.random() < 0.65 else canvas.shade((110, 150, 180))
-            canvas.box(
-                left - 0.007,
-                y - 0.007,
-                left + width * 0.26 + 0.007,
-                y + 0.087,
-                mix(wall, (255, 255, 255), 0.4),
-            )
-            canvas.box(left, y, left + width * 0.26, y + 0.08, glass)
+            canvas.box(left - 0.007, y - 0.007, right + 0.007, y + 0.087, frame)
+            canvas.box(left, y, right, y + 0.08, glass)
     door = x + width * 0.36
     canvas.box(door, foot - 0.13, door + width * 0.28, foot, canvas.shade(canvas.vary((120, 84, 76), 16)))
     awning = canvas.shade(rng.choice(((226, 90, 90), (80, 150, 150), (240, 180, 80))), snow=0.5)
@@ -153,10 +152,8 @@ def farm(canvas: Canvas) -> None:
     ground(canvas, horizon + 0.08, 0.012, field)
     furrow = canvas.shade(mix(field, (140, 100, 40), 0.3), snow=0.6)
     for share in range(-3, 14):
-        x = share / 10
-        canvas.line(
-            [(0.5 + (x - 0.5) * 0.9, horizon + 0.1), (0.5 + (x - 0.5) * 2.6, horizon + 0.3)], furrow, 0.008
-        )
+        away = share / 10 - 0.5
+        canvas.line([(0.5 + away * 0.9, horizon + 0.1), (0.5 + away * 2.6, horizon + 0.3)], furrow, 0.008)
     ground(canvas, horizon + 0.24, 0.012, (138, 190, 84))
     wood = canvas.shade((250, 244, 232), snow=0.3)
     y = horizon + 0.2
@@ -190,13 +187,7 @@ def _barn(canvas: Canvas, x: float, foot: float) -> None:
     canvas.box(x - 0.05, foot - 0.13, x + 0.05, foot, red)
     canvas.line([(x - 0.05, foot - 0.13), (x + 0.05, foot)], white, 0.01)
     canvas.line([(x + 0.05, foot - 0.13), (x - 0.05, foot)], white, 0.01)
-    canvas.box(
-        x - 0.03,
-        foot - 0.26,
-        x + 0.03,
-        foot - 0.205,
-        _LAMP if canvas.light.lamps else canvas.shade((90, 60, 60)),
-    )
+    canvas.box(x - 0.03, foot - 0.26, x + 0.03, foot - 0.205, _glass(canvas, (90, 60, 60)))
 
 
 def park(canvas: Canvas) -> None:
@@ -226,7 +217,7 @@ def _lamp_post(canvas: Canvas, x: float, foot: float) -> None:
     canvas.box(x - 0.03, foot - 0.01, x + 0.03, foot + 0.008, iron)
     if canvas.light.lamps:
         canvas.glow(x, foot - 0.35, 0.14, _LAMP, 0.8)
-    canvas.oval(x, foot - 0.35, 0.034, 0.034, _LAMP if canvas.light.lamps else canvas.shade((246, 246, 236)))
+    canvas.oval(x, foot - 0.35, 0.034, 0.034, _glass(canvas, (246, 246, 236)))
 
 
 def _bench(canvas: Canvas, x: float, foot: float) -> None:
@@ -275,7 +266,5 @@ def _lighthouse(canvas: Canvas, x: float, foot: float) -> None:
     top = foot - 0.26
     if canvas.light.lamps:
         canvas.glow(x, top - 0.02, 0.2, _LAMP, 0.9)
-    canvas.box(
-        x - 0.02, top - 0.04, x + 0.02, top, _LAMP if canvas.light.lamps else canvas.shade((200, 226, 236))
-    )
+    canvas.box(x - 0.02, top - 0.04, x + 0.02, top, _glass(canvas, (200, 226, 236)))
     canvas.shape([(x - 0.03, top - 0.04), (x, top - 0.08), (x + 0.03, top - 0.04)], red)

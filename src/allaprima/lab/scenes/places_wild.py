@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allaprima.lab.scenes.canvas import SNOW, Canvas
+from allaprima.lab.scenes.canvas import SNOW, Canvas, Point
 from allaprima.lab.scenes.light import Color, mix
 from allaprima.lab.scenes.sky import paint_sky, stars
 
@@ -102,27 +102,18 @@ def mountain(canvas: Canvas) -> None:
         _cap(canvas, near[index - 1], near[index], near[index + 1])
     ground(canvas, horizon + 0.06, 0.03, (104, 160, 92))
     for _ in range(rng.randint(3, 5)):
-        canvas.prop(
-            "evergreen-tree", rng.random(), horizon + rng.uniform(0.09, 0.13), rng.uniform(0.12, 0.18)
-        )
+        x, foot = rng.random(), horizon + rng.uniform(0.09, 0.13)
+        canvas.prop("evergreen-tree", x, foot, rng.uniform(0.12, 0.18))
     ground(canvas, horizon + 0.15, 0.02, (124, 178, 96))
 
 
-def _cap(
-    canvas: Canvas, left: tuple[float, float], top: tuple[float, float], right: tuple[float, float]
-) -> None:
-    def between(a: tuple[float, float], b: tuple[float, float], share: float) -> tuple[float, float]:
+def _cap(canvas: Canvas, left: Point, top: Point, right: Point) -> None:
+    def between(a: Point, b: Point, share: float) -> Point:
         return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share)
 
-    share = 0.36
-    a, b = between(top, left, share), between(top, right, share)
-    tooth = [between(a, b, part) for part in (0.25, 0.5, 0.75)]
-    drop = 0.05
-    zigzag = [
-        (tooth[0][0], tooth[0][1] - drop),
-        (tooth[1][0], tooth[1][1] + 0.01),
-        (tooth[2][0], tooth[2][1] - drop),
-    ]
+    a, b = between(top, left, 0.36), between(top, right, 0.36)
+    teeth = ((0.25, -0.05), (0.5, 0.01), (0.75, -0.05))
+    zigzag = [(x, y + down) for (x, y), down in ((between(a, b, part), down) for part, down in teeth)]
     canvas.shape([top, a, *zigzag, b], canvas.shade((246, 250, 255)))
     canvas.shape([top, zigzag[1], zigzag[2], b], canvas.shade((206, 218, 240)))
 
@@ -153,9 +144,8 @@ def snowfield(canvas: Canvas) -> None:
     white = (236, 243, 252)
     ground(canvas, horizon, 0.05, (196, 214, 240), depth=0.25)
     for _ in range(rng.randint(4, 6)):
-        canvas.prop(
-            "evergreen-tree", rng.random(), horizon + rng.uniform(0.06, 0.1), rng.uniform(0.16, 0.3), snow=0.6
-        )
+        x, foot = rng.random(), horizon + rng.uniform(0.06, 0.1)
+        canvas.prop("evergreen-tree", x, foot, rng.uniform(0.16, 0.3), snow=0.6)
     ground(canvas, horizon + 0.08, 0.04, (216, 229, 247))
     for x in (rng.uniform(0.0, 0.14), rng.uniform(0.86, 1.0)):
         canvas.oval(x, horizon + 0.25, 0.24, 0.1, canvas.shade(SNOW))
@@ -178,12 +168,8 @@ def lake(canvas: Canvas) -> None:
     canvas.line([(0, horizon), (1, horizon)], canvas.shade((70, 120, 110), depth=0.3), 0.012)
     ground(canvas, bank, 0.025, (128, 186, 88))
     for _ in range(4):
-        canvas.prop(
-            "herb",
-            rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1))),
-            bank + rng.uniform(0.01, 0.06),
-            0.1,
-        )
+        x = rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1)))
+        canvas.prop("herb", x, bank + rng.uniform(0.01, 0.06), 0.1)
 
 
 _NEBULA: dict[str, tuple[Color, Color, Color]] = {

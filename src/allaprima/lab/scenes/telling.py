@@ -31,8 +31,6 @@ PERSON_PART_SHARES: Final[dict[str, float]] = {
     "hair": 0.55, "beard": 0.65, "glasses": 0.75, "clothes": 0.50, "expression": 0.50, "skin": 0.15,
     "eyes": 0.04, "brows": 0.03, "nose": 0.03, "ears": 0.02,
 }  # fmt: skip
-FULL_PERSON_PARTS: Final[tuple[str, ...]] = ("skin", "hair", "beard", "glasses", "clothes", "expression")
-"""What a full description tells of a person; finer parts are hardly seen at the size of a scene."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +81,6 @@ def draw_telling(scene: Scene, rng: random.Random) -> Telling:
         if subject.person is not None
     }
     return Telling(scene=scene, subjects=subjects, told=frozenset(told), parts=parts)
-
-
-def everything(scene: Scene) -> Telling:
-    """Return the telling that leaves nothing open that a picture shows clearly."""
-    parts = {
-        index: tuple(part for part in FULL_PERSON_PARTS if part in _parts(subject.person))
-        for index, subject in enumerate(scene.subjects)
-        if subject.person is not None
-    }
-    return Telling(scene=scene, subjects=scene.subjects, told=frozenset(_tellable(scene)), parts=parts)
 
 
 def _tellable(scene: Scene) -> set[str]:

@@ -38,18 +38,13 @@ _SHAPES: Final[dict[Accessory, str]] = {
         '<rect x="73" y="52" width="10" height="38" rx="5" fill="{f}"/>'
     ),
 }
-_MAIN: Final[dict[Accessory, tuple[str, str]]] = {
-    "party hat": ("#ff6fae", "#a63fd8"),
-    "bow tie": ("#ff5a5f", "#b3154a"),
-    "scarf": ("#ff4f57", "#c2185b"),
-    "headphones": ("#35c9f0", "#2a62d9"),
+_COLORS: Final[dict[Accessory, tuple[tuple[str, str], tuple[str, str]]]] = {
+    "party hat": (("#ff6fae", "#a63fd8"), ("#ffd84d", "#f4a91f")),
+    "bow tie": (("#ff5a5f", "#b3154a"), ("#ff8f8f", "#d93a5c")),
+    "scarf": (("#ff4f57", "#c2185b"), ("#ffe9d6", "#f5c9b0")),
+    "headphones": (("#35c9f0", "#2a62d9"), ("#7d869c", "#565e76")),
 }
-_CONTRAST: Final[dict[Accessory, tuple[str, str]]] = {
-    "party hat": ("#ffd84d", "#f4a91f"),
-    "bow tie": ("#ff8f8f", "#d93a5c"),
-    "scarf": ("#ffe9d6", "#f5c9b0"),
-    "headphones": ("#7d869c", "#565e76"),
-}
+"""Main colour and contrast, each with its shade."""
 
 
 def sewn(accessory: Accessory) -> bool:
@@ -60,19 +55,13 @@ def sewn(accessory: Accessory) -> bool:
 @lru_cache(maxsize=16)
 def garment(accessory: Accessory, style: Style) -> Image.Image:
     """Return an accessory of the wardrobe in a style, RGBA, trimmed. Do not change it."""
-    main, contrast = _MAIN[accessory], _CONTRAST[accessory]
+    main, contrast = _COLORS[accessory]
     defs, stroke = "", ""
     if style == "line":
-        colors = {
-            "a": "#ffffff",
-            "b": "#000000",
-            "c": "#000000",
-            "d": "#ffffff",
-            "s": "#000000",
-            "f": "#000000",
-        }
+        white, black = "#ffffff", "#000000"
+        colors = {"a": white, "b": black, "c": black, "d": white, "s": black, "f": black}
         stroke = ' stroke-width="6"'
-    elif style == "flat":
+    else:
         colors = {
             "a": main[0],
             "b": main[1],
@@ -81,23 +70,15 @@ def garment(accessory: Accessory, style: Style) -> Image.Image:
             "s": "none",
             "f": contrast[1],
         }
-    else:
-        defs = "<defs>" + _gradient("A", *main) + _gradient("C", *contrast) + "</defs>"
-        colors = {
-            "a": "url(#A)",
-            "b": main[1],
-            "c": "url(#C)",
-            "d": contrast[0],
-            "s": "none",
-            "f": contrast[1],
-        }
+        if style != "flat":
+            defs = "<defs>" + _gradient("A", *main) + _gradient("C", *contrast) + "</defs>"
+            colors |= {"a": "url(#A)", "c": "url(#C)"}
     colors["main"] = f'fill="{colors["a"]}" stroke="{colors["s"]}" stroke-linejoin="round"'
     shapes = _SHAPES[accessory].format_map(colors)
-    return trim(
-        rasterise(
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 108 108">{defs}<g{stroke}>{shapes}</g></svg>'
-        )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 108 108">{defs}<g{stroke}>{shapes}</g></svg>'
     )
+    return trim(rasterise(svg))
 
 
 def _gradient(name: str, light: str, dark: str) -> str:

@@ -35,9 +35,8 @@ def _streaks(size: int, rng: random.Random) -> Image.Image:
     for _ in range(70):
         x, y = rng.uniform(-0.1, 1.1) * 2 * size, rng.uniform(-0.1, 1.0) * 2 * size
         length = rng.uniform(0.06, 0.12) * 2 * size
-        pen.line(
-            [(x, y), (x + slant * length, y + length)], fill=rng.randint(120, 190), width=max(1, size // 110)
-        )
+        ends = [(x, y), (x + slant * length, y + length)]
+        pen.line(ends, fill=rng.randint(120, 190), width=max(1, size // 110))
     return mask.reduce(2)
 
 

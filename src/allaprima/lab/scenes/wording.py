@@ -1,7 +1,6 @@
 """The ways to say places, hours, weather, accessories and numbers, in English and Chinese.
 
-`words/scene.json` holds them by language. Of every list the first is the plain way, the one that
-:func:`allaprima.lab.scenes.captions.full_caption` uses.
+`words/scene.json` holds them by language. Of every list the first is the plain way.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ import re
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from allaprima.lab.scenes.spec import Scene, Style, Subject
 from allaprima.lab.scenes.subjects import SUBJECTS
 
 Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 Ways = dict[str, tuple[str, ...]]
 
 
@@ -58,21 +58,6 @@ def wording(language: Language) -> Wording:
     """Return the wordings of `language`, read once."""
     text = files("allaprima.lab.scenes").joinpath("words/scene.json").read_text(encoding="utf-8")
     return Wording(**{name: _freeze(entry) for name, entry in json.loads(text)[language].items()})
-
-
-class Plain(random.Random):
-    """A source of randomness that always takes the first way and never an unlikely turn."""
-
-    def choice(self, seq: Any) -> Any:
-        """Return the first of `seq`."""
-        return seq[0]
-
-    def random(self) -> float:
-        """Just under one: no chance comes true."""
-        return 1.0 - 2**-53
-
-    def shuffle(self, x: Any) -> None:
-        """Leave `x` as it is."""
 
 
 def _freeze(entry: Any) -> Any:

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
 
+Optimizers = Mapping[str, torch.optim.Optimizer]
+"""Optimizers by the names they have in a checkpoint."""
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able metadata to `path` in one atomic step."""
@@ -49,12 +52,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's state as tensors named `index.key`, in the order of its parameters."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": torch.as_tensor(value)
-        for index, kept in state.items()
-        for key, value in kept.items()
-    }
+    state = optimizer.state_dict()["state"].items()
+    return {f"{i}.{key}": torch.as_tensor(value) for i, kept in state for key, value in kept.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
@@ -84,11 +83,7 @@ def learned(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_learned(model: nn.Module, tensors: Mapping[str, Tensor], names: Collection[str]) -> None:
-    """Put tensors back that :func:`learned` gave, all of `names` and no other.
-
-    Raises:
-        WeightsError: they are those of another model.
-    """
+    """Put tensors back that :func:`learned` gave, all of `names` and no other."""
     if tensors.keys() != set(names):
         odd = sorted(tensors.keys() ^ set(names))
         raise WeightsError(
@@ -99,12 +94,7 @@ def load_learned(model: nn.Module, tensors: Mapping[str, Tensor], names: Collect
 
 
 def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    average: nn.Module,
-    optimizers: Mapping[str, torch.optim.Optimizer],
-    step: int,
-    seconds: float,
+    path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers, step: int, seconds: float
 ) -> None:
     """Write all that :func:`load_checkpoint` needs; `seconds` is how long the training has taken."""
     kept, state = learned(model), average.state_dict()
@@ -115,7 +105,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]
+    path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers
 ) -> tuple[int, float]:
     """Restore a training from `path`; return the updates and the seconds it has behind it.
 

@@ -53,25 +53,20 @@ class SceneDataset(Dataset[JudgeBatch]):
         scene = draw_scene(seed, split="any")
         picture, copies = render_truth(scene, self._sprites, self.side)
         worn = np.array(wear_picture(picture, random.Random(f"wear {seed}")))
-        return torch.from_numpy(worn).permute(2, 0, 1), build_targets(
-            scene, copies, self.config, self.side // CELL
-        )
+        targets = build_targets(scene, copies, self.config, self.side // CELL)
+        return torch.from_numpy(worn).permute(2, 0, 1), targets
 
 
 class JudgeTask:
-    """Say what is in rendered scenes; a task of the training loop."""
+    """Say what is in rendered scenes; a task of the training loop.
+
+    `workers` processes render, with 0 the training does between its steps. `compiled` takes a minute and then runs
+    several times as fast on a CPU.
+    """
 
     def __init__(
         self, config: JudgeConfig, *, side: int = 256, workers: int = 1, compiled: bool = False
     ) -> None:
-        """Remember how to make batches.
-
-        Args:
-            config: what the judge names.
-            side: of the pictures, in pixels.
-            workers: processes that render; 0 renders between the steps.
-            compiled: compile the network, which takes a minute and then runs several times as fast on a CPU.
-        """
         self.data = SceneDataset(config, side)
         self.workers = workers
         self.compiled = compiled
@@ -99,21 +94,15 @@ class JudgeTask:
 
     def _batch(self, draw: Draw) -> JudgeBatch:
         if draw.step != self._next_step:
-            self._batches = self._from(draw)
+            start = draw.rank * _SEEDS_PER_RANK
+            seeds = range(start + draw.step * draw.batch_size, start + _SEEDS_PER_RANK)
+            ahead = 6 if self.workers else None
+            self._batches = iter(
+                DataLoader(self.data, batch_size=draw.batch_size, sampler=seeds, num_workers=self.workers,
+                           prefetch_factor=ahead, collate_fn=collate)
+            )  # fmt: skip
         self._next_step = draw.step + 1
         return next(self._batches)
-
-    def _from(self, draw: Draw) -> Iterator[JudgeBatch]:
-        start = draw.rank * _SEEDS_PER_RANK
-        loader = DataLoader(
-            self.data,
-            batch_size=draw.batch_size,
-            sampler=range(start + draw.step * draw.batch_size, start + _SEEDS_PER_RANK),
-            num_workers=self.workers,
-            prefetch_factor=6 if self.workers else None,
-            collate_fn=collate,
-        )
-        return iter(loader)
 
 
 def collate(samples: list[JudgeBatch]) -> JudgeBatch:
@@ -129,27 +118,15 @@ def judge_config() -> JudgeConfig:
 def loop_config(folder: Path, steps: int) -> LoopConfig:
     """Return how the shipped judge was trained."""
     return LoopConfig(
-        folder=folder,
-        steps=steps,
-        batch_size=16,
-        learning_rate=2e-3,
-        warmup_steps=100,
-        decay_steps=steps * 3 // 10,
-        weight_decay=0.02,
-        clip_norm=5.0,
-        ema_decay=0.995,
-        log_every=20,
-        save_every=100,
-        sample_every=250,
-    )
+        folder=folder, steps=steps, batch_size=16, learning_rate=2e-3, warmup_steps=100, decay_steps=steps * 3 // 10,
+        weight_decay=0.02, clip_norm=5.0, ema_decay=0.995, log_every=20, save_every=100, sample_every=250,
+    )  # fmt: skip
 
 
 def save_judge(judge: Judge, path: Path, accuracy: dict[str, float], scenes: int) -> None:
     """Write the weights as fp16, with how often the judge was right on `scenes` rendered scenes."""
-    tensors = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in judge.state_dict().items()
-    }
+    state = judge.state_dict()
+    tensors = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     metadata = {
         "config": judge.config.to_json(),
         "accuracy": accuracy,
@@ -169,15 +146,7 @@ def train_judge(
     compiled: bool = False,
     test_scenes: int = 1000,
 ) -> dict[str, float]:
-    """Train in `folder` or go on there, test on unseen scenes, write the weights to `path`.
-
-    Args:
-        folder: of the training: checkpoint and log.
-        path: weight file to write.
-        steps: updates in all.
-        workers: processes that render.
-        compiled: compile the model first; slow to start, then several times as fast.
-        test_scenes: rendered scenes to test on.
+    """Train in `folder` or go on there, test on `test_scenes` unseen scenes, write the weights to `path`.
 
     Returns:
         By attribute, the share of the test scenes it was right about.

@@ -24,9 +24,10 @@ from torch import Tensor
 from allaprima.core.errors import AssetError
 from allaprima.core.progress import track
 from allaprima.lab.arrays import open_array
-from allaprima.lab.scenes.captions import Language, caption, prefix
+from allaprima.lab.scenes.captions import caption, prefix
 from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.spec import Scene
+from allaprima.lab.scenes.wording import Language
 from allaprima.lab.training.alignment import token_names
 from allaprima.lab.training.autoencoder import to_pixels
 from allaprima.lab.training.parts import in_parts

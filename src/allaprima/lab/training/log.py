@@ -71,13 +71,7 @@ class Log:
     ) -> None:
         """Begin, or go on after update `start`: later lines are dropped, since their updates are made again.
 
-        Args:
-            folder: of the training.
-            config: all its settings, for `config.json`.
-            every: updates between two lines.
-            batch_size: samples of an update over all processes.
-            main: whether this process is the one that writes.
-            start: updates done before.
+        `config` goes into `config.json`; a line is due `every` so many updates, and the `main` process writes it.
         """
         self.path, self.every, self.batch_size, self.main = folder / "log.jsonl", every, batch_size, main
         self.since, self.steps = time.perf_counter(), 0

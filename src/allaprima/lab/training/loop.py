@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -192,10 +192,9 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
         start=start,
     )
     clock = Clock(config.budget_s, spent)
+    size = config.batch_size
     with progress_bar("samples") as bar:
-        counter = bar.add_task(
-            "training", total=config.steps * config.batch_size, completed=start * config.batch_size
-        )
+        counter = bar.add_task("training", total=config.steps * size, completed=start * size)
         expected = clock.updates_in_all(start, config.steps)
         for step in range(start, config.steps):
             rate = config.rate_at(step, expected)
@@ -204,7 +203,7 @@ def train(model: nn.Module, task: Task | TurnTask, config: LoopConfig, *, resume
             log.note(step, values, rate, bar)
             done = step + 1
             expected = clock.updates_in_all(done, config.steps)
-            bar.update(counter, total=expected * config.batch_size, advance=config.batch_size)
+            bar.update(counter, total=expected * size, advance=size)
             last = done == config.steps or clock.is_up(accelerator)
             saves = done % config.save_every == 0 or last
             samples = bool(config.sample_every) and (done % config.sample_every == 0 or last)
@@ -244,17 +243,7 @@ def _players(
         learned = tuple(parameter for parameter in model.parameters() if parameter.requires_grad)
         turns = [Turn(name="", parameters=learned, loss=task.loss)]
     return [
-        _Player(
-            turn=turn,
-            optimizer=torch.optim.AdamW(
-                _decayed(turn.parameters, config.weight_decay),
-                lr=config.learning_rate,
-                betas=config.betas,
-                fused=True,
-            ),
-            in_step=alone,
-        )
-        for turn in turns
+        _Player(turn=turn, optimizer=_optimizer(turn.parameters, config), in_step=alone) for turn in turns
     ]
 
 
@@ -267,15 +256,11 @@ def _update(
     rate: float,
 ) -> dict[str, Tensor]:
     seed, device = seed_of(config.seed, step), accelerator.device
+    noise_generator = None if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     draw = Draw(
-        step=step,
-        batch_size=config.batch_size,
-        device=device,
-        generator=torch.Generator().manual_seed(seed),
-        noise_generator=None if device.type == "cpu" else torch.Generator(device).manual_seed(seed),
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
+        step=step, batch_size=config.batch_size, device=device, generator=torch.Generator().manual_seed(seed),
+        noise_generator=noise_generator, rank=accelerator.process_index, processes=accelerator.num_processes,
+    )  # fmt: skip
     noted: dict[str, Tensor] = {}
     for player in players:
         values: dict[str, Tensor] = {}
@@ -337,11 +322,14 @@ def _mixed_precision() -> str:
     return "bf16" if pick_dtype(device) == torch.bfloat16 else "no"
 
 
-def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
-    """Group the parameters: matrices decay, vectors (norms, biases) do not."""
+def _optimizer(parameters: Sequence[nn.Parameter], config: LoopConfig) -> torch.optim.Optimizer:
+    """Return AdamW over the parameters: matrices decay, vectors (norms, biases) do not."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0},
+    ]  # fmt: skip
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def _copy(model: nn.Module) -> nn.Module:

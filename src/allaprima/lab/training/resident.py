@@ -39,21 +39,15 @@ class Resident:
     """The scenes of one or more caches, one after another."""
 
     def __init__(self, caches: Sequence[LatentCache], device: torch.device) -> None:
-        """Copy the caches to `device`.
-
-        Args:
-            caches: made with one autoencoder and one text encoder.
-            device: of the training.
-        """
+        """Copy caches that were made with one autoencoder and one text encoder to `device`."""
         self.latents = _joined([cache.latents for cache in caches], device)
         self.masks = _joined([cache.masks for cache in caches], device)
         self.names = _joined([cache.names for cache in caches], device)
         empty = caches[0].empty
         self.states = _joined([*(cache.states for cache in caches), empty], device)
         before = np.cumsum([0, *(len(cache.states) for cache in caches)])
-        spans = np.concatenate(
-            [cache.spans + np.array([start, 0]) for cache, start in zip(caches, before[:-1], strict=True)]
-        )
+        shifted = zip(caches, before[:-1], strict=True)
+        spans = np.concatenate([cache.spans + np.array([start, 0]) for cache, start in shifted])
         nothing = np.broadcast_to(np.array([before[-1], len(empty)]), (len(spans), 1, 2))
         told = torch.from_numpy(np.concatenate([spans, nothing], axis=1))
         self.starts, self.counts = (part.contiguous().to(device) for part in told.unbind(2))
@@ -67,9 +61,7 @@ class Resident:
     def rows(self, scenes: Tensor, captions: Tensor, length: int) -> Rows:
         """Gather scenes (B,) and the captions (B,) of these numbers, cut or padded to `length` tokens."""
         device = self.latents.device
-        scenes, captions = (
-            picked.to(device, torch.int64, non_blocking=True) for picked in (scenes, captions)
-        )
+        scenes, captions = (part.to(device, torch.int64, non_blocking=True) for part in (scenes, captions))
         position = torch.arange(length, device=device)
         mask = position < self.counts[scenes, captions][:, None]
         places = (self.starts[scenes, captions][:, None] + position).clamp(max=len(self.states) - 1)

@@ -81,8 +81,10 @@ def build_store(folder: Path, config: StoreConfig, *, processes: int = 1) -> Sce
         return SceneStore.open(folder)
     folder.mkdir(parents=True, exist_ok=True)
     described.unlink(missing_ok=True)
-    _new_array(folder / "images.npy", (config.count, SIDE, SIDE, 3))
-    _new_array(folder / "masks.npy", (config.count, LATTICE, LATTICE))
+    for name, shape in (("images", (SIDE, SIDE, 3)), ("masks", (LATTICE, LATTICE))):
+        np.lib.format.open_memmap(
+            folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(config.count, *shape)
+        )
     for _ in in_parts(partial(_render, folder, config), range(config.count), processes, "rendering scenes"):
         pass
     described.write_text(json.dumps(asdict(config)))
@@ -113,7 +115,3 @@ def cell_coverage(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     cell = covered.shape[0] // LATTICE
     cells = covered.reshape(LATTICE, cell, LATTICE, cell).mean((1, 3))
     return np.asarray(cells.round(), dtype=np.uint8)
-
-
-def _new_array(path: Path, shape: tuple[int, ...]) -> None:
-    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import Language, wording
+from allaprima.lab.scenes.wording import LANGUAGES, wording
 from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.text_evaluation import read_kept_out_words
 from allaprima.lab.training.text_examples import Example, draw_example, draw_twins
@@ -38,7 +38,6 @@ from allaprima.lab.training.text_reader import (
 from allaprima.lab.training.text_student import standardise
 from allaprima.paint.bases.vignette.text import TextEncoder
 
-_LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _POOL = 16
 """Batches drawn at a time and sorted by length, so that little is padding."""
 _SHARPNESS = 0.06
@@ -198,31 +197,20 @@ class TextTask:
         pairs.sort(key=lambda pair: len(pair[0].text))
         captions.sort(key=lambda example: len(example.text.encode()))
         phrases.sort(key=lambda phrase: len(phrase.text.encode()))
-        batches = [
-            TextBatch(
-                captions=[
-                    *(example for pair in pairs[i * twins : (i + 1) * twins] for example in pair),
-                    *captions[i * single : (i + 1) * single],
-                ],
-                phrases=phrases[i * count : (i + 1) * count],
-                twins=twins,
+        batches = []
+        for i in range(_POOL):
+            told = [example for pair in pairs[i * twins : (i + 1) * twins] for example in pair]
+            told += captions[i * single : (i + 1) * single]
+            batches.append(
+                TextBatch(captions=told, phrases=phrases[i * count : (i + 1) * count], twins=twins)
             )
-            for i in range(_POOL)
-        ]
         rng.shuffle(batches)
         return batches
 
     def sample(self, model: nn.Module, folder: Path, step: int) -> None:
         """Write how well the kept-out words are read so far, and which are not."""
         assert isinstance(model, Pupil)
-        found = {
-            language: asdict(read_kept_out_words(model.encoder, model.reader, language))
-            for language in _LANGUAGES
-        }
-        text = json.dumps({"step": step, **found}, ensure_ascii=False, indent=1)
+        readings = [read_kept_out_words(model.encoder, model.reader, language) for language in LANGUAGES]
+        report = {"step": step, **dict(zip(LANGUAGES, map(asdict, readings), strict=True))}
+        text = json.dumps(report, ensure_ascii=False, indent=1)
         (folder / f"kept-out-{step:06d}.json").write_text(text, encoding="utf-8")
-
-
-def recipe_notes(recipe: TextRecipe, steps: int, batch: int) -> dict[str, str]:
-    """Return what was done, as metadata for the weight file."""
-    return {"training": json.dumps({**asdict(recipe), "steps": steps, "batch_size": batch}, sort_keys=True)}

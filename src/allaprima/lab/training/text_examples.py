@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from allaprima.lab.scenes import captions_en, captions_zh
-from allaprima.lab.scenes.captions import prefix
+from allaprima.lab.scenes.captions import prefix, say
 from allaprima.lab.scenes.draw import ACCESSORIES, HOURS, PERSON, PLACES, WEATHERS, Split, draw_scene
 from allaprima.lab.scenes.people_words import PERSON_WORDS
 from allaprima.lab.scenes.spec import Person, Subject
@@ -28,11 +27,8 @@ _SIZES = ("small", "large")
 _SEVERAL = 4
 """Class of a count above one that is not told; counts 1 to 4 are classes 0 to 3."""
 
-SCENE_CLASSES: Final[Mapping[str, int]] = {
-    "place": len(PLACES) + 1,
-    "hour": len(HOURS) + 1,
-    "weather": len(WEATHERS) + 1,
-}
+_SCENE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {"place": PLACES, "hour": HOURS, "weather": WEATHERS}
+SCENE_CLASSES: Final[Mapping[str, int]] = {name: len(names) + 1 for name, names in _SCENE_NAMES.items()}
 SUBJECT_CLASSES: Final[Mapping[str, int]] = {
     "count": 5,
     "side": len(_SIDES) + 1,
@@ -74,7 +70,7 @@ def draw_example(
     telling = draw_telling(draw_scene(seed, split=split), rng)
     language: Language = "zh" if rng.random() < _CHINESE_SHARE else "en"
     if wordings is not None and rng.random() < _PREFIX_SHARE:
-        return _label_prefix(prefix(_say(telling, language, rng), rng, language), telling, language)
+        return _label_prefix(prefix(say(telling, rng, language), rng, language), telling, language)
     return _tell(telling, language, rng, wordings)
 
 
@@ -86,16 +82,10 @@ def draw_twins(
     return _tell(telling, "en", rng, wordings), _tell(telling, "zh", rng, wordings)
 
 
-def _say(telling: Telling, language: Language, rng: random.Random) -> str:
-    if language == "zh":
-        return captions_zh.say(telling, rng)
-    return captions_en.say(telling, rng)
-
-
 def _tell(
     telling: Telling, language: Language, rng: random.Random, wordings: Mapping[str, Wordings] | None
 ) -> Example:
-    text = _say(telling, language, rng)
+    text = say(telling, rng, language)
     for subject in telling.subjects:
         if wordings is not None and subject.kind != PERSON and rng.random() < _SWAP_SHARE:
             text = swap_wording(text, subject.kind, wordings[subject.kind], rng)
@@ -114,8 +104,9 @@ def swap_wording(text: str, kind: str, wordings: Wordings, rng: random.Random) -
     for word in sorted(info.zh, key=len, reverse=True):
         if word in text and wordings.zh:
             return text.replace(word, rng.choice(wordings.zh), 1)
-    pairs = [(w, p) for w, p in zip(info.en, info.plurals, strict=True)]
-    forms = {w.lower(): False for w, _ in pairs} | {p.lower(): True for _, p in pairs if p}
+    forms = {word.lower(): False for word in info.en} | {
+        plural.lower(): True for plural in info.plurals if plural
+    }
     for form in sorted(forms, key=len, reverse=True):
         found = re.search(rf"(?i)(?:\b(an?) )?\b{re.escape(form)}\b", text)
         if found is None or not wordings.en:
@@ -158,10 +149,9 @@ def _label_parts(person: Person | None, told: Sequence[str]) -> tuple[int, ...]:
 
 def _label_scene(telling: Telling) -> tuple[int, ...]:
     scene, told = telling.scene, telling.told
-    return (
-        PLACES.index(scene.place) + 1 if "place" in told else 0,
-        HOURS.index(scene.hour) + 1 if "hour" in told else 0,
-        WEATHERS.index(scene.weather) + 1 if "weather" in told else 0,
+    return tuple(
+        names.index(getattr(scene, attribute)) + 1 if attribute in told else 0
+        for attribute, names in _SCENE_NAMES.items()
     )
 
 
@@ -169,9 +159,7 @@ def _label_prefix(text: str, telling: Telling, language: Language) -> Example:
     """Label a caption that was cut off: what it surely names, and "do not ask" for the rest."""
     words, scene, low = wording(language), telling.scene, text.lower()
     ways = (words.places[scene.place], words.hours[scene.hour], words.weather[scene.weather])
-    named = tuple(
-        any(way.lower() in low for forms in way_lists.values() for way in forms) for way_lists in ways
-    )
+    named = [any(way.lower() in low for forms in lists.values() for way in forms) for lists in ways]
     labels = _label_scene(telling)
     subjects, unsure = [], []
     for subject in telling.subjects:

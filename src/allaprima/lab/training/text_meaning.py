@@ -69,9 +69,8 @@ def measure_meanings(words: Iterable[str], dictionary: Dictionary, cache: Path) 
     measured = Meanings(index={word: row for row, word in enumerate(wanted)}, vectors=vectors)
     defined = define(dictionary, measured)
     every = list(dict.fromkeys([*wanted, *defined.index]))
-    vectors = measured.of(every) + defined.of(
-        [word if word in defined.index else word.lower() for word in every]
-    )
+    senses = defined.of([word if word in defined.index else word.lower() for word in every])
+    vectors = measured.of(every) + senses
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-6)
     return Meanings(index={word: row for row, word in enumerate(every)}, vectors=vectors)
 

@@ -7,7 +7,7 @@ side, size, accessory and a person's parts are read: they must stand *at* the su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from allaprima.lab.evaluation.accuracy import Tally, tally
 from allaprima.lab.training.text_examples import KINDS, SCENE_CLASSES, SUBJECT_CLASSES, Example
 
 _RARE: Final = -5.0
@@ -130,11 +131,15 @@ def reading_losses(reading: SceneReading, labels: Labels) -> dict[str, torch.Ten
         reading.kinds, labels.kinds.clamp(min=0.0), reduction="none"
     )
     losses = {"kinds": (each * asked).sum(dim=1).mean()}
-    for index, name in enumerate(SCENE_CLASSES):
-        losses[name] = _entropy(reading.scene[index], labels.scene[:, index])
-    for index, name in enumerate(SUBJECT_CLASSES):
-        losses[name] = _entropy(reading.subjects[index], labels.subjects[:, index])
-    return losses
+    return losses | {
+        name: _entropy(logits, classes) for name, logits, classes in _attributes(reading, labels)
+    }
+
+
+def _attributes(reading: SceneReading, labels: Labels) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Yield the name, logits and classes of each attribute of scenes, then of subjects."""
+    yield from zip(SCENE_CLASSES, reading.scene, labels.scene.unbind(1), strict=True)
+    yield from zip(SUBJECT_CLASSES, reading.subjects, labels.subjects.unbind(1), strict=True)
 
 
 def _entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -164,16 +169,13 @@ def twin_loss(reading: SceneReading, labels: Labels, twins: int) -> torch.Tensor
     return (scene + subjects) / (max(1, int(said.sum()) + len(english)) * english.shape[-1])
 
 
-def count_right(reading: SceneReading, labels: Labels) -> dict[str, tuple[int, int]]:
+def count_right(reading: SceneReading, labels: Labels) -> dict[str, Tally]:
     """Return for each attribute how many were read right, and of how many.
 
     "kinds" asks for exactly the kinds named, no more; other attributes count where something was said.
     """
     exact = ((reading.kinds > 0) == (labels.kinds > 0)) | (labels.kinds < 0)
-    result = {"kinds": (int(exact.all(dim=1).sum()), len(exact))}
-    columns = [(name, reading.scene[i], labels.scene[:, i]) for i, name in enumerate(SCENE_CLASSES)]
-    columns += [(name, reading.subjects[i], labels.subjects[:, i]) for i, name in enumerate(SUBJECT_CLASSES)]
-    for name, logits, classes in columns:
-        said = classes > 0
-        result[name] = (int((logits.argmax(dim=-1) == classes)[said].sum()), int(said.sum()))
-    return result
+    tallies = {"kinds": tally(exact.all(dim=1).tolist())}
+    for name, logits, classes in _attributes(reading, labels):
+        tallies[name] = tally((logits.argmax(dim=-1) == classes)[classes > 0].tolist())
+    return tallies

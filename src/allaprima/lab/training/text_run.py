@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import WeightsError
-from allaprima.lab.scenes.wording import Language
+from allaprima.lab.scenes.wording import LANGUAGES
 from allaprima.lab.training.checkpoint import of_prefix, read_tensors
 from allaprima.lab.training.loop import LoopConfig, train
-from allaprima.lab.training.text import Pupil, TextData, TextRecipe, TextTask, recipe_notes
+from allaprima.lab.training.text import Pupil, TextData, TextRecipe, TextTask
 from allaprima.lab.training.text_evaluation import compare_twins, read_captions, read_kept_out_words
 from allaprima.lab.training.text_material import make_pupil, sample_prompts
 from allaprima.lab.training.text_student import standardise, write_text_encoder
@@ -59,34 +59,18 @@ def train_text(
     pupil, material = make_pupil(npm_root, folder, recipe)
     if start is not None:
         start_from(pupil, start)
-    average = train(pupil, TextTask(material, recipe), loop_config(folder, steps, batch, recipe.seed))
+    config = LoopConfig(
+        folder=folder, steps=steps, batch_size=batch, learning_rate=3e-4, warmup_steps=60, decay_steps=steps * 2 // 3,
+        ema_decay=0.98, log_every=50, save_every=100, sample_every=300, seed=recipe.seed,
+    )  # fmt: skip
+    average = train(pupil, TextTask(material, recipe), config)
     assert isinstance(average, Pupil)
-    return finish(average, material, folder, output, recipe_notes(recipe, steps, batch))
-
-
-def loop_config(folder: Path, steps: int, batch: int, seed: int) -> LoopConfig:
-    """Return how a training of `steps` updates is run."""
-    return LoopConfig(
-        folder=folder,
-        steps=steps,
-        batch_size=batch,
-        learning_rate=3e-4,
-        warmup_steps=60,
-        decay_steps=steps * 2 // 3,
-        ema_decay=0.98,
-        log_every=50,
-        save_every=100,
-        sample_every=300,
-        seed=seed,
-    )
+    notes = json.dumps({**asdict(recipe), "steps": steps, "batch_size": batch}, sort_keys=True)
+    return finish(average, material, folder, output, {"training": notes})
 
 
 def start_from(pupil: Pupil, checkpoint: Path) -> None:
-    """Give `pupil` the averaged weights of another training; its words and their meanings stay its own.
-
-    Raises:
-        WeightsError: the checkpoint is unreadable or of something else.
-    """
+    """Give `pupil` the averaged weights of another training; its words and their meanings stay its own."""
     tensors, _ = read_tensors(checkpoint)
     try:
         pupil.load_state_dict(of_prefix("average", tensors))
@@ -118,12 +102,8 @@ def finish(
 def measure_reading(pupil: Pupil, captions: int) -> dict[str, object]:
     """Return by language the shares of attributes read right on unseen scenes and of kept-out words, and "twins"."""
     shares = read_captions(pupil.encoder, pupil.reader, captions)
-    languages: tuple[Language, ...] = ("en", "zh")
-    read: dict[str, object] = {
-        language: {
-            "captions": shares[language],
-            "kept_out": asdict(read_kept_out_words(pupil.encoder, pupil.reader, language)),
-        }
-        for language in languages
-    }
+    read: dict[str, object] = {}
+    for language in LANGUAGES:
+        kept_out = asdict(read_kept_out_words(pupil.encoder, pupil.reader, language))
+        read[language] = {"captions": shares[language], "kept_out": kept_out}
     return {**read, "twins": compare_twins(pupil.encoder, max(2, captions // 5))}

@@ -62,8 +62,6 @@ def build_student(
     words: Sequence[tuple[str, float]],
     meanings: Meanings,
     layers: Sequence[int],
-    *,
-    max_tokens: int = 48,
 ) -> TextEncoder:
     """Return the student before its training, its `words` being :class:`BlendedWords`.
 
@@ -73,18 +71,16 @@ def build_student(
         words: whole words to add, as (piece, score).
         meanings: of all these, asked for without their "▁".
         layers: which of E5's layers to keep, in order.
-        max_tokens: longest prompt.
     """
     scored = [*((e5.pieces[index], float(e5.scores[index])) for index in pieces), *words]
-    encoder = build_encoder(e5, pieces, layers, max_tokens=max_tokens, scored=scored)
+    encoder = build_encoder(e5, pieces, layers, scored=scored)
     plain = [piece.replace("▁", "") if means_something(piece) else "" for piece, _ in scored]
     known = torch.from_numpy(meanings.of(plain))
     assert isinstance(encoder.words, nn.Embedding)
     base = encoder.words.weight.detach().clone()
     blend = _ridge(known[SPECIALS : len(pieces)], base[SPECIALS : len(pieces)])
-    base[len(pieces) :] = (1.0 - _BLEND) * known[len(pieces) :] @ blend + base[SPECIALS : len(pieces)].mean(
-        dim=0
-    )
+    centre = base[SPECIALS : len(pieces)].mean(dim=0)
+    base[len(pieces) :] = (1.0 - _BLEND) * known[len(pieces) :] @ blend + centre
     rows = {piece: row for row, piece in enumerate(e5.pieces)}
     whole = [(len(pieces) + i, rows[piece]) for i, (piece, _) in enumerate(words) if piece in rows]
     ours, theirs = (list(side) for side in zip(*whole, strict=True)) if whole else ([], [])
@@ -115,15 +111,8 @@ def build_encoder(
     `scored`, when it names more pieces than these, leaves zero vectors for the others.
     """
     scored = scored or [(e5.pieces[index], float(e5.scores[index])) for index in pieces]
-    config = TextConfig(
-        pieces=len(scored),
-        layers=len(layers),
-        width=e5.width,
-        heads=e5.heads,
-        hidden=e5.hidden,
-        max_tokens=max_tokens,
-        epsilon=e5.epsilon,
-    )
+    config = TextConfig(pieces=len(scored), layers=len(layers), width=e5.width, heads=e5.heads, hidden=e5.hidden,
+                        max_tokens=max_tokens, epsilon=e5.epsilon)  # fmt: skip
     vectors = torch.zeros(len(scored), e5.width)
     vectors[: len(pieces)] = e5.matrix("emb.word", e5.width, rows=np.asarray(pieces))
     positions = e5.vector("emb.pos").view(-1, e5.width)[:max_tokens] + e5.vector("emb.type")[: e5.width]

