@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, parse_duration, print_json
 from allaprima.core.errors import UserError
 
@@ -41,6 +42,45 @@ Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device
 Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoopOptions:
+    """How long a training goes, and how fast; see `LoopConfig`."""
+
+    steps: Updates = 4000
+    batch: Batch = 32
+    rate: Rate = 1e-3
+    decay: Decay = 0
+    budget: Budget = None
+    save_every: SaveEvery = 200
+    sample_every: SampleEvery = 500
+    seed: TrainingSeed = 0
+    threads: Threads = 0
+
+    def train(self, model: nn.Module, task: Task, folder: Path, json_: bool, **settings: Any) -> None:
+        """Train `model` in `folder` and say what came of it; `settings` are further ones of the loop."""
+        from allaprima.lab.training.loop import LoopConfig, train
+
+        config = LoopConfig(
+            folder=folder, steps=self.steps, batch_size=self.batch, learning_rate=self.rate, decay_steps=self.decay,
+            budget_s=self.budget, save_every=self.save_every, sample_every=self.sample_every, seed=self.seed,
+            **settings,
+        )  # fmt: skip
+        train(model, task, config)
+        _report({"run": str(folder), "steps": config.steps}, json_)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderLoop(LoopOptions):
+    """The loop's options as an autoencoder wants them."""
+
+    steps: Updates = 2600
+    batch: Batch = 12
+    rate: Rate = 8e-4
+    decay: Decay = 1000
+    save_every: SaveEvery = 100
+    sample_every: SampleEvery = 300
+
+
 @app.command()
 def scenes(
     folder: Annotated[Path, typer.Argument(help="Where the store goes.")],
@@ -57,13 +97,11 @@ def scenes(
 
 
 @app.command()
+@spread_options
 def autoencoder(
     run: Run,
     store: Stores,
-    steps: Updates = 2600,
-    batch: Batch = 12,
-    rate: Rate = 8e-4,
-    decay: Decay = 1000,
+    loop: AutoencoderLoop,
     crop: Annotated[int, typer.Option(min=32, max=256, help="Side of the crops in pixels.")] = 128,
     channels: Channels = 16,
     likeness_weight: Annotated[
@@ -79,11 +117,6 @@ def autoencoder(
     noise: Annotated[
         float | None, typer.Option(min=0.0, help="Strength of the noise on the latents, from 0 to this.")
     ] = None,
-    budget: Budget = None,
-    save_every: SaveEvery = 100,
-    sample_every: SampleEvery = 300,
-    seed: TrainingSeed = 0,
-    threads: Threads = 0,
     json_: JsonFlag = False,
 ) -> None:
     """Train the autoencoder on crops of stored scenes."""
@@ -94,7 +127,7 @@ def autoencoder(
 
     if crop % 32:
         raise UserError(f"got --crop {crop}; expected a multiple of 32")
-    _prepare(seed, threads)
+    _prepare(loop.seed, loop.threads)
     model = _autoencoder(start, channels).requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(not decoder_only)
     task = ReconstructionTask(
@@ -104,9 +137,7 @@ def autoencoder(
         likeness_weight=likeness_weight,
         noise=noise,
     )
-    _train(model, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
-           save_every=save_every, sample_every=sample_every, seed=seed, ema_decay=0.998,
-           budget_s=budget)  # fmt: skip
+    loop.train(model, task, run, json_, ema_decay=0.998)
 
 
 @app.command()
@@ -205,13 +236,11 @@ def latents(
 
 
 @app.command()
+@spread_options
 def denoiser(
     run: Run,
     cache: Annotated[list[Path], typer.Option("--cache", help="Latent cache; several may be given.")],
-    steps: Updates = 4000,
-    batch: Batch = 32,
-    rate: Rate = 1e-3,
-    decay: Decay = 0,
+    loop: LoopOptions,
     subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0,
     worn_weight: Annotated[
         float, typer.Option(min=1.0, help="Weight of them again where the subject wears something.")
@@ -226,11 +255,6 @@ def denoiser(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Autoencoder and text weights, for samples.")] = None,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the blocks first.")] = False,
-    budget: Budget = None,
-    save_every: SaveEvery = 200,
-    sample_every: SampleEvery = 500,
-    seed: TrainingSeed = 0,
-    threads: Threads = 0,
     json_: JsonFlag = False,
 ) -> None:
     """Train the denoiser by flow matching on cached latents."""
@@ -249,7 +273,7 @@ def denoiser(
         raise UserError(
             "got --compile without --text-tokens; expected both, for every length is compiled anew"
         )
-    _prepare(seed, threads)
+    _prepare(loop.seed, loop.threads)
     caches = tuple(LatentCache.open(one) for one in cache)
     if start:
         model = load_denoiser(start, torch.device("cpu"), torch.float32).requires_grad_(True)
@@ -265,13 +289,11 @@ def denoiser(
         time_mean=time_mean,
         naming_weight=naming_weight,
         text_tokens=text_tokens,
-        seed=seed,
-        preview=preview_of(weights or weights_folder()) if sample_every else None,
+        seed=loop.seed,
+        preview=preview_of(weights or weights_folder()) if loop.sample_every else None,
     )
     trained = AlignedDenoiser(model) if naming_weight else model
-    _train(trained, task, json_, folder=run, steps=steps, batch_size=batch, learning_rate=rate, decay_steps=decay,
-           save_every=save_every, sample_every=sample_every, seed=seed, weight_decay=0.01,
-           budget_s=budget)  # fmt: skip
+    loop.train(trained, task, run, json_, weight_decay=0.01)
 
 
 @app.command()
@@ -333,14 +355,6 @@ def _prepare(seed: int, threads: int) -> None:
     torch.set_float32_matmul_precision("high")
     if threads:
         torch.set_num_threads(threads)
-
-
-def _train(model: nn.Module, task: Task, json_: bool, **settings: Any) -> None:
-    from allaprima.lab.training.loop import LoopConfig, train
-
-    config = LoopConfig(**settings)
-    train(model, task, config)
-    _report({"run": str(config.folder), "steps": config.steps}, json_)
 
 
 def _report(facts: dict[str, Any], json_: bool) -> None:
