@@ -19,7 +19,8 @@ PROVOKED = "example.invalid"
 """The one address that a test asks for, to see it refused."""
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop running in this thread, in which no other test can run its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = find_browser()
     if executable is None:
@@ -47,7 +48,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vignette(tmp_path_factory.mktemp("tiny") / "vignette")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_studio(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iterator[RunningStudio]:
     """An open studio for all tests that keep no pictures."""
     made = make_studio(tmp_path_factory.mktemp("shared"), tiny_weights)
