@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
+import torch
 from PIL import Image
 from tests.studio.engine.watched import Bench, WatchedBase
 
+from allaprima.core.errors import RequestError
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.limits import Limits
@@ -169,3 +172,30 @@ def test_nobody_who_types_waits_for_a_finer_picture() -> None:
     bench.clock.now += REST_S
     bench.run()
     assert client.steps[3:] == [(3, 2)]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_batch_that_cannot_begin_fails_the_prompt_and_no_other(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first frame or a finer one: the session is told, and goes on with the next prompt."""
+    bench = Bench()
+    bad, good = bench.clients(2)
+    noise = bench.base.noise
+
+    def refuse(seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
+        if 13 in seeds and (steps == 1 or len(bad.frames) == 1):
+            raise RequestError("got the seed 13; expected another")
+        return noise(seeds, width, height)
+
+    monkeypatch.setattr(bench.base, "noise", refuse)
+    bad.ask("cat", steps=steps, seed=13)
+    good.ask("dog", steps=steps, seed=7)
+    bench.run()
+    assert [failure.message for failure in bad.failures] == ["got the seed 13; expected another"]
+    assert len(bad.frames) == steps - 1
+    assert good.frames[-1].final
+    assert good.failures == []
+    bad.ask("cat", steps=steps, seed=7)
+    bench.run()
+    assert bad.frames[-1].final

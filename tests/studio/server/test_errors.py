@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.studio.server.conftest import Served
 
+from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintError, RequestError
 from allaprima.studio.server import errors
-from allaprima.studio.server.errors import hide_folder, hide_paths
+from allaprima.studio.server.errors import hide_folder, hide_paths, to_problem
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +98,20 @@ def test_an_error_of_ours_is_an_id_in_the_log(
 )
 def test_places_of_the_machine_are_not_told(text: str, told: str | None) -> None:
     assert hide_paths(text) == (text if told is None else told)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (BusyError("8 jobs wait"), 429, "busy"),
+        (RequestError("got 0 steps"), 400, "invalid_value"),
+        (PaintError("the latents stopped being finite"), 500, "failed"),
+        (OutputError("cannot write /srv/my pictures/a.png: the disk is full"), 507, None),
+    ],
+)
+def test_an_error_of_ours_becomes_a_status(error: AllaPrimaError, status: int, code: str | None) -> None:
+    problem = to_problem(error)
+    assert problem.status == status
+    assert code is None or problem.code == code
+    assert "my pictures" not in problem.message
+    assert (problem.headers or {}).get("retry-after") == ("2" if status == 429 else None)
