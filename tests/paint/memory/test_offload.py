@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 from tests.tiny_loras import make_updates
 from tests.tiny_qwen import write_tiny_qwen
+from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.device.offload_hooks import find_hook_registry
 from allaprima.paint.lora.runtime.rack import Rack
 from allaprima.paint.lora.update import LowRank
 from allaprima.paint.memory import offload
@@ -40,6 +42,15 @@ def test_a_lora_is_worn_by_a_streamed_network(tmp_path: Path) -> None:
             assert torch.equal(base.predict(latents, at, text), plain)
             offload.stop_streaming(network)
         assert torch.equal(base.predict(latents, at, text), plain)
+
+
+def test_streaming_leaf_by_leaf_is_undone(tmp_path: Path) -> None:
+    encoder = load_base(str(write_tiny_sdxl(tmp_path / "base")), device=CPU).stages()["text"][0]
+    offload.stream([encoder], CPU, ahead=False)
+    registries = [find_hook_registry(module) for module in encoder.modules()]
+    assert any(registry is not None and registry.hooks for registry in registries)
+    offload.stop_streaming(encoder)
+    assert not any(registry.hooks for registry in registries if registry is not None)
 
 
 class Ink:

@@ -36,15 +36,16 @@ def stop_streaming(network: nn.Module) -> None:
     """Undo `stream`: the weights stay on the CPU; does nothing to a network that is not streamed."""
     from diffusers.hooks import group_offloading as theirs
 
-    registry = find_hook_registry(network)
-    if registry is None:
-        return
-    for name in (
+    names = (
         theirs._GROUP_OFFLOADING,
         theirs._LAYER_EXECUTION_TRACKER,
         theirs._LAZY_PREFETCH_GROUP_OFFLOADING,
-    ):
-        registry.remove_hook(name, recurse=True)
+    )
+    # Module by module: a network that streams leaf by leaf may have no hook of its own.
+    for module in network.modules():
+        if (registry := find_hook_registry(module)) is not None:
+            for name in names:
+                registry.remove_hook(name, recurse=False)
 
 
 def use_growing_segments() -> None:
