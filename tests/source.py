@@ -18,8 +18,6 @@ def _module_of(file: Path) -> str:
 
 FILES = {_module_of(file): file for file in sorted(SOURCE.rglob("*.py"))}
 """Every module of the package with its file."""
-NOT_YET = {module for module in FILES if module.startswith("allaprima.studio.server")}
-"""Modules whose docstrings are not of the one style yet; their examples and references are not read either."""
 TREES = {module: ast.parse(file.read_text(encoding="utf-8")) for module, file in FILES.items()}
 
 CLASSES = {

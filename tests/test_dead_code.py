@@ -14,8 +14,6 @@ CALLED_ELSEWHERE = {
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
     "allaprima.studio.server.live_socket.unpack_frame",  # by clients written in Python
-    # Nobody's: they go, or their callers come, with the branch of their folder.
-    "allaprima.paint.bases.vignette.text.count_tokens",
 }
 HARMLESS = {
     "property",

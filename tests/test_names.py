@@ -34,9 +34,6 @@ NO_NOUNS = {
 # Two words that together are one.
 NOUNS = {"kept_out"}
 
-# Defined twice until their folders' branches are here.
-TWICE_YET = {"Loras"}
-
 
 def test_no_public_class_or_alias_is_defined_in_two_modules() -> None:
     homes = defaultdict(list)
@@ -49,9 +46,7 @@ def test_no_public_class_or_alias_is_defined_in_two_modules() -> None:
             for name in names:
                 if name[0].isupper() and not name.isupper():  # constants may be alike
                     homes[name].append(module)
-    assert {
-        name: modules for name, modules in homes.items() if len(modules) > 1 and name not in TWICE_YET
-    } == {}
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 
 def test_every_file_is_called_by_a_noun() -> None:

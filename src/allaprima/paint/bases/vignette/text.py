@@ -120,10 +120,6 @@ class TextEncoder(nn.Module):
         with torch.device("meta"):
             return cls(config, tokenizer)
 
-    def count_tokens(self, prompt: str) -> int:
-        """Return how many tokens `prompt` has, specials included, before any is cut off."""
-        return len(self.tokenizer.encode(prompt).ids)
-
     def tokenize(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids (B, L) int64, padded to the longest prompt, and mask (B, L) bool."""
         limit = self.config.max_tokens
@@ -147,7 +143,7 @@ class TextEncoder(nn.Module):
     def encode(self, prompts: Sequence[str]) -> TextStates:
         """Encode one or more prompts, in English or Chinese, "" included.
 
-        Prompts are cut at `config.max_tokens` tokens without a warning; see :meth:`count_tokens`.
+        Prompts are cut at `config.max_tokens` tokens without a warning.
         """
         if not prompts:
             raise ValueError("got no prompts; expected at least one, which may be empty")
