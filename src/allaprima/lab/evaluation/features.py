@@ -47,7 +47,7 @@ class ImageFeatures(nn.Module):
         return cls(network)
 
     def maps(self, pixels: Tensor, blocks: Sequence[int] = MAP_BLOCKS) -> list[Tensor]:
-        """Feature maps (B, D, rows, columns) of pictures (B, 3, H, W) in [0, 1]."""
+        """Return feature maps (B, D, rows, columns) of pictures (B, 3, H, W) in [0, 1]."""
         found, _ = self._walk(pixels, blocks)
         return found
 
@@ -63,7 +63,8 @@ class ImageFeatures(nn.Module):
         return torch.cat([self.vectors(part.to(device)) for part in torch.split(pictures, batch)]).cpu()
 
     def _walk(self, pixels: Tensor, blocks: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-        x = nn.functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+        # In float32: torch shrinks no bf16 pictures on processors, and a decoder under autocast gives such.
+        x = nn.functional.interpolate(pixels.float(), size=(SIDE, SIDE), mode="bilinear", antialias=True)
         x = (x * 255 - 127) / 128  # what the Lite family was trained on
         net = self.network
         x = net._swish(net._bn0(net._conv_stem(x)))  # type: ignore[operator]
