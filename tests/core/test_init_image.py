@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.init_image import InitImage
+from allaprima.core.init_image import InitImage, to_rgb
 
 
 def test_pixels_and_strength_are_checked() -> None:
@@ -50,3 +50,11 @@ def test_what_is_no_picture_is_told(data: bytes, tmp_path: Path) -> None:
 def test_what_is_no_picture_or_no_strength_is_refused(rgb: bytes, strength: float) -> None:
     with pytest.raises(RequestError):
         InitImage(width=128, height=64, rgb=rgb, strength=strength)
+
+
+def test_what_is_transparent_lies_on_white_and_sixteen_bits_become_eight() -> None:
+    clear = Image.new("RGBA", (1, 1), (0, 0, 0, 0))
+    assert to_rgb(clear).tobytes() == b"\xff\xff\xff"
+    grey = Image.new("I;16", (1, 1), 0x8000)
+    assert to_rgb(grey).tobytes() == b"\x80\x80\x80"
+    assert InitImage.from_image(grey, width=1, height=1).rgb == b"\x80\x80\x80"

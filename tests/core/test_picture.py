@@ -59,8 +59,14 @@ def test_a_set_is_a_sequence_and_a_sheet(tmp_path: Path) -> None:
     assert [sheet.getpixel(place) for place in ((0, 0), (12, 0), (0, 10), (12, 10))] == [
         (1, 1, 1), (2, 2, 2), (3, 3, 3), (255, 255, 255),
     ]  # fmt: skip
-    with Image.open(io.BytesIO(pictures._repr_png_())) as image:
+    with Image.open(io.BytesIO(pictures._repr_png_() or b"")) as image:
         assert image.tobytes() == sheet.tobytes()
     paths = pictures.save(tmp_path / "cats")
     assert [read_request(path).seed for path in paths] == [1, 2, 3]
     assert len({*paths, *pictures.save(tmp_path / "cats")}) == 6  # nothing is written over
+
+
+def test_a_set_without_pictures_has_no_sheet() -> None:
+    assert PictureSet(())._repr_png_() is None
+    with pytest.raises(ValueError, match="expected at least one"):
+        _ = PictureSet(()).sheet

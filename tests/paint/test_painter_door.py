@@ -9,10 +9,21 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.studio.page.running import write_loras
 from tests.tiny import SteadyBase
 from tests.tiny_vignette import write_tiny_vignette
 
-from allaprima import InitImage, Painter, Picture, PictureSet, RequestError
+from allaprima import (
+    InitImage,
+    LoraError,
+    LoraUse,
+    Painter,
+    Picture,
+    PictureSet,
+    RequestError,
+    UserError,
+)
+from allaprima.core.picture_files import read_init_strength
 from allaprima.core.request import GenerationRequest
 
 
@@ -32,7 +43,7 @@ def test_several_pictures_have_seeds_that_follow_each_other(painter: Painter) ->
     assert isinstance(pictures, PictureSet)
     assert [picture.request.seed for picture in pictures] == [7, 8, 9]
     assert pictures[1] == painter("cat", seed=8, steps=1)
-    with pytest.raises(RequestError, match="got count 0; expected at least 1"):
+    with pytest.raises(RequestError, match="got count 0; expected a whole number of at least 1"):
         painter("cat", count=0)
 
 
@@ -43,38 +54,82 @@ def test_a_seed_that_nobody_names_is_another_each_time(painter: Painter) -> None
 def test_an_image_of_any_form_is_painted_over(painter: Painter, tmp_path: Path) -> None:
     image = Image.new("RGB", (300, 400), "red")
     image.save(tmp_path / "red.png")
-    over: list[Any] = [image, tmp_path / "red.png", str(tmp_path / "red.png")]
-    over.append(InitImage.from_image(image, width=256, height=256, strength=0.5))
-    pictures = [painter("cat", seed=1, steps=4, init_image=one, strength=0.5) for one in over]
+    files: list[Any] = [image, tmp_path / "red.png", str(tmp_path / "red.png")]
+    pictures = [painter("cat", seed=1, steps=4, init_image=file, strength=0.5) for file in files]
+    own = InitImage.from_image(image, width=256, height=256, strength=0.5)
+    pictures.append(painter("cat", seed=1, steps=4, init_image=own))
     assert len({picture.rgb for picture in pictures}) == 1
     assert pictures[0].rgb != painter("cat", seed=1, steps=4).rgb
 
 
-def test_loras_are_named_or_weighed(tmp_path: Path) -> None:
-    painter = Painter.load(folder=write_tiny_vignette(tmp_path / "weights"), device="cpu")
-    for loras in ({"ink": 0.5}, ["ink"]):
-        with pytest.raises(ValueError, match="got LoRA 'ink', which is not in"):
-            painter("cat", loras=loras)
+def test_loras_are_named_or_weighed(inked: Painter) -> None:
+    for loras in ({"ink": 1.0}, ["ink"], "ink", (LoraUse(name="ink"),)):
+        assert inked("cat", seed=1, steps=1, loras=loras).request.loras == (LoraUse(name="ink"),)
+    with pytest.raises(LoraError, match="got LoRA 'ash', which is not in"):
+        inked("cat", loras=["ash"])
+    wrong: list[Any] = [None, 7, [("ink", 0.8)], [1]]
+    for loras in wrong:
+        with pytest.raises(RequestError, match="expected names to weights, or names"):
+            inked("cat", loras=loras)
 
 
-def test_threads_share_a_painter_and_get_their_own_pictures(tmp_path: Path) -> None:
-    painter = Painter.load(folder=write_tiny_vignette(tmp_path / "weights"), device="cpu")
-    requests = [
-        painter.request(prompt=prompt, seed=seed, steps=6, guidance=guidance)
-        for prompt, seed, guidance in (("a cat", 1, 1.0), ("a dog", 2, 3.0), ("a hen", 3, 1.0))
+def test_what_nobody_can_paint_is_told_in_a_sentence(painter: Painter) -> None:
+    image = Image.new("RGB", (8, 8))
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"count": True}, "got count True"),
+        ({"count": 2.0}, "got count 2.0"),
+        ({"strength": 0.5}, "expected it with an image"),
+        ({"strength": "much", "init_image": image}, "got strength much; expected 0 to 1"),
+        ({"init_image": b"bytes"}, "got bytes as an image"),
+        ({"init_image": InitImage.from_image(image, width=8, height=8)}, "got 8x8 to paint over"),
     ]
-    alone = [painter.paint(request) for request in requests]
-    painted: dict[int, Picture] = {}
+    for given, message in wrong:
+        with pytest.raises(UserError, match=message):
+            painter("cat", **given)
+    with pytest.raises(TypeError, match="got 'colour'; expected a field of a request: prompt"):
+        painter("cat", colour="red")
+    for load, message in (
+        ({"memory_gib": float("nan")}, "GiB of memory"),
+        ({"size": (0, 0)}, "the size 0x0"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            Painter.load(**load)
+    with pytest.raises(ValueError, match=r"got 1\.5 pictures per pass"):
+        replace(painter, pictures_per_pass=1.5)  # type: ignore[arg-type]
+
+
+def test_a_file_says_that_another_picture_was_painted_over(painter: Painter, tmp_path: Path) -> None:
+    first = painter("cat", seed=1, steps=2)
+    path = painter("dog", seed=1, steps=2, init_image=first, strength=0.5).save(tmp_path / "over.png")
+    assert read_init_strength(path) == "0.5"
+    assert read_init_strength(first.save(tmp_path / "first.jpg")) is None
+
+
+@pytest.fixture
+def inked(tmp_path: Path) -> Painter:
+    """A painter with two LoRAs, ink and sun."""
+    weights = write_tiny_vignette(tmp_path / "weights")
+    loras = write_loras(tmp_path / "loras", weights, {"ink": (40, 40, 40), "sun": (240, 180, 40)})
+    return Painter.load(folder=str(weights), lora_dir=str(loras), device="cpu")
+
+
+def test_threads_share_a_painter_and_get_their_own_pictures(inked: Painter) -> None:
+    """Also through a painter that `replace` made of it: base and LoRAs are the same, and so is the lock."""
+    specs: list[dict[str, Any]] = [{"loras": ["ink"]}, {"loras": {"sun": 0.5}}, {"guidance": 3.0}, {}]
+    alone = [inked("a cat", seed=seed, steps=4, **spec) for seed, spec in enumerate(specs)]
+    painters = [inked, replace(inked, pictures_per_pass=2)]
+    painted: dict[int, list[Picture]] = {}
 
     def paint(number: int) -> None:
-        painted[number] = painter.paint(requests[number])
+        spec, painter = specs[number % 4], painters[number % 2]
+        painted[number] = [painter("a cat", seed=number % 4, steps=4, **spec) for _ in range(3)]
 
-    threads = [threading.Thread(target=paint, args=(number,)) for number in range(3)]
+    threads = [threading.Thread(target=paint, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [painted[number] for number in range(3)] == alone
+    assert {number: [alone[number % 4]] * 3 for number in range(8)} == painted
 
 
 def test_two_pictures_may_be_under_way_at_once(painter: Painter) -> None:

@@ -29,15 +29,16 @@ class InitImage:
         size, expected = f"{self.width}x{self.height}", 3 * self.width * self.height
         if len(self.rgb) != expected:
             raise RequestError(f"got {len(self.rgb)} bytes for a {size} picture; expected {expected}")
-        if not 0.0 <= self.strength <= 1.0:
-            raise RequestError(f"got strength {self.strength}; expected 0 to 1")
+        strength: object = self.strength
+        if not isinstance(strength, int | float) or not 0.0 <= strength <= 1.0:
+            raise RequestError(f"got strength {str(strength)[:40]}; expected 0 to 1")
 
     @classmethod
     def from_image(cls, image: Image.Image, *, width: int, height: int, strength: float = 0.75) -> InitImage:
         """Return a PIL image, upright, scaled to cover width x height pixels and cut to them around its middle."""
         from PIL import Image, ImageOps
 
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = to_rgb(ImageOps.exif_transpose(image))
         fitted = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
         return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength)
 
@@ -54,3 +55,16 @@ class InitImage:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
             raise PictureError(f"{path} cannot be read: {reason}; expected a picture file") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return `image` as RGB: what is transparent lies on white, and 16 bits of grey become 8."""
+    from PIL import Image
+
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    if image.mode.startswith("I;16"):
+        return image.point(lambda level: level / 256).convert("L").convert("RGB")
+    return image.convert("RGB")

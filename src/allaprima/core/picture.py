@@ -63,6 +63,8 @@ class Picture:
     """Rows from the top, three bytes (red, green, blue) a pixel: 3 * width * height bytes in all."""
     rescues: Rescues = Rescues()
     """What had to be computed again to get it; nothing, as a rule."""
+    init_strength: float | None = None
+    """How strongly another picture was painted over, which no request holds; None where there was none."""
 
     def __post_init__(self) -> None:
         expected = 3 * self.width * self.height
@@ -79,10 +81,11 @@ class Picture:
 
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
-        from allaprima.core.picture_encoding import encode_file
+        from allaprima.core.picture_encoding import STRENGTH, encode_file
 
-        rescues = self.rescues.counts()
-        return encode_file(self.image, self.request, file_format, rescues=rescues, extra=extra or {})
+        over = {} if self.init_strength is None else {STRENGTH: repr(self.init_strength)}
+        extra = {**over, **(extra or {})}
+        return encode_file(self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra)
 
     def save(self, path: Path | str) -> Path:
         """Write the picture with its request inside, in place of a file that is there, and return where it is.
@@ -124,9 +127,11 @@ class PictureSet(Sequence[Picture]):
 
     @property
     def sheet(self) -> Image.Image:
-        """All of them side by side, in rows of about as many as there are rows, as a PIL image."""
+        """All of them side by side, in about as many rows as columns, as a PIL image; ValueError without any."""
         from PIL import Image
 
+        if not self:
+            raise ValueError("got a set without pictures; expected at least one for a sheet")
         columns = math.ceil(math.sqrt(len(self)))
         width = max(picture.width for picture in self) + SHEET_GAP_PX
         height = max(picture.height for picture in self) + SHEET_GAP_PX
@@ -149,7 +154,9 @@ class PictureSet(Sequence[Picture]):
         files = zip(paths, self, strict=True)
         return [write_whole(path, picture.encode(), overwrite=False) for path, picture in files]
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
+        if not self:
+            return None
         out = io.BytesIO()
         self.sheet.save(out, "PNG")
         return out.getvalue()

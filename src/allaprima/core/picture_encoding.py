@@ -25,6 +25,8 @@ QUALITY: dict[Quality, int] = {"high": 95, "medium": 80}
 """The JPEG and WebP quality a request's word stands for."""
 
 KEY = "allaprima"
+STRENGTH = "Denoising strength"
+"""A1111's word in the infotext of what was painted over another picture."""
 LAYOUT = 1  # of our JSON; a reader refuses one it does not know
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext
-from allaprima.core.picture_encoding import ASCII, EXIF_IFD, KEY, LAYOUT, USER_COMMENT, UTF16
+from allaprima.core.picture_encoding import ASCII, EXIF_IFD, KEY, LAYOUT, STRENGTH, USER_COMMENT, UTF16
 from allaprima.core.request import GenerationRequest
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -52,6 +52,20 @@ def read_request(path: Path) -> GenerationRequest:
         return _from_our_json(our_json) if our_json is not None else from_infotext(infotext)
     except RequestError as error:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
+
+
+def read_init_strength(path: Path) -> str | None:
+    """Return how strongly another picture was painted over, as the file at `path` says; None if it says nothing.
+
+    Raises:
+        PictureError: it is no picture, or a damaged one.
+    """
+    with path.open("rb") as file:
+        infotext = read_infotext(file)
+    try:
+        return None if infotext is None else split_infotext(infotext)[2].get(STRENGTH)
+    except RequestError:  # a text of another kind
+        return None
 
 
 def read_infotext(file: BinaryIO) -> str | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
-from allaprima.core.errors import RequestError
+from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture, PictureSet
@@ -39,6 +39,7 @@ from allaprima.paint.lora.files.remarks import introductions, remarks_on, remark
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import release
+from allaprima.paint.pipeline.img2img import check_init_size
 from allaprima.paint.pipeline.picture_group import PictureGroup
 from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
@@ -47,7 +48,9 @@ from allaprima.paint.pipeline.retry import with_retry
 if TYPE_CHECKING:
     from PIL import Image
 
-Loras = Mapping[str, float] | Sequence[LoraUse | str]
+MAX_GIB = 2**20
+"""More than any machine has."""
+Loras = Mapping[str, float] | Sequence[LoraUse | str] | str
 """LoRAs as a person writes them: names to weights, or names."""
 
 
@@ -57,27 +60,29 @@ class Painter(Pipeline):
 
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
-    _lock: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
+    _lock: RLock = field(default_factory=RLock, repr=False, compare=False)
+    """Of the base and its LoRAs, so `dataclasses.replace` hands it on."""
 
     def __post_init__(self) -> None:
         """Refuse a pass without pictures."""
-        if self.pictures_per_pass < 1:
-            raise ValueError(f"got {self.pictures_per_pass} pictures per pass; expected at least 1")
+        count = self.pictures_per_pass
+        if not _is_count(count):
+            raise ValueError(f"got {count} pictures per pass; expected a whole number of at least 1")
 
     @classmethod
     def load(
         cls,
         base: str = "vignette",
         *,
-        folder: Path | None = None,
-        models_dirs: Sequence[Path] = (),
-        lora_dir: Path | None = None,
+        folder: Path | str | None = None,
+        models_dirs: Sequence[Path | str] = (),
+        lora_dir: Path | str | None = None,
         device: str | None = None,
         precision: str = "auto",
         pictures_per_pass: int = 1,
         memory_gib: float | None = None,
         size: tuple[int, int] | None = None,
-        loras: Sequence[LoraUse] = (),
+        loras: Loras = (),
     ) -> Painter:
         """Return a painter with `base` loaded.
 
@@ -97,18 +102,26 @@ class Painter(Pipeline):
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name.
+            RequestError: there is no base or number format of that name, or a limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
+        if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
+            raise RequestError(
+                f"got {memory_gib} GiB of memory; expected more than 0, fewer than {MAX_GIB:,}"
+            )
+        if size is not None and min(size) < 1:
+            raise RequestError(f"got the size {size[0]}x{size[1]}; expected at least 1x1")
+        folder, lora_dir = (None if path is None else Path(path) for path in (folder, lora_dir))
+        folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
         prefer_quick_products()
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
-        located = locate(base, models_dirs)
+        located = locate(base, folders)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
-        check_uses(loras, folder_of_loras, located.family)
+        check_uses(_to_uses(loras), folder_of_loras, located.family)
         loaded = load_planned(
-            base, device=on, dtype=dtype, models_dirs=models_dirs, weights=folder, memory_gib=memory_gib, size=size,
+            base, device=on, dtype=dtype, models_dirs=folders, weights=folder, memory_gib=memory_gib, size=size,
             count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
@@ -132,8 +145,8 @@ class Painter(Pipeline):
         count: int = 1,
         seed: int | None = None,
         loras: Loras = (),
-        init_image: InitImage | Image.Image | Path | str | None = None,
-        strength: float = 0.75,
+        init_image: InitImage | Picture | Image.Image | Path | str | None = None,
+        strength: float | None = None,
         turbo: bool = True,
         **fields: Any,
     ) -> Picture | PictureSet:
@@ -147,7 +160,7 @@ class Painter(Pipeline):
             seed: of the first picture; None for a random one.
             loras: names to weights, or names or `LoraUse` s.
             init_image: what to paint over; one that is no `InitImage` is scaled and cut to the picture's size.
-            strength: how much of such an image is painted over, 0 to 1.
+            strength: how much of such an image is painted over, 0 to 1; 0.75 where nobody says.
             turbo: False for the plain base.
             fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
 
@@ -157,19 +170,17 @@ class Painter(Pipeline):
             PictureError: `init_image` cannot be read.
             PaintError: the model's numbers overflowed.
         """
-        if count < 1:
-            raise RequestError(f"got count {count}; expected at least 1")
+        if not _is_count(count):
+            raise RequestError(f"got count {count}; expected a whole number of at least 1")
+        if strength is not None and (init_image is None or isinstance(init_image, InitImage)):
+            raise RequestError(f"got strength {strength}; expected it with an image that has none of its own")
         seed = secrets.randbelow(2**32) if seed is None else seed
         first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
         requests = [replace(first, seed=first.seed + number) for number in range(count)]
-        size = {"width": first.width, "height": first.height}
-        if isinstance(init_image, Path | str):
-            init_image = InitImage.open(init_image, **size, strength=strength)
-        elif init_image is not None and not isinstance(init_image, InitImage):
-            init_image = InitImage.from_image(init_image, **size, strength=strength)
-        pictures = _follow(self.events(*requests, init_image=init_image), first.steps * count)
+        over = _to_init_image(init_image, 0.75 if strength is None else strength, first)
+        pictures = _follow(self.events(*requests, init_image=over), first.steps * count)
         return pictures[0] if count == 1 else PictureSet(pictures)
 
     def close(self) -> None:
@@ -201,7 +212,11 @@ class Painter(Pipeline):
             LoraError: a LoRA is not there or cannot be used.
             TypeError: a request has no field of a given name.
         """
-        return fill_request(self.base, self.lora_manager, given, turbo=turbo)
+        names = [field.name for field in fields(GenerationRequest)]
+        if unknown := [name for name in given if name not in names]:
+            raise TypeError(f"got {unknown[0]!r}; expected a field of a request: {', '.join(names)}")
+        with self._lock:
+            return fill_request(self.base, self.lora_manager, given, turbo=turbo)
 
     def introductions(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return, a line each, how the LoRAs of `request` were trained to paint.
@@ -209,7 +224,8 @@ class Painter(Pipeline):
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        return introductions(request, lora_metadata(self.lora_manager, request.loras))
+        with self._lock:
+            return introductions(request, lora_metadata(self.lora_manager, request.loras))
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return, a sentence each, what in `request` its LoRAs make useless or unwise, and what of them is not used.
@@ -218,11 +234,10 @@ class Painter(Pipeline):
             LoraError: a LoRA is not there or cannot be used.
         """
         acting = [use for use in request.loras if use.weight != 0.0]
-        unused = {} if self.lora_manager is None else self.lora_manager.unmatched(acting)
-        return (
-            *remarks_on_unused(unused),
-            *remarks_on(request, lora_metadata(self.lora_manager, request.loras)),
-        )
+        with self._lock:
+            unused = {} if self.lora_manager is None else self.lora_manager.unmatched(acting)
+            metadata = lora_metadata(self.lora_manager, request.loras)
+        return (*remarks_on_unused(unused), *remarks_on(request, metadata))
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.
@@ -261,6 +276,8 @@ class Painter(Pipeline):
         with self._lock:
             for request in requests:
                 self._check(request)
+                if init_image is not None:
+                    check_init_size(init_image, request.width, request.height)
         return self._take_turns(self._events(requests, previews, init_image))
 
     def _take_turns(self, events: Generator[Event]) -> Iterator[Event]:
@@ -307,10 +324,34 @@ class _Closed:
         raise RuntimeError("this painter was closed; load another with Painter.load()")
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _to_uses(loras: Loras) -> tuple[LoraUse, ...]:
     if isinstance(loras, Mapping):
         return tuple(LoraUse(name=name, weight=weight) for name, weight in loras.items())
-    return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in loras)
+    listed: object = [loras] if isinstance(loras, str) else loras
+    if not isinstance(listed, Sequence) or not all(isinstance(lora, str | LoraUse) for lora in listed):
+        raise RequestError(f"got loras {str(loras)[:60]}; expected names to weights, or names")
+    return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in listed)
+
+
+def _to_init_image(image: object, strength: float, request: GenerationRequest) -> InitImage | None:
+    """Return `image` at the size of `request`, whatever a person calls an image."""
+    from PIL import Image
+
+    if image is None or isinstance(image, InitImage):
+        return image
+    size = {"width": request.width, "height": request.height}
+    if isinstance(image, Path | str):
+        return InitImage.open(image, **size, strength=strength)
+    pixels = image.image if isinstance(image, Picture) else image
+    if not isinstance(pixels, Image.Image):
+        raise PictureError(
+            f"got {type(image).__name__} as an image; expected a file, a picture or a PIL image"
+        )
+    return InitImage.from_image(pixels, **size, strength=strength)
 
 
 def _follow(events: Iterator[Event], steps: int) -> tuple[Picture, ...]:

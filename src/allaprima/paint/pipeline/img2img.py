@@ -33,10 +33,7 @@ def start_from_image(
     Raises:
         RequestError: the init image has another size.
     """
-    if (init_image.width, init_image.height) != (width, height):
-        raise RequestError(
-            f"got {init_image.width}x{init_image.height} to paint over; expected {width}x{height}"
-        )
+    check_init_size(init_image, width, height)
     first = first_step(len(schedule), init_image.strength)
     if init_image.strength == 1.0:
         return schedule, noise
@@ -46,6 +43,14 @@ def start_from_image(
     # What `sample_steps` is given is taken as the latents themselves, for nothing scales them any more.
     rest = replace(schedule, sigmas=schedule.sigmas[first:], times=schedule.times[first:], noise_scale=1.0)
     return rest, process.mix(clean, noise.float(), sigma)
+
+
+def check_init_size(init_image: InitImage, width: int, height: int) -> None:
+    """Refuse an init image of another size than width x height pixels."""
+    if (init_image.width, init_image.height) != (width, height):
+        raise RequestError(
+            f"got {init_image.width}x{init_image.height} to paint over; expected {width}x{height}"
+        )
 
 
 def first_step(steps: int, strength: float) -> int:

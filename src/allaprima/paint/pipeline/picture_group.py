@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -72,6 +73,9 @@ class PictureGroup:
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
+        if self._init_image is not None:
+            strength = self._init_image.strength
+            pictures = tuple(replace(picture, init_strength=strength) for picture in pictures)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

@@ -164,7 +164,7 @@ class Jobs:
         self.check(requests)
         client = client_of(http)
         with self._open.hold(client):
-            keeper = self._keeper(init_image) if keep else _keep_nothing
+            keeper = self._keep if keep else _keep_nothing
             updates: JobUpdates = asyncio.Queue()
             send = from_thread(updates.put_nowait)
             job = self.engine.submit(requests, send, owner=client, previews=previews, init_image=init_image)
@@ -198,15 +198,10 @@ class Jobs:
                 if painted:
                     await keeper(list(chain(*painted)))
 
-    def _keeper(self, init_image: InitImage | None) -> Keeper:
-        extra = {} if init_image is None else {"Denoising strength": repr(init_image.strength)}
-
-        async def keep(pictures: Sequence[Picture]) -> list[GalleryEntry]:
-            work = asyncio.to_thread(lambda: [self.gallery.add(picture, extra) for picture in pictures])
-            # Shielded, since a client that leaves at this very moment must not lose what is finished.
-            return await asyncio.shield(work)
-
-        return keep
+    async def _keep(self, pictures: Sequence[Picture]) -> list[GalleryEntry]:
+        work = asyncio.to_thread(lambda: [self.gallery.add(picture) for picture in pictures])
+        # Shielded, since a client that leaves at this very moment must not lose what is finished.
+        return await asyncio.shield(work)
 
 
 async def finish(run: AsyncGenerator[JobStep, None]) -> Kept | None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
+from allaprima.core.init_image import to_rgb
 from allaprima.core.picture_files import DAMAGED
 from allaprima.studio.server.settings import Caps
 
@@ -36,7 +37,7 @@ def open_upload(data: bytes, caps: Caps) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
             _check_size(image.width, image.height, caps)
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(ImageOps.exif_transpose(image))
 
 
 def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
@@ -111,13 +112,3 @@ def _check_size(width: int, height: int, caps: Caps) -> None:
         raise RequestError(
             f"got a picture of {width}x{height} pixels; expected at most {pixels:,} in all and {side} a side"
         )
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return image.point(lambda level: level / 256).convert("L").convert("RGB")
-    return image.convert("RGB")
