@@ -86,13 +86,18 @@ def scenes(
     folder: Annotated[Path, typer.Argument(help="Where the store goes.")],
     count: Annotated[int, typer.Option(min=1, help="Pictures.")] = 40_000,
     first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first scene.")] = 0,
+    framed: Annotated[
+        bool, typer.Option("--framed", help="Portraits, and things anywhere and of any size, among them.")
+    ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
     json_: JsonFlag = False,
 ) -> None:
     """Render training pictures into a store."""
     from allaprima.lab.training.scenes import StoreConfig, build_store
 
-    store = build_store(folder, StoreConfig(count=count, first_seed=first_seed), processes=processes)
+    store = build_store(
+        folder, StoreConfig(count=count, first_seed=first_seed, framed=framed), processes=processes
+    )
     _report({"store": str(folder), **asdict(store.config)}, json_)
 
 

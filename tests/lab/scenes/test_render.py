@@ -10,9 +10,10 @@ from tests.lab.scenes.rendered import person, scene
 from allaprima.lab.scenes.accessories import HEADS
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Style, Subject, SubjectSize
+from allaprima.lab.scenes.spec import Place, Style, Subject, SubjectSize
 from allaprima.lab.scenes.sprites import SpriteCache
 
+PLACES: tuple[Place, ...] = get_args(Place)
 TWO_STYLES: tuple[Style, ...] = ("fluent", "noto")
 
 
@@ -87,3 +88,46 @@ def test_drawn_scenes_render(sprites: SpriteCache) -> None:
     assert len(chosen) > 20
     for item in chosen[:20]:
         render_scene(item, sprites, 64)
+
+
+def test_the_boxes_of_subjects_are_those_of_their_masks(sprites: SpriteCache) -> None:
+    for framing in ("scene", "anywhere"):
+        rendered = render_scene(replace(scene(seed=3), framing=framing), sprites)
+        (cat,) = (thing for thing in rendered.things if thing.layer == "subject")
+        np.testing.assert_allclose(np.array(cat.box) * 256, rendered.boxes[0], atol=2)
+        assert cat.kind == "cat"
+
+
+def test_a_hat_has_its_box_on_the_head_that_wears_it(sprites: SpriteCache) -> None:
+    dressed = (Subject(kind="cat", side="left"), Subject(kind="dog", side="right", accessory="top hat"))
+    things = render_scene(scene(*dressed, seed=3), sprites).things
+    hat = next(thing for thing in things if thing.kind == "top hat")
+    dog = next(thing for thing in things if thing.kind == "dog")
+    assert hat.layer == "part"
+    assert hat.number == dog.number == 1
+    assert dog.box.left <= hat.box.left < hat.box.right <= dog.box.right
+    assert hat.box.top == pytest.approx(dog.box.top, abs=0.01)
+    assert hat.box.bottom < (dog.box.top + dog.box.bottom) / 2
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_tells_what_it_is_made_of(place: Place, sprites: SpriteCache) -> None:
+    things = render_scene(scene(place=place, seed=3), sprites).things
+    grounds = [thing for thing in things if thing.layer == "ground"]
+    assert len(grounds) >= 1
+    assert any(thing.box.bottom == 1 for thing in grounds)
+    assert any(thing.layer == "behind" for thing in things)
+    if place not in ("room", "stage", "space"):
+        assert {"sky", "sun"} <= {thing.kind for thing in things}
+
+
+def test_the_things_of_a_place_do_not_depend_on_the_subject(sprites: SpriteCache) -> None:
+    cat, car = (
+        render_scene(scene(Subject(kind=kind), place="street", seed=3), sprites).things
+        for kind in ("cat", "car")
+    )
+    assert [thing for thing in cat if thing.layer != "subject"] == [
+        thing for thing in car if thing.layer != "subject"
+    ]
+    houses = [thing for thing in cat if thing.kind == "house"]
+    assert len({house.color for house in houses}) > 1

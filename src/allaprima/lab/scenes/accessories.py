@@ -14,7 +14,7 @@ from PIL import Image
 
 from allaprima.lab.scenes.people import HeadAnchor
 from allaprima.lab.scenes.spec import Accessory, Style
-from allaprima.lab.scenes.sprites import SpriteCache, trim
+from allaprima.lab.scenes.sprites import SpriteCache, visible_box
 from allaprima.lab.scenes.wardrobe import garment, sewn
 
 ICONS: Final[dict[Accessory, str]] = {
@@ -98,6 +98,17 @@ class _Fit:
     tilt: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dressed:
+    """A picture that wears an accessory; boxes are in its own pixels."""
+
+    picture: Image.Image
+    body: tuple[int, int, int, int]
+    """The box of the picture before it was dressed and trimmed, which may reach past this one."""
+    worn: tuple[int, int, int, int]
+    """The box of the accessory."""
+
+
 def wear(
     picture: Image.Image,
     head: HeadAnchor,
@@ -106,7 +117,7 @@ def wear(
     style: Style,
     *,
     bust: bool,
-) -> Image.Image:
+) -> Dressed:
     """Return the picture with the accessory on its head: a new RGBA picture, trimmed, that may be larger.
 
     `bust` says that the picture is cut off at its foot: then nothing hangs out below it.
@@ -124,10 +135,17 @@ def wear(
     margin = picture.width
     whole = Image.new("RGBA", (picture.width + 2 * margin, picture.height + 2 * margin))
     whole.paste(picture, (margin, margin))
-    whole.alpha_composite(item, (round(x - item.width / 2) + margin, round(y - item.height / 2) + margin))
+    left, top = round(x - item.width / 2) + margin, round(y - item.height / 2) + margin
+    whole.alpha_composite(item, (left, top))
     if bust:
         whole = whole.crop((0, 0, whole.width, margin + picture.height))
-    return trim(whole)
+    x0, y0, x1, y1 = visible_box(whole)
+    bottom = min(top + item.height, y1)
+    return Dressed(
+        picture=whole.crop((x0, y0, x1, y1)),
+        body=(margin - x0, margin - y0, margin - x0 + picture.width, margin - y0 + picture.height),
+        worn=(left - x0, top - y0, left - x0 + item.width, bottom - y0),
+    )
 
 
 def _fit(picture: Image.Image, head: HeadAnchor, accessory: Accessory, *, bust: bool) -> _Fit:

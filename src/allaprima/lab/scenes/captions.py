@@ -22,7 +22,8 @@ class Said:
     """A caption and the names of what it says.
 
     `said` holds some of `subjects` (all of them are named; the first always is), `place`, `hour`, `weather`,
-    `accessory`, `count` (a number of copies), `side`, `size` and `person` (what a person looks like).
+    `accessory`, `count` (a number of copies), `side`, `size`, `framing` (a portrait) and `person` (what a person
+    looks like).
     """
 
     text: str

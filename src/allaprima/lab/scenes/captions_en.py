@@ -43,6 +43,8 @@ def _listed(telling: Telling, rng: random.Random) -> str:
         subjects = [who(telling, rng)]
     else:
         subjects = [tag for subject in ordered(telling, rng) for tag in tags(telling, subject, rng)]
+    if "framing" in told:
+        subjects.insert(0, rng.choice(wording("en").framings[scene.framing]["bare"]))
     at = rng.randint(0, len(around)) if rng.random() < 0.25 else 0
     return (", " if rng.random() < 0.85 else " ").join([*around[:at], *subjects, *around[at:]])
 

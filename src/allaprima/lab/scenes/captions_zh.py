@@ -58,6 +58,8 @@ def _listed(telling: Telling, rng: random.Random) -> str:
         subjects = [_who(telling, rng)]
     else:
         subjects = [tag for subject in _ordered(telling, rng) for tag in _tags(telling, subject, rng)]
+    if "framing" in told:
+        subjects.insert(0, rng.choice(wording("zh").framings[scene.framing]["bare"]))
     at = rng.randint(0, len(around)) if rng.random() < 0.3 else 0
     separator = rng.choices(("，", ",", " ", "、"), (60, 12, 20, 8))[0]
     return separator.join([*around[:at], *subjects, *around[at:]])
@@ -116,9 +118,16 @@ def _who(telling: Telling, rng: random.Random, *, number: bool = True) -> str:
     """Return all named subjects as one phrase: `一只猫和一只狗`."""
     phrases = [_noun_phrase(telling, subject, rng, number=number) for subject in _ordered(telling, rng)]
     if len(phrases) == 1:
-        return phrases[0]
+        return _framed(telling, phrases[0], rng)
     templates = _SIDES if "side" in telling.told else _TOGETHER
     return rng.choice(templates[len(phrases)]).format(*phrases)
+
+
+def _framed(telling: Telling, phrase: str, rng: random.Random) -> str:
+    """Return the phrase with the framing, where that is told: `一个人的特写`."""
+    if "framing" not in telling.told:
+        return phrase
+    return rng.choice(wording("zh").framings[telling.scene.framing]["of"]).format(phrase)
 
 
 def _noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, number: bool = True) -> str:

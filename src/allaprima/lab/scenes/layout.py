@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from allaprima.lab.scenes.spec import Scene, Side, Subject, SubjectSize
 
@@ -46,6 +47,10 @@ def spots_of(scene: Scene) -> list[Spot]:
 
 def lay_out(scene: Scene, rng: random.Random) -> list[Spot]:
     """Return the spots of all copies of all subjects, farthest (highest foot) first."""
+    if scene.framing == "portrait":
+        return [portrait_spot(rng)]
+    if scene.framing == "anywhere":
+        return sorted(map(_on_lattice, scatter(scene, rng)), key=lambda spot: spot.foot)
     spots: list[Spot] = []
     several = len(scene.subjects)
     for index, subject in enumerate(scene.subjects):
@@ -58,6 +63,64 @@ def lay_out(scene: Scene, rng: random.Random) -> list[Spot]:
             cell = 0.46 if several == 2 else 0.315
             spots += _group(subject, index, rng, middle=middle, cell=cell, height=height)
     return sorted((_on_lattice(spot) for spot in spots), key=lambda spot: spot.foot)
+
+
+def portrait_spot(rng: random.Random) -> Spot:
+    """Draw the spot of a bust whose head fills most of the picture; it reaches past the lower edge."""
+    height = rng.uniform(1.12, 1.5)
+    top = rng.uniform(-0.02, 0.1) - 0.25 * (height - 1.12)
+    return Spot(subject=0, x=0.5 + rng.uniform(-0.1, 0.1), foot=top + height, height=height, width=1.6)
+
+
+_SCATTERED: dict[SubjectSize, tuple[float, float]] = {
+    "small": (0.18, 0.32),
+    "medium": (0.3, 0.72),
+    "large": (0.72, 0.92),
+}
+_MOST_OVERLAP = 0.3
+
+
+def scatter(scene: Scene, rng: random.Random) -> list[Spot]:
+    """Draw spots anywhere in the picture and of any size, in mid-air too.
+
+    Captions stay true: the subjects stand in their order from left to right, and most of each copy is visible.
+    People stay at the lower edge, which hides where their busts are cut off.
+    """
+    copies = [(index, subject) for index, subject in enumerate(scene.subjects) for _ in range(subject.count)]
+    crowd = len(copies) ** 0.5
+    shrink = 1.0
+    while True:
+        spots: list[Spot] = []
+        for index, subject in copies:
+            low, high = (edge if len(copies) == 1 else edge / crowd for edge in _SCATTERED[subject.size])
+            height = shrink * rng.uniform(low, high)
+            x = rng.uniform(height / 2, 1 - height / 2)
+            foot = 1.0 if subject.kind == "person" else rng.uniform(height, 1.0)
+            spots.append(Spot(subject=index, x=x, foot=foot, height=height, width=height))
+        shrink *= 0.99  # a crowd that finds no room gets smaller
+        if _apart(spots) and (len(scene.subjects) == 1 or _in_order(spots)):
+            return spots
+
+
+def _apart(spots: list[Spot]) -> bool:
+    """Return whether no spot covers more than a little of another."""
+    return all(
+        _overlap(one, other) <= _MOST_OVERLAP * min(one.height, other.height) ** 2
+        for place, one in enumerate(spots)
+        for other in spots[:place]
+    )
+
+
+def _overlap(one: Spot, other: Spot) -> float:
+    across = (one.width + other.width) / 2 - abs(one.x - other.x)
+    down = min(one.foot, other.foot) - max(one.foot - one.height, other.foot - other.height)
+    return max(0.0, min(across, one.width, other.width)) * max(0.0, down)
+
+
+def _in_order(spots: list[Spot]) -> bool:
+    """Return whether each subject's copies are to the right of those of the subject before it."""
+    neighbours = pairwise(spots)
+    return all(one.x + 0.08 < other.x for one, other in neighbours if one.subject != other.subject)
 
 
 def _on_lattice(spot: Spot) -> Spot:

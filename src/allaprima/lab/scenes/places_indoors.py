@@ -14,6 +14,7 @@ def room(canvas: Canvas) -> None:
     dim = 0.35 if canvas.light.hour == "night" else 0.6
     wall = mix(canvas.shade(paper), paper, dim)
     canvas.gradient(0, floor, (mix(wall, (255, 255, 255), 0.08), wall))
+    canvas.tell_ground("wall", 0.0, color=paper, bottom=floor)
     stripe = mix(wall, (255, 255, 255), 0.14)
     for index in range(9):
         canvas.box(index / 9 + 0.03, 0, index / 9 + 0.06, floor, stripe)
@@ -23,9 +24,11 @@ def room(canvas: Canvas) -> None:
     frame = mix(canvas.shade((150, 104, 70)), (150, 104, 70), dim)
     y = rng.uniform(0.14, 0.22)
     canvas.box(other - 0.09, y, other + 0.09, y + 0.2, frame)
+    canvas.tell("painting", (other - 0.09, y, other + 0.09, y + 0.2))
     canvas.box(other - 0.07, y + 0.02, other + 0.07, y + 0.18, mix(wall, (255, 255, 255), 0.5))
     canvas.oval(other, y + 0.11, 0.045, 0.045, mix(canvas.shade((226, 110, 90)), (226, 110, 90), dim))
     board = canvas.vary((190, 136, 90), 10)
+    canvas.tell_ground("floor", floor, color=board)
     plank = mix(canvas.shade(board), board, dim)
     canvas.gradient(floor, 1, (mix(plank, (40, 10, 0), 0.14), plank))
     for index in range(-3, 13):
@@ -37,6 +40,7 @@ def room(canvas: Canvas) -> None:
 
 def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
     light = canvas.light
+    canvas.tell("window", (x - 0.025, y - 0.025, x + width + 0.025, y + height + 0.025))
     bar = mix(canvas.shade((250, 246, 240)), (250, 246, 240), 0.5)
     canvas.box(x - 0.025, y - 0.025, x + width + 0.025, y + height + 0.025, bar)
     canvas.gradient(y, y + height, light.sky, x0=x, x1=x + width)
@@ -65,15 +69,20 @@ def stage(canvas: Canvas) -> None:
         for _ in range(14):
             canvas.oval(rng.uniform(0.2, 0.8), rng.uniform(0.15, 0.5), 0.004, 0.004, (255, 255, 255))
     canvas.glow(0.5, floor - 0.05, 0.5, mix(light.sky[2], (255, 246, 214), 0.5), 0.8)
-    board = canvas.shade(canvas.vary((196, 140, 90), 10))
+    wood = canvas.vary((196, 140, 90), 10)
+    canvas.tell_ground("backdrop", 0.0, bottom=floor)
+    canvas.tell_ground("floor", floor, color=wood)
+    board = canvas.shade(wood)
     board = mix(board, (196, 140, 90), 0.3)
     canvas.gradient(floor, 1, (mix(board, (40, 10, 10), 0.25), board))
     for index in range(1, 5):
         y = floor + (1 - floor) * (index / 5) ** 1.4
         canvas.line([(0, y), (1, y)], mix(board, (40, 10, 0), 0.25), 0.005)
     red = canvas.vary(rng.choice(((206, 40, 60), (190, 36, 70), (214, 56, 50))), 8)
-    red = mix(canvas.shade(red), red, 0.45)
     width = rng.uniform(0.15, 0.19)
+    for left, right in ((0.0, width), (1 - width, 1.0)):
+        canvas.tell("curtain", (left, 0.0, right, floor + 0.03), color=red)
+    red = mix(canvas.shade(red), red, 0.45)
     for fold in range(4):
         tone = mix(red, (50, 0, 20), 0.32 if fold % 2 else 0.0)
         a, b = width * fold / 4, width * (fold + 1) / 4

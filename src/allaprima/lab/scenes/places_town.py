@@ -25,7 +25,9 @@ def skyline(canvas: Canvas, base: float, low: float, high: float, *, count: int,
     while x < 1:
         width = rng.uniform(0.8, 1.25) / count
         top = base - rng.uniform(low, high)
-        wall = canvas.shade(canvas.vary(rng.choice(_WALLS), 12), depth=depth)
+        paint = canvas.vary(rng.choice(_WALLS), 12)
+        canvas.tell("tower", (x, top, x + width, base + 0.02), color=paint)
+        wall = canvas.shade(paint, depth=depth)
         canvas.box(x, top, x + width - 0.006, base + 0.02, wall)
         canvas.box(x + width * 0.72, top, x + width - 0.006, base + 0.02, mix(wall, (0, 0, 20), 0.1))
         if rng.random() < 0.3:
@@ -58,6 +60,7 @@ def city(canvas: Canvas) -> None:
     for _ in range(rng.randint(2, 4)):
         canvas.prop("deciduous-tree", rng.random(), base + 0.03, rng.uniform(0.12, 0.17))
     stone = canvas.vary((188, 186, 192), 8)
+    canvas.tell_ground("pavement", base + 0.02, color=stone)
     canvas.gradient(
         base + 0.02,
         1,
@@ -79,6 +82,8 @@ def rooftop(canvas: Canvas) -> None:
     x = rng.choice((rng.uniform(0.05, 0.14), rng.uniform(0.76, 0.85)))
     brick = canvas.shade(canvas.vary((160, 92, 84), 8))
     canvas.box(x, ridge - 0.14, x + 0.1, ridge + 0.06, brick)
+    canvas.tell("chimney", (x - 0.012, ridge - 0.16, x + 0.112, ridge))
+    canvas.tell_ground("roof", ridge, color=tile)
     canvas.box(x - 0.012, ridge - 0.16, x + 0.112, ridge - 0.12, mix(brick, (0, 0, 0), 0.15))
     row, y = 0, ridge
     while y < 1:
@@ -114,6 +119,8 @@ def street(canvas: Canvas) -> None:
     canvas.gradient(
         kerb + 0.085, 1, (canvas.shade((104, 108, 122), snow=0.55), canvas.shade((92, 96, 110), snow=0.55))
     )
+    canvas.tell_ground("pavement", kerb, bottom=kerb + 0.085)
+    canvas.tell_ground("road", kerb + 0.085)
     start = rng.uniform(-0.1, 0.0)
     for index in range(5):
         left = start + index * 0.25
@@ -123,7 +130,9 @@ def street(canvas: Canvas) -> None:
 def _house(canvas: Canvas, x: float, width: float, foot: float, top: float) -> None:
     rng = canvas.rng
     paint = rng.choice(((240, 196, 160), (170, 206, 214), (240, 214, 140), (214, 160, 170), (190, 210, 170)))
-    wall = canvas.shade(canvas.vary(paint, 10), depth=0.05)
+    paint = canvas.vary(paint, 10)
+    canvas.tell("house", (x - 0.012, top - 0.1, x + width + 0.008, foot), color=paint)
+    wall = canvas.shade(paint, depth=0.05)
     roof = canvas.shade(canvas.vary((164, 90, 84), 14), snow=0.8)
     canvas.box(x, top, x + width - 0.004, foot, wall)
     canvas.shape([(x - 0.012, top), (x + width / 2, top - 0.1), (x + width + 0.008, top)], roof)
@@ -157,6 +166,7 @@ def farm(canvas: Canvas) -> None:
     ground(canvas, horizon + 0.24, 0.012, (138, 190, 84))
     wood = canvas.shade((250, 244, 232), snow=0.3)
     y = horizon + 0.2
+    canvas.tell("fence", (0.0, y - 0.03, 1.0, y + 0.085))
     for rail in (0.0, 0.045):
         canvas.box(0, y + rail, 1, y + rail + 0.014, mix(wood, canvas.shade((140, 110, 90)), 0.15))
     for index in range(8):
@@ -171,6 +181,7 @@ def _barn(canvas: Canvas, x: float, foot: float) -> None:
     red, roof = canvas.shade(canvas.vary((204, 66, 58), 10)), canvas.shade((120, 110, 124), snow=0.85)
     white = canvas.shade((246, 240, 232))
     canvas.box(x - 0.13, foot - 0.2, x + 0.13, foot, red)
+    canvas.tell("barn", (x - 0.16, foot - 0.35, x + 0.16, foot))
     canvas.shape(
         [
             (x - 0.13, foot - 0.2),
@@ -204,6 +215,7 @@ def park(canvas: Canvas) -> None:
     canvas.prop("deciduous-tree", tree, horizon + 0.14, rng.uniform(0.5, 0.6))
     path = canvas.shade(canvas.vary((232, 212, 178), 8), snow=0.75)
     bend = rng.uniform(0.3, 0.7)
+    canvas.tell("path", (bend - 0.05, horizon + 0.04, bend + 0.05, horizon + 0.1))
     canvas.shape(
         [(bend - 0.05, horizon + 0.04), (bend + 0.05, horizon + 0.04), (0.85, 1.0), (0.15, 1.0)], path
     )
@@ -214,6 +226,7 @@ def park(canvas: Canvas) -> None:
 def _lamp_post(canvas: Canvas, x: float, foot: float) -> None:
     iron = canvas.shade((64, 76, 84))
     canvas.line([(x, foot), (x, foot - 0.32)], iron, 0.014)
+    canvas.tell("lamp", (x - 0.034, foot - 0.384, x + 0.034, foot))
     canvas.box(x - 0.03, foot - 0.01, x + 0.03, foot + 0.008, iron)
     if canvas.light.lamps:
         canvas.glow(x, foot - 0.35, 0.14, _LAMP, 0.8)
@@ -222,6 +235,7 @@ def _lamp_post(canvas: Canvas, x: float, foot: float) -> None:
 
 def _bench(canvas: Canvas, x: float, foot: float) -> None:
     wood, iron = canvas.shade((176, 116, 74), snow=0.5), canvas.shade((70, 70, 80))
+    canvas.tell("bench", (x - 0.11, foot - 0.115, x + 0.11, foot))
     for dx in (-0.09, 0.08):
         canvas.box(x + dx, foot - 0.11, x + dx + 0.014, foot, iron)
     for y in (0.115, 0.085, 0.05):
@@ -237,12 +251,14 @@ def harbor(canvas: Canvas) -> None:
     side = rng.choice((0.12, 0.88))
     coast = canvas.shade((110, 140, 130), depth=0.35)
     canvas.oval(side, horizon + 0.01, 0.26, 0.05, coast)
+    canvas.tell("coast", (side - 0.26, horizon - 0.04, side + 0.26, horizon))
     _lighthouse(canvas, side, horizon - 0.03)
     water(canvas, horizon, pier + 0.03, (40, 122, 160))
     for index in range(rng.randint(2, 3)):
         x = rng.uniform(0.05, 0.95)
         canvas.prop("sailboat", x, horizon + 0.06 + 0.07 * index, 0.14 + 0.07 * index, snow=0.2)
     wood = canvas.vary((172, 124, 86), 10)
+    canvas.tell_ground("pier", pier, color=wood)
     tone = canvas.shade(wood, snow=0.65)
     dark = mix(tone, (20, 10, 20), 0.4)
     for x in (0.06, 0.36, 0.64, 0.94):
@@ -264,6 +280,7 @@ def _lighthouse(canvas: Canvas, x: float, foot: float) -> None:
             [(x - a, y), (x + a, y), (x + b, y - 0.065), (x - b, y - 0.065)], red if index % 2 else white
         )
     top = foot - 0.26
+    canvas.tell("lighthouse", (x - 0.042, top - 0.08, x + 0.042, foot))
     if canvas.light.lamps:
         canvas.glow(x, top - 0.02, 0.2, _LAMP, 0.9)
     canvas.box(x - 0.02, top - 0.04, x + 0.02, top, _glass(canvas, (200, 226, 236)))

@@ -15,12 +15,15 @@ def ground(
     crest = canvas.shade(mix(color, (255, 255, 255), 0.12), depth=depth, snow=snow)
     foot = canvas.shade(mix(color, (0, 0, 0), 0.1), depth=depth, snow=snow)
     canvas.gradient_shape(canvas.ridge(y, swing, waves=canvas.rng.uniform(0.7, 1.3)), (crest, foot))
+    canvas.tell_ground("ground", y, color=color)
 
 
 def water(canvas: Canvas, top: float, bottom: float, color: Color) -> None:
     """Water that mirrors the sky at its far edge, with light strokes of waves."""
     light = canvas.light
-    near = canvas.shade(canvas.vary(color, 10))
+    color = canvas.vary(color, 10)
+    canvas.tell_ground("water", top, color=color, bottom=bottom)
+    near = canvas.shade(color)
     far = mix(near, light.sky[2], 0.6)
     canvas.gradient(top, bottom, (far, near))
     shine = mix(near, light.sky[2], 0.75)
@@ -41,6 +44,7 @@ def beach(canvas: Canvas) -> None:
     edge = canvas.ridge(shore, 0.018, waves=1.2)
     canvas.shape([(x, y - 0.022) for x, y in edge], canvas.shade((236, 250, 252)))
     sand = canvas.vary((244, 214, 152), 8)
+    canvas.tell_ground("sand", shore, color=sand)
     canvas.gradient_shape(
         edge, (canvas.shade(mix(sand, (150, 110, 70), 0.25), snow=0.5), canvas.shade(sand, snow=0.6))
     )
@@ -98,6 +102,8 @@ def mountain(canvas: Canvas) -> None:
     canvas.gradient_shape(
         near, (canvas.shade(rock, depth=0.1), canvas.shade(mix(rock, (90, 130, 110), 0.5), depth=0.3))
     )
+    _tell_peaks(canvas, "mountain", far, horizon)
+    _tell_peaks(canvas, "mountain", near, horizon + 0.04, color=rock)
     for index in range(1, len(near) - 2, 2):
         _cap(canvas, near[index - 1], near[index], near[index + 1])
     ground(canvas, horizon + 0.06, 0.03, (104, 160, 92))
@@ -105,6 +111,14 @@ def mountain(canvas: Canvas) -> None:
         x, foot = rng.random(), horizon + rng.uniform(0.09, 0.13)
         canvas.prop("evergreen-tree", x, foot, rng.uniform(0.12, 0.18))
     ground(canvas, horizon + 0.15, 0.02, (124, 178, 96))
+
+
+def _tell_peaks(
+    canvas: Canvas, kind: str, line: list[Point], foot: float, *, color: Color | None = None
+) -> None:
+    """Note down each summit of a jagged skyline, from the valley before it to the one behind."""
+    for index in range(1, len(line) - 2, 2):
+        canvas.tell(kind, (line[index - 1][0], line[index][1], line[index + 1][0], foot), color=color)
 
 
 def _cap(canvas: Canvas, left: Point, top: Point, right: Point) -> None:
@@ -149,6 +163,7 @@ def snowfield(canvas: Canvas) -> None:
     ground(canvas, horizon + 0.08, 0.04, (216, 229, 247))
     for x in (rng.uniform(0.0, 0.14), rng.uniform(0.86, 1.0)):
         canvas.oval(x, horizon + 0.25, 0.24, 0.1, canvas.shade(SNOW))
+        canvas.tell("snowdrift", (x - 0.24, horizon + 0.15, x + 0.24, horizon + 0.35))
     ground(canvas, horizon + 0.19, 0.025, white)
 
 
@@ -160,6 +175,7 @@ def lake(canvas: Canvas) -> None:
     paint_sky(canvas, horizon)
     hills = canvas.peaks(horizon, rng.uniform(0.1, 0.2), 3)
     canvas.shape(hills, canvas.shade((96, 140, 150), depth=0.45))
+    _tell_peaks(canvas, "mountain", hills, horizon)
     for _ in range(rng.randint(5, 8)):
         canvas.prop("evergreen-tree", rng.random(), horizon + 0.015, rng.uniform(0.08, 0.13), depth=0.2)
     water(canvas, horizon, bank + 0.05, (44, 132, 178))
@@ -192,6 +208,7 @@ def space(canvas: Canvas) -> None:
     x, y = rng.choice((rng.uniform(0.1, 0.25), rng.uniform(0.75, 0.9))), rng.uniform(0.14, 0.28)
     tone = rng.choice(((242, 150, 110), (110, 190, 220), (196, 140, 230), (236, 196, 120)))
     radius = rng.uniform(0.09, 0.14)
+    canvas.tell("planet", (x - radius, y - radius, x + radius, y + radius), color=tone)
     canvas.oval(x, y, radius, radius, mix(tone, colors[0], 0.35))
     canvas.oval(
         x - radius * 0.1, y - radius * 0.1, radius * 0.86, radius * 0.86, mix(tone, (255, 255, 255), 0.1)
@@ -199,7 +216,9 @@ def space(canvas: Canvas) -> None:
     canvas.prop(
         "ringed-planet", 1 - x + rng.uniform(-0.06, 0.06), rng.uniform(0.2, 0.36), rng.uniform(0.12, 0.18)
     )
-    dust = canvas.shade(canvas.vary((190, 190, 206), 10))
+    grey = canvas.vary((190, 190, 206), 10)
+    canvas.tell_ground("ground", horizon, color=grey)
+    dust = canvas.shade(grey)
     canvas.oval(0.5, horizon + 0.75, 1.15, 0.75, mix(dust, (255, 255, 255), 0.18))
     canvas.oval(0.5, horizon + 0.77, 1.15, 0.75, dust)
     for _ in range(6):

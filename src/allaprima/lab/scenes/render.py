@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
+from allaprima.core.layout import Box, Layout, Thing
 from allaprima.lab.scenes.figures import figure
 from allaprima.lab.scenes.layout import LATTICE, Spot, spots_of
 from allaprima.lab.scenes.light import Light, apply_picture, light_of
@@ -36,6 +37,8 @@ class Rendered:
     """(n, H, W): the visible pixels of each of the scene's n subjects, all copies together; soft edges, 0..255."""
     boxes: NDArray[np.float32]
     """(n, 4): x0, y0, x1, y1 in pixels around each mask."""
+    things: Layout
+    """Subjects and their parts, what stands behind them, and what all of it stands on."""
 
 
 def render_scene(scene: Scene, sprites: SpriteCache, size: int = 256) -> Rendered:
@@ -45,15 +48,20 @@ def render_scene(scene: Scene, sprites: SpriteCache, size: int = 256) -> Rendere
         AssetError: the sprites it needs are not in the cache.
     """
     light = light_of(scene.hour, scene.weather)
-    image = paint_place(scene.place, light, _stream(scene, "place"), sprites, style=scene.style, size=size)
+    image, behind = paint_place(
+        scene.place, light, _stream(scene, "place"), sprites, style=scene.style, size=size
+    )
     veil_behind(image, light)
     masks = [Image.new("L", (size, size)) for _ in scene.subjects]
-    for spot in spots_of(scene):
-        _stand(image, masks, scene, spot, light, sprites)
+    spots = spots_of(scene)
+    numbers = {spot: number for number, spot in enumerate(sorted(spots, key=lambda spot: spot.x))}
+    things = list(behind)
+    for spot in spots:
+        things += _stand(image, masks, scene, spot, light, sprites, number=numbers[spot])
     fall_over(image, light, _stream(scene, "weather"))
     stacked = np.stack([np.asarray(mask) for mask in masks]) if masks else np.zeros((0, size, size), np.uint8)
     boxes = np.array([mask.getbbox() or (0, 0, 0, 0) for mask in masks], dtype=np.float32).reshape(-1, 4)
-    return Rendered(image=np.asarray(image), masks=stacked, boxes=boxes)
+    return Rendered(image=np.asarray(image), masks=stacked, boxes=boxes, things=tuple(things))
 
 
 def _stream(scene: Scene, purpose: str) -> random.Random:
@@ -61,22 +69,33 @@ def _stream(scene: Scene, purpose: str) -> random.Random:
 
 
 def _stand(
-    image: Image.Image, masks: list[Image.Image], scene: Scene, spot: Spot, light: Light, sprites: SpriteCache
-) -> None:
-    """Put one copy of a subject into the picture and its pixels into the masks. Changes both."""
+    image: Image.Image,
+    masks: list[Image.Image],
+    scene: Scene,
+    spot: Spot,
+    light: Light,
+    sprites: SpriteCache,
+    *,
+    number: int,
+) -> Layout:
+    """Put one copy of a subject into the picture and its pixels into the masks; return it and its parts."""
     size = image.width
     subject = scene.subjects[spot.subject]
     # Sizes in steps of two pixels: sprites of a size made once serve again.
     width, height = max(2, 2 * round(spot.width * size / 2)), max(2, 2 * round(spot.height * size / 2))
-    picture = figure(subject, sprites, scene.style, width=width, height=height)
+    near = scene.framing == "portrait"
+    drawn = figure(subject, sprites, scene.style, width=width, height=height, near=near)
+    picture = drawn.picture
     cell = size // LATTICE
     left = cell * round((spot.x * size - picture.width / 2) / cell)
     top = cell * round((spot.foot * size - picture.height) / cell)
-    left = min(max(0, left), (size - picture.width) // cell * cell)
+    if not near:
+        left = min(max(0, left), (size - picture.width) // cell * cell)
     # A bust may run out of the picture below, anything else stands inside it.
     lowest = -(-(size - picture.height) // cell) if subject.person else (size - picture.height) // cell
-    top = min(max(0, top), lowest * cell) if subject.person is None else lowest * cell
-    if subject.person is None:
+    if not near:
+        top = min(max(0, top), lowest * cell) if subject.person is None else lowest * cell
+    if subject.person is None and scene.framing == "scene":
         _shadow(image, left, top, picture, soft=scene.style not in _FLAT)
     lit = apply_picture(light.subject, picture)
     if scene.style not in _FLAT:
@@ -85,6 +104,12 @@ def _stand(
     alpha = picture.getchannel("A")
     for index, mask in enumerate(masks):
         mask.paste(255 if index == spot.subject else 0, (left, top), alpha)
+    whole = Box(left / size, top / size, (left + picture.width) / size, (top + picture.height) / size)
+    things = [Thing(kind=subject.kind, box=whole, number=number)]
+    for kind, part in (("face", drawn.face), (subject.accessory, drawn.worn)):
+        if kind is not None and part is not None:
+            things.append(Thing(kind=kind, box=part.within(whole), layer="part", number=number))
+    return tuple(things)
 
 
 def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image, *, soft: bool) -> None:

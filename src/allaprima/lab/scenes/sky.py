@@ -15,6 +15,7 @@ def paint_sky(canvas: Canvas, horizon: float, *, clouds: bool = True) -> None:
     light = canvas.light
     # Hills may dip below the horizon; the sky goes on behind them in its last colour.
     canvas.gradient(0, horizon, light.sky)
+    canvas.tell_ground("sky", 0.0, bottom=horizon)
     canvas.box(0, horizon, 1, min(1.0, horizon + 0.2), light.sky[2])
     if light.hour == "night" and light.weather != "fog":
         stars(canvas, horizon, 10 if light.weather != "clear" else 34)
@@ -41,18 +42,25 @@ def _orb(canvas: Canvas, horizon: float) -> None:
         sun = _LOW_SUN if light.hour == "sunset" else (255, 240, 220)
         canvas.glow(x, y, 0.42, sun, 0.75)
         canvas.oval(x, y, 0.085, 0.085, sun)
+        canvas.tell("sun", _around(x, y, 0.085))
     elif light.orb == "sun":
         y = rng.uniform(0.1, 0.2)
         canvas.glow(x, y, 0.26, (255, 250, 214), 0.8)
         canvas.oval(x, y, 0.062, 0.062, _SUN)
+        canvas.tell("sun", _around(x, y, 0.062))
     else:
         y = rng.uniform(0.1, 0.22)
         dim = 0.0 if light.weather == "clear" else 0.55
         moon = mix(_MOON, light.sky[0], dim)
         canvas.glow(x, y, 0.25, mix(light.sky[1], moon, 0.5), 0.6)
         canvas.oval(x, y, 0.062, 0.062, moon)
+        canvas.tell("moon", _around(x, y, 0.062))
         for dx, dy, radius in ((-0.02, -0.015, 0.013), (0.02, 0.012, 0.017), (-0.012, 0.03, 0.009)):
             canvas.oval(x + dx, y + dy, radius, radius, mix(moon, light.sky[1], 0.18))
+
+
+def _around(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
+    return x - radius, y - radius, x + radius, y + radius
 
 
 def _clouds(canvas: Canvas, horizon: float) -> None:
@@ -74,6 +82,7 @@ def cloud(canvas: Canvas, x: float, y: float, width: float) -> None:
     if light.weather == "rain":
         body = mix(light.sky[0], (60, 66, 80), 0.25)
     under = mix(body, light.sky[0], 0.25)
+    canvas.tell("cloud", (x - width / 2, y - 0.33 * width, x + width / 2, y + 0.14 * width))
     for color, lift in ((under, 0.0), (body, 0.018)):
         for dx, dy, radius in ((-0.26, 0.0, 0.17), (0.0, -0.1, 0.25), (0.27, 0.01, 0.16)):
             canvas.oval(x + dx * width, y + dy * width - lift, radius * width, radius * width * 0.86, color)

@@ -19,6 +19,8 @@ Weather = Literal["clear", "rain", "snow", "fog"]
 Style = Literal["fluent", "flat", "line", "noto"]
 Side = Literal["left", "middle", "right"]
 SubjectSize = Literal["small", "medium", "large"]
+Framing = Literal["scene", "portrait", "anywhere"]
+"""People and things on the ground, a head that fills most of the picture, or things at any height and size."""
 Accessory = Literal["sunglasses", "top hat", "crown", "scarf", "party hat", "headphones", "bow tie", "flower"]
 
 
@@ -73,3 +75,4 @@ class Scene:
     hour: Hour
     weather: Weather
     style: Style = "fluent"
+    framing: Framing = "scene"

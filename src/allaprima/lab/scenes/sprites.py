@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from PIL import Image, ImageOps
 from allaprima.core.errors import AssetError
 from allaprima.core.lru import LruCache
 from allaprima.lab.scenes.spec import Style
+
+Made = TypeVar("Made")
 
 SPRITE_SIZE = 192
 MEMO_LIMIT = 1024
@@ -77,7 +80,7 @@ class SpriteCache:
         self.cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
         self._styles: dict[Style, tuple[dict[str, int], NDArray[np.uint8]]] = {}
         self._whole: dict[tuple[str, Style], Image.Image] = {}
-        self._memo = LruCache[Hashable, Image.Image](max_count=MEMO_LIMIT)
+        self._memo = LruCache[Hashable, Any](max_count=MEMO_LIMIT)
 
     def _style(self, style: Style) -> tuple[dict[str, int], NDArray[np.uint8]]:
         if style not in self._styles:
@@ -117,15 +120,20 @@ class SpriteCache:
 
         return self.memo((icon, style, width, height, flip), make)
 
-    def memo(self, key: Hashable, make: Callable[[], Image.Image]) -> Image.Image:
-        """Return the cached picture of a key, made where there is none."""
-        return self._memo.get_or_make(key, make)
+    def memo(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Return the cached value of a key, made where there is none."""
+        value: Made = self._memo.get_or_make(key, make)
+        return value
 
 
 def trim(picture: Image.Image) -> Image.Image:
     """Cut an RGBA picture to the box of its visible pixels (alpha above 24 of 255)."""
-    box = picture.getchannel("A").point(_VISIBLE).getbbox()
-    return picture.crop(box) if box is not None else picture
+    return picture.crop(visible_box(picture))
+
+
+def visible_box(picture: Image.Image) -> tuple[int, int, int, int]:
+    """Return the box of an RGBA picture's visible pixels (alpha above 24 of 255); all of it if there are none."""
+    return picture.getchannel("A").point(_VISIBLE).getbbox() or (0, 0, *picture.size)
 
 
 def fit(picture: Image.Image, *, width: int, height: int) -> Image.Image:

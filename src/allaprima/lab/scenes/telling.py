@@ -16,6 +16,7 @@ TOLD_SHARES: Final[dict[str, float]] = {
     "accessory": 0.88,
     "side": 0.45,
     "size": 0.88,
+    "framing": 0.8,
 }
 """How often an attribute is told where there is something to tell."""
 CLEAR_SHARE: Final = 0.12
@@ -38,7 +39,7 @@ class Telling:
     """What will be told of a scene.
 
     `subjects` are the ones that are named, from left to right. `told` holds the names of the attributes that
-    are told: place, hour, weather, accessory, count, side, size. `parts[i]` are the parts told of the person
+    are told: place, hour, weather, accessory, count, side, size, framing. `parts[i]` are the parts told of the person
     who is the scene's i-th subject.
     """
 
@@ -96,6 +97,8 @@ def _tellable(scene: Scene) -> set[str]:
         names.add("size")
     if len(scene.subjects) > 1:
         names.add("side")
+    if scene.framing == "portrait":
+        names.add("framing")
     return names
 
 

@@ -31,6 +31,7 @@ class Wording:
     accessories: name -> `one` and `many` ("wearing a crown", "wearing crowns") and `bare`;
         in Chinese `phrase`.
     sizes: small and large -> adjectives. counts: "2", "3", "4" and "some" -> number words.
+    framings: name -> `of` ("a close-up of {0}", around the words for who is in it) and `bare` ("close-up").
     colors: words that name a colour, which only the full-colour icon sets are sure to keep.
     wrappers, tails: what people put before ("a picture of") and after ("illustration") and that says nothing.
     person: how to name a person and the general words for what they look like.
@@ -43,6 +44,7 @@ class Wording:
     accessories: dict[str, Ways]
     sizes: Ways
     counts: Ways
+    framings: dict[str, Ways]
     colors: tuple[str, ...]
     wrappers: tuple[str, ...]
     tails: tuple[str, ...]

@@ -30,6 +30,7 @@ from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.wording import Language
 from allaprima.lab.training.alignment import token_names
 from allaprima.lab.training.autoencoder import to_pixels
+from allaprima.lab.training.layouts import copy_layouts
 from allaprima.lab.training.parts import in_parts
 from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
@@ -151,6 +152,8 @@ def build_text(
     scenes = range(len(store.images)) if scenes is None else scenes
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "masks.npy", store.masks[scenes.start : scenes.stop])
+    if (store.folder / "kinds.json").is_file():  # older stores have none
+        copy_layouts(store.folder, scenes, folder)
     shown = in_parts(partial(_names_of, store), scenes, processes, "naming tokens")
     np.save(folder / "names.npy", np.concatenate(list(shown)))
     told = in_parts(partial(_captions_in, store), scenes, processes, "wording captions")

@@ -2,7 +2,9 @@
 
 A store is a folder of two memory-mapped arrays, `images.npy` (N, 256, 256, 3) uint8 and `masks.npy`
 (N, 16, 16) uint8 (the share of each latent cell that subjects cover), and `store.json`. Scene i of a store is
-`draw_scene(first_seed + i)`, so no scene is written down: captions and ground truth follow from the seed.
+`draw_scene(first_seed + i)`, or `draw_framed` of that seed, so no scene is written down: captions and ground truth
+follow from the seed. Only the renderer knows what stands where, so layouts are written down too
+(:mod:`allaprima.lab.training.layouts`).
 """
 
 from __future__ import annotations
@@ -11,17 +13,21 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allaprima.core.errors import AssetError
+from allaprima.core.layout import Layout
 from allaprima.lab.scenes.draw import draw_scene
+from allaprima.lab.scenes.framing import draw_framed
 from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Scene, Style
+from allaprima.lab.scenes.spec import Framing, Scene, Style
 from allaprima.lab.scenes.sprites import SpriteCache, default_cache_dir
+from allaprima.lab.training.layouts import write_layouts
 from allaprima.lab.training.parts import in_parts
 
 SIDE = 256
@@ -34,6 +40,13 @@ class StoreConfig:
     count: int
     first_seed: int = 0
     style: Style = "fluent"
+    framed: bool = False
+    """Whether portraits, and things at any height and size, are among them."""
+
+    def scene(self, index: int) -> Scene:
+        """Return the description of picture `index`."""
+        draw = draw_framed if self.framed else draw_scene
+        return draw(self.first_seed + index, style=self.style)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +84,7 @@ class SceneStore:
 
     def scene(self, index: int) -> Scene:
         """Return the description of picture `index`."""
-        return draw_scene(self.config.first_seed + index, style=self.config.style)
+        return self.config.scene(index)
 
 
 def build_store(folder: Path, config: StoreConfig, *, processes: int = 1) -> SceneStore:
@@ -85,20 +98,24 @@ def build_store(folder: Path, config: StoreConfig, *, processes: int = 1) -> Sce
         np.lib.format.open_memmap(
             folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(config.count, *shape)
         )
-    for _ in in_parts(partial(_render, folder, config), range(config.count), processes, "rendering scenes"):
-        pass
+    parts = in_parts(partial(_render, folder, config), range(config.count), processes, "rendering scenes")
+    write_layouts(folder, chain.from_iterable(parts))
     described.write_text(json.dumps(asdict(config)))
     return SceneStore.open(folder)
 
 
-def _render(folder: Path, config: StoreConfig, scenes: range) -> None:
-    """Render a range of a store's scenes into its arrays."""
+def _render(folder: Path, config: StoreConfig, scenes: range) -> list[tuple[Framing, Layout]]:
+    """Render a range of a store's scenes into its arrays; return the framing and layout of each."""
     images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("images", "masks"))
     sprites = _sprites(default_cache_dir())
+    layouts = []
     for index in scenes:
-        rendered = render_scene(draw_scene(config.first_seed + index, style=config.style), sprites, SIDE)
+        scene = config.scene(index)
+        rendered = render_scene(scene, sprites, SIDE)
+        layouts.append((scene.framing, rendered.things))
         images[index] = rendered.image
         masks[index] = cell_coverage(rendered.masks)
+    return layouts
 
 
 @lru_cache(maxsize=1)

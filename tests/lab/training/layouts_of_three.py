@@ -1,0 +1,13 @@
+"""Three small layouts."""
+
+from __future__ import annotations
+
+from allaprima.core.layout import Box, Layout, Thing
+from allaprima.lab.scenes.spec import Framing
+
+CAT = Thing(kind="cat", box=Box(0.25, 0.25, 0.5, 0.75), number=1)
+HAT = Thing(kind="crown", box=Box(0.25, 0.125, 0.5, 0.25), layer="part", number=1)
+HOUSE = Thing(kind="house", box=Box(0.0, 0.0, 0.5, 0.5), layer="behind", color=(255, 0, 51))
+SKY = Thing(kind="sky", box=Box(0.0, 0.0, 1.0, 0.5), layer="ground")
+LAYOUTS: list[Layout] = [(SKY, HOUSE, CAT, HAT), (), (SKY, CAT)]
+FRAMED: list[tuple[Framing, Layout]] = list(zip(("scene", "portrait", "anywhere"), LAYOUTS, strict=True))
