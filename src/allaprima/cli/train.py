@@ -246,6 +246,7 @@ def denoiser(
     run: Run,
     cache: Annotated[list[Path], typer.Option("--cache", help="Latent cache; several may be given.")],
     loop: LoopOptions,
+    warmup: Annotated[int, typer.Option(min=0, help="Updates in which the rate rises.")] = 200,
     subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0,
     worn_weight: Annotated[
         float, typer.Option(min=1.0, help="Weight of them again where the subject wears something.")
@@ -260,6 +261,9 @@ def denoiser(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Autoencoder and text weights, for samples.")] = None,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the blocks first.")] = False,
+    text_multiple: Annotated[
+        int, typer.Option(min=1, help="Pad captions to a multiple of so many tokens; 8 suits --compile.")
+    ] = 1,
     json_: JsonFlag = False,
 ) -> None:
     """Train the denoiser by flow matching on cached latents."""
@@ -274,9 +278,14 @@ def denoiser(
     from allaprima.paint.bases.vignette.weights import load_denoiser
     from allaprima.paint.device.precision import pick_device
 
-    if compile_blocks and text_tokens is None:
+    if compile_blocks and text_tokens is None and text_multiple < 4:
         raise UserError(
-            "got --compile without --text-tokens; expected both, for every length is compiled anew"
+            "got --compile without --text-tokens or --text-multiple 8; expected one of them, for every length is "
+            "compiled anew"
+        )
+    if text_tokens is not None and text_multiple > 1:
+        raise UserError(
+            "got --text-multiple with --text-tokens; expected one of them, for both say how long captions are"
         )
     _prepare(loop.seed, loop.threads)
     caches = tuple(LatentCache.open(one) for one in cache)
@@ -285,10 +294,12 @@ def denoiser(
     else:
         model = Denoiser(DenoiserConfig(latent_channels=caches[0].latents.shape[1]))
         model.begin()
+    device = pick_device()
     if compile_blocks:
-        compile_for_training(model)
+        compile_for_training(model, products=device.type == "cpu")
     task = FlowTask(
-        scenes=Resident(caches, pick_device()),
+        scenes=Resident(caches, device),
+        text_multiple=text_multiple,
         subject_weight=subject_weight,
         worn_weight=worn_weight,
         time_mean=time_mean,
@@ -298,7 +309,7 @@ def denoiser(
         preview=preview_of(weights or weights_folder()) if loop.sample_every else None,
     )
     trained = AlignedDenoiser(model) if naming_weight else model
-    loop.train(trained, task, run, json_, weight_decay=0.01)
+    loop.train(trained, task, run, json_, warmup_steps=warmup, weight_decay=0.01)
 
 
 @app.command()

@@ -11,7 +11,14 @@ from tests.tiny_vignette import tiny_text_encoder
 
 from allaprima.core.errors import AssetError
 from allaprima.lab.training.alignment import UNASKED, WORN, AlignedDenoiser
-from allaprima.lab.training.denoiser import BUCKET, FlowTask, Preview, _wears, compile_for_training
+from allaprima.lab.training.denoiser import (
+    BUCKET,
+    FlowTask,
+    Preview,
+    _wears,
+    attend_by_products,
+    compile_for_training,
+)
 from allaprima.lab.training.latents import LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
 from allaprima.lab.training.release import averaged
@@ -134,6 +141,34 @@ def test_a_fixed_length_changes_nothing_but_the_padding(cache: LatentCache) -> N
     model = Denoiser(DENOISER)
     free, fixed = (task_on(cache, text_tokens=tokens).loss(model, draw(1))["loss"] for tokens in (None, 8))
     assert torch.allclose(free, fixed, atol=1e-5)
+
+
+def test_lengths_are_padded_to_a_multiple(cache: LatentCache) -> None:
+    torch.manual_seed(0)
+    model = Denoiser(DENOISER)
+    met: list[int] = []
+    model.transformer.txt_in.register_forward_pre_hook(lambda _, inputs: met.append(inputs[0].shape[1]))
+    task, padded = task_on(cache), task_on(cache, text_multiple=4)
+    for step in range(BUCKET):
+        torch.testing.assert_close(
+            task.loss(model, draw(step))["loss"], padded.loss(model, draw(step))["loss"]
+        )
+    assert {length % 4 for length in met[1::2]} == {0}
+    assert len(set(met[::2])) > len(set(met[1::2]))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_by_products_is_attention(masked: bool) -> None:
+    query, key, value = (
+        torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(n)) for n in range(3)
+    )
+    mask = torch.ones(2, 1, 1, 5, dtype=torch.bool)
+    mask[1, :, :, 3:] = False
+    kept = mask if masked else None
+    torch.testing.assert_close(
+        attend_by_products(query, key, value, kept),
+        torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=kept),
+    )
 
 
 def test_a_head_learns_to_name_the_tokens_and_is_not_released(cache: LatentCache, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.base import SHIFT, VignetteBase
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser
+from allaprima.paint.bases.vignette.mmdit import Block
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder
 from allaprima.paint.contract.schedule import flow_schedule, flow_sigmas
@@ -32,6 +33,8 @@ from allaprima.paint.device.precision import pick_device
 
 BUCKET = 8
 """Batches drawn together and sorted by caption length, so that one batch pads little."""
+MAX_GRAPHS = 32
+"""How many graphs may be compiled: for two kinds of block and each of a few lengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +55,16 @@ class FlowTask:
     """Weight of the head's error, if the model is an :class:`AlignedDenoiser`; it is ignored for a bare one."""
     text_tokens: int | None = None
     """Captions are cut or padded to so many, which a compiled model wants; None pads to a batch's longest."""
+    text_multiple: int = 1
+    """Without `text_tokens`, batches are padded to a multiple of so many: a compiled model then meets few lengths."""
     seed: int = 0
     preview: Preview | None = None
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """Return the weighted squared error of the velocity; `plain` is the unweighted one."""
         scenes, captions = self._chosen(draw)
-        length = self.text_tokens or int(self.scenes.lengths[scenes, captions].max())
+        longest = int(self.scenes.lengths[scenes, captions].max())
+        length = self.text_tokens or -(-longest // self.text_multiple) * self.text_multiple
         rows = self.scenes.rows(scenes, captions, length)
         normal = torch.randn(len(scenes), generator=draw.generator)
         t = torch.sigmoid(self.time_mean + self.time_deviation * normal).to(draw.device, non_blocking=True)
@@ -104,13 +110,29 @@ def _wears(names: Tensor) -> Tensor:
     return worn.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)
 
 
-def compile_for_training(model: Denoiser, backend: str = "inductor") -> None:
-    """Compile the blocks, all of which share one graph; batches must then be of one size.
+def compile_for_training(model: Denoiser, backend: str = "inductor", *, products: bool = False) -> None:
+    """Compile the blocks, all of which share one graph, anew for each size of batch and length of captions.
 
     Their forward methods, not the modules: what hooks do to a block's output stays outside of the graph.
+
+    With `products`, attention is two products with a softmax between them. While tokens are few, that takes a
+    processor a fraction of the time of torch's attention and its gradients.
     """
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_GRAPHS)
     for block in model.transformer.transformer_blocks:
-        block.forward = torch.compile(block.forward, dynamic=False, backend=backend)
+        assert isinstance(block, Block)
+        if products:
+            block.attn.attend = attend_by_products  # type: ignore[method-assign]
+        block.forward = torch.compile(block.forward, dynamic=False, backend=backend)  # type: ignore[method-assign]
+
+
+def attend_by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute attention with all scores in memory; see `JointAttention.attend`."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    attended: Tensor = scores.softmax(-1).to(value.dtype) @ value
+    return attended
 
 
 PROMPTS = (

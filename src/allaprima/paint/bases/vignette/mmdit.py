@@ -238,13 +238,15 @@ class JointAttention(nn.Module):
         """Return the output for text (B, L, D) and image (B, N, D); in the `last` block the text stays unchanged."""
         length = text.shape[1]
         query, key, value = self._prepare(text, image, rotation, last)
-        attended = functional.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
-        )
+        attended = self.attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask)
         joint = attended.transpose(1, 2).flatten(2)
         if last:
             return text, self.to_out[0](joint)
         return self.to_add_out(joint[:, :length]), self.to_out[0](joint[:, length:])
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the attended values (B, H, tokens, W); a training may replace this method by an equal one."""
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
     def _prepare(
         self, text: Tensor, image: Tensor, rotation: Tensor, last: bool
