@@ -13,10 +13,13 @@ from allaprima.cli.output import JsonFlag, parse_duration, print_json
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from allaprima.lab.training.loop import Task
+    from allaprima.lab.training.resident_layouts import ResidentLayouts
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
+    from allaprima.paint.bases.vignette.denoiser import Denoiser
 
 app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's parts.")
 
@@ -259,8 +262,14 @@ def denoiser(
     text_tokens: Annotated[
         int | None, typer.Option(min=2, help="Cut or pad captions to so many tokens, as --compile wants it.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Autoencoder and text weights, for samples.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Autoencoder and text weights, for samples and layouts.")
+    ] = None,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the blocks first.")] = False,
+    layout: Annotated[
+        bool,
+        typer.Option("--layout", help="Train it to read what stands where, too; the caches must say so."),
+    ] = False,
     text_multiple: Annotated[
         int, typer.Option(min=1, help="Pad captions to a multiple of so many tokens; 8 suits --compile.")
     ] = 1,
@@ -274,9 +283,10 @@ def denoiser(
     from allaprima.lab.training.latents import LatentCache
     from allaprima.lab.training.resident import Resident
     from allaprima.paint.bases.vignette.base import weights_folder
-    from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+    from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, with_layout
     from allaprima.paint.bases.vignette.weights import load_denoiser
     from allaprima.paint.device.precision import pick_device
+    from allaprima.paint.layout.lattice import CHANNELS
 
     if compile_blocks and text_tokens is None and text_multiple < 4:
         raise UserError(
@@ -295,11 +305,17 @@ def denoiser(
         model = Denoiser(DenoiserConfig(latent_channels=caches[0].latents.shape[1]))
         model.begin()
     device = pick_device()
+    scenes, layouts = Resident(caches, device), None
+    if layout:
+        if not model.config.layout_channels:
+            model = with_layout(model, CHANNELS)
+        layouts = _layouts(model, cache, weights or weights_folder(), device)
     if compile_blocks:
         compile_for_training(model, products=device.type == "cpu")
     task = FlowTask(
-        scenes=Resident(caches, device),
+        scenes=scenes,
         text_multiple=text_multiple,
+        layouts=layouts,
         subject_weight=subject_weight,
         worn_weight=worn_weight,
         time_mean=time_mean,
@@ -317,7 +333,9 @@ def release(
     run: Run,
     kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
-    channels: Channels = 16,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Latent channels of an autoencoder; 16 by default.")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="The weight file that an autoencoder's training began with.")
     ] = None,
@@ -327,22 +345,22 @@ def release(
     json_: JsonFlag = False,
 ) -> None:
     """Write a training's averaged weights as the file that ships."""
-    from allaprima.lab.training.release import averaged, measure_latents
+    from allaprima.lab.training.release import averaged, denoiser_of, measure_latents
     from allaprima.lab.training.release import release as write
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
-    from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
     from allaprima.paint.device.precision import pick_device
 
     if kind not in {"autoencoder", "denoiser"}:
         raise UserError(f"got {kind!r}; expected autoencoder or denoiser")
     if kind == "denoiser" and start is not None:
         raise UserError("got --start for a denoiser; expected it for an autoencoder, which may learn in part")
+    if kind == "denoiser" and channels is not None:
+        raise UserError(
+            "got --channels for a denoiser; expected none, for its checkpoint says how many it has"
+        )
     model: Autoencoder | Denoiser
-    if kind == "autoencoder":
-        model = _autoencoder(start, channels)
-    else:
-        model = Denoiser(DenoiserConfig(latent_channels=channels))
+    model = _autoencoder(start, channels or 16) if kind == "autoencoder" else denoiser_of(run)
     step = averaged(run, model, kept=start is not None)
     model.to(pick_device())
     if isinstance(model, Autoencoder) and store is not None:
@@ -361,6 +379,21 @@ def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
     if start is None:
         return Autoencoder(AutoencoderConfig(latent_channels=channels))
     return load_autoencoder(start, torch.device("cpu"), torch.float32)
+
+
+def _layouts(model: Denoiser, caches: list[Path], weights: Path, device: torch.device) -> ResidentLayouts:
+    """Return the caches' layouts, with kinds in the code of `model`, which is measured if it is new."""
+    from allaprima.lab.training.layouts import LayoutStore
+    from allaprima.lab.training.resident_layouts import ResidentLayouts, all_kinds, measure_code
+    from allaprima.paint.bases.vignette.layout import kind_codes
+    from allaprima.paint.bases.vignette.text import TextEncoder
+
+    assert model.kind_code is not None
+    stores = [LayoutStore.open(one) for one in caches]
+    text = TextEncoder.from_file(weights / "text.safetensors")
+    if not model.kind_code.directions.any():
+        measure_code(model.kind_code, text)
+    return ResidentLayouts(stores, kind_codes(all_kinds(stores), text, model.kind_code), device)
 
 
 def _prepare(seed: int, threads: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from allaprima.lab.training.denoiser import (
 )
 from allaprima.lab.training.latents import LatentCache
 from allaprima.lab.training.loop import Draw, LoopConfig, train
-from allaprima.lab.training.release import averaged
+from allaprima.lab.training.release import averaged, denoiser_of
 from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
@@ -185,6 +186,7 @@ def test_a_head_learns_to_name_the_tokens_and_is_not_released(cache: LatentCache
     assert after["named"] > 0.9
     released = Denoiser(DENOISER)
     assert averaged(tmp_path, released) == 60
+    assert denoiser_of(tmp_path).config == replace(DenoiserConfig(), latent_channels=4)
     rows = task.scenes.rows(torch.tensor([0]), torch.tensor([0]), 4)
     with torch.inference_mode():
         assert released(rows.clean, torch.ones(1), rows.states, rows.mask).shape == rows.clean.shape

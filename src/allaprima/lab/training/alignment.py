@@ -80,7 +80,14 @@ class AlignedDenoiser(nn.Module):
             nn.Linear(width, sum(map(len, GROUPS))),
         )
 
-    def forward(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        states: Tensor,
+        mask: Tensor | None,
+        layout: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return the velocity, and (B, 64, sum of the groups' sizes) logits of what the tokens show."""
         kept: list[Tensor] = []
 
@@ -89,7 +96,7 @@ class AlignedDenoiser(nn.Module):
 
         handle = self.denoiser.transformer.transformer_blocks[self.depth - 1].register_forward_hook(keep)
         try:
-            velocity = self.denoiser(latents, t, states, mask)
+            velocity = self.denoiser(latents, t, states, mask, layout)
         finally:
             handle.remove()
         return velocity, self.head(kept[0])

@@ -13,7 +13,7 @@ from allaprima.lab.training.autoencoder import to_pixels
 from allaprima.lab.training.checkpoint import of_prefix, read_tensors, write_tensors
 from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
-from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser, DenoiserConfig
 from allaprima.paint.bases.vignette.weights import stored
 
 
@@ -35,6 +35,23 @@ def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
         raise WeightsError(f"{run} is a training of another model: {error}") from error
     model.eval().requires_grad_(False)
     return int(metadata["step"])
+
+
+def denoiser_of(run: Path) -> Denoiser:
+    """Return an untrained denoiser with the latent and layout channels of the one in a training's folder.
+
+    Raises:
+        WeightsError: the folder has no whole checkpoint, or one of another model.
+    """
+    tensors, _ = read_tensors(run / "checkpoint.safetensors")
+    average = of_prefix("average", tensors)
+    learned = of_prefix("denoiser", average) or average
+    try:
+        inputs = learned["transformer.img_in.weight"].shape[1] // PATCH**2
+        latent = learned["transformer.proj_out.weight"].shape[0] // PATCH**2
+    except KeyError as error:
+        raise WeightsError(f"{run} is a training of another model: it has no {error}") from error
+    return Denoiser(DenoiserConfig(latent_channels=latent, layout_channels=inputs - latent))
 
 
 @torch.no_grad()

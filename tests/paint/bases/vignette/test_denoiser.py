@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from diffusers.pipelines.qwenimage.pipeline_qwenimage import QwenImagePipeline
 
-from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, pack, unpack
+from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, pack, unpack, with_layout
 
 TINY = DenoiserConfig(latent_channels=4, layers=2, heads=2, head_width=16, text_width=8, rope_axes=(4, 6, 6))
 
@@ -60,3 +61,19 @@ def test_it_learns_one_velocity() -> None:
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 4
+
+
+def test_a_layout_may_be_told_and_nothing_changes_where_it_is_not() -> None:
+    torch.manual_seed(0)
+    plain = Denoiser(TINY).eval()
+    told = with_layout(plain, 6).eval()
+    x, t, states = torch.randn(2, 4, 8, 8), torch.tensor([0.2, 0.9]), torch.randn(2, 3, 8)
+    layout = torch.randn(2, 6, 8, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(told(x, t, states), plain(x, t, states))
+        torch.testing.assert_close(told(x, t, states, layout=layout), plain(x, t, states))
+        told.transformer.img_in.weight[:, 16:].normal_()
+        assert not torch.allclose(told(x, t, states, layout=layout), plain(x, t, states), atol=1e-3)
+        torch.testing.assert_close(told(x, t, states), plain(x, t, states))
+    with pytest.raises(ValueError, match="expected none yet"):
+        with_layout(told, 6)

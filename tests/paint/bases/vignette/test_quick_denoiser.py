@@ -9,7 +9,7 @@ import torch
 from tests.tiny_loras import make_updates
 from torch import Tensor, nn
 
-from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, with_layout
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.runtime.rack import Rack
@@ -69,6 +69,21 @@ def test_the_quick_way_is_the_plain_way(
     given = inputs(height, width, length, masked=masked)
     answer = quick(QuickDenoiser(denoiser), *given)
     torch.testing.assert_close(answer, plain(denoiser, *given), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layout_is_read_the_same_way(denoiser: Denoiser) -> None:
+    reader = with_layout(denoiser, 6).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(2)
+    reader.transformer.img_in.weight[:, 16:] = torch.randn(32, 24, generator=generator)
+    reader.transformer.lay_side_by_side()
+    latents, states, mask = inputs(masked=True)
+    layout = torch.randn(2, 6, 8, 12, generator=generator)
+    for given in (layout, None):
+        with torch.inference_mode():
+            answer = QuickDenoiser(reader)(latents, TIME, states, mask, given)
+            torch.testing.assert_close(
+                answer, reader(latents, TIME, states, mask, given), rtol=1e-4, atol=1e-5
+            )
 
 
 def test_weights_that_lie_apart_do_as_well(denoiser: Denoiser) -> None:

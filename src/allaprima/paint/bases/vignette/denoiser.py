@@ -1,19 +1,21 @@
 """Vignette's denoiser: Qwen-Image's transformer in a small configuration.
 
 Its weights have the names of diffusers' `QwenImageTransformer2DModel`, and its LoRA keys, its 2x2 packing and its
-rotary positions are the same, so what works on it works on Qwen-Image. Only the sizes differ.
+rotary positions are the same, so what works on it works on Qwen-Image. Only the sizes differ. A denoiser that also
+reads where things stand has more input channels, which hold their map (:mod:`allaprima.paint.layout.lattice`).
 
-Shape letters: B pictures, C latent channels, h and w latent cells, L text tokens.
+Shape letters: B pictures, C latent channels, M channels of the map, h and w latent cells, L text tokens.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from allaprima.paint.bases.vignette.mmdit import Block, Moment, Transformer
+from allaprima.paint.layout.kinds import KindCode
 
 PATCH = 2
 
@@ -23,6 +25,8 @@ class DenoiserConfig:
     """The size of a :class:`Denoiser`."""
 
     latent_channels: int = 16
+    layout_channels: int = 0
+    """Of the map of what stands where; 0 for a denoiser that reads words alone."""
     layers: int = 8
     heads: int = 4
     head_width: int = 64
@@ -46,7 +50,7 @@ class Denoiser(nn.Module):
         self.config = config = config or DenoiserConfig()
         folded = config.latent_channels * PATCH * PATCH
         self.transformer = Transformer(
-            in_channels=folded,
+            in_channels=folded + config.layout_channels * PATCH * PATCH,
             out_channels=folded,
             layers=config.layers,
             heads=config.heads,
@@ -54,6 +58,7 @@ class Denoiser(nn.Module):
             text_width=config.text_width,
             rope_axes=config.rope_axes,
         )
+        self.kind_code = KindCode(config.text_width) if config.layout_channels else None
 
     def begin(self) -> None:
         """Set fresh weights for training, with which every block is the identity (adaLN-Zero, arXiv:2212.09748)."""
@@ -65,7 +70,12 @@ class Denoiser(nn.Module):
         _zero(self.transformer.proj_out)
 
     def forward(
-        self, latents: Tensor, t: Tensor | Moment, states: Tensor, mask: Tensor | None = None
+        self,
+        latents: Tensor,
+        t: Tensor | Moment,
+        states: Tensor,
+        mask: Tensor | None = None,
+        layout: Tensor | None = None,
     ) -> Tensor:
         """Return the velocity, of the shape of `latents`.
 
@@ -74,11 +84,42 @@ class Denoiser(nn.Module):
             t: (B,) times in [0, 1], where 1 is noise; or a moment, see `Transformer.moment`.
             states: (B, L, text_width) token states.
             mask: (B, L) bool, True where a token counts; None if all do.
+            layout: (B, M, h, w), the map of what stands where; None leaves that open.
         """
         height, width = latents.shape[-2:]
         size = height // PATCH, width // PATCH
-        packed: Tensor = self.transformer(pack(latents), states, mask, t, size)
+        packed: Tensor = self.transformer(pack(self.with_map(latents, layout)), states, mask, t, size)
         return unpack(packed, height, width)
+
+    def with_map(self, latents: Tensor, layout: Tensor | None) -> Tensor:
+        """Return latents (B, C, h, w) with the map's channels behind theirs, if this denoiser reads a map."""
+        channels = self.config.layout_channels
+        if not channels:
+            return latents
+        if layout is None:
+            layout = latents.new_zeros(len(latents), channels, *latents.shape[2:])
+        return torch.cat([latents, layout.to(latents.dtype)], dim=1)
+
+
+@torch.no_grad()
+def with_layout(denoiser: Denoiser, channels: int) -> Denoiser:
+    """Return a copy that also reads `channels` of a layout's map; fresh, they change no picture.
+
+    Raises:
+        ValueError: it reads one already.
+    """
+    if denoiser.config.layout_channels:
+        raise ValueError(
+            f"got a denoiser with {denoiser.config.layout_channels} layout channels; expected none yet"
+        )
+    grown = Denoiser(replace(denoiser.config, layout_channels=channels))
+    state = denoiser.state_dict()
+    known = state["transformer.img_in.weight"]
+    state["transformer.img_in.weight"] = torch.cat(
+        [known, known.new_zeros(len(known), channels * PATCH * PATCH)], dim=1
+    )
+    grown.load_state_dict({**grown.state_dict(), **state})
+    return grown
 
 
 def pack(latents: Tensor) -> Tensor:

@@ -57,15 +57,23 @@ class QuickDenoiser:
         ]
         self._quick_blocks = LruCache[tuple[tuple[int, bool], ...], list[_QuickBlock]](max_count=STATES)
 
-    def __call__(self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        states: Tensor,
+        mask: Tensor | None = None,
+        layout: Tensor | None = None,
+    ) -> Tensor:
         """Return the velocity (B, C, h, w) for latents at times t (B,), as `Denoiser.forward` does."""
         moment = t if any(self._hooks) else self._moments.at(t)
         if not isinstance(moment, Moment):
-            velocity: Tensor = self._denoiser(latents, t, states, mask)
+            velocity: Tensor = self._denoiser(latents, t, states, mask, layout)
             return velocity
         height, width = latents.shape[-2:]
         size = height // PATCH, width // PATCH
-        return unpack(self._velocity(pack(latents), states, mask, moment, size), height, width)
+        tokens = pack(self._denoiser.with_map(latents, layout))
+        return unpack(self._velocity(tokens, states, mask, moment, size), height, width)
 
     def _velocity(
         self, tokens: Tensor, states: Tensor, mask: Tensor | None, moment: Moment, size: tuple[int, int]
