@@ -20,17 +20,14 @@ from torch import Tensor
 
 from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.training.latents import LatentCache
-from allaprima.lab.training.layouts import LayoutStore
 from allaprima.lab.training.resident import Resident
-from allaprima.lab.training.resident_layouts import ResidentLayouts, all_kinds
+from allaprima.lab.training.resident_layouts import ResidentLayouts
 from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
-from allaprima.paint.bases.vignette.layout import kind_codes
+from allaprima.paint.bases.vignette.layout import KindCode, draw_map
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_denoiser
 from allaprima.paint.device.precision import pick_device
-from allaprima.paint.layout.kinds import KindCode
-from allaprima.paint.layout.lattice import draw_map
 
 TIMES = (0.98, 0.9, 0.8, 0.6)
 MOSTLY = 0.5
@@ -67,9 +64,7 @@ def main(
 
 def whole_maps(caches: Sequence[Path], text: TextEncoder, code: KindCode) -> Tensor:
     """Return the map (N, M, 16, 16) of the whole layout of every scene in the caches."""
-    stores = [LayoutStore.open(folder) for folder in caches]
-    codes = kind_codes(all_kinds(stores), text, code)
-    layouts = ResidentLayouts(stores, codes, torch.device("cpu"))
+    layouts = ResidentLayouts(caches, text, code, torch.device("cpu"))
     return draw_map(layouts.table(torch.arange(len(layouts))), LATTICE, LATTICE)
 
 

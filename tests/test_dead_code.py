@@ -14,8 +14,6 @@ CALLED_ELSEWHERE = {
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
     "allaprima.studio.server.live_socket.unpack_frame",  # by clients written in Python
-    # By nobody yet: it paints what a training with layouts has learned.
-    "allaprima.paint.bases.vignette.layout.layout_map",
 }
 HARMLESS = {
     "property",

@@ -20,8 +20,8 @@ from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.layouts import write_layouts
 from allaprima.lab.training.resident import Resident
 from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.bases.vignette.layout import CHANNELS
 from allaprima.paint.bases.vignette.weights import stored
-from allaprima.paint.layout.lattice import CHANNELS
 from benchmarks import velocity
 
 CONFIG = DenoiserConfig(

@@ -15,7 +15,7 @@ from allaprima.lab.training.alignment import GROUPS
 from allaprima.lab.training.latents import CAPTIONS
 from allaprima.lab.training.layouts import write_layouts
 from allaprima.lab.training.release import denoiser_of
-from allaprima.paint.layout import lattice
+from allaprima.paint.bases.vignette import layout
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_a_denoiser_learns_to_read_layouts(tmp_path: Path, capsys: pytest.Captur
     assert run([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 2
     assert json.loads((tmp_path / "run" / "config.json").read_text())["warmup_steps"] == 1
-    assert denoiser_of(tmp_path / "run").config.layout_channels == lattice.CHANNELS
+    assert denoiser_of(tmp_path / "run").config.layout_channels == layout.CHANNELS

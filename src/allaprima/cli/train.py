@@ -13,11 +13,9 @@ from allaprima.cli.output import JsonFlag, parse_duration, print_json
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from allaprima.lab.training.loop import Task
-    from allaprima.lab.training.resident_layouts import ResidentLayouts
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
     from allaprima.paint.bases.vignette.denoiser import Denoiser
 
@@ -98,9 +96,8 @@ def scenes(
     """Render training pictures into a store."""
     from allaprima.lab.training.scenes import StoreConfig, build_store
 
-    store = build_store(
-        folder, StoreConfig(count=count, first_seed=first_seed, framed=framed), processes=processes
-    )
+    config = StoreConfig(count=count, first_seed=first_seed, framed=framed)
+    store = build_store(folder, config, processes=processes)
     _report({"store": str(folder), **asdict(store.config)}, json_)
 
 
@@ -282,11 +279,13 @@ def denoiser(
     from allaprima.lab.training.denoiser import FlowTask, compile_for_training, preview_of
     from allaprima.lab.training.latents import LatentCache
     from allaprima.lab.training.resident import Resident
+    from allaprima.lab.training.resident_layouts import ResidentLayouts
     from allaprima.paint.bases.vignette.base import weights_folder
     from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, with_layout
+    from allaprima.paint.bases.vignette.layout import CHANNELS
+    from allaprima.paint.bases.vignette.text import TextEncoder
     from allaprima.paint.bases.vignette.weights import load_denoiser
     from allaprima.paint.device.precision import pick_device
-    from allaprima.paint.layout.lattice import CHANNELS
 
     if compile_blocks and text_tokens is None and text_multiple < 4:
         raise UserError(
@@ -307,9 +306,10 @@ def denoiser(
     device = pick_device()
     scenes, layouts = Resident(caches, device), None
     if layout:
-        if not model.config.layout_channels:
-            model = with_layout(model, CHANNELS)
-        layouts = _layouts(model, cache, weights or weights_folder(), device)
+        model = model if model.config.layout_channels else with_layout(model, CHANNELS)
+        assert model.kind_code is not None
+        text = TextEncoder.from_file((weights or weights_folder()) / "text.safetensors")
+        layouts = ResidentLayouts(cache, text, model.kind_code, device)
     if compile_blocks:
         compile_for_training(model, products=device.type == "cpu")
     task = FlowTask(
@@ -379,21 +379,6 @@ def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
     if start is None:
         return Autoencoder(AutoencoderConfig(latent_channels=channels))
     return load_autoencoder(start, torch.device("cpu"), torch.float32)
-
-
-def _layouts(model: Denoiser, caches: list[Path], weights: Path, device: torch.device) -> ResidentLayouts:
-    """Return the caches' layouts, with kinds in the code of `model`, which is measured if it is new."""
-    from allaprima.lab.training.layouts import LayoutStore
-    from allaprima.lab.training.resident_layouts import ResidentLayouts, all_kinds, measure_code
-    from allaprima.paint.bases.vignette.layout import kind_codes
-    from allaprima.paint.bases.vignette.text import TextEncoder
-
-    assert model.kind_code is not None
-    stores = [LayoutStore.open(one) for one in caches]
-    text = TextEncoder.from_file(weights / "text.safetensors")
-    if not model.kind_code.directions.any():
-        measure_code(model.kind_code, text)
-    return ResidentLayouts(stores, kind_codes(all_kinds(stores), text, model.kind_code), device)
 
 
 def _prepare(seed: int, threads: int) -> None:

@@ -23,6 +23,12 @@ class Box(NamedTuple):
     right: float
     bottom: float
 
+    @classmethod
+    def of_pixels(cls, box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+        """Return a box in pixels of a picture of this size, width and height."""
+        (left, top, right, bottom), (width, height) = box, size
+        return cls(left / width, top / height, right / width, bottom / height)
+
     @property
     def width(self) -> float:
         """Distance from left to right."""
@@ -35,12 +41,9 @@ class Box(NamedTuple):
 
     def within(self, outer: Box) -> Box:
         """Return this box, which is in fractions of `outer`, in fractions of what `outer` is in."""
-        return Box(
-            outer.left + self.left * outer.width,
-            outer.top + self.top * outer.height,
-            outer.left + self.right * outer.width,
-            outer.top + self.bottom * outer.height,
-        )
+        left, right = (outer.left + x * outer.width for x in (self.left, self.right))
+        top, bottom = (outer.top + y * outer.height for y in (self.top, self.bottom))
+        return Box(left, top, right, bottom)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +61,15 @@ class Thing:
 
     def __post_init__(self) -> None:
         """Refuse an empty box, an unknown layer and a negative number."""
-        if not (all(map(math.isfinite, self.box)) and self.box.width > 0 and self.box.height > 0):
-            raise ValueError(
-                f"got the box {tuple(self.box)} for {self.kind!r}; expected left < right and top < bottom"
-            )
+        kind, box = self.kind, self.box
+        if not (all(map(math.isfinite, box)) and box.width > 0 and box.height > 0):
+            raise ValueError(f"got the box {tuple(box)} for {kind!r}; expected left < right and top < bottom")
         if self.layer not in LAYERS:
             raise ValueError(
-                f"got the layer {self.layer!r} for {self.kind!r}; expected one of {', '.join(LAYERS)}"
+                f"got the layer {self.layer!r} for {kind!r}; expected one of {', '.join(LAYERS)}"
             )
         if self.number < 0:
-            raise ValueError(f"got the number {self.number} for {self.kind!r}; expected 0 or more")
+            raise ValueError(f"got the number {self.number} for {kind!r}; expected 0 or more")
 
 
 Layout = tuple[Thing, ...]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
+from typing import cast
 
-from allaprima.core.layout import Box, Layout, Thing
+import torch
+from tests.tiny_vignette import WIDTH, tiny_text_encoder
+
+from allaprima.core.layout import LAYERS, Box, Layout, Thing
 from allaprima.lab.scenes.spec import Framing
-from allaprima.lab.training.layouts import LayoutStore
-from allaprima.lab.training.resident_layouts import ResidentLayouts, all_kinds
-from allaprima.paint.layout.lattice import KIND_WIDTH
+from allaprima.lab.training.layouts import BOX, COLOR, KIND, LAYER, NUMBER, LayoutStore
+from allaprima.lab.training.resident_layouts import ResidentLayouts
+from allaprima.paint.bases.vignette.layout import KindCode
 
 CAT = Thing(kind="cat", box=Box(0.25, 0.25, 0.5, 0.75), number=1)
 HAT = Thing(kind="crown", box=Box(0.25, 0.125, 0.5, 0.25), layer="part", number=1)
@@ -18,8 +22,21 @@ LAYOUTS: list[Layout] = [(SKY, HOUSE, CAT, HAT), (), (SKY, CAT)]
 FRAMED: list[tuple[Framing, Layout]] = list(zip(("scene", "portrait", "anywhere"), LAYOUTS, strict=True))
 
 
-def resident(*stores: LayoutStore) -> ResidentLayouts:
-    """Return the stores' layouts with a random code for each kind."""
-    kinds = all_kinds(stores)
-    codes = torch.randn(len(kinds), KIND_WIDTH, generator=torch.Generator().manual_seed(0))
-    return ResidentLayouts(stores, dict(zip(kinds, codes, strict=True)), torch.device("cpu"))
+def resident(*folders: Path) -> ResidentLayouts:
+    """Return the folders' layouts with the code of a small text encoder."""
+    return ResidentLayouts(folders, tiny_text_encoder(), KindCode(WIDTH), torch.device("cpu"))
+
+
+def layout_of(store: LayoutStore, index: int) -> Layout:
+    """Return the stored layout of one scene."""
+    start, count = store.spans[index]
+    return tuple(
+        Thing(
+            kind=store.kinds[int(row[KIND])],
+            box=Box(*map(float, row[BOX])),
+            layer=LAYERS[int(row[LAYER])],
+            number=int(row[NUMBER]),
+            color=None if row[COLOR][0] < 0 else cast(tuple[int, int, int], tuple(map(int, row[COLOR]))),
+        )
+        for row in store.things[start : start + count]
+    )

@@ -12,6 +12,7 @@ from typing import Final
 
 from PIL import Image
 
+from allaprima.core.layout import Box
 from allaprima.lab.scenes.people import HeadAnchor
 from allaprima.lab.scenes.spec import Accessory, Style
 from allaprima.lab.scenes.sprites import SpriteCache, visible_box
@@ -98,17 +99,6 @@ class _Fit:
     tilt: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dressed:
-    """A picture that wears an accessory; boxes are in its own pixels."""
-
-    picture: Image.Image
-    body: tuple[int, int, int, int]
-    """The box of the picture before it was dressed and trimmed, which may reach past this one."""
-    worn: tuple[int, int, int, int]
-    """The box of the accessory."""
-
-
 def wear(
     picture: Image.Image,
     head: HeadAnchor,
@@ -117,8 +107,8 @@ def wear(
     style: Style,
     *,
     bust: bool,
-) -> Dressed:
-    """Return the picture with the accessory on its head: a new RGBA picture, trimmed, that may be larger.
+) -> tuple[Image.Image, Box, Box]:
+    """Return a new RGBA picture with the accessory on its head, trimmed, and where in it the old one and this are.
 
     `bust` says that the picture is cut off at its foot: then nothing hangs out below it.
     """
@@ -140,12 +130,10 @@ def wear(
     if bust:
         whole = whole.crop((0, 0, whole.width, margin + picture.height))
     x0, y0, x1, y1 = visible_box(whole)
-    bottom = min(top + item.height, y1)
-    return Dressed(
-        picture=whole.crop((x0, y0, x1, y1)),
-        body=(margin - x0, margin - y0, margin - x0 + picture.width, margin - y0 + picture.height),
-        worn=(left - x0, top - y0, left - x0 + item.width, bottom - y0),
-    )
+    dressed = whole.crop((x0, y0, x1, y1))
+    body = (margin - x0, margin - y0, margin - x0 + picture.width, margin - y0 + picture.height)
+    worn = (left - x0, top - y0, left - x0 + item.width, min(top + item.height, y1) - y0)
+    return dressed, Box.of_pixels(body, dressed.size), Box.of_pixels(worn, dressed.size)
 
 
 def _fit(picture: Image.Image, head: HeadAnchor, accessory: Accessory, *, bust: bool) -> _Fit:

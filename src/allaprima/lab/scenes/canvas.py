@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from allaprima.core.layout import Box, Layout, LayoutLayer, Thing
+from allaprima.core.layout import Box, LayoutLayer, Thing
 from allaprima.lab.scenes.light import Color, Light, apply, apply_picture, mix
 from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import SpriteCache
@@ -41,29 +41,19 @@ class Canvas:
         self.side = size * SCALE
         self.image = Image.new("RGB", (self.side, self.side))
         self.pen = ImageDraw.Draw(self.image)
-        self._things: list[Thing] = []
+        self.things: list[Thing] = []
 
     def finish(self) -> Image.Image:
         """Return the picture at its real size."""
         return self.image.reduce(SCALE)
 
-    @property
-    def things(self) -> Layout:
-        """The things that were told of so far."""
-        return tuple(self._things)
-
     def tell(
-        self,
-        kind: str,
-        box: tuple[float, float, float, float],
-        *,
-        color: Color | None = None,
-        layer: LayoutLayer = "behind",
+        self, kind: str, box: tuple[float, ...], *, color: Color | None = None, layer: LayoutLayer = "behind"
     ) -> None:
         """Note down a thing and its box (left, top, right, bottom), if any of it is in the picture."""
         left, top, right, bottom = box
         if right > max(left, 0) and bottom > max(top, 0) and left < 1 and top < 1:
-            self._things.append(Thing(kind=kind, box=Box(*box), color=color, layer=layer))
+            self.things.append(Thing(kind=kind, box=Box(*box), color=color, layer=layer))
 
     def tell_ground(self, kind: str, top: float, *, color: Color | None = None, bottom: float = 1.0) -> None:
         """Note down a surface that is as wide as the picture."""
@@ -154,9 +144,8 @@ class Canvas:
         picture = self.sprites.memo(key, lambda: self._prop(icon, pixels, flip, depth, cover))
         place = (round(x * self.side - picture.width / 2), round(y * self.side - picture.height))
         self.image.paste(picture, place, picture)
-        left, top = (value / self.side for value in place)
-        box = (left, top, left + picture.width / self.side, top + picture.height / self.side)
-        self.tell(icon.replace("-", " "), box)
+        left, top, width, height = (value / self.side for value in (*place, *picture.size))
+        self.tell(icon.replace("-", " "), (left, top, left + width, top + height))
 
     def _prop(self, icon: str, height: int, flip: bool, depth: float, cover: float) -> Image.Image:
         picture = self.sprites.sized(icon, self.style, width=2 * height, height=height, flip=flip)

@@ -117,17 +117,12 @@ def _ordered(telling: Telling, rng: random.Random) -> list[Subject]:
 def _who(telling: Telling, rng: random.Random, *, number: bool = True) -> str:
     """Return all named subjects as one phrase: `一只猫和一只狗`."""
     phrases = [_noun_phrase(telling, subject, rng, number=number) for subject in _ordered(telling, rng)]
+    if "framing" in telling.told:
+        return rng.choice(wording("zh").framings[telling.scene.framing]["of"]).format(*phrases)
     if len(phrases) == 1:
-        return _framed(telling, phrases[0], rng)
+        return phrases[0]
     templates = _SIDES if "side" in telling.told else _TOGETHER
     return rng.choice(templates[len(phrases)]).format(*phrases)
-
-
-def _framed(telling: Telling, phrase: str, rng: random.Random) -> str:
-    """Return the phrase with the framing, where that is told: `一个人的特写`."""
-    if "framing" not in telling.told:
-        return phrase
-    return rng.choice(wording("zh").framings[telling.scene.framing]["of"]).format(phrase)
 
 
 def _noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, number: bool = True) -> str:

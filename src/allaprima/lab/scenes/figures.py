@@ -25,36 +25,31 @@ class Figure:
     picture: Image.Image
     """RGBA. Do not change it."""
     worn: Box | None = None
-    """What it wears."""
     face: Box | None = None
-    """A person's face."""
+
+    def fitted(self, width: int, height: int) -> Figure:
+        """Return the figure scaled in proportion to fit into width x height pixels."""
+        return replace(self, picture=fit(self.picture, width=width, height=height))
 
 
 def figure(
     subject: Subject, sprites: SpriteCache, style: Style, *, width: int, height: int, near: bool = False
 ) -> Figure:
-    """Return the subject, scaled in proportion to fit into width x height pixels.
-
-    `near` draws a person at the size that is needed; else they are scaled from the size of all sprites.
-    """
+    """Return the subject in width x height pixels at most; `near` draws a person at that size, to be sharp."""
     if subject.person is not None:
         whole = _bust(subject, subject.person, sprites, style, height if near else SPRITE_SIZE)
-        return replace(whole, picture=fit(whole.picture, width=width, height=height))
+        return whole.fitted(width, height)
     icon, worn = SUBJECTS[subject.kind].icon, subject.accessory
     if worn is None:
         return Figure(picture=sprites.sized(icon, style, width=width, height=height))
 
     def dress() -> Figure:
         head = kind_anchor(subject.kind, style)
-        dressed = wear(sprites.whole(icon, style), head, worn, sprites, style, bust=False)
-        return Figure(picture=dressed.picture, worn=_share(dressed.worn, dressed.picture))
-
-    def fitted() -> Figure:
-        whole = sprites.memo(key, dress)
-        return replace(whole, picture=fit(whole.picture, width=width, height=height))
+        picture, _, box = wear(sprites.whole(icon, style), head, worn, sprites, style, bust=False)
+        return Figure(picture=picture, worn=box)
 
     key = ("dressed", subject.kind, worn, style)
-    return sprites.memo((*key, width, height), fitted)
+    return sprites.memo((*key, width, height), lambda: sprites.memo(key, dress).fitted(width, height))
 
 
 def _bust(subject: Subject, person: Person, sprites: SpriteCache, style: Style, size: int) -> Figure:
@@ -64,21 +59,12 @@ def _bust(subject: Subject, person: Person, sprites: SpriteCache, style: Style, 
         grey = ImageOps.grayscale(picture.convert("RGB")).convert("RGBA")
         grey.putalpha(picture.getchannel("A"))
         picture = grey
-    if subject.accessory is None:
+    worn = None
+    if subject.accessory is not None:
+        head = head_anchor(person)
+        picture, body, worn = wear(picture, head, subject.accessory, sprites, style, bust=True)
+    else:
         left, top, right, bottom = visible_box(picture)
-        body = Box(-left, -top, size - left, size - top)
         picture = picture.crop((left, top, right, bottom))
-        return Figure(picture=picture, face=FACE.within(_share(body, picture)))
-    dressed = wear(picture, head_anchor(person), subject.accessory, sprites, style, bust=True)
-    return Figure(
-        picture=dressed.picture,
-        worn=_share(dressed.worn, dressed.picture),
-        face=FACE.within(_share(dressed.body, dressed.picture)),
-    )
-
-
-def _share(pixels: tuple[float, float, float, float], picture: Image.Image) -> Box:
-    """Return a box in pixels of a picture as fractions of it."""
-    width, height = picture.size
-    left, top, right, bottom = pixels
-    return Box(left / width, top / height, right / width, bottom / height)
+        body = Box.of_pixels((-left, -top, size - left, size - top), picture.size)
+    return Figure(picture=picture, worn=worn, face=FACE.within(body))

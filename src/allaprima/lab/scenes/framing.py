@@ -19,19 +19,11 @@ FRAMING_SHARES: Final[dict[Framing, float]] = {"scene": 0.5, "portrait": 0.2, "a
 
 
 def draw_framed(seed: int, *, split: Split = "train", style: Style = "fluent") -> Scene:
-    """Draw the scene of a seed: the one of `draw_scene`, framed by chance.
-
-    Args:
-        seed: any integer; the same seed gives the same scene on every machine.
-        split: as for `draw_scene`; a held-out portrait is of a held-out person.
-        style: the icon set to paint with.
-    """
+    """Draw the scene of a seed: the one of `draw_scene`, framed by chance; held-out portraits are of such people."""
     scene = draw_scene(seed, split=split, style=style)
     rng = random.Random(f"framing {seed}")
     framing = rng.choices(list(FRAMING_SHARES), list(FRAMING_SHARES.values()))[0]
-    if framing == "portrait":
-        return portrait_of(scene, rng, split=split)
-    return replace(scene, framing=framing)
+    return portrait_of(scene, rng, split=split) if framing == "portrait" else replace(scene, framing=framing)
 
 
 def portrait_of(scene: Scene, rng: random.Random, *, split: Split = "any") -> Scene:
@@ -41,5 +33,4 @@ def portrait_of(scene: Scene, rng: random.Random, *, split: Split = "any") -> Sc
         person = draw_person(rng)
     wearable = [item for item in ACCESSORIES if not (person.glasses and item == "sunglasses")]
     worn = rng.choice(wearable) if rng.random() < ACCESSORY_SHARE else None
-    subject = Subject(kind=PERSON, person=person, accessory=worn)
-    return replace(scene, subjects=(subject,), framing="portrait")
+    return replace(scene, subjects=(Subject(kind=PERSON, person=person, accessory=worn),), framing="portrait")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise, starmap
 
 from allaprima.lab.scenes.spec import Scene, Side, Subject, SubjectSize
 
@@ -73,11 +73,8 @@ def portrait_spot(rng: random.Random) -> Spot:
 
 
 _SCATTERED: dict[SubjectSize, tuple[float, float]] = {
-    "small": (0.18, 0.32),
-    "medium": (0.3, 0.72),
-    "large": (0.72, 0.92),
-}
-_MOST_OVERLAP = 0.3
+    "small": (0.18, 0.32), "medium": (0.3, 0.72), "large": (0.72, 0.92),
+}  # fmt: skip
 
 
 def scatter(scene: Scene, rng: random.Random) -> list[Spot]:
@@ -98,29 +95,17 @@ def scatter(scene: Scene, rng: random.Random) -> list[Spot]:
             foot = 1.0 if subject.kind == "person" else rng.uniform(height, 1.0)
             spots.append(Spot(subject=index, x=x, foot=foot, height=height, width=height))
         shrink *= 0.99  # a crowd that finds no room gets smaller
-        if _apart(spots) and (len(scene.subjects) == 1 or _in_order(spots)):
+        in_order = (one.x + 0.08 < other.x for one, other in pairwise(spots) if one.subject != other.subject)
+        if all(starmap(_are_apart, combinations(spots, 2))) and all(in_order):
             return spots
 
 
-def _apart(spots: list[Spot]) -> bool:
-    """Return whether no spot covers more than a little of another."""
-    return all(
-        _overlap(one, other) <= _MOST_OVERLAP * min(one.height, other.height) ** 2
-        for place, one in enumerate(spots)
-        for other in spots[:place]
-    )
-
-
-def _overlap(one: Spot, other: Spot) -> float:
+def _are_apart(one: Spot, other: Spot) -> bool:
+    """Return whether neither spot covers more than a little of the other."""
     across = (one.width + other.width) / 2 - abs(one.x - other.x)
     down = min(one.foot, other.foot) - max(one.foot - one.height, other.foot - other.height)
-    return max(0.0, min(across, one.width, other.width)) * max(0.0, down)
-
-
-def _in_order(spots: list[Spot]) -> bool:
-    """Return whether each subject's copies are to the right of those of the subject before it."""
-    neighbours = pairwise(spots)
-    return all(one.x + 0.08 < other.x for one, other in neighbours if one.subject != other.subject)
+    covered = max(0.0, min(across, one.width, other.width)) * max(0.0, down)
+    return covered <= 0.3 * min(one.height, other.height) ** 2
 
 
 def _on_lattice(spot: Spot) -> Spot:

@@ -64,17 +64,12 @@ def ordered(telling: Telling, rng: random.Random) -> list[Subject]:
 def who(telling: Telling, rng: random.Random) -> str:
     """Return all named subjects as one phrase: `a cat on the left and two dogs on the right`."""
     phrases = [noun_phrase(telling, subject, rng) for subject in ordered(telling, rng)]
+    if "framing" in telling.told:
+        return rng.choice(wording("en").framings[telling.scene.framing]["of"]).format(*phrases)
     if len(phrases) == 1:
-        return framed(telling, phrases[0], rng)
+        return phrases[0]
     templates = _SIDES if "side" in telling.told else _TOGETHER
     return rng.choice(templates[len(phrases)]).format(*phrases)
-
-
-def framed(telling: Telling, phrase: str, rng: random.Random) -> str:
-    """Return the phrase with the framing, where that is told: `a close-up of a person`."""
-    if "framing" not in telling.told:
-        return phrase
-    return rng.choice(wording("en").framings[telling.scene.framing]["of"]).format(phrase)
 
 
 def noun_phrase(telling: Telling, subject: Subject, rng: random.Random, *, article: bool = True) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from allaprima.core.layout import Layout
+from allaprima.core.layout import Thing
 from allaprima.lab.scenes import places_indoors, places_town, places_wild
 from allaprima.lab.scenes.canvas import Canvas
 from allaprima.lab.scenes.light import Color, Light
@@ -45,12 +45,11 @@ PROP_ICONS = (
 
 def paint_place(
     place: Place, light: Light, rng: random.Random, sprites: SpriteCache, *, style: Style, size: int
-) -> tuple[Image.Image, Layout]:
+) -> tuple[Image.Image, list[Thing]]:
     """Return the background of a place in a light, RGB, size x size, and the things in it."""
     canvas = Canvas(size, light, rng, sprites, style)
     PLACES[place](canvas)
-    picture = ink_wash(canvas.finish(), light) if style == "line" else canvas.finish()
-    return picture, canvas.things
+    return ink_wash(canvas.finish(), light) if style == "line" else canvas.finish(), canvas.things
 
 
 _PAPERS: dict[Hour, tuple[Color, Color]] = {

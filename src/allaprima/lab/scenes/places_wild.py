@@ -102,8 +102,8 @@ def mountain(canvas: Canvas) -> None:
     canvas.gradient_shape(
         near, (canvas.shade(rock, depth=0.1), canvas.shade(mix(rock, (90, 130, 110), 0.5), depth=0.3))
     )
-    _tell_peaks(canvas, "mountain", far, horizon)
-    _tell_peaks(canvas, "mountain", near, horizon + 0.04, color=rock)
+    _tell_peaks(canvas, far, horizon)
+    _tell_peaks(canvas, near, horizon + 0.04, color=rock)
     for index in range(1, len(near) - 2, 2):
         _cap(canvas, near[index - 1], near[index], near[index + 1])
     ground(canvas, horizon + 0.06, 0.03, (104, 160, 92))
@@ -113,12 +113,10 @@ def mountain(canvas: Canvas) -> None:
     ground(canvas, horizon + 0.15, 0.02, (124, 178, 96))
 
 
-def _tell_peaks(
-    canvas: Canvas, kind: str, line: list[Point], foot: float, *, color: Color | None = None
-) -> None:
-    """Note down each summit of a jagged skyline, from the valley before it to the one behind."""
+def _tell_peaks(canvas: Canvas, line: list[Point], foot: float, *, color: Color | None = None) -> None:
+    """Note down each mountain of a jagged skyline, from the valley before it to the one behind."""
     for index in range(1, len(line) - 2, 2):
-        canvas.tell(kind, (line[index - 1][0], line[index][1], line[index + 1][0], foot), color=color)
+        canvas.tell("mountain", (line[index - 1][0], line[index][1], line[index + 1][0], foot), color=color)
 
 
 def _cap(canvas: Canvas, left: Point, top: Point, right: Point) -> None:
@@ -175,7 +173,7 @@ def lake(canvas: Canvas) -> None:
     paint_sky(canvas, horizon)
     hills = canvas.peaks(horizon, rng.uniform(0.1, 0.2), 3)
     canvas.shape(hills, canvas.shade((96, 140, 150), depth=0.45))
-    _tell_peaks(canvas, "mountain", hills, horizon)
+    _tell_peaks(canvas, hills, horizon)
     for _ in range(rng.randint(5, 8)):
         canvas.prop("evergreen-tree", rng.random(), horizon + 0.015, rng.uniform(0.08, 0.13), depth=0.2)
     water(canvas, horizon, bank + 0.05, (44, 132, 178))

@@ -10,7 +10,7 @@ own, so changing only a subject leaves the place around it as it was.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -48,16 +48,15 @@ def render_scene(scene: Scene, sprites: SpriteCache, size: int = 256) -> Rendere
         AssetError: the sprites it needs are not in the cache.
     """
     light = light_of(scene.hour, scene.weather)
-    image, behind = paint_place(
-        scene.place, light, _stream(scene, "place"), sprites, style=scene.style, size=size
-    )
+    rng = _stream(scene, "place")
+    image, things = paint_place(scene.place, light, rng, sprites, style=scene.style, size=size)
     veil_behind(image, light)
     masks = [Image.new("L", (size, size)) for _ in scene.subjects]
     spots = spots_of(scene)
     numbers = {spot: number for number, spot in enumerate(sorted(spots, key=lambda spot: spot.x))}
-    things = list(behind)
     for spot in spots:
-        things += _stand(image, masks, scene, spot, light, sprites, number=numbers[spot])
+        stood = _stand(image, masks, scene, spot, light, sprites)
+        things += (replace(thing, number=numbers[spot]) for thing in stood)
     fall_over(image, light, _stream(scene, "weather"))
     stacked = np.stack([np.asarray(mask) for mask in masks]) if masks else np.zeros((0, size, size), np.uint8)
     boxes = np.array([mask.getbbox() or (0, 0, 0, 0) for mask in masks], dtype=np.float32).reshape(-1, 4)
@@ -69,15 +68,8 @@ def _stream(scene: Scene, purpose: str) -> random.Random:
 
 
 def _stand(
-    image: Image.Image,
-    masks: list[Image.Image],
-    scene: Scene,
-    spot: Spot,
-    light: Light,
-    sprites: SpriteCache,
-    *,
-    number: int,
-) -> Layout:
+    image: Image.Image, masks: list[Image.Image], scene: Scene, spot: Spot, light: Light, sprites: SpriteCache
+) -> list[Thing]:
     """Put one copy of a subject into the picture and its pixels into the masks; return it and its parts."""
     size = image.width
     subject = scene.subjects[spot.subject]
@@ -91,9 +83,8 @@ def _stand(
     top = cell * round((spot.foot * size - picture.height) / cell)
     if not near:
         left = min(max(0, left), (size - picture.width) // cell * cell)
-    # A bust may run out of the picture below, anything else stands inside it.
-    lowest = -(-(size - picture.height) // cell) if subject.person else (size - picture.height) // cell
-    if not near:
+        # A bust may run out of the picture below, anything else stands inside it.
+        lowest = -(-(size - picture.height) // cell) if subject.person else (size - picture.height) // cell
         top = min(max(0, top), lowest * cell) if subject.person is None else lowest * cell
     if subject.person is None and scene.framing == "scene":
         _shadow(image, left, top, picture, soft=scene.style not in _FLAT)
@@ -104,12 +95,10 @@ def _stand(
     alpha = picture.getchannel("A")
     for index, mask in enumerate(masks):
         mask.paste(255 if index == spot.subject else 0, (left, top), alpha)
-    whole = Box(left / size, top / size, (left + picture.width) / size, (top + picture.height) / size)
-    things = [Thing(kind=subject.kind, box=whole, number=number)]
-    for kind, part in (("face", drawn.face), (subject.accessory, drawn.worn)):
-        if kind is not None and part is not None:
-            things.append(Thing(kind=kind, box=part.within(whole), layer="part", number=number))
-    return tuple(things)
+    whole = Box.of_pixels((left, top, left + picture.width, top + picture.height), image.size)
+    named = (("face", drawn.face), (subject.accessory, drawn.worn))
+    parts = (Thing(kind=kind, box=box.within(whole), layer="part") for kind, box in named if kind and box)
+    return [Thing(kind=subject.kind, box=whole), *parts]
 
 
 def _shadow(image: Image.Image, left: int, top: int, picture: Image.Image, *, soft: bool) -> None:

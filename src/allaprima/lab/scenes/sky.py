@@ -42,25 +42,20 @@ def _orb(canvas: Canvas, horizon: float) -> None:
         sun = _LOW_SUN if light.hour == "sunset" else (255, 240, 220)
         canvas.glow(x, y, 0.42, sun, 0.75)
         canvas.oval(x, y, 0.085, 0.085, sun)
-        canvas.tell("sun", _around(x, y, 0.085))
     elif light.orb == "sun":
         y = rng.uniform(0.1, 0.2)
         canvas.glow(x, y, 0.26, (255, 250, 214), 0.8)
         canvas.oval(x, y, 0.062, 0.062, _SUN)
-        canvas.tell("sun", _around(x, y, 0.062))
     else:
         y = rng.uniform(0.1, 0.22)
         dim = 0.0 if light.weather == "clear" else 0.55
         moon = mix(_MOON, light.sky[0], dim)
         canvas.glow(x, y, 0.25, mix(light.sky[1], moon, 0.5), 0.6)
         canvas.oval(x, y, 0.062, 0.062, moon)
-        canvas.tell("moon", _around(x, y, 0.062))
         for dx, dy, radius in ((-0.02, -0.015, 0.013), (0.02, 0.012, 0.017), (-0.012, 0.03, 0.009)):
             canvas.oval(x + dx, y + dy, radius, radius, mix(moon, light.sky[1], 0.18))
-
-
-def _around(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
-    return x - radius, y - radius, x + radius, y + radius
+    radius = 0.085 if light.orb == "low sun" else 0.062
+    canvas.tell(light.orb.removeprefix("low "), (x - radius, y - radius, x + radius, y + radius))
 
 
 def _clouds(canvas: Canvas, horizon: float) -> None:

@@ -81,12 +81,7 @@ class AlignedDenoiser(nn.Module):
         )
 
     def forward(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        states: Tensor,
-        mask: Tensor | None,
-        layout: Tensor | None = None,
+        self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None, layout: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the velocity, and (B, 64, sum of the groups' sizes) logits of what the tokens show."""
         kept: list[Tensor] = []

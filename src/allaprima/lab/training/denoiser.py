@@ -8,7 +8,7 @@ block names what every token shows (:mod:`allaprima.lab.training.alignment`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from allaprima.lab.evaluation.painting import paint_prompts
-from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.training.alignment import WORN, AlignedDenoiser, naming_error
 from allaprima.lab.training.latents import CAPTIONS
-from allaprima.lab.training.layout_dropout import LayoutDropout, drop_pieces
 from allaprima.lab.training.loop import Draw, seed_of
 from allaprima.lab.training.resident import NOTHING, Resident
 from allaprima.lab.training.resident_layouts import ResidentLayouts
@@ -33,12 +31,9 @@ from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_autoencoder
 from allaprima.paint.contract.schedule import flow_schedule, flow_sigmas
 from allaprima.paint.device.precision import pick_device
-from allaprima.paint.layout.lattice import draw_map
 
 BUCKET = 8
 """Batches drawn together and sorted by caption length, so that one batch pads little."""
-MAX_GRAPHS = 32
-"""How many graphs may be compiled: for two kinds of block and each of a few lengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +57,6 @@ class FlowTask:
     text_multiple: int = 1
     """Without `text_tokens`, batches are padded to a multiple of so many: a compiled model then meets few lengths."""
     layouts: ResidentLayouts | None = None
-    """Layouts of the same scenes, for a denoiser that reads them."""
-    dropout: LayoutDropout = field(default_factory=LayoutDropout)
-    """How much of the layouts the denoiser does not see."""
     seed: int = 0
     preview: Preview | None = None
 
@@ -79,7 +71,8 @@ class FlowTask:
         noise = draw.noise(*rows.clean.shape[1:])
         at = t[:, None, None, None]
         noisy, velocity = (1 - at) * rows.clean + at * noise, noise - rows.clean
-        output = model(noisy, t, rows.states, rows.mask, self._layout_map(scenes, draw))
+        layout = None if self.layouts is None else self.layouts.draw_some(scenes, draw)
+        output = model(noisy, t, rows.states, rows.mask, layout)
         predicted, logits = output if isinstance(output, tuple) else (output, None)
         error = (predicted.float() - velocity).square()
         weight = 1.0 + (self.subject_weight - 1.0) * rows.covered[:, None]
@@ -98,14 +91,6 @@ class FlowTask:
             model = model.denoiser if isinstance(model, AlignedDenoiser) else model
             assert isinstance(model, Denoiser)
             Image.fromarray(self.preview.grid(model)).save(folder / f"sample-{step:07d}.png")
-
-    def _layout_map(self, scenes: Tensor, draw: Draw) -> Tensor | None:
-        """Return the map (B, M, 16, 16) of the scenes' layouts, after dropout."""
-        if self.layouts is None:
-            return None
-        table = self.layouts.table(scenes)
-        anywhere = self.layouts.anywhere[scenes.to(table.layers.device)]
-        return draw_map(drop_pieces(table, self.dropout, draw, anywhere), LATTICE, LATTICE)
 
     def _chosen(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """Draw scenes and captions of this process's rows, (B,) each; captions of like length stand together."""
@@ -130,11 +115,10 @@ def compile_for_training(model: Denoiser, backend: str = "inductor", *, products
     """Compile the blocks, all of which share one graph, anew for each size of batch and length of captions.
 
     Their forward methods, not the modules: what hooks do to a block's output stays outside of the graph.
-
     With `products`, attention is two products with a softmax between them. While tokens are few, that takes a
     processor a fraction of the time of torch's attention and its gradients.
     """
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_GRAPHS)
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)  # a few lengths
     for block in model.transformer.transformer_blocks:
         assert isinstance(block, Block)
         if products:

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allaprima.core.errors import AssetError
-from allaprima.core.layout import LAYERS, Box, Layout, Thing
+from allaprima.core.layout import LAYERS, Layout
 from allaprima.lab.arrays import open_array
 from allaprima.lab.scenes.spec import Framing
 
-FRAMINGS: tuple[Framing, ...] = get_args(Framing)
+FRAMINGS: Final[tuple[Framing, ...]] = get_args(Framing)
 KIND, LAYER, NUMBER = 0, 1, 2
 BOX, COLOR = slice(3, 7), slice(7, 10)
 """Columns of a thing."""
 COLUMNS = 10
-_OPEN = (-1.0, -1.0, -1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +40,7 @@ class LayoutStore:
 
     @classmethod
     def open(cls, folder: Path) -> LayoutStore:
-        """Map a folder's layouts into memory.
-
-        Raises:
-            AssetError: they are missing or damaged.
-        """
+        """Map a folder's layouts into memory; refuse missing and damaged ones."""
         kinds = folder / "kinds.json"
         if not kinds.is_file():
             raise AssetError(
@@ -60,54 +55,41 @@ class LayoutStore:
                 f"{folder} has things {things.shape} for scenes {spans.shape}, {framings.shape}; expected {COLUMNS} "
                 "columns and every scene's things; build it anew"
             )
-        return cls(
-            things=things,
-            spans=spans,
-            framings=framings,
-            kinds=tuple(json.loads(kinds.read_text(encoding="utf-8"))),
-        )
+        names = tuple(json.loads(kinds.read_text(encoding="utf-8")))
+        return cls(things=things, spans=spans, framings=framings, kinds=names)
 
-    def __len__(self) -> int:
-        """Return the number of scenes."""
-        return len(self.spans)
-
-    def layout(self, index: int) -> Layout:
-        """Return the layout of one scene."""
-        start, count = self.spans[index]
-        return tuple(self._thing(row) for row in self.things[start : start + count])
-
-    def _thing(self, row: NDArray[np.float32]) -> Thing:
-        red, green, blue = (int(part) for part in row[COLOR])
-        return Thing(
-            kind=self.kinds[int(row[KIND])],
-            box=Box(*map(float, row[BOX])),
-            layer=LAYERS[int(row[LAYER])],
-            number=int(row[NUMBER]),
-            color=None if red < 0 else (red, green, blue),
-        )
+    def save(self, folder: Path) -> None:
+        """Write the layouts into a folder."""
+        np.save(folder / "things.npy", self.things)
+        np.save(folder / "thing_spans.npy", self.spans)
+        np.save(folder / "framings.npy", self.framings)
+        (folder / "kinds.json").write_text(json.dumps(self.kinds), encoding="utf-8")
 
 
 def write_layouts(folder: Path, layouts: Iterable[tuple[Framing, Layout]]) -> None:
     """Write the framings and layouts of scenes, in their order."""
-    framings: list[int] = []
     kinds: dict[str, int] = {}
+    framings, spans = [], []
     rows: list[tuple[float, ...]] = []
-    spans: list[tuple[int, int]] = []
     for framing, layout in layouts:
         framings.append(FRAMINGS.index(framing))
         spans.append((len(rows), len(layout)))
         for thing in layout:
             kind = kinds.setdefault(thing.kind, len(kinds))
-            color = thing.color or _OPEN
+            color = thing.color or (-1, -1, -1)
             rows.append((kind, LAYERS.index(thing.layer), thing.number, *thing.box, *color))
-    np.save(folder / "things.npy", np.array(rows, np.float32).reshape(-1, COLUMNS))
-    np.save(folder / "thing_spans.npy", np.array(spans, np.int64).reshape(-1, 2))
-    np.save(folder / "framings.npy", np.array(framings, np.int8))
-    (folder / "kinds.json").write_text(json.dumps(list(kinds)), encoding="utf-8")
+    LayoutStore(
+        things=np.array(rows, np.float32).reshape(-1, COLUMNS),
+        spans=np.array(spans, np.int64).reshape(-1, 2),
+        framings=np.array(framings, np.int8),
+        kinds=tuple(kinds),
+    ).save(folder)
 
 
 def copy_layouts(source: Path, scenes: range, folder: Path) -> None:
     """Write the layouts of `scenes` of one folder into another."""
     store = LayoutStore.open(source)
-    framings = (FRAMINGS[store.framings[index]] for index in scenes)
-    write_layouts(folder, zip(framings, map(store.layout, scenes), strict=True))
+    spans, framings = store.spans[scenes], store.framings[scenes]
+    first = spans[:1, 0].sum()
+    things = store.things[first : first + spans[:, 1].sum()]
+    replace(store, things=things, spans=spans - [first, 0], framings=framings).save(folder)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
 from allaprima.lab.training.autoencoder import to_pixels
@@ -25,27 +25,26 @@ def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
     Raises:
         WeightsError: the folder has no whole checkpoint, or one of another model.
     """
-    tensors, metadata = read_tensors(run / "checkpoint.safetensors")
-    average = of_prefix("average", tensors)
-    # A denoiser may have trained with a head beside it, which is not released.
-    learned = of_prefix("denoiser", average) or average
+    learned, step = _learned(run)
     try:
         model.load_state_dict({**model.state_dict(), **learned} if kept else learned)
     except RuntimeError as error:
         raise WeightsError(f"{run} is a training of another model: {error}") from error
     model.eval().requires_grad_(False)
-    return int(metadata["step"])
+    return step
+
+
+def _learned(run: Path) -> tuple[dict[str, Tensor], int]:
+    """Return the averaged weights in a training's folder and the updates behind them."""
+    tensors, metadata = read_tensors(run / "checkpoint.safetensors")
+    average = of_prefix("average", tensors)
+    # A denoiser may have trained with a head beside it, which is not released.
+    return of_prefix("denoiser", average) or average, int(metadata["step"])
 
 
 def denoiser_of(run: Path) -> Denoiser:
-    """Return an untrained denoiser with the latent and layout channels of the one in a training's folder.
-
-    Raises:
-        WeightsError: the folder has no whole checkpoint, or one of another model.
-    """
-    tensors, _ = read_tensors(run / "checkpoint.safetensors")
-    average = of_prefix("average", tensors)
-    learned = of_prefix("denoiser", average) or average
+    """Return an untrained denoiser with the latent and layout channels of the one in a training's folder."""
+    learned, _ = _learned(run)
     try:
         inputs = learned["transformer.img_in.weight"].shape[1] // PATCH**2
         latent = learned["transformer.proj_out.weight"].shape[0] // PATCH**2

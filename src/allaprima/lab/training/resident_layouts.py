@@ -1,8 +1,10 @@
-"""The layouts of stored scenes in the memory of the device that trains, where their latents lie too."""
+"""The layouts of stored scenes in the memory of the device that trains, and what of them a denoiser sees."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,26 +13,32 @@ from torch import Tensor
 
 from allaprima.core.layout import LAYERS
 from allaprima.lab.scenes.draw import ACCESSORIES, PERSON
+from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.layouts import BOX, COLOR, COLUMNS, FRAMINGS, KIND, LAYER, NUMBER, LayoutStore
-from allaprima.paint.bases.vignette.layout import pooled_states
+from allaprima.lab.training.loop import Draw
+from allaprima.paint.bases.vignette.layout import ABSENT, KindCode, LayoutTable, draw_map, pooled_states
 from allaprima.paint.bases.vignette.text import TextEncoder
-from allaprima.paint.layout.kinds import KindCode
-from allaprima.paint.layout.lattice import ABSENT, LayoutTable
+
+_SUBJECT, _PART = LAYERS.index("subject"), LAYERS.index("part")
 
 
 class ResidentLayouts:
     """The layouts of one or more caches, one after another."""
 
-    def __init__(self, stores: Sequence[LayoutStore], codes: dict[str, Tensor], device: torch.device) -> None:
-        """Copy the layouts to `device`.
+    @torch.no_grad()
+    def __init__(
+        self, caches: Sequence[Path], text: TextEncoder, code: KindCode, device: torch.device
+    ) -> None:
+        """Copy the layouts in latent caches to `device`, and the codes of their kinds.
 
-        Args:
-            stores: in the order of the latent caches that they belong to.
-            codes: of each kind's name, see :func:`allaprima.paint.bases.vignette.layout.kind_codes`.
+        A new code is measured first, on the names of all subjects and accessories: alike in every training.
         """
-        names = list(codes)
-        self.kinds = torch.stack([codes[name] for name in names]).to(device)
+        if not code.directions.any():
+            code.measure(pooled_states([*SUBJECTS, PERSON, *ACCESSORIES], text))
+        stores = [LayoutStore.open(folder) for folder in caches]
+        names = sorted({kind for store in stores for kind in store.kinds})
+        self.kinds: Tensor = code(pooled_states(names, text)).to(device)
         most = max(int(store.spans[:, 1].max(initial=1)) for store in stores)
         parts = [_rows_of(store, names, most) for store in stores]
         self.rows = torch.from_numpy(np.concatenate(parts)).to(device)
@@ -45,16 +53,21 @@ class ResidentLayouts:
     def table(self, scenes: Tensor) -> LayoutTable:
         """Return the whole layouts of scenes (B,)."""
         rows = self.rows[scenes.to(self.rows.device)]
-        layers = rows[..., LAYER].long()
-        present = (layers != ABSENT)[..., None]
+        layers, colors = rows[..., LAYER].long(), rows[..., COLOR]
         return LayoutTable(
             layers=layers,
             numbers=rows[..., NUMBER],
             boxes=rows[..., BOX],
-            colors=torch.where(rows[..., COLOR] < 0, rows[..., COLOR], rows[..., COLOR] / 255.0),
-            kinds=self.kinds[rows[..., KIND].long()] * present,
+            colors=torch.where(colors < 0, colors, colors / 255.0),
+            kinds=self.kinds[rows[..., KIND].long()] * (layers != ABSENT)[..., None],
             whole=torch.ones(len(rows), len(LAYERS), device=rows.device),
         )
+
+    def draw_some(self, scenes: Tensor, draw: Draw) -> Tensor:
+        """Return the map (B, M, 16, 16) of scenes (B,), after dropout."""
+        scenes = scenes.to(self.rows.device)
+        dropped = drop_pieces(self.table(scenes), LayoutDropout(), draw, self.anywhere[scenes])
+        return draw_map(dropped, LATTICE, LATTICE)
 
 
 def _rows_of(store: LayoutStore, names: list[str], most: int) -> NDArray[np.float32]:
@@ -70,11 +83,54 @@ def _rows_of(store: LayoutStore, names: list[str], most: int) -> NDArray[np.floa
     return rows
 
 
-def all_kinds(stores: Sequence[LayoutStore]) -> list[str]:
-    """Return the names of all kinds of things in the stores, sorted."""
-    return sorted({kind for store in stores for kind in store.kinds})
+@dataclass(frozen=True, kw_only=True)
+class LayoutDropout:
+    """How often which pieces of a layout are kept or dropped, as shares of the scenes."""
+
+    nothing: float = 0.2
+    """Nothing is kept: the denoiser has the words alone."""
+    everything: float = 0.35
+    subjects: float = 0.2
+    """Subjects and their parts are kept. In the scenes that are left, each thing is kept or not at random."""
+    no_kinds: float = 0.1
+    """Boxes lose their kinds; this and the next three are drawn independently of what is kept."""
+    no_colors: float = 0.4
+    no_parts: float = 0.3
+    no_numbers: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse shares of more than the whole."""
+        shares = self.nothing, self.everything, self.subjects
+        if sum(shares) > 1:
+            raise ValueError("got shares {}, {} and {}; expected a sum of at most 1".format(*shares))
 
 
-def measure_code(code: KindCode, text: TextEncoder) -> None:
-    """Measure a new denoiser's code on the names of all subjects and accessories, so alike in every training."""
-    code.measure(pooled_states([*SUBJECTS, PERSON, *ACCESSORIES], text))
+def drop_pieces(table: LayoutTable, dropout: LayoutDropout, draw: Draw, anywhere: Tensor) -> LayoutTable:
+    """Return the table without pieces that are chosen at random, anew for each picture of the batch.
+
+    The subjects' boxes are never dropped from pictures that are `anywhere` (B,), whose things have no usual place:
+    words alone would have to mean every place at once.
+    """
+    layers = table.layers
+    way, share, kinds, colors, parts, numbers = draw.uniform(6).to(layers.device).unbind(1)
+    luck = draw.uniform(layers.shape[1]).to(layers.device)
+    nothing = way < dropout.nothing
+    everything = ~nothing & (way < dropout.nothing + dropout.everything)
+    some = way >= dropout.nothing + dropout.everything + dropout.subjects
+    only_subjects = ~(nothing | everything | some)
+    no_parts = parts < dropout.no_parts
+    dropped = nothing[:, None] | (some[:, None] & (luck >= share[:, None]))
+    dropped = dropped | (no_parts[:, None] & (layers == _PART)) | (only_subjects[:, None] & (layers > _PART))
+    dropped = dropped & ~(anywhere[:, None] & (layers == _SUBJECT))
+    whole = table.whole * everything[:, None]
+    all_subjects = (only_subjects & (share < 0.5)).float()
+    whole[:, _SUBJECT] = torch.maximum(whole[:, _SUBJECT], all_subjects)
+    whole[:, _PART] *= ~no_parts
+    return replace(
+        table,
+        layers=torch.where(dropped, ABSENT, layers),
+        numbers=torch.where((numbers < dropout.no_numbers)[:, None], -1.0, table.numbers),
+        colors=torch.where((colors < dropout.no_colors)[:, None, None], -1.0, table.colors),
+        kinds=table.kinds * (kinds >= dropout.no_kinds)[:, None, None],
+        whole=whole,
+    )

@@ -2,7 +2,7 @@
 
 Its weights have the names of diffusers' `QwenImageTransformer2DModel`, and its LoRA keys, its 2x2 packing and its
 rotary positions are the same, so what works on it works on Qwen-Image. Only the sizes differ. A denoiser that also
-reads where things stand has more input channels, which hold their map (:mod:`allaprima.paint.layout.lattice`).
+reads where things stand has more input channels, which hold their map (:mod:`allaprima.paint.bases.vignette.layout`).
 
 Shape letters: B pictures, C latent channels, M channels of the map, h and w latent cells, L text tokens.
 """
@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from allaprima.paint.bases.vignette.layout import KindCode
 from allaprima.paint.bases.vignette.mmdit import Block, Moment, Transformer
-from allaprima.paint.layout.kinds import KindCode
 
 PATCH = 2
 
@@ -94,30 +95,20 @@ class Denoiser(nn.Module):
     def with_map(self, latents: Tensor, layout: Tensor | None) -> Tensor:
         """Return latents (B, C, h, w) with the map's channels behind theirs, if this denoiser reads a map."""
         channels = self.config.layout_channels
-        if not channels:
-            return latents
         if layout is None:
             layout = latents.new_zeros(len(latents), channels, *latents.shape[2:])
-        return torch.cat([latents, layout.to(latents.dtype)], dim=1)
+        return torch.cat([latents, layout.to(latents.dtype)], dim=1) if channels else latents
 
 
 @torch.no_grad()
 def with_layout(denoiser: Denoiser, channels: int) -> Denoiser:
-    """Return a copy that also reads `channels` of a layout's map; fresh, they change no picture.
-
-    Raises:
-        ValueError: it reads one already.
-    """
-    if denoiser.config.layout_channels:
-        raise ValueError(
-            f"got a denoiser with {denoiser.config.layout_channels} layout channels; expected none yet"
-        )
+    """Return a copy that also reads `channels` of a layout's map; fresh, they change no picture."""
+    if known := denoiser.config.layout_channels:
+        raise ValueError(f"got a denoiser with {known} layout channels; expected none yet")
     grown = Denoiser(replace(denoiser.config, layout_channels=channels))
     state = denoiser.state_dict()
-    known = state["transformer.img_in.weight"]
-    state["transformer.img_in.weight"] = torch.cat(
-        [known, known.new_zeros(len(known), channels * PATCH * PATCH)], dim=1
-    )
+    weight = state["transformer.img_in.weight"]
+    state["transformer.img_in.weight"] = functional.pad(weight, (0, channels * PATCH * PATCH))
     grown.load_state_dict({**grown.state_dict(), **state})
     return grown
 

@@ -58,12 +58,7 @@ class QuickDenoiser:
         self._quick_blocks = LruCache[tuple[tuple[int, bool], ...], list[_QuickBlock]](max_count=STATES)
 
     def __call__(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        states: Tensor,
-        mask: Tensor | None = None,
-        layout: Tensor | None = None,
+        self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None, layout: Tensor | None = None
     ) -> Tensor:
         """Return the velocity (B, C, h, w) for latents at times t (B,), as `Denoiser.forward` does."""
         moment = t if any(self._hooks) else self._moments.at(t)
