@@ -137,5 +137,5 @@ def test_numbers_that_overflow_are_an_error_and_no_black_picture(previews: bool)
 def test_a_painter_refuses_what_it_cannot_drive() -> None:
     with pytest.raises(PaintError, match="predicts epsilon, which a schedule of kind flow cannot follow"):
         Painter(base=SteadyBase(prediction="epsilon")).paint(CAT)
-    with pytest.raises(ValueError, match="expected at least 1"):
+    with pytest.raises(ValueError, match="expected a whole number of at least 1"):
         Painter(base=SteadyBase(), pictures_per_pass=0)
