@@ -40,7 +40,9 @@ def checkout(tmp_path: Path) -> Path:
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run make as from a shell of its own, not as a child of the make that runs the tests."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
-    without = {key: value for key, value in inherited.items() if key not in ("PROMPT", "ARGS", "PYTHON")}
+    without = {
+        key: value for key, value in inherited.items() if key not in ("PROMPT", "ARGS", "PYTHON", "COVERAGE")
+    }
     command = ["make", "--no-print-directory", *arguments]
     env = without | environment
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
