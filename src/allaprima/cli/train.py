@@ -240,25 +240,35 @@ def latents(
     _report({"cache": str(folder), "scenes": len(chosen)}, json_)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FlowOptions:
+    """What the loss counts and how captions are laid out; see `FlowTask`."""
+
+    subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0
+    worn_weight: Annotated[
+        float, typer.Option(min=1.0, help="Weight of them again where the subject wears something.")
+    ] = 1.0
+    time_mean: Annotated[float, typer.Option(help="Mean of the logit of the time; more is noisier.")] = 0.5
+    naming_weight: Annotated[
+        float, typer.Option(min=0.0, help="Weight of naming what each token shows; 0 leaves it out.")
+    ] = 0.5
+    text_tokens: Annotated[
+        int | None, typer.Option(min=2, help="Cut or pad captions to so many tokens, as --compile wants it.")
+    ] = None
+    text_multiple: Annotated[
+        int, typer.Option(min=1, help="Pad captions to a multiple of so many tokens; 8 suits --compile.")
+    ] = 1
+
+
 @app.command()
 @spread_options
 def denoiser(
     run: Run,
     cache: Annotated[list[Path], typer.Option("--cache", help="Latent cache; several may be given.")],
     loop: LoopOptions,
+    flow: FlowOptions,
     warmup: Annotated[int, typer.Option(min=0, help="Updates in which the rate rises.")] = 200,
-    subject_weight: Annotated[float, typer.Option(min=1.0, help="Weight of cells under a subject.")] = 4.0,
-    worn_weight: Annotated[
-        float, typer.Option(min=1.0, help="Weight of them again where the subject wears something.")
-    ] = 1.0,
-    time_mean: Annotated[float, typer.Option(help="Mean of the logit of the time; more is noisier.")] = 0.5,
-    naming_weight: Annotated[
-        float, typer.Option(min=0.0, help="Weight of naming what each token shows; 0 leaves it out.")
-    ] = 0.5,
     start: Annotated[Path | None, typer.Option(help="Begin with this weight file, and its size.")] = None,
-    text_tokens: Annotated[
-        int | None, typer.Option(min=2, help="Cut or pad captions to so many tokens, as --compile wants it.")
-    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Autoencoder and text weights, for samples and layouts.")
     ] = None,
@@ -267,9 +277,6 @@ def denoiser(
         bool,
         typer.Option("--layout", help="Train it to read what stands where, too; the caches must say so."),
     ] = False,
-    text_multiple: Annotated[
-        int, typer.Option(min=1, help="Pad captions to a multiple of so many tokens; 8 suits --compile.")
-    ] = 1,
     json_: JsonFlag = False,
 ) -> None:
     """Train the denoiser by flow matching on cached latents."""
@@ -287,12 +294,12 @@ def denoiser(
     from allaprima.paint.bases.vignette.weights import load_denoiser
     from allaprima.paint.device.precision import pick_device
 
-    if compile_blocks and text_tokens is None and text_multiple < 4:
+    if compile_blocks and flow.text_tokens is None and flow.text_multiple < 4:
         raise UserError(
             "got --compile without --text-tokens or --text-multiple 8; expected one of them, for every length is "
             "compiled anew"
         )
-    if text_tokens is not None and text_multiple > 1:
+    if flow.text_tokens is not None and flow.text_multiple > 1:
         raise UserError(
             "got --text-multiple with --text-tokens; expected one of them, for both say how long captions are"
         )
@@ -312,19 +319,9 @@ def denoiser(
         layouts = ResidentLayouts(cache, text, model.kind_code, device)
     if compile_blocks:
         compile_for_training(model, products=device.type == "cpu")
-    task = FlowTask(
-        scenes=scenes,
-        text_multiple=text_multiple,
-        layouts=layouts,
-        subject_weight=subject_weight,
-        worn_weight=worn_weight,
-        time_mean=time_mean,
-        naming_weight=naming_weight,
-        text_tokens=text_tokens,
-        seed=loop.seed,
-        preview=preview_of(weights or weights_folder()) if loop.sample_every else None,
-    )
-    trained = AlignedDenoiser(model) if naming_weight else model
+    preview = preview_of(weights or weights_folder()) if loop.sample_every else None
+    task = FlowTask(scenes=scenes, layouts=layouts, seed=loop.seed, preview=preview, **asdict(flow))
+    trained = AlignedDenoiser(model) if flow.naming_weight else model
     loop.train(trained, task, run, json_, warmup_steps=warmup, weight_decay=0.01)
 
 
