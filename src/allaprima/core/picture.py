@@ -79,12 +79,25 @@ class Picture:
 
         return Image.frombytes("RGB", (self.width, self.height), self.rgb)
 
+    @property
+    def infotext(self) -> str:
+        """Its request and what else is known of it, in the words other programs read."""
+        from allaprima.core.infotext import to_infotext
+        from allaprima.core.picture_encoding import rescued
+
+        return to_infotext(self.request, {**self._strength, **rescued(self.rescues.counts())})
+
+    @property
+    def _strength(self) -> dict[str, str]:
+        from allaprima.core.picture_encoding import STRENGTH
+
+        return {} if self.init_strength is None else {STRENGTH: repr(self.init_strength)}
+
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
-        from allaprima.core.picture_encoding import STRENGTH, encode_file
+        from allaprima.core.picture_encoding import encode_file
 
-        over = {} if self.init_strength is None else {STRENGTH: repr(self.init_strength)}
-        extra = {**over, **(extra or {})}
+        extra = {**self._strength, **(extra or {})}
         return encode_file(self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra)
 
     def save(self, path: Path | str) -> Path:

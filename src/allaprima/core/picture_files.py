@@ -9,6 +9,7 @@ import io
 import json
 import struct
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,8 +19,23 @@ from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext
 from allaprima.core.picture_encoding import ASCII, EXIF_IFD, KEY, LAYOUT, STRENGTH, USER_COMMENT, UTF16
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouch import Operation, operations_from_json
 
 MAX_FILE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a picture file says about itself."""
+
+    request: GenerationRequest | None = None
+    """What our own JSON says it was painted from."""
+    operations: tuple[Operation, ...] = ()
+    """What was done to it afterwards."""
+    infotext: str | None = None
+    """Its A1111 infotext, without our JSON."""
+
+
 DAMAGED = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
     AttributeError, struct.error, Warning, Image.DecompressionBombError,
@@ -35,23 +51,37 @@ def read_request(path: Path) -> GenerationRequest:
     Raises:
         PictureError: there is no such file, it is no picture, it carries no request, or a damaged one.
     """
-    _check_file(path)
+    infotext, our_json = _read_texts(path) or ("", None)
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        texts = _parse_safely(file, str(path))
-    if texts is None:
-        raise PictureError(
-            f"{path} carries no request; expected a picture painted by prima, "
-            "or one with A1111 parameters, that no program has stripped"
-        )
-    infotext, our_json = texts
-    try:
-        return _from_our_json(our_json) if our_json is not None else from_infotext(infotext)
+        ours = {} if our_json is None else _parse_ours(our_json)
+        if ours and not (
+            "retouch" in ours and "request" not in ours
+        ):  # what was retouched may never have been painted
+            return GenerationRequest.from_json(ours.get("request"))  # type: ignore[arg-type]  # it checks the type
+        if infotext:
+            return from_infotext(infotext)
     except RequestError as error:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
+    raise PictureError(
+        f"{path} carries no request; expected a picture painted by prima, "
+        "or one with A1111 parameters, that no program has stripped"
+    )
+
+
+def read_history(path: Path) -> History:
+    """Return all that the picture file at `path` says about itself; a picture may say nothing.
+
+    Raises:
+        PictureError: there is no such file, it is no picture, or what it says is damaged.
+    """
+    infotext, our_json = _read_texts(path) or ("", None)
+    try:
+        ours = {} if our_json is None else _parse_ours(our_json)
+        request = GenerationRequest.from_json(ours["request"]) if "request" in ours else None
+        operations = operations_from_json(ours.get("retouch", ()))
+    except RequestError as error:
+        raise PictureError(f"what {path} says about itself cannot be used: {error}") from error
+    return History(request=request, operations=operations, infotext=_without_ours(infotext))
 
 
 def read_init_strength(path: Path) -> str | None:
@@ -74,7 +104,27 @@ def read_infotext(file: BinaryIO) -> str | None:
     return None if texts is None else texts[0]
 
 
-def _from_our_json(text: str) -> GenerationRequest:
+def _without_ours(infotext: str) -> str | None:
+    """Return an infotext without our JSON, which is its last setting in JPEG and WebP; None if nothing is left."""
+    try:
+        has_ours = KEY in split_infotext(infotext)[2]
+    except RequestError:  # a text of another kind
+        has_ours = False
+    return (infotext.rpartition(f", {KEY}: ")[0] if has_ours else infotext) or None
+
+
+def _read_texts(path: Path) -> tuple[str, str | None] | None:
+    """Return the infotext and our JSON (None where absent) of the file at `path`, or None if it holds neither."""
+    check_file(path)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        return _parse_safely(file, str(path))
+
+
+def _parse_ours(text: str) -> dict[str, Any]:
     if len(text) > MAX_CHARS:
         raise RequestError(f"got JSON of {len(text):,} characters; expected at most {MAX_CHARS:,}")
     try:
@@ -85,7 +135,7 @@ def _from_our_json(text: str) -> GenerationRequest:
         raise RequestError(
             f"got JSON of another layout; expected layout {LAYOUT}, perhaps a newer prima reads it"
         )
-    return GenerationRequest.from_json(data.get("request"))  # type: ignore[arg-type]  # it checks the type itself
+    return data
 
 
 def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
@@ -103,7 +153,8 @@ def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
         raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is no ordinary file, or too large to be a picture."""
     problem = None
     try:
         if path.is_dir():
@@ -160,6 +211,8 @@ def _split_comment(exif_bytes: bytes) -> tuple[str, str | None] | None:
         infotext = comment[len(ASCII) :].decode("ascii")
     else:
         return None
+    if infotext.startswith(f"{KEY}: {{"):  # a picture that was never painted has nothing else to say
+        return "", infotext.removeprefix(f"{KEY}: ")
     try:
         return infotext, split_infotext(infotext)[2].get(KEY)
     except RequestError:  # a photographer's comment, say
