@@ -7,7 +7,6 @@ retoucher("cat.png", Upscale(scale=2)).save("large.png")
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,20 @@ from PIL import Image
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_history
 from allaprima.core.picture_opening import check_size, open_picture, plain
-from allaprima.core.retouch import Operation, Upscale
+from allaprima.core.retouch import CutOut, NewBackground, Operation, Restyle, Upscale
 from allaprima.core.retouched import RetouchedPicture
+from allaprima.paint.retouch.background import put_before_background
+from allaprima.paint.retouch.cutout import cut_out
+from allaprima.paint.retouch.restyle import restyle
 from allaprima.paint.retouch.upscale import upscale
 from allaprima.paint.retouch.work import Work, Workshop, finish, part
 
-WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {Upscale: upscale}
+WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
+    CutOut: cut_out,
+    NewBackground: put_before_background,
+    Restyle: restyle,
+    Upscale: upscale,
+}
 """Which work belongs to which operation."""
 
 
@@ -64,7 +71,7 @@ class Retoucher:
             image = yield from part(work, number / len(operations), (number + 1) / len(operations))
         return RetouchedPicture(
             image=image,
-            operations=(*picture.operations, *map(_without_path, operations)),
+            operations=(*picture.operations, *(operation.without_paths() for operation in operations)),
             request=picture.request,
             infotext=picture.infotext,
         )
@@ -82,8 +89,3 @@ def opened(picture: Path | str | Image.Image | Picture | RetouchedPicture) -> Re
     path = Path(picture)
     image, history = open_picture(path), read_history(path)
     return RetouchedPicture(image=image, **vars(history))
-
-
-def _without_path(operation: Operation) -> Operation:
-    """Return the operation as a picture may tell it to strangers: a file of the user's by its name alone."""
-    return replace(operation, upscaler=Path(operation.upscaler).stem)
