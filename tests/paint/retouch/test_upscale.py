@@ -14,7 +14,8 @@ from allaprima.core.errors import PictureError, RequestError, WeightsError
 from allaprima.core.retouch import Upscale
 from allaprima.paint.retouch.upscale import upscale
 from allaprima.paint.retouch.upscaler import Upscaler, UpscalerConfig
-from allaprima.paint.retouch.upscaler_files import load_upscaler, locate_upscaler, read_upscaler
+from allaprima.paint.retouch.upscaler_files import load_upscaler, read_upscaler
+from allaprima.paint.retouch.upscaler_folder import locate_upscaler
 from allaprima.paint.retouch.work import Workshop, finish
 
 SHOP = Workshop(device=torch.device("cpu"))

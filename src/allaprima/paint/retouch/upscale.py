@@ -11,7 +11,8 @@ from allaprima.core.picture_opening import check_size
 from allaprima.core.retouch import Upscale
 from allaprima.paint.retouch.loaded_upscaler import LoadedUpscaler
 from allaprima.paint.retouch.tiles import enlarge_in_tiles
-from allaprima.paint.retouch.upscaler_files import load_upscaler, locate_upscaler
+from allaprima.paint.retouch.upscaler_files import load_upscaler
+from allaprima.paint.retouch.upscaler_folder import locate_upscaler
 from allaprima.paint.retouch.work import Work, Workshop, part
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,60 +10,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.errors import WeightsError
 from allaprima.core.retouch import SHIPPED_UPSCALER
 from allaprima.paint.retouch.loaded_upscaler import LoadedUpscaler
 from allaprima.paint.retouch.spandrel_upscaler import build_spandrel_upscaler
 from allaprima.paint.retouch.tiles import TileSize
 from allaprima.paint.retouch.upscaler import SCALE, Upscaler, UpscalerConfig
 
-SUFFIX = ".safetensors"
-PICKLE_SUFFIXES = (".pt", ".pth")
-UPSCALER_FOLDERS = tuple(
-    f"{above}{name}"
-    for above in ("", "models/")
-    for name in ("upscale_models", "ESRGAN", "RealESRGAN", "SwinIR", "DAT")
-)
-"""Where ComfyUI and A1111 keep upscalers, below the folder of models that a user names."""
 FORMAT = "1"
 KIND = "upscaler"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_SHIPPED = Path(__file__).parents[2] / "weights" / "retouch" / "upscaler.safetensors"
-
-
-def locate_upscaler(name: str, models_dirs: Sequence[Path] = ()) -> Path:
-    """Return the weight file of the upscaler called `name`, without reading it.
-
-    Args:
-        name: vignette, a file, or the name of a file in a folder of upscalers, with or without its ending.
-        models_dirs: folders of models of ComfyUI or A1111.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
-    if name == SHIPPED_UPSCALER:
-        return _SHIPPED
-    if (path := Path(name)).is_file():
-        return path
-    found = {file.stem: file for folder in reversed(models_dirs) for file in upscaler_files(folder)}
-    if (known := found.get(name) or found.get(path.stem)) is not None:
-        return known
-    expected = ", ".join([SHIPPED_UPSCALER, *sorted(found)][:20])
-    raise RequestError(
-        f"got the upscaler {name[:80]!r}; expected {expected}, a .safetensors file, or a name inside --models-dir"
-    )
-
-
-def upscaler_files(models_dir: Path) -> list[Path]:
-    """Return the upscalers' weight files in a folder of models, pickles first, for those are refused when loaded."""
-    folders = [models_dir / below for below in UPSCALER_FOLDERS]
-    return [
-        file
-        for ending in (*PICKLE_SUFFIXES, SUFFIX)
-        for folder in folders
-        if folder.is_dir()
-        for file in sorted(folder.glob(f"*{ending}"))
-    ]
 
 
 def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> LoadedUpscaler:
