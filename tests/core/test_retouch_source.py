@@ -48,7 +48,7 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
 
 def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:
     (tmp_path / "huge.png").write_bytes(png_header(20_000, 20_000))
-    with pytest.raises(PictureError, match=r"huge.png cannot be retouched: got a picture of too many pixels; expected"):
+    with pytest.raises(PictureError, match=r"huge.png cannot be retouched: got a picture of too many pixels"):
         open_picture(tmp_path / "huge.png")
     webp = b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4)
     (tmp_path / "huge.webp").write_bytes(webp + (15_999).to_bytes(3, "little") * 2)
@@ -60,7 +60,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("not a picture")
     (tmp_path / "cut.png").write_bytes(png_header(8, 8))
     for name in ("a.txt", "cut.png"):
-        with pytest.raises(PictureError, match="cannot be retouched: got a .*; expected a PNG"):
+        with pytest.raises(PictureError, match=r"cannot be retouched: got a .*; expected a PNG"):
             open_picture(tmp_path / name)
     for path in (tmp_path / "absent.png", tmp_path):
         with pytest.raises(PictureError, match="expected a picture file"):

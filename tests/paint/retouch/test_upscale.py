@@ -14,7 +14,7 @@ from allaprima.core.errors import PictureError, RequestError, WeightsError
 from allaprima.core.retouch import Upscale
 from allaprima.paint.retouch.upscale import upscale
 from allaprima.paint.retouch.upscaler import Upscaler, UpscalerConfig
-from allaprima.paint.retouch.upscaler_files import load_upscaler, read_upscaler
+from allaprima.paint.retouch.upscaler_files import load_upscaler
 from allaprima.paint.retouch.upscaler_folder import locate_upscaler
 from allaprima.paint.retouch.work import Workshop, finish
 
@@ -48,11 +48,10 @@ def test_pixels_stay_exact_in_bf16() -> None:
 
 
 def test_a_file_gives_the_model_back(file: str) -> None:
-    read = read_upscaler(Path(file))
-    assert read.config == tiny_upscaler().config
+    loaded = load_upscaler(Path(file), torch.device("cpu"), torch.float32)
     given = torch.rand(1, 3, 20, 20)
-    assert torch.allclose(read(given), tiny_upscaler()(given), atol=1e-2)
-    assert load_upscaler(Path(file), torch.device("cpu"), torch.float32).tiles.reach == read.config.reach
+    assert torch.allclose(loaded.enlarge(given), tiny_upscaler()(given), atol=1e-2)
+    assert (loaded.scale, loaded.tiles.reach) == (2, tiny_upscaler().config.reach)
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,6 @@ def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> Loade
     return LoadedUpscaler(enlarge=enlarge, scale=SCALE, tiles=TileSize(reach=model.config.reach))
 
 
-def read_upscaler(path: Path) -> Upscaler:
-    """Return an upscaler of ours from its file, in float32; WeightsError for any other file."""
-    return _build(path, *_read(path))
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return a file's tensors and metadata; a pickle is refused by its first bytes, whatever its name."""
     try:
