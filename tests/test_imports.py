@@ -43,7 +43,8 @@ ARROWS = {
     "paint.bases": {"paint.device", "paint.sampling", *CONTRACT},
     "paint.memory": {"paint.bases", "paint.device", *CONTRACT},
     "paint.pipeline": PAINT - {"paint.bases", "paint.pipeline"},
-    "paint.retouch": {"core", "paint.bases", "paint.device"},
+    "paint.retouch": {"core", "paint.bases", "paint.device", "paint.retouch.upscaler_folder"},
+    "paint.retouch.upscaler_folder": {"core"},
     "paint.painter": PAINT,
     "lab": LAB - {"lab", "lab.scenes"},
     "lab.scenes": LAB - {"lab.scenes"},
@@ -53,7 +54,7 @@ ARROWS = {
     "lab.retouch": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
-    "studio.server": {"core", "studio", "studio.engine", "paint.lora.files"},
+    "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
     "cli": {
         "lab.evaluation",
         "lab.training",

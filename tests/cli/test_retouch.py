@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.core.test_picture_opening import png_header
+from tests.core.test_retouch_source import png_header
 from tests.tiny_upscaler import write_upscaler
 
 from allaprima.cli.app import run
@@ -37,7 +37,7 @@ def test_it_enlarges_and_says_so_in_the_file(place: Path, capsys: pytest.Capture
     assert paths == told["paths"] == ["large.png"]
     assert told["retouch"] == [{"operation": "upscale", "scale": 2.0, "upscaler": "tiny"}]
     assert size_of("large.png") == (24, 20)
-    assert read_history(place / "large.png").operations == (Upscale(upscaler="tiny"),)
+    assert read_history((place / "large.png").read_bytes()).operations == (Upscale(upscaler="tiny"),)
 
 
 def test_from_repeats_what_was_done_on_several_pictures(place: Path) -> None:
@@ -57,7 +57,7 @@ def test_from_repeats_what_was_done_on_several_pictures(place: Path) -> None:
         (["a.png", "--upscale", "2", "--upscaler", "absent"], "expected vignette"),
         (["a.png", "--from", "b.png"], "was not retouched"),
         (["absent.png", "--upscale", "2", *TINY], "does not exist"),
-        (["huge.png", "--upscale", "2", *TINY], "has too many pixels"),
+        (["huge.png", "--upscale", "2", *TINY], "a picture of too many pixels"),
         (["a.png", "b.png", "--upscale", "2", *TINY, "-o", "c.png"], "for 2 pictures"),
         (["a.png", "--upscale", "2", *TINY, "-o", "absent/c.png"], "does not exist"),
         (["a.png", "--upscale", "2", *TINY, "-o", "c.gif"], "expected one that ends in"),

@@ -142,14 +142,12 @@ def make_requests(
     if not 1 <= count <= MAX_COUNT:
         raise RequestError(f"got count {count}; expected 1 to {MAX_COUNT}")
     if source is not None:
-        from allaprima.core.picture_files import read_init_strength, read_request
+        from allaprima.core.picture_files import import_request
 
-        first = read_request(source)
-        if (strength := read_init_strength(source)) is not None:
-            said = f"{source} was painted over another picture (strength {strength[:20]})"
-            print(
-                f"prima: {printable(said)}, which it does not hold; words alone paint it now", file=sys.stderr
-            )
+        imported = import_request(source)
+        first = imported.request
+        for remark in imported.remarks:
+            print(f"prima: {printable(f'of {source}: {remark}')}", file=sys.stderr)
         if "loras" in given:
             given = given | {"loras": keep_turbo(first.loras, given["loras"])}
         first = replace(first, **given)

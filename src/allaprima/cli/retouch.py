@@ -203,8 +203,9 @@ def _operations_of(source: Path | None) -> tuple[Operation, ...]:
     if source is None:
         raise RequestError("got nothing to do; expected an operation such as --upscale 2, or --from FILE")
     from allaprima.core.picture_files import read_history
+    from allaprima.core.picture_opening import read_picture_file
 
-    operations = read_history(source).operations
+    operations = read_history(read_picture_file(source), str(source)).operations
     if not operations:
         raise RequestError(f"{source} was not retouched; expected a picture that says what was done to it")
     return operations

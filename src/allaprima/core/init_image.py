@@ -38,33 +38,53 @@ class InitImage:
         """Return a PIL image, upright, scaled to cover width x height pixels and cut to them around its middle."""
         from PIL import Image, ImageOps
 
-        upright = to_rgb(ImageOps.exif_transpose(image))
-        fitted = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
+        from allaprima.core.picture_opening import upright
+
+        fitted = ImageOps.fit(to_rgb(upright(image)), (width, height), Image.Resampling.LANCZOS)
         return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength)
 
     @classmethod
     def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
-        """Return the picture file at `path`, as `from_image`; PictureError if it cannot be read as one."""
-        from PIL import Image
+        """Return the picture file at `path`, as `from_image`.
 
+        Raises:
+            PictureError: it cannot be read as a picture, or is larger than `picture_opening` decodes.
+        """
+        from allaprima.core.picture_opening import load_picture, read_picture_file
+
+        data = read_picture_file(Path(path))
         try:
-            with Image.open(path) as image:
-                return cls.from_image(image, width=width, height=height, strength=strength)
-        except RequestError:
-            raise
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-            raise PictureError(f"{path} cannot be read: {reason}; expected a picture file") from error
+            image = load_picture(data)
+            return cls.from_image(image, width=width, height=height, strength=strength)
+        except PictureError as error:
+            raise PictureError(f"{path} cannot be read: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return `image` as RGB: what is transparent lies on white, and 16 bits of grey become 8."""
+    """Return `image` as RGB: what is transparent lies on white, and finer levels than 8 bits become 8."""
     from PIL import Image
 
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    image = _to_eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        if image.mode in ("RGBa", "La"):
+            image = image.convert({"RGBa": "RGBA", "La": "LA"}[image.mode])
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return image.point(lambda level: level / 256).convert("L").convert("RGB")
     return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Return a picture of finer levels, whose range its file does not say, with levels of 8 bits."""
+    if image.mode.startswith("I;16"):
+        grey = image.point(lambda level: level / 256).convert("L")
+        grey.info.pop("transparency", None)  # a level of 16 bits, which names nothing any more
+        return grey
+    if image.mode not in ("I", "F"):
+        return image
+    highest = float(image.convert("F").getextrema()[1])  # type: ignore[arg-type]
+    if image.mode == "F" and highest <= 1:
+        scale = 255.0
+    else:
+        scale = 1.0 if highest < 2**8 else 2**-8 if highest < 2**16 else 2**-24
+    return image.convert("F").point(lambda level: level * scale).convert("L")

@@ -1,88 +1,126 @@
-"""Opening a person's picture to work on: its size is read in its header, and checked, before anything is decoded."""
+"""Opening pictures that people and programs send: every size is checked before anything is decoded.
+
+    image = load_picture(read_picture_file(path))
+
+What Pillow only warns about is read: a damaged EXIF, a header of several pictures that it cannot follow. Of films and
+of several pictures in one file the first is taken.
+"""
 
 from __future__ import annotations
 
+import io
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from allaprima.core.errors import PictureError
-from allaprima.core.init_image import to_rgb
-from allaprima.core.picture_files import DAMAGED, check_file
+from allaprima.core.picture_kinds import EXPECTED, HEAD_BYTES, describe, find_format
+from allaprima.core.picture_structure import check_structure, webp_size
 
-MAX_SIDE = 16_384
-MAX_PIXELS = 2**26
-"""67 million: a square of 8192."""
-_FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = 2**27
+"""Of one picture, if the caller sets no other bound: 134 megapixels, 400 MB decoded."""
+MAX_SIDE = 2**16
+"""Pixels along either side."""
+MAX_FILE_BYTES = 256 * 2**20
+DAMAGED = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
+    AttributeError, struct.error, Warning, Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow raises on damaged headers; its own documentation names only some of them."""
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Return the picture at `path`, upright, as RGBA where something is transparent and as RGB elsewhere.
+def load_picture(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the picture in `data`, decoded and upright, in its own mode.
 
     Raises:
-        PictureError: there is no such file, it is no PNG, JPEG or WebP, it is damaged, or too large.
+        PictureError: it is no picture of a format that is read, larger than the bounds, or damaged.
     """
-    check_file(path)
+    picture_size(data, max_side=max_side, max_pixels=max_pixels)
+    with _refuse_damage(), Image.open(io.BytesIO(data), formats=(_format_of(data),)) as image:
+        image.load()
+        return upright(image)
+
+
+def picture_size(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Return width and height of the picture in `data`, as its header states them; nothing is decoded.
+
+    Raises:
+        PictureError: as `load_picture` does.
+    """
+    kind = _format_of(data)
+    with _refuse_damage():
+        # First, for Pillow's own reading of a header takes as long as there are blocks.
+        check_structure(data, kind, 0)
+        if kind == "WEBP":
+            width, height = webp_size(data)  # Pillow would set up a decoder for the whole canvas
+        else:
+            with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+                width, height = image.size
+        if not (0 < width <= max_side and 0 < height <= max_side and width * height <= max_pixels):
+            raise PictureError(
+                f"got a picture of {width}x{height} pixels; expected at most {max_pixels:,} in all and {max_side} a "
+                "side"
+            )
+        check_structure(data, kind, width * height)
+    return width, height
+
+
+def read_picture_file(path: Path) -> bytes:
+    """Return the bytes of the file at `path`, once that is a file of ordinary size.
+
+    Raises:
+        PictureError: there is none, it is a folder or a pipe, too large, or closed to us.
+    """
+    problem = None
+    try:
+        if path.is_dir():
+            problem = "is a folder"
+        elif not path.exists():
+            problem = "does not exist"
+        elif not path.is_file():
+            problem = "is no ordinary file"  # reading a pipe would wait for ever
+        elif (size := path.stat().st_size) > MAX_FILE_BYTES:
+            problem = f"has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
+        else:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        problem = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    raise PictureError(f"{str(path)[:200]} {problem}; expected a picture file")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return `image` turned as its EXIF says; one whose EXIF cannot be read stays as it is."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except DAMAGED:
+        return image
+
+
+def _format_of(data: bytes) -> str:
+    kind = find_format(data[:HEAD_BYTES])
+    if kind is None:
+        raise PictureError(f"got a file that is {describe(data[:HEAD_BYTES])}; expected {EXPECTED}")
+    return kind
+
+
+@contextmanager
+def _refuse_damage() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large pictures, which are limited here, and of damaged EXIF, which is not pixels.
-            warnings.simplefilter("ignore")
-            size = _webp_size(path)
-            if size is not None:
-                check_size(*size, str(path))
-            with Image.open(path, formats=_FORMATS) as image:
-                check_size(*image.size, str(path))
-                image.load()
-                return plain(ImageOps.exif_transpose(image))
+            warnings.simplefilter(
+                "ignore"
+            )  # bounds are checked here, and of damage Pillow reads what can be read
+            yield
     except PictureError:
         raise
-    except Image.DecompressionBombError as error:
-        raise PictureError(
-            f"{path} has too many pixels; expected at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side"
-        ) from error
+    except Image.DecompressionBombError as error:  # of Pillow itself, before it tells the size
+        raise PictureError(f"got a picture of too many pixels; expected at most {MAX_PIXELS:,}") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"got a picture whose header is damaged; expected {EXPECTED}") from error
     except DAMAGED as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise PictureError(
-            f"{path} cannot be read: {reason}; expected a whole PNG, JPEG or WebP picture"
-        ) from error
-
-
-def check_size(width: int, height: int, name: str = "a picture") -> None:
-    """Refuse a picture without pixels, or with too many to work on."""
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise PictureError(
-            f"got {name} of {width}x{height} pixels; expected at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side"
-        )
-
-
-def plain(image: Image.Image) -> Image.Image:
-    """Return `image` as RGBA where something in it is transparent, else as RGB."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        with_alpha = image.convert("RGBA")
-        if with_alpha.getchannel("A").getextrema() != (255, 255):
-            return with_alpha
-    return to_rgb(image)
-
-
-def _webp_size(path: Path) -> tuple[int, int] | None:
-    """Return the size that the header of a WebP file states, None for any other file.
-
-    Pillow sets up a decoder for the whole canvas when it opens one.
-    """
-    with path.open("rb") as file:
-        head = file.read(30)
-    return webp_size(head) if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
-
-
-def webp_size(data: bytes) -> tuple[int, int]:
-    """Return width and height as a WebP file's first chunk states them (RFC 9649, sections 2.5 to 2.7)."""
-    kind, head = data[12:16], data[20:30]
-    if len(head) == 10 and kind == b"VP8X":
-        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
-    if len(head) == 10 and kind == b"VP8L" and head[0] == 0x2F:
-        bits = int.from_bytes(head[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if len(head) == 10 and kind == b"VP8 " and head[3:6] == b"\x9d\x01\x2a":
-        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
-    raise ValueError("no WebP header")
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise PictureError(f"got a damaged picture ({reason}); expected {EXPECTED}") from error

@@ -13,7 +13,8 @@ from allaprima.core.picture import Picture, Rescues
 from allaprima.core.picture_files import read_history
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Upscale
-from allaprima.paint.retouch.retoucher import Retoucher, opened
+from allaprima.core.retouch_source import open_picture
+from allaprima.paint.retouch.retoucher import Retoucher
 from allaprima.paint.retouch.work import Workshop, part
 
 REQUEST = GenerationRequest(prompt="a cat", seed=7, width=8, height=8)
@@ -33,7 +34,7 @@ def test_operations_are_done_and_recorded_in_order(retoucher: Retoucher, tmp_pat
     assert (once.image.size, twice.image.size, twice.operations) == ((16, 16), (24, 24), (first, second))
     assert shares[-1] == 1.0
     path = twice.save(tmp_path / "twice.png")
-    both = retoucher(Image.new("RGB", (8, 8), "teal"), *read_history(path).operations)
+    both = retoucher(Image.new("RGB", (8, 8), "teal"), *read_history(path.read_bytes()).operations)
     assert both.image.tobytes() == twice.image.tobytes()
     assert retoucher(path).operations == (first, second)
 
@@ -45,7 +46,7 @@ def test_a_painted_picture_keeps_its_request_and_what_is_known_of_it(
         request=REQUEST, width=8, height=8, rgb=bytes(192), rescues=Rescues(steps=2), init_strength=0.5
     )
     path = retoucher(painted, Upscale(upscaler="tiny")).save(tmp_path / "a.png")
-    history = read_history(path)
+    history = read_history(path.read_bytes())
     assert history.request == REQUEST
     assert history.infotext is not None
     assert "Denoising strength: 0.5, Rescued steps: 2, Postprocess upscale by: 2" in history.infotext
@@ -72,6 +73,6 @@ def test_parts_follow_each_other() -> None:
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="does not exist"):
-        opened(tmp_path / "absent.png")
+        open_picture(tmp_path / "absent.png")
     with pytest.raises(PictureError, match="pixels"):
-        opened(Image.new("1", (17_000, 1)))
+        open_picture(Image.new("1", (17_000, 1)))

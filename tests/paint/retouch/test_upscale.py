@@ -14,7 +14,8 @@ from allaprima.core.errors import PictureError, RequestError, WeightsError
 from allaprima.core.retouch import Upscale
 from allaprima.paint.retouch.upscale import upscale
 from allaprima.paint.retouch.upscaler import Upscaler, UpscalerConfig
-from allaprima.paint.retouch.upscaler_files import load_upscaler, locate_upscaler, read_upscaler
+from allaprima.paint.retouch.upscaler_files import load_upscaler
+from allaprima.paint.retouch.upscaler_folder import locate_upscaler
 from allaprima.paint.retouch.work import Workshop, finish
 
 SHOP = Workshop(device=torch.device("cpu"))
@@ -47,11 +48,10 @@ def test_pixels_stay_exact_in_bf16() -> None:
 
 
 def test_a_file_gives_the_model_back(file: str) -> None:
-    read = read_upscaler(Path(file))
-    assert read.config == tiny_upscaler().config
+    loaded = load_upscaler(Path(file), torch.device("cpu"), torch.float32)
     given = torch.rand(1, 3, 20, 20)
-    assert torch.allclose(read(given), tiny_upscaler()(given), atol=1e-2)
-    assert load_upscaler(Path(file), torch.device("cpu"), torch.float32).tiles.reach == read.config.reach
+    assert torch.allclose(loaded.enlarge(given), tiny_upscaler()(given), atol=1e-2)
+    assert (loaded.scale, loaded.tiles.reach) == (2, tiny_upscaler().config.reach)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,24 @@ def test_an_upscaler_is_found_by_name_in_the_folders_of_other_programs(tmp_path:
         locate_upscaler("three", dirs)
 
 
+def test_a_pickle_is_found_only_where_nothing_better_is(tmp_path: Path) -> None:
+    folder = tmp_path / "upscale_models"
+    one = write_upscaler(folder / "one.safetensors")
+    for name in ("one", "two"):
+        torch.save({"x": torch.zeros(1)}, folder / f"{name}.pth")
+    assert locate_upscaler("one", (tmp_path,)) == one
+    with pytest.raises(WeightsError, match="convert it with prima lora convert"):
+        load_upscaler(locate_upscaler("two", (tmp_path,)), SHOP.device, torch.float32)
+
+
 def test_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
+    torch.save({"x": torch.zeros(1)}, tmp_path / "pickled.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors", {"kind": "denoiser", "format": "1"})
     (tmp_path / "broken.safetensors").write_bytes(b"nothing of the kind")
     misfit = {"kind": "upscaler", "format": "1", "config": '{"channels": 4}'}
     save_file({"x": torch.zeros(1)}, tmp_path / "misfit.safetensors", misfit)
     for name, complaint in (
+        ("pickled", "is a pickle, which can run programs"),
         ("other", "has kind 'denoiser'"),
         ("broken", "cannot read"),
         ("misfit", "does not fit"),

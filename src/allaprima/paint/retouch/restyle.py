@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.picture_opening import open_picture
+from allaprima.core.init_image import to_rgb
 from allaprima.core.retouch import STYLE_NAMES, Restyle
+from allaprima.core.retouch_source import open_picture
 from allaprima.paint.retouch.network_files import RESTYLE_PATH, load_restyler
 from allaprima.paint.retouch.picture_arrays import to_array, to_image
 from allaprima.paint.retouch.restyler import Restyler, StyleStatistics
@@ -62,7 +63,7 @@ def find_style(name: str, restyler: Restyler, workshop: Workshop) -> StyleStatis
             f"got the style {name[:80]!r}; expected {', '.join(STYLE_NAMES)}, or a picture file"
         )
     changed = path.stat().st_mtime_ns
-    return workshop.keep(("style", path.resolve(), changed), lambda: style_of(open_picture(path), restyler))
+    return workshop.keep(("style", path.resolve(), changed), lambda: style_of(open_picture(path).image, restyler))
 
 
 @torch.inference_mode()
@@ -72,7 +73,7 @@ def style_of(image: Image.Image, restyler: Restyler) -> StyleStatistics:
         raise PictureError(
             f"got a style picture of {image.width}x{image.height}; expected at least {STRIDE} a side"
         )
-    image = image.convert("RGB")
+    image = to_rgb(image)
     image.thumbnail((STYLE_SIDE, STYLE_SIDE), Image.Resampling.LANCZOS)
     return restyler.style_of(_pixels(image, restyler))
 

@@ -13,9 +13,8 @@ from typing import Any
 from PIL import Image
 
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import read_history
-from allaprima.core.picture_opening import check_size, open_picture, plain
 from allaprima.core.retouch import CutOut, NewBackground, Operation, Restyle, Upscale
+from allaprima.core.retouch_source import open_picture
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.retouch.background import put_before_background
 from allaprima.paint.retouch.cutout import cut_out
@@ -59,7 +58,7 @@ class Retoucher:
             PictureError: the picture cannot be read, or is too large.
             WeightsError: a weight file is missing, or cannot be used.
         """
-        return finish(self.work(opened(picture), operations), on_share)
+        return finish(self.work(open_picture(picture), operations), on_share)
 
     def work(
         self, picture: RetouchedPicture, operations: Sequence[Operation]
@@ -75,17 +74,3 @@ class Retoucher:
             request=picture.request,
             infotext=picture.infotext,
         )
-
-
-def opened(picture: Path | str | Image.Image | Picture | RetouchedPicture) -> RetouchedPicture:
-    """Return a picture with its history, whatever a person calls a picture."""
-    if isinstance(picture, RetouchedPicture):
-        return picture
-    if isinstance(picture, Picture):
-        return RetouchedPicture(image=picture.image, request=picture.request, infotext=picture.infotext)
-    if isinstance(picture, Image.Image):
-        check_size(*picture.size)
-        return RetouchedPicture(image=plain(picture))
-    path = Path(picture)
-    image, history = open_picture(path), read_history(path)
-    return RetouchedPicture(image=image, **vars(history))

@@ -7,10 +7,12 @@ import math
 import numpy as np
 from PIL import Image
 
-from allaprima.core.picture_opening import check_size
 from allaprima.core.retouch import Upscale
+from allaprima.core.retouch_source import check_size
+from allaprima.paint.retouch.loaded_upscaler import LoadedUpscaler
 from allaprima.paint.retouch.tiles import enlarge_in_tiles
-from allaprima.paint.retouch.upscaler_files import LoadedUpscaler, load_upscaler, locate_upscaler
+from allaprima.paint.retouch.upscaler_files import load_upscaler
+from allaprima.paint.retouch.upscaler_folder import locate_upscaler
 from allaprima.paint.retouch.work import Work, Workshop, part
 
 

@@ -3,79 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.errors import WeightsError
 from allaprima.core.retouch import SHIPPED_UPSCALER
+from allaprima.paint.retouch.loaded_upscaler import LoadedUpscaler
+from allaprima.paint.retouch.spandrel_upscaler import build_spandrel_upscaler
 from allaprima.paint.retouch.tiles import TileSize
 from allaprima.paint.retouch.upscaler import SCALE, Upscaler, UpscalerConfig
 
-SUFFIX = ".safetensors"
-UPSCALER_FOLDERS = tuple(
-    f"{above}{name}"
-    for above in ("", "models/")
-    for name in ("upscale_models", "ESRGAN", "RealESRGAN", "SwinIR", "DAT")
-)
-"""Where ComfyUI and A1111 keep upscalers, below the folder of models that a user names."""
 FORMAT = "1"
 KIND = "upscaler"
-_SHIPPED = Path(__file__).parents[2] / "weights" / "retouch" / "upscaler.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedUpscaler:
-    """An upscaler to work with, whoever made it."""
-
-    enlarge: Callable[[Tensor], Tensor]
-    """Takes (1, 3, h, w) in [0, 1] and gives (1, 3, scale h, scale w)."""
-    scale: int
-    """How many times as many pixels it gives a side."""
-    tiles: TileSize
-    """How to cut a picture for it."""
-
-
-def locate_upscaler(name: str, models_dirs: Sequence[Path] = ()) -> Path:
-    """Return the weight file of the upscaler called `name`, without reading it.
-
-    Args:
-        name: vignette, a file, or the name of a file in a folder of upscalers, with or without its ending.
-        models_dirs: folders of models of ComfyUI or A1111.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
-    if name == SHIPPED_UPSCALER:
-        return _SHIPPED
-    if (path := Path(name)).is_file():
-        return path
-    found = {file.stem: file for folder in models_dirs for file in reversed(upscaler_files(folder))}
-    if (known := found.get(name) or found.get(path.stem)) is not None:
-        return known
-    expected = ", ".join([SHIPPED_UPSCALER, *sorted(found)][:20])
-    raise RequestError(
-        f"got the upscaler {name[:80]!r}; expected {expected}, a .safetensors file, or a name inside --models-dir"
-    )
-
-
-def upscaler_files(models_dir: Path) -> list[Path]:
-    """Return the upscalers' weight files in a folder of models, sorted by name."""
-    folders = [models_dir / below for below in UPSCALER_FOLDERS]
-    return sorted(file for folder in folders if folder.is_dir() for file in folder.glob(f"*{SUFFIX}"))
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> LoadedUpscaler:
-    """Load an upscaler of ours.
+    """Load an upscaler, ours or another program's.
 
     Raises:
-        WeightsError: there is no such file, or it is none of these.
+        WeightsError: there is no such file, or it holds no upscaler.
     """
-    model = read_upscaler(path).to(device=device, dtype=dtype)
+    tensors, metadata = _read(path)
+    if metadata.get("kind") is None:
+        return build_spandrel_upscaler(path, tensors, device, dtype)
+    model = _build(path, tensors, metadata).to(device=device, dtype=dtype)
     for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -88,14 +44,23 @@ def load_upscaler(path: Path, device: torch.device, dtype: torch.dtype) -> Loade
     return LoadedUpscaler(enlarge=enlarge, scale=SCALE, tiles=TileSize(reach=model.config.reach))
 
 
-def read_upscaler(path: Path) -> Upscaler:
-    """Return an upscaler of ours from its file, in float32."""
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a file's tensors and metadata; a pickle is refused by its first bytes, whatever its name."""
     try:
+        with path.open("rb") as file:
+            if file.read(4).startswith(_PICKLES):
+                raise WeightsError(
+                    f"{path} is a pickle, which can run programs when it is read; expected .safetensors: "
+                    f"convert it with prima lora convert {path}"
+                )
         with safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            return tensors, opened.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read {path}: {error}; expected a whole safetensors file") from error
+
+
+def _build(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Upscaler:
     if metadata.get("kind") != KIND or metadata.get("format") != FORMAT:
         got = f"kind {metadata.get('kind')!r}, format {metadata.get('format')!r}"
         raise WeightsError(f"{path} has {got}; expected kind {KIND!r}, format {FORMAT!r}")

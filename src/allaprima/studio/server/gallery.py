@@ -28,6 +28,7 @@ from allaprima.core.files import write_whole
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.server.search_words import match_expression, to_words
 
 LAYOUT = 1
@@ -100,16 +101,20 @@ class Gallery:
         with self._lock:
             self._connection.close()
 
-    def add(self, picture: Picture, extra: Mapping[str, str] | None = None) -> GalleryEntry:
-        """Keep `picture` and return its entry; when this returns, the picture is on the disk.
+    def add(
+        self, picture: Picture | RetouchedPicture, extra: Mapping[str, str] | None = None
+    ) -> GalleryEntry:
+        """Keep `picture`, which has a request, and return its entry; when this returns, it is on the disk.
 
-        `extra` settings are written into the file's infotext.
+        `extra` settings are written into the infotext of one that was painted.
 
         Raises:
             OutputError: the file cannot be written, for example because the disk is full.
         """
+        assert picture.request is not None
         entry = GalleryEntry(id=self._new_id(), request=picture.request)
-        write_whole(self._file(entry.id), picture.encode("png", extra), overwrite=True)
+        data = picture.encode("png", extra) if isinstance(picture, Picture) else picture.encode("png")
+        write_whole(self._file(entry.id), data, overwrite=True)
         with self._transaction() as cursor:
             _insert(cursor, entry)
         return entry
