@@ -69,7 +69,9 @@ def write_onnx(
         ("silueta.onnx", {"side": "any"}),
     ],
 )
-def test_onnx_files_find_what_they_learned_to_find(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_onnx_files_find_what_they_learned_to_find(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
     path = write_onnx(tmp_path / name, **options)
     image, matte = disc_before("#2040d0", 96)
     found = OnnxMatte.load(path).find(image)

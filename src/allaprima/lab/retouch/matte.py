@@ -16,13 +16,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allaprima.lab.retouch.lite_source import load_lite_encoder
 from allaprima.lab.retouch.styled_scenes import SIDE, STYLES, StyledScenes
 from allaprima.lab.retouch.wear import frame, wear
 from allaprima.lab.training.autoencoder import to_pixels
+from allaprima.lab.training.checkpoint import write_tensors
 from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.release import averaged, training_facts
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.retouch.lite_encoder import MapScale
-from allaprima.paint.retouch.matte_network import MatteNetwork
+from allaprima.paint.retouch.matte_network import SIZES, MatteNetwork
+from allaprima.paint.retouch.network_files import stored
 
 STYLE_SHARES: Final = (0.52, 0.16, 0.16, 0.16)
 """How often each of `STYLES` is learned from: Vignette paints the first."""
@@ -114,3 +118,22 @@ def measure_scales(model: MatteNetwork, scenes: StyledScenes, *, pictures: int =
     for scale, parts in zip(model.scales, zip(*maps, strict=True), strict=True):
         assert isinstance(scale, MapScale)
         scale.measure(torch.cat(parts))
+
+
+def new_matte_network(scenes: StyledScenes) -> MatteNetwork:
+    """Return a network that has learned nothing but what its encoder, which stays as it is, knows already."""
+    network = MatteNetwork()
+    network.encoder.load_state_dict(load_lite_encoder(SIZES).state_dict())
+    network.encoder.requires_grad_(False)
+    measure_scales(network, scenes)
+    return network
+
+
+def release_matte(run: Path, path: Path) -> int:
+    """Write the averaged network of a training to `path`; return the updates behind it."""
+    network = MatteNetwork()
+    network.encoder.load_state_dict(load_lite_encoder(SIZES).state_dict())
+    step = averaged(run, network, kept=True)
+    tensors, metadata = stored(network)
+    write_tensors(path, tensors, {**metadata, "trained": training_facts(run, step)})
+    return step

@@ -22,13 +22,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.lab.retouch.style_pictures import paint_by_rules
+from allaprima.lab.retouch.lite_source import load_lite_encoder
 from allaprima.lab.retouch.styled_scenes import STYLES, StyledScenes
 from allaprima.lab.training.autoencoder import from_pixels, gradient_error, to_pixels
+from allaprima.lab.training.checkpoint import write_tensors
 from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.release import averaged, training_facts
 from allaprima.paint.retouch.lite_encoder import InvertedBottleneck, LiteEncoder, MapScale
+from allaprima.paint.retouch.network_files import stored
+from allaprima.paint.retouch.restyler import Restyler, StyleStatistics
 from allaprima.paint.retouch.style_decoder import StyleDecoder, adapt, told_of
-from allaprima.paint.retouch.style_encoder import statistics_of
+from allaprima.paint.retouch.style_encoder import SIZES, statistics_of
 
 ALIGNED: Final = (0, 1, 2)
 """The styles of `STYLES` whose outlines agree; the last one's sprites are of another house."""
@@ -45,8 +49,6 @@ class RestyleTask:
     """Repaint scenes in other styles; see the module docstring."""
 
     scenes: StyledScenes
-    hands: NDArray[np.uint8]
-    """Pictures in other hands (N, 256, 256, 3)."""
     encoder: LiteEncoder
     crop: int = 160
     """Side of the parts of pictures that are learned from, in pixels, a multiple of 8."""
@@ -122,17 +124,20 @@ class RestyleTask:
         row = self.scenes.pictures[int(rng.integers(len(self.scenes.pictures)))]
         content = _cut([row[int(rng.integers(len(STYLES))), ..., :3]], self.crop, rng)
         other = (
-            row[-1, ..., :3] if rng.random() < NOTO_SHARE else self.hands[int(rng.integers(len(self.hands)))]
+            row[-1, ..., :3]
+            if rng.random() < NOTO_SHARE
+            else self.scenes.hands[int(rng.integers(len(self.scenes.hands)))]
         )
         return [*content, *_cut([other], self.crop, rng)]
 
     def sample(self, model: nn.Module, folder: Path, step: int) -> None:
         """Write a grid: contents across, styles down."""
-        contents = [self.scenes.pictures[index, 0, ..., :3] for index in (3, 10, 17, 24, 31)]
+        many = len(self.scenes.pictures)
+        contents = [self.scenes.pictures[7 * number % many, 0, ..., :3] for number in range(5)]
         styles = [
-            self.scenes.pictures[index, column, ..., :3] for index, column in ((3, 1), (10, 2), (17, 3))
+            self.scenes.pictures[7 * column % many, column, ..., :3] for column in range(1, len(STYLES))
         ]
-        styles += list(self.hands[:5])
+        styles += list(self.scenes.hands[:5])
         rows = [np.concatenate([np.full_like(contents[0], 255), *contents], axis=1)]
         with torch.no_grad():
             given = self.encoder(to_pixels(np.stack(contents)))
@@ -182,21 +187,64 @@ def _texture_error(painted: Tensor, wanted: Tensor) -> Tensor:
 @torch.no_grad()
 def measure_scales(model: StyleDecoder, task: RestyleTask, *, pictures: int = 256) -> None:
     """Set the decoder's scales from the maps of the first scenes and hands."""
-    shown = np.concatenate([task.scenes.pictures[: pictures // 2, 0, ..., :3], task.hands[: pictures // 2]])
+    shown = np.concatenate(
+        [task.scenes.pictures[: pictures // 2, 0, ..., :3], task.scenes.hands[: pictures // 2]]
+    )
     maps = [task.encoder(to_pixels(shown[start : start + 8])) for start in range(0, len(shown), 8)]
     for scale, parts in zip(model.scales, zip(*maps, strict=True), strict=True):
         assert isinstance(scale, MapScale)
         scale.measure(torch.cat([part.float() for part in parts]))
 
 
-def paint_hands(scenes: StyledScenes, count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Return `count` pictures (count, 256, 256, 3) in other hands, of the store's scenes from the first on."""
-    rngs = (np.random.default_rng((seed, index)) for index in range(count))
-    return np.stack(
+def new_decoder(task: RestyleTask) -> StyleDecoder:
+    """Return an untrained decoder whose scales are measured."""
+    decoder = StyleDecoder()
+    measure_scales(decoder, task)
+    return decoder
+
+
+def release_restyler(run: Path, path: Path, scenes: StyledScenes) -> int:
+    """Write the averaged decoder of a training to `path`, with its encoder and the rules of the styles with names.
+
+    Returns:
+        The updates behind it.
+    """
+    restyler = Restyler()
+    restyler.encoder.load_state_dict(load_lite_encoder(SIZES).state_dict())
+    step = averaged(run, restyler.decoder)
+    fit_rules(restyler, scenes)
+    tensors, metadata = stored(restyler)
+    write_tensors(path, tensors, {**metadata, "trained": training_facts(run, step)})
+    return step
+
+
+@torch.no_grad()
+def fit_rules(restyler: Restyler, scenes: StyledScenes, *, most: int = 256) -> None:
+    """Set, by least squares over scenes in all styles, how each style's statistics follow from the others'."""
+    pictures = scenes.pictures[:most, ..., :3]
+    found = [
         [
-            paint_by_rules(
-                np.ascontiguousarray(scenes.pictures[index % len(scenes.pictures), 0, ..., :3]), rng
-            )
-            for index, rng in enumerate(rngs)
+            told_statistics(restyler.style_of(to_pixels(pictures[index, column][None])))
+            for column in range(len(STYLES))
+        ]
+        for index in range(len(pictures))
+    ]
+    seen = torch.stack([torch.stack(row) for row in found]).double()  # (scenes, styles, 2, channels)
+    for number in range(len(STYLES)):
+        others = [column for column in range(len(STYLES)) if column != number]
+        given = seen[:, others].flatten(0, 1)
+        wanted = seen[:, [number] * len(others)].flatten(0, 1)
+        spread = given - given.mean(0)
+        slopes = (spread * (wanted - wanted.mean(0))).sum(0) / (spread.square().sum(0) + 1e-6)
+        restyler.slopes[number] = slopes
+        restyler.offsets[number] = wanted.mean(0) - slopes * given.mean(0)
+
+
+def told_statistics(style: StyleStatistics) -> Tensor:
+    """Return a style's means and deviations as a table (2, channels of all maps)."""
+    return torch.stack(
+        [
+            torch.cat([one.mean.flatten() for one in style]),
+            torch.cat([one.deviation.flatten() for one in style]),
         ]
     )

@@ -2,7 +2,8 @@
 
 A store is a folder of one memory-mapped array, `pictures.npy` (N, 4, 256, 256, 4) uint8, and `store.json`. Row i
 holds the scene of seed `first_seed + i`, once in each style of `STYLES`. The fourth channel is the matte: how much of
-a pixel the subjects cover, all of them together with what they wear.
+a pixel the subjects cover, all of them together with what they wear. `hands.npy` (M, 256, 256, 3) holds the first M
+scenes as other hands would paint them (:mod:`allaprima.lab.retouch.style_pictures`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allaprima.core.errors import AssetError
+from allaprima.lab.retouch.style_pictures import paint_by_rules
 from allaprima.lab.scenes.framing import draw_framed
-from allaprima.lab.scenes.render import render_scene
+from allaprima.lab.scenes.mattes import render_with_matte
 from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import SpriteCache, default_cache_dir
 from allaprima.lab.training.parts import in_parts
@@ -35,6 +37,8 @@ class StyledConfig:
 
     count: int
     first_seed: int = TRAIN_SEED
+    hands: int = 1200
+    """How many of them are painted by other hands too; beyond `count` they begin anew, in still other hands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class StyledScenes:
     folder: Path
     config: StyledConfig
     pictures: NDArray[np.uint8]
+    hands: NDArray[np.uint8]
 
     @classmethod
     def open(cls, folder: Path) -> StyledScenes:
@@ -58,7 +63,8 @@ class StyledScenes:
                 f"no finished store of styled scenes in {folder}; build one with `prima train styled-scenes {folder}`"
             )
         config = StyledConfig(**json.loads(described.read_text(encoding="utf-8")))
-        return cls(folder=folder, config=config, pictures=np.load(folder / "pictures.npy", mmap_mode="r"))
+        pictures, hands = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pictures", "hands"))
+        return cls(folder=folder, config=config, pictures=pictures, hands=hands)
 
 
 def build_styled_scenes(folder: Path, config: StyledConfig, *, processes: int = 1) -> StyledScenes:
@@ -68,9 +74,12 @@ def build_styled_scenes(folder: Path, config: StyledConfig, *, processes: int = 
         return StyledScenes.open(folder)
     folder.mkdir(parents=True, exist_ok=True)
     described.unlink(missing_ok=True)
-    shape = (config.count, len(STYLES), SIDE, SIDE, 4)
-    np.lib.format.open_memmap(folder / "pictures.npy", mode="w+", dtype=np.uint8, shape=shape)
+    shapes = {"pictures": (config.count, len(STYLES), SIDE, SIDE, 4), "hands": (config.hands, SIDE, SIDE, 3)}
+    for name, shape in shapes.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
     for _ in in_parts(partial(_render, folder, config), range(config.count), processes, "rendering scenes"):
+        pass
+    for _ in in_parts(partial(_paint, folder), range(config.hands), processes, "painting by rules"):
         pass
     described.write_text(json.dumps(asdict(config)), encoding="utf-8")
     return StyledScenes.open(folder)
@@ -81,12 +90,12 @@ def _render(folder: Path, config: StyledConfig, scenes: range) -> None:
     sprites = SpriteCache(default_cache_dir())
     for index in scenes:
         for column, style in enumerate(STYLES):
-            pictures[index, column] = render_with_matte(config.first_seed + index, style, sprites)
+            scene = draw_framed(config.first_seed + index, split="any", style=style)
+            pictures[index, column] = render_with_matte(scene, sprites, SIDE)
 
 
-def render_with_matte(seed: int, style: Style, sprites: SpriteCache, size: int = SIDE) -> NDArray[np.uint8]:
-    """Return the scene of a seed in a style, (size, size, 4): its colours and its matte."""
-    rendered = render_scene(draw_framed(seed, split="any", style=style), sprites, size)
-    # Each mask is what is visible of one subject, so their sum is what all of them cover.
-    matte = rendered.masks.sum(0, dtype=np.int64).clip(0, 255).astype(np.uint8)
-    return np.concatenate([rendered.image, matte[..., None]], axis=2)
+def _paint(folder: Path, numbers: range) -> None:
+    pictures, hands = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("pictures", "hands"))
+    for number in numbers:
+        scene = np.ascontiguousarray(pictures[number % len(pictures), 0, ..., :3])
+        hands[number] = paint_by_rules(scene, np.random.default_rng((0, number)))

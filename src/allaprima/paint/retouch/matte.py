@@ -59,10 +59,15 @@ def find_subject(image: Image.Image, finder: MatteFinder) -> Array:
     Raises:
         PictureError: nothing stands out.
     """
-    matte = ((finder.find(image) - CLEAR) / (1 - 2 * CLEAR)).clip(0, 1)
+    matte = settled(finder.find(image))
     if (matte > 0.5).mean() < LEAST_SHARE:
         raise PictureError(
             "nothing stands out in the picture; expected a subject before a background, "
             "point at one with weights that take points"
         )
-    return np.asarray(matte, dtype=np.float32)
+    return matte
+
+
+def settled(matte: Array) -> Array:
+    """Return a matte whose faint values are nothing and whose nearly full ones are all."""
+    return np.asarray(((matte - CLEAR) / (1 - 2 * CLEAR)).clip(0, 1), dtype=np.float32)

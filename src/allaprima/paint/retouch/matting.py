@@ -37,7 +37,9 @@ def refine(matte: Array, small: Array, large: Array) -> Array:
     guide = torch.from_numpy(large).permute(2, 0, 1)
     size = (guide.shape[1], guide.shape[2])
     joined = torch.cat([slopes, offset])[None]
-    a, b = functional.interpolate(joined, size=size, mode="bilinear", align_corners=False)[0].tensor_split((3,))
+    a, b = functional.interpolate(joined, size=size, mode="bilinear", align_corners=False)[0].tensor_split(
+        (3,)
+    )
     found: Array = ((a * guide).sum(0) + b[0]).clamp(0, 1).numpy()
     return found
 

@@ -63,7 +63,9 @@ def find_style(name: str, restyler: Restyler, workshop: Workshop) -> StyleStatis
             f"got the style {name[:80]!r}; expected {', '.join(STYLE_NAMES)}, or a picture file"
         )
     changed = path.stat().st_mtime_ns
-    return workshop.keep(("style", path.resolve(), changed), lambda: style_of(open_picture(path).image, restyler))
+    return workshop.keep(
+        ("style", path.resolve(), changed), lambda: style_of(open_picture(path).image, restyler)
+    )
 
 
 @torch.inference_mode()

@@ -67,7 +67,8 @@ class SamMatte:
         whole = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
         matte = whole[:, :, : inside[1], : inside[0]]
         share = min(1.0, GUIDE_SIDE / max(image.size))
-        guide = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))), Image.Resampling.BOX)
+        size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+        guide = image.resize(size, Image.Resampling.BOX)
         matte = functional.interpolate(
             matte, (guide.height, guide.width), mode="bilinear", align_corners=False
         )
