@@ -17,7 +17,7 @@ from allaprima.core.picture import Picture
 from allaprima.core.retouch import Operation, Upscale
 from allaprima.core.retouch_source import open_picture
 from allaprima.core.retouched import RetouchedPicture
-from allaprima.paint.retouch.upscale import upscale
+from allaprima.paint.retouch.upscale import get_upscaler, upscale
 from allaprima.paint.retouch.work import Work, Workshop, finish, part
 
 WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {Upscale: upscale}
@@ -52,6 +52,11 @@ class Retoucher:
             WeightsError: a weight file is missing, or cannot be used.
         """
         return finish(self.work(open_picture(picture), operations), on_share)
+
+    def prepare(self, operations: Sequence[Operation]) -> None:
+        """Load what the operations need; WeightsError or RequestError for what is not there."""
+        for operation in operations:
+            get_upscaler(operation.upscaler, self.workshop)
 
     def work(
         self, picture: RetouchedPicture, operations: Sequence[Operation]
