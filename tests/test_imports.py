@@ -29,7 +29,7 @@ LAB = {"allaprima", "paint.painter", "paint.retouch", "lab", "lab.scenes", *PAIN
 
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
 ARROWS = {
-    "allaprima": {"core", "paint.painter"},
+    "allaprima": {"core", "paint.painter", "paint.retouch"},
     "core": set[str](),
     "paint": set[str](),
     "paint.contract": {"core"},

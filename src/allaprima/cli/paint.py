@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +15,23 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
+from allaprima.cli.retouch_options import OperationOptions, operations_of
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from allaprima.core.events import Event
+    from allaprima.core.picture import Picture
+    from allaprima.core.retouch import Operation
+    from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
 
 app = typer.Typer()
@@ -37,9 +43,14 @@ MAX_COUNT = 1000
 @spread_options
 def paint(
     asked: RequestOptions,
+    retouch: OperationOptions,
     load: LoadOptions,
     out: OutputOptions,
     prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
+    no_retouch: Annotated[
+        bool,
+        typer.Option("--no-retouch", help="Leave out what was done to the picture of --from afterwards."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Paint a picture from words and print where it is."""
@@ -49,6 +60,9 @@ def paint(
     )  # fmt: skip
     check_memory(load.memory)
     requests = make_requests(given, asked.source, asked.seed, asked.count)
+    operations = retouch.operations()
+    if asked.source is not None and not operations and not no_retouch:
+        operations = operations_of(asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
 
     started = time.perf_counter()
@@ -62,7 +76,9 @@ def paint(
     )  # fmt: skip
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
-    paths = save_events(painter.events(*requests, previews=out.previews), targets, requests[0].steps, timings)
+    events = painter.events(*requests, previews=out.previews)
+    finish = retouching(painter, operations, load.models_dir or (), timings) if operations else None
+    paths = save_events(events, targets, requests[0].steps, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
@@ -71,6 +87,7 @@ def paint(
             "seeds": seeds,
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
+            **({"retouch": operations_to_json(operations)} if operations else {}),
         })  # fmt: skip
 
 
@@ -162,10 +179,43 @@ def make_requests(
     return [replace(first, seed=first.seed + number) for number in range(count)]
 
 
+def retouching(
+    painter: Painter,
+    operations: tuple[Operation, ...],
+    models_dirs: Sequence[Path],
+    timings: dict[str, float],
+) -> Callable[[Picture], RetouchedPicture]:
+    """Return a function that does `operations` to a picture and adds its milliseconds to `timings`.
+
+    What the operations need is found now, for nobody is to paint for an hour and then hear that it is missing.
+    """
+    from allaprima.paint.retouch.places import paint_with
+    from allaprima.paint.retouch.retoucher import Retoucher
+    from allaprima.paint.retouch.work import Workshop
+
+    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=partial(paint_with, painter)))
+    retoucher.prepare(operations)
+    timings["retouch"] = 0.0
+
+    def finish(picture: Picture) -> RetouchedPicture:
+        started = time.perf_counter()
+        retouched = retoucher(picture, *operations)
+        timings["retouch"] += _ms_since(started)
+        return retouched
+
+    return finish
+
+
 def save_events(
-    events: Iterable[Event], targets: list[OutputTarget], steps: int, timings: dict[str, float]
+    events: Iterable[Event],
+    targets: list[OutputTarget],
+    steps: int,
+    timings: dict[str, float],
+    finish: Callable[[Picture], RetouchedPicture] | None = None,
 ) -> list[Path]:
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
+
+    `finish` is what is done to a picture before it is written.
 
     Returns:
         the path of each picture, which is also printed on stdout; `timings` gets the stages' milliseconds.
@@ -185,10 +235,11 @@ def save_events(
                 elif isinstance(event, Finished):
                     for stage, ms in event.timings_ms.items():
                         timings[stage] += ms
-                    started = time.perf_counter()
-                    pictures = zip(targets[len(paths) :], event.pictures, strict=False)
-                    paths += [target.write(picture) for target, picture in pictures]
-                    timings["save"] += _ms_since(started)
+                    for target, picture in zip(targets[len(paths) :], event.pictures, strict=False):
+                        done = picture if finish is None else finish(picture)
+                        started = time.perf_counter()
+                        paths.append(target.write(done))
+                        timings["save"] += _ms_since(started)
     finally:  # a picture that is done stays, so its path is printed even if the next one failed
         for path in paths:
             print(path)

@@ -11,7 +11,8 @@ from allaprima.paint.retouch.finders import get_finder
 from allaprima.paint.retouch.matte import MatteFinder, find_subject
 from allaprima.paint.retouch.matting import Array, foreground
 from allaprima.paint.retouch.picture_arrays import to_array, to_image
-from allaprima.paint.retouch.work import PlacePainter, Work, Workshop
+from allaprima.paint.retouch.places import PlacePainter
+from allaprima.paint.retouch.work import Work, Workshop
 
 
 def put_before_background(image: Image.Image, operation: NewBackground, workshop: Workshop) -> Work:
@@ -23,8 +24,7 @@ def put_before_background(image: Image.Image, operation: NewBackground, workshop
         PictureError: nothing stands out.
         RequestError: nobody is there who paints the place, or there are no such weights.
     """
-    if workshop.places is None:
-        raise RequestError("got a new background where nothing paints; expected it where a base is loaded")
+    places = prepare_background(operation, workshop)
     colors = to_array(image.convert("RGB"))
     if image.mode == "RGBA":
         matte, front, old = to_array(image.getchannel("A")), colors, None
@@ -32,7 +32,7 @@ def put_before_background(image: Image.Image, operation: NewBackground, workshop
         matte = find_subject(image, get_finder(operation.subject, workshop))
         front, old = foreground(colors, matte), colors
     yield 0.2
-    place = paint_place(operation, workshop.places, get_finder(CutOut(), workshop))
+    place = paint_place(operation, places, get_finder(CutOut(), workshop))
     yield 0.9
     behind = to_array(ImageOps.fit(place, image.size, Image.Resampling.LANCZOS))
     composed = to_image(compose(front, matte, behind, old=old))
@@ -40,13 +40,21 @@ def put_before_background(image: Image.Image, operation: NewBackground, workshop
     return composed
 
 
+def prepare_background(operation: NewBackground, workshop: Workshop) -> PlacePainter:
+    """Load what a new background needs and return who paints it; raises as `put_before_background`."""
+    if workshop.places is None:
+        raise RequestError("got a new background where nothing paints; expected it where a base is loaded")
+    get_finder(operation.subject, workshop)
+    return workshop.places
+
+
 def paint_place(operation: NewBackground, places: PlacePainter, finder: MatteFinder) -> Image.Image:
     """Return the place as RGB, without the small thing that some bases cannot leave away."""
-    place = places.paint(places.prompt.format(operation.prompt), operation.seed)
-    if places.prompt == PlacePainter.prompt:
-        return place
+    place = places(operation.prompt, operation.seed)
+    if not place.holds_thing:
+        return place.image
     try:
-        thing: Array = find_subject(place, finder)
+        thing: Array = find_subject(place.image, finder)
     except PictureError:  # it was left away after all
-        return place
-    return to_image(fill_hole(to_array(place), thing))
+        return place.image
+    return to_image(fill_hole(to_array(place.image), thing))

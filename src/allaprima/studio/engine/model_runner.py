@@ -20,6 +20,7 @@ from allaprima.paint.memory.process_memory import keep_heap_warm
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow, FirstPrediction
 from allaprima.paint.pipeline.prompt_cache import EncodedPrompt
+from allaprima.paint.retouch.places import Place, paint_with
 from allaprima.paint.retouch.retoucher import Retoucher
 from allaprima.paint.retouch.work import Workshop
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
@@ -53,7 +54,7 @@ class ModelRunner:
         self, painter_factory: Callable[[str], Painter], limits: Limits, models_dirs: Sequence[Path] = ()
     ) -> None:
         self._factory = painter_factory
-        self._retoucher = Retoucher(Workshop(models_dirs=models_dirs))
+        self._retoucher = Retoucher(Workshop(models_dirs=models_dirs, places=self._paint_place))
         self._limits = limits
         self._painters: OrderedDict[str, Painter] = OrderedDict()
         self.defaults: dict[str, RequestDefaults] = {}
@@ -87,6 +88,9 @@ class ModelRunner:
                 yield done.value
                 return
             yield Step(index=round(share * RETOUCH_STEPS), total=RETOUCH_STEPS)
+
+    def _paint_place(self, words: str, seed: int) -> Place:
+        return paint_with(self.painter(GenerationRequest.base), words, seed)
 
     def prepare(self, prompts: Sequence[LivePrompt]) -> list[PreparedPrompt]:
         """Check and encode prompts of one base, size and set of LoRAs."""

@@ -13,7 +13,16 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.retouch import SHIPPED_UPSCALER, Operation, operations_from_json
+from allaprima.core.retouch import (
+    SHIPPED_FINDER,
+    SHIPPED_UPSCALER,
+    STYLE_NAMES,
+    NewBackground,
+    Operation,
+    Restyle,
+    Upscale,
+    operations_from_json,
+)
 from allaprima.core.retouch_source import from_file
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.messages import Progress, Queued, RetouchOrder
@@ -67,25 +76,39 @@ def upscaler_names(studio: Studio) -> list[str]:
 
 
 def check_operations(operations: tuple[Operation, ...], studio: Studio) -> tuple[Operation, ...]:
-    """Refuse upscalers that are not in the studio's folders: a client names no file.
+    """Refuse what is neither in the studio's folders nor in the package: a client names no file.
 
     Raises:
-        RequestError: there is no such upscaler.
+        RequestError: there is no such upscaler, finder or style.
     """
-    known = upscaler_names(studio)
     for operation in operations:
-        if operation.upscaler not in known:
-            raise RequestError(
-                f"got the upscaler {operation.upscaler[:80]!r}; expected {', '.join(known[:20])}"
-            )
+        for what, name in _named(operation):
+            known = {
+                "upscaler": upscaler_names(studio),
+                "finder": [SHIPPED_FINDER],
+                "style": list(STYLE_NAMES),
+            }[what]
+            if name not in known:
+                raise RequestError(f"got the {what} {name[:80]!r}; expected {', '.join(known[:20])}")
     return operations
+
+
+def _named(operation: Operation) -> list[tuple[str, str]]:
+    """Return what an operation names that could be a file, and which kind of thing that is."""
+    if isinstance(operation, Upscale):
+        return [("upscaler", operation.upscaler)]
+    if isinstance(operation, Restyle):
+        return [("style", operation.style)]
+    subject = operation.subject if isinstance(operation, NewBackground) else operation
+    return [("finder", subject.finder)]
 
 
 def check_result(picture: RetouchedPicture, operations: tuple[Operation, ...], caps: Caps) -> None:
     """Refuse operations after which a picture would be larger than one that may be sent."""
     width, height = picture.image.size
     for operation in operations:
-        width, height = round(width * operation.scale), round(height * operation.scale)
+        if isinstance(operation, Upscale):
+            width, height = round(width * operation.scale), round(height * operation.scale)
     if width * height > caps.upload_pixels or max(width, height) > caps.upload_side:
         raise RequestError(
             f"got a picture of {width}x{height} pixels to make; expected at most {caps.upload_pixels:,} in all"
