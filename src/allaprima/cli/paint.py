@@ -14,7 +14,7 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
-from allaprima.cli.retouch_options import OperationOptions, operations_of
+from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -76,7 +76,7 @@ def paint(
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = painter.events(*requests, previews=out.previews)
-    finish = retouching(operations, load.models_dir or (), timings) if operations else None
+    finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
     paths = save_events(events, targets, requests[0].steps, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
@@ -179,7 +179,10 @@ def make_requests(
 
 
 def retouching(
-    operations: tuple[Operation, ...], models_dirs: Sequence[Path], timings: dict[str, float]
+    operations: tuple[Operation, ...],
+    painter: Painter,
+    models_dirs: Sequence[Path],
+    timings: dict[str, float],
 ) -> Callable[[Picture], RetouchedPicture]:
     """Return a function that does `operations` to a picture and adds its milliseconds to `timings`.
 
@@ -188,7 +191,7 @@ def retouching(
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
 
-    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs)))
+    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=place_painter(painter)))
     retoucher.prepare(operations)
     timings["retouch"] = 0.0
 

@@ -1,4 +1,4 @@
-"""`prima retouch`: picture files in, enlarged ones out."""
+"""`prima retouch`: picture files in, cut out, restyled or enlarged ones out."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, print_json
 from allaprima.cli.paint_options import ModelsDirs
-from allaprima.cli.retouch_options import OperationOptions, operations_of
+from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
 from allaprima.cli.targets import OutputTarget, place_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.progress import progress_bar
-from allaprima.core.retouch import Operation, operations_to_json
+from allaprima.core.retouch import NewBackground, Operation, operations_to_json
 
 if TYPE_CHECKING:
     from allaprima.paint.retouch.retoucher import Retoucher
+    from allaprima.paint.retouch.work import PlacePainter
 
 app = typer.Typer()
 
@@ -39,10 +40,13 @@ def retouch(
         typer.Option("--output", "-o", help="File or folder; by default NAME-retouched beside you."),
     ] = None,
     file_format: Annotated[FileFormat | None, typer.Option("--format", help="Default: png.")] = None,
+    base: Annotated[
+        str, typer.Option(metavar="NAME|FOLDER|FILE", help="What paints a new background.")
+    ] = "vignette",
     models_dir: ModelsDirs = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Retouch pictures: enlarge them.
+    """Retouch pictures: cut out, put before another background, restyle, enlarge.
 
     What was done is written into the file beside the request that it was painted from.
     """
@@ -53,7 +57,10 @@ def retouch(
     from allaprima.paint.retouch.work import Workshop
 
     started = time.perf_counter()
-    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dir or ())))
+    folders = tuple(models_dir or ())
+    paints = any(isinstance(one, NewBackground) for one in operations)
+    places = _load_place_painter(base, folders) if paints else None
+    retoucher = Retoucher(Workshop(models_dirs=folders, places=places))
     paths = _retouch_all(retoucher, file, operations, targets)
     seconds = time.perf_counter() - started
     print(f"{seconds:.1f} s", file=sys.stderr)
@@ -63,6 +70,13 @@ def retouch(
             "retouch": operations_to_json(operations),
             "seconds": round(seconds, 3),
         })  # fmt: skip
+
+
+def _load_place_painter(base: str, models_dirs: tuple[Path, ...]) -> PlacePainter:
+    """Return the base called `base` as one who paints places."""
+    from allaprima.paint.painter import Painter
+
+    return place_painter(Painter.load(base, models_dirs=models_dirs))
 
 
 def _repeated(source: Path | None) -> tuple[Operation, ...]:

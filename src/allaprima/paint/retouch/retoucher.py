@@ -7,20 +7,27 @@ retoucher("cat.png", Upscale(scale=2)).save("large.png")
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from allaprima.core.picture import Picture
-from allaprima.core.retouch import Operation, Upscale
+from allaprima.core.retouch import CutOut, NewBackground, Operation, Restyle, Upscale
 from allaprima.core.retouch_source import open_picture
 from allaprima.core.retouched import RetouchedPicture
+from allaprima.paint.retouch.background import put_before_background
+from allaprima.paint.retouch.cutout import cut_out
+from allaprima.paint.retouch.restyle import restyle
 from allaprima.paint.retouch.upscale import get_upscaler, upscale
 from allaprima.paint.retouch.work import Work, Workshop, finish, part
 
-WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {Upscale: upscale}
+WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
+    CutOut: cut_out,
+    NewBackground: put_before_background,
+    Restyle: restyle,
+    Upscale: upscale,
+}
 """Which work belongs to which operation."""
 
 
@@ -54,9 +61,10 @@ class Retoucher:
         return finish(self.work(open_picture(picture), operations), on_share)
 
     def prepare(self, operations: Sequence[Operation]) -> None:
-        """Load what the operations need; WeightsError or RequestError for what is not there."""
+        """Load upscalers that the operations name; WeightsError or RequestError for what is not there."""
         for operation in operations:
-            get_upscaler(operation.upscaler, self.workshop)
+            if isinstance(operation, Upscale):
+                get_upscaler(operation.upscaler, self.workshop)
 
     def work(
         self, picture: RetouchedPicture, operations: Sequence[Operation]
@@ -68,12 +76,7 @@ class Retoucher:
             image = yield from part(work, number / len(operations), (number + 1) / len(operations))
         return RetouchedPicture(
             image=image,
-            operations=(*picture.operations, *map(_without_path, operations)),
+            operations=(*picture.operations, *(operation.without_paths() for operation in operations)),
             request=picture.request,
             infotext=picture.infotext,
         )
-
-
-def _without_path(operation: Operation) -> Operation:
-    """Return the operation as a picture may tell it to strangers: a file of the user's by its name alone."""
-    return replace(operation, upscaler=Path(operation.upscaler).stem)

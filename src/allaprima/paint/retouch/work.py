@@ -21,12 +21,24 @@ Work = Generator[float, None, Image.Image]
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlacePainter:
+    """Who paints places for new backgrounds."""
+
+    paint: Callable[[str, int], Image.Image]
+    """Takes a prompt and a seed and gives an RGB picture."""
+    prompt: str = "{}"
+    """How the words for a place (`{}`) are put; see `BaseTraits.place_prompt`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workshop:
     """Where the work is done, and what was loaded for it."""
 
     device: torch.device = field(default_factory=pick_device)
     models_dirs: Sequence[Path] = ()
     """Folders in which weight files of the user's lie, in folders of their kind."""
+    places: PlacePainter | None = None
+    """Who paints new backgrounds; None where nobody does."""
     _kept: LruCache[Hashable, Any] = field(default_factory=lambda: LruCache(max_count=MOST_KEPT), repr=False)
 
     @property
