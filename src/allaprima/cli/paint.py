@@ -6,7 +6,6 @@ import secrets
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
-from allaprima.cli.retouch_options import OperationOptions, operations_of
+from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -77,7 +76,7 @@ def paint(
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = painter.events(*requests, previews=out.previews)
-    finish = retouching(painter, operations, load.models_dir or (), timings) if operations else None
+    finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
     paths = save_events(events, targets, requests[0].steps, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
@@ -180,8 +179,8 @@ def make_requests(
 
 
 def retouching(
-    painter: Painter,
     operations: tuple[Operation, ...],
+    painter: Painter,
     models_dirs: Sequence[Path],
     timings: dict[str, float],
 ) -> Callable[[Picture], RetouchedPicture]:
@@ -189,11 +188,10 @@ def retouching(
 
     What the operations need is found now, for nobody is to paint for an hour and then hear that it is missing.
     """
-    from allaprima.paint.retouch.places import paint_with
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
 
-    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=partial(paint_with, painter)))
+    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=place_painter(painter)))
     retoucher.prepare(operations)
     timings["retouch"] = 0.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, print_json
 from allaprima.cli.paint_options import ModelsDirs
-from allaprima.cli.retouch_options import RetouchOptions, operations_of, place_painter
+from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
 from allaprima.cli.targets import OutputTarget, place_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_encoding import FileFormat
@@ -31,7 +30,7 @@ app = typer.Typer()
 @spread_options
 def retouch(
     file: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP pictures.", show_default=False)],
-    asked: RetouchOptions,
+    asked: OperationOptions,
     source: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", help="Do what was done to this picture."),
@@ -62,6 +61,7 @@ def retouch(
     paints = any(isinstance(one, NewBackground) for one in operations)
     places = _load_place_painter(base, folders) if paints else None
     retoucher = Retoucher(Workshop(models_dirs=folders, places=places))
+    retoucher.prepare(operations)
     paths = _retouch_all(retoucher, file, operations, targets)
     seconds = time.perf_counter() - started
     print(f"{seconds:.1f} s", file=sys.stderr)
@@ -78,14 +78,6 @@ def _load_place_painter(base: str, models_dirs: tuple[Path, ...]) -> PlacePainte
     from allaprima.paint.painter import Painter
 
     return place_painter(Painter.load(base, models_dirs=models_dirs))
-
-
-def _place_painter(base: str, models_dirs: tuple[Path, ...]) -> PlacePainter:
-    """Load the base called `base`; return what paints places with it."""
-    from allaprima.paint.painter import Painter
-    from allaprima.paint.retouch.places import paint_with
-
-    return partial(paint_with, Painter.load(base, models_dirs=models_dirs))
 
 
 def _repeated(source: Path | None) -> tuple[Operation, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,37 +20,13 @@ from allaprima.core.retouch import (
     Upscale,
 )
 
+if TYPE_CHECKING:
+    from allaprima.paint.painter import Painter
+    from allaprima.paint.retouch.work import PlacePainter
+
 
 @dataclass(frozen=True, kw_only=True)
 class OperationOptions:
-    """What to do, in the order of these fields."""
-
-    upscale: Annotated[
-        float | None,
-        typer.Option("--upscale", metavar="SCALE", help="So many times as many pixels a side, up to 8."),
-    ] = None
-    upscaler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="vignette, which ships, a weight file, or a name in --models-dir."
-        ),
-    ] = None
-
-    def operations(self) -> tuple[Operation, ...]:
-        """Return what the options ask for.
-
-        Raises:
-            RequestError: a value is out of range, or an option asks for nothing.
-        """
-        if self.upscaler is not None and self.upscale is None:
-            raise RequestError("got --upscaler without --upscale; expected both, such as --upscale 2")
-        if self.upscale is None:
-            return ()
-        return (Upscale(scale=self.upscale, upscaler=self.upscaler or SHIPPED_UPSCALER),)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetouchOptions(OperationOptions):
     """What to do, in this order: cut out or exchange the background, restyle, upscale."""
 
     cut_out: Annotated[
@@ -83,8 +59,18 @@ class RetouchOptions(OperationOptions):
             help=f"Repaint it in a style: {', '.join(STYLE_NAMES)}, or that of a picture.",
         ),
     ] = None
-    strength: Annotated[
+    style_strength: Annotated[
         float | None, typer.Option(metavar="S", help="How far to go there, 0 to 1. Default: 1.")
+    ] = None
+    upscale: Annotated[
+        float | None,
+        typer.Option("--upscale", metavar="SCALE", help="So many times as many pixels a side, up to 8."),
+    ] = None
+    upscaler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="The upscaler: vignette, which ships, or a weight file of yours."
+        ),
     ] = None
 
     def operations(self) -> tuple[Operation, ...]:
@@ -93,7 +79,7 @@ class RetouchOptions(OperationOptions):
         Raises:
             RequestError: a value is out of range, or an option asks for nothing.
         """
-        return (*self._subject(), *self._style(), *super().operations())
+        return (*self._subject(), *self._style(), *self._size())
 
     def _subject(self) -> tuple[Operation, ...]:
         asks = self.cut_out or self.background is not None
@@ -114,10 +100,21 @@ class RetouchOptions(OperationOptions):
 
     def _style(self) -> tuple[Operation, ...]:
         if self.restyle is None:
-            if self.strength is not None:
-                raise RequestError("got --strength without --restyle; expected both, such as --restyle flat")
+            if self.style_strength is not None:
+                raise RequestError(
+                    "got --style-strength without --restyle; expected both, such as --restyle flat"
+                )
             return ()
-        return (Restyle(style=self.restyle, strength=1.0 if self.strength is None else self.strength),)
+        return (
+            Restyle(style=self.restyle, strength=1.0 if self.style_strength is None else self.style_strength),
+        )
+
+    def _size(self) -> tuple[Operation, ...]:
+        if self.upscale is None:
+            if self.upscaler is not None:
+                raise RequestError("got --upscaler without --upscale; expected both, such as --upscale 2")
+            return ()
+        return (Upscale(scale=self.upscale, upscaler=self.upscaler or SHIPPED_UPSCALER),)
 
 
 def _numbers(option: str, text: str, count: int) -> tuple[float, ...]:
@@ -143,3 +140,12 @@ def operations_of(source: Path) -> tuple[Operation, ...]:
     from allaprima.core.picture_opening import read_picture_file
 
     return read_history(read_picture_file(source), str(source)).operations
+
+
+def place_painter(painter: Painter) -> PlacePainter:
+    """Return a painter as one who paints new backgrounds."""
+    from allaprima.paint.retouch.work import PlacePainter
+
+    return PlacePainter(
+        paint=lambda prompt, seed: painter(prompt, seed=seed).image, prompt=painter.base.traits.place_prompt
+    )

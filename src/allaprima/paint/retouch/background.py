@@ -11,8 +11,7 @@ from allaprima.paint.retouch.finders import get_finder
 from allaprima.paint.retouch.matte import MatteFinder, find_subject
 from allaprima.paint.retouch.matting import Array, foreground
 from allaprima.paint.retouch.picture_arrays import to_array, to_image
-from allaprima.paint.retouch.places import PlacePainter
-from allaprima.paint.retouch.work import Work, Workshop
+from allaprima.paint.retouch.work import PlacePainter, Work, Workshop
 
 
 def put_before_background(image: Image.Image, operation: NewBackground, workshop: Workshop) -> Work:
@@ -50,11 +49,11 @@ def prepare_background(operation: NewBackground, workshop: Workshop) -> PlacePai
 
 def paint_place(operation: NewBackground, places: PlacePainter, finder: MatteFinder) -> Image.Image:
     """Return the place as RGB, without the small thing that some bases cannot leave away."""
-    place = places(operation.prompt, operation.seed)
-    if not place.holds_thing:
-        return place.image
+    place = places.paint(places.prompt.format(operation.prompt), operation.seed)
+    if places.prompt == PlacePainter.prompt:
+        return place
     try:
-        thing: Array = find_subject(place.image, finder)
+        thing: Array = find_subject(place, finder)
     except PictureError:  # it was left away after all
-        return place.image
-    return to_image(fill_hole(to_array(place.image), thing))
+        return place
+    return to_image(fill_hole(to_array(place), thing))

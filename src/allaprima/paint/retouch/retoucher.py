@@ -69,7 +69,7 @@ class Retoucher:
         return finish(self.work(open_picture(picture), operations), on_share)
 
     def prepare(self, operations: Sequence[Operation]) -> None:
-        """Load what the operations need; WeightsError or RequestError for what is not there."""
+        """Load upscalers that the operations name; WeightsError or RequestError for what is not there."""
         for operation in operations:
             PREPARATIONS[type(operation)](operation, self.workshop)
 

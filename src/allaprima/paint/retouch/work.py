@@ -12,13 +12,22 @@ from PIL import Image
 
 from allaprima.core.lru import LruCache
 from allaprima.paint.device.precision import pick_device, pick_dtype
-from allaprima.paint.retouch.places import PlacePainter
 
 T = TypeVar("T")
 MOST_KEPT = 4
 
 Work = Generator[float, None, Image.Image]
 """Work under way: yields the share that is done, 0 to 1, and returns the picture. Closing it cancels the work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacePainter:
+    """Who paints places for new backgrounds."""
+
+    paint: Callable[[str, int], Image.Image]
+    """Takes a prompt and a seed and gives an RGB picture."""
+    prompt: str = "{}"
+    """How the words for a place (`{}`) are put; see `BaseTraits.place_prompt`."""
 
 
 @dataclass(frozen=True, kw_only=True)

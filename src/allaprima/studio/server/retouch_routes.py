@@ -19,7 +19,6 @@ from allaprima.core.retouch import (
     STYLE_NAMES,
     NewBackground,
     Operation,
-    Restyle,
     Upscale,
     operations_from_json,
 )
@@ -76,31 +75,22 @@ def upscaler_names(studio: Studio) -> list[str]:
 
 
 def check_operations(operations: tuple[Operation, ...], studio: Studio) -> tuple[Operation, ...]:
-    """Refuse what is neither in the studio's folders nor in the package: a client names no file.
+    """Refuse upscalers and other weights that are not in the studio's folders: a client names no file.
 
     Raises:
         RequestError: there is no such upscaler, finder or style.
     """
+    known = {
+        "upscaler": upscaler_names(studio), "finder": [SHIPPED_FINDER], "style": list(STYLE_NAMES),
+    }  # fmt: skip
     for operation in operations:
-        for what, name in _named(operation):
-            known = {
-                "upscaler": upscaler_names(studio),
-                "finder": [SHIPPED_FINDER],
-                "style": list(STYLE_NAMES),
-            }[what]
-            if name not in known:
-                raise RequestError(f"got the {what} {name[:80]!r}; expected {', '.join(known[:20])}")
+        named = vars(operation.subject) if isinstance(operation, NewBackground) else vars(operation)
+        for what, names in known.items():
+            if what in named and named[what] not in names:
+                raise RequestError(
+                    f"got the {what} {str(named[what])[:80]!r}; expected {', '.join(names[:20])}"
+                )
     return operations
-
-
-def _named(operation: Operation) -> list[tuple[str, str]]:
-    """Return what an operation names that could be a file, and which kind of thing that is."""
-    if isinstance(operation, Upscale):
-        return [("upscaler", operation.upscaler)]
-    if isinstance(operation, Restyle):
-        return [("style", operation.style)]
-    subject = operation.subject if isinstance(operation, NewBackground) else operation
-    return [("finder", subject.finder)]
 
 
 def check_result(picture: RetouchedPicture, operations: tuple[Operation, ...], caps: Caps) -> None:
