@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def retouch(
     scenes: Annotated[int, typer.Option(min=1, help="Rendered scenes to enlarge.")] = 100,
+    mattes: Annotated[int, typer.Option(min=1, help="Rendered scenes to cut subjects out of.")] = 200,
     upscaler: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The upscaler to measure.")
     ] = SHIPPED_UPSCALER,
@@ -25,6 +26,7 @@ def retouch(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure retouching against what must be reached: quality on unseen scenes, time, memory, seams."""
+    from allaprima.lab.evaluation.mattes import measure_mattes, measure_retouching_times
     from allaprima.lab.evaluation.upscaling import UpscalingSettings, measure_upscaling
     from allaprima.lab.scenes.sprites import SpriteCache, large_cache_dir
     from allaprima.paint.retouch.retoucher import Retoucher
@@ -39,6 +41,8 @@ def retouch(
             bar.update(task, description=what, completed=done, total=total)
 
         rows = measure_upscaling(retoucher, SpriteCache(large_cache_dir()), settings, show)
+        rows += measure_mattes(retoucher, SpriteCache(), mattes, show)
+        rows += measure_retouching_times(retoucher, SpriteCache())
     _print(rows)
     if as_json:
         print_json(

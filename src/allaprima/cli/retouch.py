@@ -61,6 +61,7 @@ def retouch(
     paints = any(isinstance(one, NewBackground) for one in operations)
     places = _load_place_painter(base, folders) if paints else None
     retoucher = Retoucher(Workshop(models_dirs=folders, places=places))
+    retoucher.prepare(operations)
     paths = _retouch_all(retoucher, file, operations, targets)
     seconds = time.perf_counter() - started
     print(f"{seconds:.1f} s", file=sys.stderr)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,15 +12,15 @@ from allaprima.lab.retouch.style_pictures import HANDS, paint_by_rules, recolor
 from allaprima.lab.retouch.styled_scenes import STYLES, StyledConfig, StyledScenes, build_styled_scenes
 from allaprima.lab.retouch.wear import frame, wear
 from allaprima.lab.scenes.mattes import render_with_matte
-from allaprima.lab.scenes.spec import Scene, Subject
+from allaprima.lab.scenes.spec import Scene, Side, Subject
 from allaprima.lab.scenes.sprites import SpriteCache
 
-CARS = tuple(Subject(kind="car", side=side) for side in ("left", "right"))
+CATS = tuple(Subject(kind="cat", side=side) for side in get_args(Side)[::2])
 
 
 def test_a_matte_is_all_subjects_and_nothing_else(sprites: SpriteCache) -> None:
     for style in STYLES:
-        scene = Scene(seed=3, subjects=CARS, place="beach", hour="day", weather="clear", style=style)
+        scene = Scene(seed=3, subjects=CATS, place="beach", hour="day", weather="clear", style=style)
         both = render_with_matte(scene, sprites, 128)[..., 3]
         empty = Scene(seed=3, subjects=(), place="beach", hour="day", weather="clear", style=style)
         bare = render_with_matte(empty, sprites, 128)
@@ -30,7 +31,7 @@ def test_a_matte_is_all_subjects_and_nothing_else(sprites: SpriteCache) -> None:
         render_with_matte(
             Scene(seed=3, subjects=subjects, place="beach", hour="day", weather="clear"), sprites, 128
         )
-        for subjects in (CARS, ())
+        for subjects in (CATS, ())
     )
     changed = (lit[..., :3] != unlit[..., :3]).any(2)
     assert changed[lit[..., 3] == 255].mean() > 0.95
@@ -40,7 +41,7 @@ def test_stores_come_back_as_they_were_built(
     tmp_path: Path, sprites: SpriteCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLAPRIMA_CACHE", str(sprites.cache_dir))
-    monkeypatch.setattr("allaprima.lab.retouch.styled_scenes.draw_framed", _draw_car)
+    monkeypatch.setattr("allaprima.lab.retouch.styled_scenes.draw_framed", _draw_cat)
     with pytest.raises(AssetError, match="no finished store of styled scenes"):
         StyledScenes.open(tmp_path)
     config = StyledConfig(count=2, first_seed=7, hands=3)
@@ -52,13 +53,13 @@ def test_stores_come_back_as_they_were_built(
     assert np.array_equal(built.pictures, again.pictures)
     assert again.pictures[0, 0].any()
     assert (again.hands[0] != again.hands[2]).any()
-    first = _draw_car(7, split="any", style="noto")
+    first = _draw_cat(7, split="any", style="noto")
     assert np.array_equal(again.pictures[0, 3], render_with_matte(first, sprites))
 
 
-def _draw_car(seed: int, *, split: str, style: str) -> Scene:
+def _draw_cat(seed: int, *, split: str, style: str) -> Scene:
     assert split == "any"
-    return Scene(seed=seed, subjects=CARS[:1], place="beach", hour="day", weather="clear", style=style)  # type: ignore[arg-type]
+    return Scene(seed=seed, subjects=CATS[:1], place="beach", hour="day", weather="clear", style=style)  # type: ignore[arg-type]
 
 
 def test_wear_keeps_the_matte_where_the_picture_is() -> None:

@@ -114,7 +114,7 @@ def test_what_is_no_style_is_refused(workshop: Workshop, tmp_path: Path) -> None
     with pytest.raises(RequestError, match="expected fluent, flat, line, noto, or a picture file"):
         find_style("baroque", restyler, workshop)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.raises(PictureError, match="cannot be read"):
+    with pytest.raises(PictureError, match="header is damaged"):
         find_style(str(tmp_path / "broken.png"), restyler, workshop)
     with pytest.raises(PictureError, match="is a folder"):
         find_style(str(tmp_path), restyler, workshop)

@@ -36,7 +36,7 @@ from allaprima.paint.retouch.style_encoder import SIZES, statistics_of
 
 ALIGNED: Final = (0, 1, 2)
 """The styles of `STYLES` whose outlines agree; the last one's sprites are of another house."""
-KNOWN_SHARE: Final = 0.6
+KNOWN_SHARE: Final = 0.5
 """How many batches are of pictures whose answer is known; they take a third of the time of the others."""
 SAME_SHARE: Final = 0.2
 """How many of those are to stay as they are."""
@@ -52,8 +52,8 @@ class RestyleTask:
     encoder: LiteEncoder
     crop: int = 160
     """Side of the parts of pictures that are learned from, in pixels, a multiple of 8."""
-    style_weight: float = 0.6
-    texture_weight: float = 0.3
+    style_weight: float = 1.5
+    texture_weight: float = 5.0
     pixel_weight: float = 4.0
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:

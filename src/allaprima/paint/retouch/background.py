@@ -23,8 +23,7 @@ def put_before_background(image: Image.Image, operation: NewBackground, workshop
         PictureError: nothing stands out.
         RequestError: nobody is there who paints the place, or there are no such weights.
     """
-    if workshop.places is None:
-        raise RequestError("got a new background where nothing paints; expected it where a base is loaded")
+    places = prepare_background(operation, workshop)
     colors = to_array(image.convert("RGB"))
     if image.mode == "RGBA":
         matte, front, old = to_array(image.getchannel("A")), colors, None
@@ -32,12 +31,20 @@ def put_before_background(image: Image.Image, operation: NewBackground, workshop
         matte = find_subject(image, get_finder(operation.subject, workshop))
         front, old = foreground(colors, matte), colors
     yield 0.2
-    place = paint_place(operation, workshop.places, get_finder(CutOut(), workshop))
+    place = paint_place(operation, places, get_finder(CutOut(), workshop))
     yield 0.9
     behind = to_array(ImageOps.fit(place, image.size, Image.Resampling.LANCZOS))
     composed = to_image(compose(front, matte, behind, old=old))
     yield 1.0
     return composed
+
+
+def prepare_background(operation: NewBackground, workshop: Workshop) -> PlacePainter:
+    """Load what a new background needs and return who paints it; raises as `put_before_background`."""
+    if workshop.places is None:
+        raise RequestError("got a new background where nothing paints; expected it where a base is loaded")
+    get_finder(operation.subject, workshop)
+    return workshop.places
 
 
 def paint_place(operation: NewBackground, places: PlacePainter, finder: MatteFinder) -> Image.Image:

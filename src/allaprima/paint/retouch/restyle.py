@@ -33,14 +33,19 @@ def restyle(image: Image.Image, operation: Restyle, workshop: Workshop) -> Work:
         PictureError: the style's picture cannot be read.
         RequestError: there is no style of that name.
     """
-    restyler = get_restyler(workshop)
-    style = find_style(operation.style, restyler, workshop)
+    restyler, style = prepare_restyling(operation, workshop)
     yield 0.2
     painted = paint_in_style(image.convert("RGB"), style, restyler, operation.strength)
     if image.mode == "RGBA":
         painted.putalpha(image.getchannel("A"))
     yield 1.0
     return painted
+
+
+def prepare_restyling(operation: Restyle, workshop: Workshop) -> tuple[Restyler, StyleStatistics | str]:
+    """Load what a restyling needs; raises as `restyle`."""
+    restyler = get_restyler(workshop)
+    return restyler, find_style(operation.style, restyler, workshop)
 
 
 def get_restyler(workshop: Workshop) -> Restyler:

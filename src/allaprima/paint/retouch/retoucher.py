@@ -16,9 +16,10 @@ from allaprima.core.picture import Picture
 from allaprima.core.retouch import CutOut, NewBackground, Operation, Restyle, Upscale
 from allaprima.core.retouch_source import open_picture
 from allaprima.core.retouched import RetouchedPicture
-from allaprima.paint.retouch.background import put_before_background
+from allaprima.paint.retouch.background import prepare_background, put_before_background
 from allaprima.paint.retouch.cutout import cut_out
-from allaprima.paint.retouch.restyle import restyle
+from allaprima.paint.retouch.finders import get_finder
+from allaprima.paint.retouch.restyle import prepare_restyling, restyle
 from allaprima.paint.retouch.upscale import get_upscaler, upscale
 from allaprima.paint.retouch.work import Work, Workshop, finish, part
 
@@ -29,6 +30,13 @@ WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
     Upscale: upscale,
 }
 """Which work belongs to which operation."""
+PREPARATIONS: dict[type[Operation], Callable[[Any, Workshop], object]] = {
+    CutOut: get_finder,
+    NewBackground: prepare_background,
+    Restyle: prepare_restyling,
+    Upscale: lambda operation, workshop: get_upscaler(operation.upscaler, workshop),
+}
+"""What loads all that an operation needs."""
 
 
 class Retoucher:
@@ -63,8 +71,7 @@ class Retoucher:
     def prepare(self, operations: Sequence[Operation]) -> None:
         """Load upscalers that the operations name; WeightsError or RequestError for what is not there."""
         for operation in operations:
-            if isinstance(operation, Upscale):
-                get_upscaler(operation.upscaler, self.workshop)
+            PREPARATIONS[type(operation)](operation, self.workshop)
 
     def work(
         self, picture: RetouchedPicture, operations: Sequence[Operation]
