@@ -21,7 +21,7 @@ from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.retouch import operations_to_json
+from allaprima.core.retouch import Repaint, operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
@@ -46,6 +46,12 @@ def paint(
     load: LoadOptions,
     out: OutputOptions,
     prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
+    hires_strength: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", help="Paint over what --upscale made, in its size: so much anew, more than 0 to 1."
+        ),
+    ] = None,
     no_retouch: Annotated[
         bool,
         typer.Option("--no-retouch", help="Leave out what was done to the picture of --from afterwards."),
@@ -60,6 +66,10 @@ def paint(
     check_memory(load.memory)
     requests = make_requests(given, asked.source, asked.seed, asked.count)
     operations = retouch.operations()
+    if hires_strength is not None:
+        if retouch.upscale is None:
+            raise RequestError("got --hires-strength without --upscale; expected both, such as --upscale 2")
+        operations = (*operations, Repaint(strength=hires_strength))
     if asked.source is not None and not operations and not no_retouch:
         operations = operations_of(asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
@@ -76,6 +86,7 @@ def paint(
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = painter.events(*requests, previews=out.previews)
+    operations = paintable(operations, painter)
     finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
     paths = save_events(events, targets, requests[0].steps, timings, finish)
     seeds = [request.seed for request in requests]
@@ -178,6 +189,15 @@ def make_requests(
     return [replace(first, seed=first.seed + number) for number in range(count)]
 
 
+def paintable(operations: tuple[Operation, ...], painter: Painter) -> tuple[Operation, ...]:
+    """Return the operations without those that the base cannot do, which are told on stderr."""
+    if not painter.base.traits.fixed_size or not any(isinstance(one, Repaint) for one in operations):
+        return operations
+    said = f"{painter.base.name} paints one size only, so what is enlarged is not painted over"
+    print(f"prima: {printable(said)}", file=sys.stderr)
+    return tuple(one for one in operations if not isinstance(one, Repaint))
+
+
 def retouching(
     operations: tuple[Operation, ...],
     painter: Painter,
@@ -191,7 +211,8 @@ def retouching(
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
 
-    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=place_painter(painter)))
+    places = place_painter(painter)
+    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=places, painter=painter))
     retoucher.prepare(operations)
     timings["retouch"] = 0.0
 

@@ -17,6 +17,7 @@ from allaprima.core.events import Event, Step
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_defaults import RequestDefaults
+from allaprima.core.retouch import Repaint
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.memory.process_memory import keep_heap_warm
 from allaprima.paint.painter import Painter
@@ -81,13 +82,18 @@ class ModelRunner:
 
     def retouch(self, order: RetouchOrder) -> Iterator[Step | RetouchedPicture]:
         """Retouch a picture: a step after each short piece of the work, then the picture."""
-        painter = next(reversed(self._painters.values()))  # the base last used paints new backgrounds
+        request = order.picture.request
+        over = any(isinstance(one, Repaint) for one in order.operations)
+        # The base last used paints new backgrounds; what is painted over wants its own.
+        painter = self.painter(request.base) if request and over else next(reversed(self._painters.values()))
 
         def paint(prompt: str, seed: int) -> Image.Image:
             return painter.paint(painter.request(prompt=prompt, seed=seed)).image
 
         places = PlacePainter(paint=paint, prompt=painter.base.traits.place_prompt)
-        work = Retoucher(replace(self._workshop, places=places)).work(order.picture, order.operations)
+        work = Retoucher(replace(self._workshop, places=places, painter=painter)).work(
+            order.picture, order.operations
+        )
         while True:
             try:
                 share = next(work)
