@@ -17,6 +17,26 @@ def test_pixels_and_strength_are_checked() -> None:
             InitImage(width=1, height=1, rgb=bytes(3), strength=strength)
 
 
+def test_a_mask_has_a_byte_for_each_pixel_and_paints_some() -> None:
+    masked = InitImage(width=2, height=1, rgb=bytes(6), mask=b"\x00\x01")
+    assert masked.mask == b"\x00\x01"
+    assert InitImage(width=2, height=1, rgb=bytes(6)).mask is None
+    with pytest.raises(RequestError, match="got a mask of 3 bytes for a 2x1 picture; expected 2"):
+        InitImage(width=2, height=1, rgb=bytes(6), mask=bytes(3))
+    with pytest.raises(RequestError, match="keeps every pixel"):
+        InitImage(width=2, height=1, rgb=bytes(6), mask=bytes(2))
+
+
+def test_a_mask_is_cut_with_its_picture() -> None:
+    image, mask = Image.new("RGB", (4, 2), "red"), Image.new("L", (4, 2), 0)
+    mask.paste(255, (1, 0, 2, 2))
+    assert InitImage.from_image(image, width=2, height=2, mask=mask).mask == b"\xff\x00" * 2
+    with pytest.raises(RequestError, match="got a mask of 2x2 pixels; expected 4x2, as the picture has"):
+        InitImage.from_image(image, width=2, height=2, mask=mask.crop((0, 0, 2, 2)))
+    with pytest.raises(RequestError, match="keeps every pixel"):
+        InitImage.from_image(image, width=2, height=2, mask=Image.new("L", (4, 2), 0))
+
+
 def test_an_image_covers_the_size_and_is_cut_around_its_middle() -> None:
     image = Image.new("RGB", (4, 2), "red")
     image.paste("blue", (1, 0, 3, 2))
