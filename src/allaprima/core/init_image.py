@@ -27,6 +27,9 @@ class InitImage:
     """0 keeps it as it is, 1 forgets it."""
     mask: bytes | None = field(default=None, repr=False)
     """One byte a pixel, rows from the top: 0 keeps it, bit for bit, 255 paints it; None paints all of them."""
+    full_steps: bool = False
+    """Take all the steps that are asked for, evenly from the level that `strength` means; otherwise, as in diffusers,
+    only that share of them."""
 
     def __post_init__(self) -> None:
         size, expected = f"{self.width}x{self.height}", 3 * self.width * self.height

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tests.tiny import SteadyBase
 
+from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.painter import Painter
@@ -36,6 +37,8 @@ class WatchedBase(SteadyBase):
     """
 
     decodes: int = 0
+    encodes: int = 0
+    """Pictures that were encoded."""
     during_predict: list[Callable[[], object]] = field(default_factory=list)
     """Called, and used up, one per prediction."""
     before_predict: Callable[[], None] = lambda: None
@@ -58,6 +61,10 @@ class WatchedBase(SteadyBase):
         self.decodes += len(latents)
         return super().decode(latents)
 
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.encodes += len(pixels)
+        return super().encode(pixels)
+
 
 @dataclass
 class Clock:
@@ -77,10 +84,11 @@ class Client:
     updates: list[LiveUpdate]
     sequence: int = 0
 
-    def ask(self, prompt: str, **settings: Any) -> int:
+    def ask(self, prompt: str, over: InitImage | None = None, **settings: Any) -> int:
         """Ask with the next sequence number and return it."""
         self.sequence += 1
-        self.session.ask(LivePrompt(sequence=self.sequence, prompt=prompt, settings=LiveSettings(**settings)))
+        asked = LiveSettings(**settings)
+        self.session.ask(LivePrompt(sequence=self.sequence, prompt=prompt, settings=asked, init_image=over))
         return self.sequence
 
     @property

@@ -34,7 +34,7 @@ def start_from_image(
         RequestError: the init image has another size.
     """
     check_init_size(init_image, width, height)
-    first = first_step(len(schedule), init_image.strength)
+    first = 0 if init_image.full_steps else first_step(len(schedule), init_image.strength)
     if init_image.strength == 1.0:
         return schedule, noise
     sigma = schedule.sigmas[first]

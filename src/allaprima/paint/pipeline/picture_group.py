@@ -59,7 +59,7 @@ class PictureGroup:
                 [DenoiseRow(prompt=prompt, negative=negative, seed=each.seed) for each in requests],
                 width=request.width,
                 height=request.height,
-                schedule=pipeline.schedule_of(request),
+                schedule=pipeline.schedule_of(request, self._init_image),
                 guidance=self._guidance,
                 loras=request.loras,
                 init_image=self._init_image,

@@ -25,6 +25,7 @@ from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
 from allaprima.paint.pipeline.request_filling import find_metadata
+from allaprima.paint.pipeline.strength_schedule import CURVE_STEPS, schedule_from
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
 
 
@@ -101,23 +102,36 @@ class Pipeline:
         return first_look(loras, self.base.family, partial(find_metadata, self.lora_manager))
 
     def schedule(
-        self, steps: int, width: int, height: int, name: str | None = None, loras: Sequence[LoraUse] = ()
+        self,
+        steps: int,
+        width: int,
+        height: int,
+        name: str | None = None,
+        loras: Sequence[LoraUse] = (),
+        *,
+        init_image: InitImage | None = None,
     ) -> Schedule:
         """Return the base's schedule, or what the LoRAs were trained at if none is named.
+
+        Over an image of `full_steps` it begins at the level of its strength.
 
         Raises:
             RequestError: the base has no schedule of that name, or none of so many steps.
             LoraError: a LoRA is not there or cannot be used.
         """
+        if init_image is not None and init_image.full_steps and init_image.strength < 1.0:
+            curve = self.schedule(CURVE_STEPS, width, height, name, loras)
+            return schedule_from(curve, init_image.strength, steps)
         own = self.base.schedule(steps, width, height, name)
         acting = [use for use in loras if use.weight != 0.0]
         if name is not None or self.lora_manager is None or not acting:
             return own
         return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
 
-    def schedule_of(self, request: GenerationRequest) -> Schedule:
+    def schedule_of(self, request: GenerationRequest, init_image: InitImage | None = None) -> Schedule:
         """Return the schedule of a request, see `schedule`."""
-        return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
+        width, height, name = request.width, request.height, request.schedule
+        return self.schedule(request.steps, width, height, name, request.loras, init_image=init_image)
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

@@ -140,7 +140,9 @@ class LiveBatch:
             for row, aim in zip(rows, aims, strict=True)
         ]
         with self._timed("decode"):
-            return to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
+            pictures = to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
+        below = self.rows[0].prepared.prompt.init_image
+        return pictures if below is None else [replace(one, init_strength=below.strength) for one in pictures]
 
     def _send(self, index: int, picture: Picture) -> None:
         row = self.rows[index]
