@@ -21,12 +21,12 @@ SDXL = read_scheduler({"_class_name": "EulerDiscreteScheduler", "beta_schedule":
 def curves() -> dict[str, Schedule]:
     return {
         "flow": flow_schedule(flow_sigmas(CURVE_STEPS, 2.0)),
-        **{name: SDXL.schedule(CURVE_STEPS, name) for name in (None, *SCHEDULES)},
+        **{str(name): SDXL.schedule(CURVE_STEPS, name) for name in (None, *SCHEDULES)},
         **{name: schedule(CURVE_STEPS) for name, schedule in QWEN_SCHEDULES.items()},
     }
 
 
-@pytest.mark.parametrize("curve", curves().values(), ids=map(str, curves()))
+@pytest.mark.parametrize("curve", curves().values(), ids=curves())
 def test_one_two_and_more_steps_begin_alike_and_fall_to_the_picture(curve: Schedule) -> None:
     for strength in STRENGTHS:
         several = [schedule_from(curve, strength, steps) for steps in (1, 2, 4, 8)]
@@ -36,11 +36,11 @@ def test_one_two_and_more_steps_begin_alike_and_fall_to_the_picture(curve: Sched
         assert all(later <= earlier for one in several for earlier, later in pairwise(one.times))
 
 
-@pytest.mark.parametrize("curve", curves().values(), ids=map(str, curves()))
+@pytest.mark.parametrize("curve", curves().values(), ids=curves())
 def test_a_greater_strength_begins_at_more_noise(curve: Schedule) -> None:
     levels = [schedule_from(curve, strength, 1).sigmas[0] for strength in STRENGTHS]
     assert levels == sorted(levels)
-    assert 0.0 < levels[0]
+    assert levels[0] > 0.0
     assert levels[-1] <= curve.sigmas[0]
 
 

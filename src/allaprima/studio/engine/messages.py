@@ -68,7 +68,7 @@ class LivePrompt:
     settings: LiveSettings = field(default_factory=LiveSettings)
     """Everything else."""
     init_image: InitImage | None = None
-    """What it is painted over, of the settings' size; every frame takes all its steps, from the level of its strength."""
+    """What it is painted over, of the settings' size; each frame takes all its steps, from its strength's level."""
 
     def __post_init__(self) -> None:
         if not _is_whole(self.sequence, 0, MAX_SEQUENCE):
