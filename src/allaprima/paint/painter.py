@@ -188,7 +188,8 @@ class Painter(Pipeline):
         with self._lock:
             for name in ("base", "lora_manager"):
                 object.__setattr__(self, name, _Closed())
-            vars(self).pop("prompts", None)
+            for name in ("prompts", "images"):
+                vars(self).pop(name, None)
         release()
 
     def __enter__(self) -> Painter:

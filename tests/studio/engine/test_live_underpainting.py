@@ -76,6 +76,38 @@ def test_the_same_picture_costs_nothing_and_another_is_painted() -> None:
         assert not client.frames[-1].repeated
 
 
+def test_a_picture_is_encoded_once_however_the_words_change() -> None:
+    bench = Bench()
+    for client in bench.clients(2):
+        for word in ("cat", "dog", "ant"):
+            client.ask(word, grey(40), steps=4)
+            bench.run()
+    assert bench.base.encodes == 1
+    client.ask("cat", grey(40, 0.9), steps=1)
+    bench.run()
+    assert bench.base.encodes == 1
+    client.ask("cat", grey(41), steps=1)
+    bench.run()
+    assert bench.base.encodes == 2
+
+
+def test_what_a_mask_keeps_is_seen_as_it_is() -> None:
+    bench = Bench()
+    client = bench.client()
+    rgb = bytes(range(256)) * 3 * 256
+    mask = bytes(256 * 128) + b"\xff" * 256 * 128
+    over = InitImage(width=256, height=256, rgb=rgb, strength=0.8, mask=mask)
+    for steps in (1, 4):
+        client.ask("cat", over, steps=steps)
+        bench.run()
+    assert all(frame.masked for frame in client.frames)
+    shown = [state.shown for state in bench.live.sessions.values()]
+    assert shown[0] is not None
+    kept = 3 * 256 * 128
+    assert shown[0].picture.rgb[:kept] == rgb[:kept]
+    assert shown[0].picture.rgb[kept:] != rgb[kept:]
+
+
 def test_sessions_over_one_picture_share_passes_and_others_do_not() -> None:
     bench = Bench()
     several = bench.clients(4)

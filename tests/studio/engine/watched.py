@@ -17,6 +17,7 @@ from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine_loop import EngineLoop
 from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
+from allaprima.studio.engine.live_scheduler import LiveScheduler
 from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import (
     Frame,
@@ -161,6 +162,12 @@ class Bench:
             if self.worker.turn() != 0.0:
                 return
         raise AssertionError(f"there was still work after {most} turns")
+
+    @property
+    def live(self) -> LiveScheduler:
+        """What the worker knows of live sessions."""
+        assert self.worker._live is not None
+        return self.worker._live
 
     @property
     def stats(self) -> Snapshot:

@@ -69,7 +69,7 @@ class PictureGroup:
             with watch("denoise"):
                 step = batch.step()
             with watch("decode"):
-                shown = to_pictures(batch.guard.decode(step.clean), requests) if self._previews else ()
+                shown = to_pictures(batch.preview(step), requests) if self._previews else ()
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)

@@ -22,6 +22,7 @@ from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.lora.manager import LoraManager
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
+from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
 from allaprima.paint.pipeline.request_filling import find_metadata
@@ -45,6 +46,11 @@ class Pipeline:
     def prompts(self) -> PromptCache:
         """The encoded prompts of the base, for all that is painted on it."""
         return PromptCache(self.base, self.prompt_cache_bytes)
+
+    @cached_property
+    def images(self) -> ImageCache:
+        """The encoded pictures that are painted over; LoRAs leave the autoencoder alone."""
+        return ImageCache()
 
     @property
     def text_state(self) -> Hashable:
@@ -171,5 +177,6 @@ class Pipeline:
             guidance=guidance,
             loras=loras,
             init_image=init_image,
+            images=self.images,
             before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),
         )
