@@ -6,18 +6,19 @@ import base64
 import binascii
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import to_rgb
+from allaprima.core.mask import to_mask
 from allaprima.core.picture_files import DAMAGED
 from allaprima.studio.server.settings import Caps
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_EXPECTED = "expected a PNG, JPEG or WebP picture in base64"
+_EXPECTED = "expected a PNG, JPEG or WebP picture"
 
 
 def decode_base64(text: str) -> bytes:
@@ -27,17 +28,17 @@ def decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise RequestError(f"got text that is not base64; {_EXPECTED}") from None
+        raise RequestError(f"got text that is not base64; {_EXPECTED} in base64") from None
 
 
 def open_upload(data: bytes, caps: Caps) -> Image.Image:
     """Return the picture in `data` as RGB, upright; refuse it as `upload_size` does, or if it is damaged."""
-    with _refuse_damage():
-        upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
-        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
-            _check_size(image.width, image.height, caps)
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+    return _open(data, caps, to_rgb)
+
+
+def open_mask(data: bytes, caps: Caps) -> Image.Image:
+    """Return the mask in `data` as grey, as `core.mask` reads it; refuse it as `open_upload` does."""
+    return _open(data, caps, to_mask)
 
 
 def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
     Raises:
         RequestError: it is no PNG, JPEG or WebP, its header is damaged, or it is larger than the caps say.
     """
-    with _refuse_damage():
+    with _refuse_damage(caps):
         if _is_webp(data):
             width, height = webp_size(data)
         else:
@@ -86,14 +87,25 @@ def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.
     return canvas
 
 
+def _open(data: bytes, caps: Caps, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    with _refuse_damage(caps):
+        upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
+        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+            _check_size(image.width, image.height, caps)
+            image.load()
+            return convert(ImageOps.exif_transpose(image))
+
+
 @contextmanager
-def _refuse_damage() -> Iterator[None]:
+def _refuse_damage(caps: Caps) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             yield
     except RequestError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise RequestError(f"got a picture of far more pixels; expected {_most(caps)}") from None
     except DAMAGED:
         raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
 
@@ -109,6 +121,8 @@ def _formats(data: bytes) -> tuple[str]:
 def _check_size(width: int, height: int, caps: Caps) -> None:
     side, pixels = caps.upload_side, caps.upload_pixels
     if not (0 < width <= side and 0 < height <= side and width * height <= pixels):
-        raise RequestError(
-            f"got a picture of {width}x{height} pixels; expected at most {pixels:,} in all and {side} a side"
-        )
+        raise RequestError(f"got a picture of {width}x{height} pixels; expected {_most(caps)}")
+
+
+def _most(caps: Caps) -> str:
+    return f"at most {caps.upload_pixels:,} in all and {caps.upload_side} a side"
