@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.mask import to_mask
+from allaprima.core.image_modes import to_mask, to_rgb
+from allaprima.core.mask import KEEPS_ALL, Box, fill_painted
+from allaprima.core.surround import Surround
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +29,8 @@ class InitImage:
     """0 keeps it as it is, 1 forgets it."""
     mask: bytes | None = field(default=None, repr=False)
     """One byte a pixel, rows from the top: 0 keeps it, bit for bit, 255 paints it; None paints all of them."""
+    surround: Surround | None = field(default=None, repr=False)
+    """The whole picture, where this is a window of one; what is painted is put back into it."""
 
     def __post_init__(self) -> None:
         size, expected = f"{self.width}x{self.height}", 3 * self.width * self.height
@@ -42,9 +46,14 @@ class InitImage:
                 f"got a mask of {len(self.mask)} bytes for a {size} picture; expected {self.width * self.height}"
             )
         if not any(self.mask):
-            raise RequestError(
-                "got a mask that keeps every pixel; expected some to paint: white, or transparent where it has alpha"
-            )
+            raise RequestError(KEEPS_ALL)
+
+    @property
+    def area(self) -> str | None:
+        """How the base is shown what is painted, in A1111's words; None without a mask."""
+        if self.mask is None:
+            return None
+        return "Whole picture" if self.surround is None else "Only masked"
 
     @classmethod
     def from_image(
@@ -63,7 +72,7 @@ class InitImage:
             width: pixels.
             height: pixels.
             strength: see the attribute.
-            mask: what of `image` is painted, as `core.mask` reads it; of the same size, and cut with it.
+            mask: what of `image` is painted, as `image_modes.to_mask` reads it; of the same size, and cut with it.
 
         Raises:
             RequestError: the mask has another size, or nothing of what is left of it is painted.
@@ -77,11 +86,51 @@ class InitImage:
         if mask is None:
             return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength)
         levels = to_mask(ImageOps.exif_transpose(mask))
-        if levels.size != upright.size:
-            got, expected = ("{}x{}".format(*each.size) for each in (levels, upright))
-            raise RequestError(f"got a mask of {got} pixels; expected {expected}, as the picture has")
+        check_mask_size(levels, upright)
         cut = ImageOps.fit(levels, size, Image.Resampling.BILINEAR)
         return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength, mask=cut.tobytes())
+
+    @classmethod
+    def window(
+        cls,
+        picture: Image.Image,
+        mask: Image.Image,
+        box: Box,
+        *,
+        width: int,
+        height: int,
+        strength: float,
+        fill: bool = False,
+    ) -> InitImage:
+        """Return the part of an RGB picture in `box` at width x height pixels, to be put back when it is painted.
+
+        What of the box lies outside the picture is filled from its edges, painted, and left out in the end.
+
+        Args:
+            picture: RGB.
+            mask: grey, of the picture's size, see `core.mask`.
+            box: its shape is that of width x height.
+            width: pixels.
+            height: pixels.
+            strength: see the attribute.
+            fill: begin with the colours around what is painted, rather than with what is there.
+        """
+        from PIL import Image, ImageChops
+
+        size, (left, top, right, bottom) = (width, height), box
+        outside = Image.new("L", (right - left, bottom - top), 255)
+        outside.paste(0, (-left, -top, picture.width - left, picture.height - top))
+        part, painted = picture.crop(box), mask.crop(box)
+        part = fill_painted(part, ImageChops.lighter(outside, painted) if fill else outside)
+        painted = ImageChops.lighter(painted, outside)
+        surround = Surround(
+            width=picture.width, height=picture.height, rgb=picture.tobytes(), mask=mask.tobytes(), box=box
+        )
+        return cls(
+            width=width, height=height, strength=strength, surround=surround,
+            rgb=part.resize(size, Image.Resampling.LANCZOS).tobytes(),
+            mask=painted.resize(size, Image.Resampling.BILINEAR).tobytes(),
+        )  # fmt: skip
 
     @classmethod
     def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
@@ -98,14 +147,8 @@ class InitImage:
             raise PictureError(f"{path} cannot be read: {reason}; expected a picture file") from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return `image` as RGB: what is transparent lies on white, and 16 bits of grey become 8."""
-    from PIL import Image
-
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return image.point(lambda level: level / 256).convert("L").convert("RGB")
-    return image.convert("RGB")
+def check_mask_size(mask: Image.Image, picture: Image.Image) -> None:
+    """Refuse a mask of another size than its picture."""
+    if mask.size != picture.size:
+        got, expected = ("{}x{}".format(*each.size) for each in (mask, picture))
+        raise RequestError(f"got a mask of {got} pixels; expected {expected}, as the picture has")

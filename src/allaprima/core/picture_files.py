@@ -16,7 +16,16 @@ from PIL import Image, UnidentifiedImageError
 
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext
-from allaprima.core.picture_encoding import ASCII, EXIF_IFD, KEY, LAYOUT, STRENGTH, USER_COMMENT, UTF16
+from allaprima.core.picture_encoding import (
+    ASCII,
+    EXIF_IFD,
+    INPAINT_AREA,
+    KEY,
+    LAYOUT,
+    STRENGTH,
+    USER_COMMENT,
+    UTF16,
+)
 from allaprima.core.request import GenerationRequest
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -60,12 +69,25 @@ def read_init_strength(path: Path) -> str | None:
     Raises:
         PictureError: it is no picture, or a damaged one.
     """
+    return _read_settings(path).get(STRENGTH)
+
+
+def read_inpaint_area(path: Path) -> str | None:
+    """Return which part of another picture was painted, as the file at `path` says; None if it says nothing.
+
+    Raises:
+        PictureError: it is no picture, or a damaged one.
+    """
+    return _read_settings(path).get(INPAINT_AREA)
+
+
+def _read_settings(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         infotext = read_infotext(file)
     try:
-        return None if infotext is None else split_infotext(infotext)[2].get(STRENGTH)
+        return {} if infotext is None else split_infotext(infotext)[2]
     except RequestError:  # a text of another kind
-        return None
+        return {}
 
 
 def read_infotext(file: BinaryIO) -> str | None:

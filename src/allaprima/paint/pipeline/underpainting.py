@@ -47,6 +47,7 @@ class Underpainting:
         self._process = process_of(schedule.kind, base.prediction)
         self._pixels = torch.full((1, 3, height, width), 0.5)
         self._mask: Tensor | None = None
+        self._is_window = False
         self._clean: Tensor | None = None
         self._painted: Tensor | None = None
         self.schedule, self.latents = schedule, noise
@@ -60,6 +61,7 @@ class Underpainting:
             self.channels = mask_channels(base, self._pixels, self._mask).to(noise.device)
 
     def _begin(self, base: Base, init_image: InitImage) -> None:
+        self._is_window = init_image.surround is not None
         self._pixels, self._mask = to_pixels(init_image), to_mask_pixels(init_image)
         strength, keeps = init_image.strength, self._mask is not None and not base.reads_mask
         if strength == 1.0 and not keeps:
@@ -79,5 +81,10 @@ class Underpainting:
         return keep_latents(latents, self._clean, self._noise, self._painted, self._process, sigma)
 
     def paste(self, painted: Tensor) -> Tensor:
-        """Return the pixels (B, 3, H, W) in [0, 1] that were painted, with the picture's own where it is kept."""
-        return painted if self._mask is None else paste(painted, self._pixels, self._mask)
+        """Return the pixels (B, 3, H, W) in [0, 1] that were painted, with the picture's own where it is kept.
+
+        A window of a larger picture is returned as it was painted: it is put into that at its size.
+        """
+        if self._mask is None or self._is_window:
+            return painted
+        return paste(painted, self._pixels, self._mask)

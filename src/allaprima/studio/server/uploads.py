@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
-from allaprima.core.init_image import to_rgb
+from allaprima.core.image_modes import to_rgb
 from allaprima.core.picture_files import DAMAGED
 from allaprima.studio.server.settings import Caps
 
