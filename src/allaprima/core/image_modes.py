@@ -30,8 +30,11 @@ def to_mask(image: Image.Image) -> Image.Image:
     from PIL import ImageChops
 
     if is_transparent(image):
-        return ImageChops.invert(image.convert("RGBA").getchannel("A"))
-    return to_rgb(image).convert("L")
+        mask = ImageChops.invert(image.convert("RGBA").getchannel("A"))
+    else:
+        mask = to_rgb(image).convert("L")
+    mask.info.clear()  # so that it can be read again, as what it is now
+    return mask
 
 
 def is_transparent(image: Image.Image) -> bool:

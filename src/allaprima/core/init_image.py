@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allaprima.core.errors import PictureError, RequestError
+from allaprima.core.errors import RequestError
 from allaprima.core.image_modes import to_mask, to_rgb
 from allaprima.core.mask import KEEPS_ALL, Box, fill_painted
 from allaprima.core.surround import Surround
@@ -36,9 +36,7 @@ class InitImage:
         size, expected = f"{self.width}x{self.height}", 3 * self.width * self.height
         if len(self.rgb) != expected:
             raise RequestError(f"got {len(self.rgb)} bytes for a {size} picture; expected {expected}")
-        strength: object = self.strength
-        if not isinstance(strength, int | float) or not 0.0 <= strength <= 1.0:
-            raise RequestError(f"got strength {str(strength)[:40]}; expected 0 to 1")
+        check_strength(self.strength)
         if self.mask is None:
             return
         if len(self.mask) != self.width * self.height:
@@ -135,16 +133,15 @@ class InitImage:
     @classmethod
     def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
         """Return the picture file at `path`, as `from_image`; PictureError if it cannot be read as one."""
-        from PIL import Image
+        from allaprima.core.image_files import open_image
 
-        try:
-            with Image.open(path) as image:
-                return cls.from_image(image, width=width, height=height, strength=strength)
-        except RequestError:
-            raise
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-            raise PictureError(f"{path} cannot be read: {reason}; expected a picture file") from error
+        return cls.from_image(open_image(path), width=width, height=height, strength=strength)
+
+
+def check_strength(strength: object) -> None:
+    """Refuse what is no number from 0 to 1."""
+    if not isinstance(strength, int | float) or not 0.0 <= strength <= 1.0:
+        raise RequestError(f"got strength {str(strength)[:40]}; expected 0 to 1")
 
 
 def check_mask_size(mask: Image.Image, picture: Image.Image) -> None:

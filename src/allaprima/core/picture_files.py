@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from allaprima.core.errors import PictureError, RequestError
+from allaprima.core.image_files import DAMAGED, check_file
 from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext
 from allaprima.core.picture_encoding import (
     ASCII,
@@ -28,13 +29,6 @@ from allaprima.core.picture_encoding import (
 )
 from allaprima.core.request import GenerationRequest
 
-MAX_FILE_BYTES = 256 * 2**20
-DAMAGED = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
-    AttributeError, struct.error, Warning, Image.DecompressionBombError,
-)  # fmt: skip
-"""What Pillow raises on damaged headers; its own documentation names only some of them."""
-
 
 def read_request(path: Path) -> GenerationRequest:
     """Return the request that the picture file at `path` carries.
@@ -44,7 +38,7 @@ def read_request(path: Path) -> GenerationRequest:
     Raises:
         PictureError: there is no such file, it is no picture, it carries no request, or a damaged one.
     """
-    _check_file(path)
+    check_file(path)
     try:
         file = path.open("rb")
     except OSError as error:
@@ -123,23 +117,6 @@ def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
     except DAMAGED as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
-
-
-def _check_file(path: Path) -> None:
-    problem = None
-    try:
-        if path.is_dir():
-            problem = "is a folder"
-        elif not path.exists():
-            problem = "does not exist"
-        elif not path.is_file():
-            problem = "is no ordinary file"  # reading a pipe would wait for ever
-        elif (size := path.stat().st_size) > MAX_FILE_BYTES:
-            problem = f"has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
-    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
-        problem = f"cannot be read ({error})"
-    if problem is not None:
-        raise PictureError(f"{str(path)[:200]} {problem}; expected a picture file")
 
 
 def _parse_texts(file: BinaryIO) -> tuple[str, str | None] | None:

@@ -1,6 +1,6 @@
 """Painting around a picture: a canvas that grows window by window, the picture in it kept to the bit.
 
-    outpainting = Outpainting(picture, Margins(left=64), base)
+    outpainting = Outpainting(start, Margins(left=64), base)
     for event in outpainting.events(painter, request): ...
 
 A canvas that the base paints at once is one window; any other is covered by windows of the base's own size, at the
@@ -18,11 +18,13 @@ from PIL import Image
 
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
+from allaprima.core.image_files import MAX_PIXELS
 from allaprima.core.init_image import InitImage
 from allaprima.core.mask import Box, feather, fill_painted
 from allaprima.core.outpaint import Margins, plan_windows
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
+from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.contract.base import Base
 
 if TYPE_CHECKING:
@@ -36,24 +38,23 @@ class Outpainting:
     """A picture and the canvas around it.
 
     Args:
-        picture: RGB; it is kept.
+        start: the picture, which is kept, how far the colours around it are painted over, and how wide the edge is at
+            which what is new begins.
         margins: what is added.
         base: what paints; it decides how large a window is.
-        strength: how far the colours around what is new are painted over.
-        feather_px: how wide the edge is at which what is new begins.
 
     Raises:
         RequestError: the canvas is too large.
     """
 
-    def __init__(
-        self, picture: Image.Image, margins: Margins, base: Base, *, strength: float, feather_px: int
-    ) -> None:
+    def __init__(self, start: StartingPicture, margins: Margins, base: Base) -> None:
         self.margins = margins
-        self._strength = strength
-        self._feather_px = feather_px
-        self._picture = picture
-        self._canvas = margins.extend(*picture.size)
+        self._strength = start.strength
+        self._feather_px = start.feather_px
+        self._picture = picture = start.picture
+        self._canvas = width, height = margins.extend(*picture.size)
+        if width * height > MAX_PIXELS:
+            raise RequestError(f"got a canvas of {width}x{height} pixels; expected at most {MAX_PIXELS:,}")
         self.size = (
             self._canvas if _paints(base, *self._canvas) else (base.defaults.width, base.defaults.height)
         )
