@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.init_image import InitImage, to_rgb
+from allaprima.core.errors import RequestError
+from allaprima.core.image_modes import to_rgb
+from allaprima.core.init_image import InitImage
 
 
 def test_pixels_and_strength_are_checked() -> None:
@@ -54,14 +55,20 @@ def test_a_file_is_opened_upright(tmp_path: Path) -> None:
     assert InitImage.open(tmp_path / "turned.png", width=1, height=2).rgb == b"\xff\x00\x00\x00\x00\xff"
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
-def test_what_is_no_picture_is_told(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
-    path.write_bytes(data)
-    with pytest.raises(PictureError, match=r"cannot be read: .*; expected a picture file"):
-        InitImage.open(path, width=2, height=2)
-    with pytest.raises(PictureError, match="cannot be read"):
-        InitImage.open(tmp_path / "nowhere.png", width=2, height=2)
+def test_a_window_is_cut_scaled_and_filled_beyond_the_picture() -> None:
+    picture, mask = Image.new("RGB", (4, 2), "red"), Image.new("L", (4, 2), 0)
+    picture.paste("blue", (2, 0, 4, 2))
+    mask.putpixel((3, 0), 255)
+    window = InitImage.window(picture, mask, (2, 0, 4, 2), width=4, height=4, strength=0.5)
+    assert (window.width, window.height, window.strength, window.area) == (4, 4, 0.5, "Only masked")
+    assert window.rgb == b"\x00\x00\xff" * 16
+    assert window.mask is not None
+    assert window.mask[3] == 255
+    assert window.mask[12] == 0
+    beyond = InitImage.window(picture, mask, (2, -2, 6, 2), width=4, height=4, strength=1.0)
+    assert beyond.rgb == b"\x00\x00\xff" * 16  # what is outside is filled by what is inside
+    assert beyond.mask is not None
+    assert list(beyond.mask) == [255] * 8 + [0, 255, 255, 255] + [0, 0, 255, 255]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,20 @@ def test_all_of_it_comes_back_bit_for_bit(tmp_path: Path, mask: bool, full_steps
     assert again.search() == [plainly, entry]
 
 
+@pytest.mark.parametrize("fill", [True, False])
+def test_a_window_comes_back_with_the_whole_picture_around_it(tmp_path: Path, fill: bool) -> None:
+    picture = Image.frombytes("RGB", (60, 40), random.Random(1).randbytes(3 * 60 * 40))
+    mask = Image.new("L", (60, 40), 0)
+    mask.paste(255, (50, 10, 58, 20))
+    window = InitImage.window(picture, mask, (40, -4, 72, 28), width=16, height=16, strength=0.9, fill=fill)
+    gallery = Gallery.open(tmp_path)
+    entry = gallery.add(plain_picture(), init_image=window)
+    found = gallery.find_init_image(entry.id)
+    assert found == window
+    assert found.whole.rgb == picture.tobytes()
+    assert found.whole.mask == mask.tobytes()
+
+
 @pytest.mark.parametrize("name", ["../secret", "..", "", "a\0b", "x" * 5000, "0123456789ab-0123456789ab"])
 def test_a_name_never_becomes_a_path(tmp_path: Path, name: str) -> None:
     gallery = Gallery.open(tmp_path / "gallery")

@@ -30,7 +30,7 @@ class Family:
     load: Callable[..., Base]
     """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does."""
     pipelines: tuple[str, ...] = ()
-    """The classes that a folder's model_index.json may name; none if the family has no such folders."""
+    """The classes that a folder's model_index.json may name, the usual one first; none if it has no such folders."""
     is_single_file: bool = False
     """Whether a lone `.safetensors` file is taken for this family's; its loader checks that."""
 
@@ -61,7 +61,7 @@ FAMILIES: dict[str, Family] = {
         Family(
             traits=QWEN_IMAGE,
             load=_load_qwen_image,
-            pipelines=("QwenImagePipeline", "QwenImageInpaintPipeline"),
+            pipelines=("QwenImagePipeline",),
         ),
         Family(
             traits=SDXL,

@@ -119,11 +119,16 @@ class DenoiseBatch:
         self._before_prediction = before_prediction
         self._alive = list(range(len(rows)))
         self._models: dict[tuple[int, ...], Model] = {}
-        self._start(schedule, width, height, init_image, images or ImageCache())
+        self._start(schedule, width, height, init_image, images)
 
     @torch.inference_mode()
     def _start(
-        self, schedule: Schedule, width: int, height: int, init_image: InitImage | None, images: ImageCache
+        self,
+        schedule: Schedule,
+        width: int,
+        height: int,
+        init_image: InitImage | None,
+        images: ImageCache | None,
     ) -> None:
         seeds = [row.seed for row in self.rows]
         noise = self.guard.noise(seeds, width, height)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from allaprima.core.lru import LruCache
+from allaprima.core.picture import Rescues
+from allaprima.paint.contract.base import Base
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 
 CACHE_BYTES = 64 * 2**20
@@ -25,21 +27,25 @@ class ImageCache:
             max_bytes=max_bytes, size_of=lambda kept: kept[1]
         )
 
-    def encode(self, guard: OverflowGuard, pixels: Tensor, key: ImageKey) -> Tensor:
+    def encode(self, base: Base, pixels: Tensor, key: ImageKey) -> Tensor:
         """Return the clean latents (1, C, h, w) of `pixels`, in float32.
 
-        What overflowed is counted each time, and not kept.
+        What a guard has to rescue is not kept, so that it is counted each time.
 
         Args:
-            guard: encodes what is not kept.
+            base: encodes what is not kept.
             pixels: (1, 3, height, width) in [0, 1].
             key: what they were made from.
         """
         known = self._latents.find(key)
         if known is not None:
             return known[0]
-        before = guard.rescues
-        latents = guard.encode(pixels).float()
-        if guard.rescues == before:
+        before = _rescues(base)
+        latents = base.encode(pixels).float()
+        if _rescues(base) == before:
             self._latents.put(key, (latents, latents.nbytes + len(key[1])))
         return latents
+
+
+def _rescues(base: Base) -> Rescues:
+    return base.rescues if isinstance(base, OverflowGuard) else Rescues()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 
@@ -14,7 +13,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.pipeline.denoise import DenoiseRow
-from allaprima.paint.pipeline.pictures import to_pictures
+from allaprima.paint.pipeline.pictures import complete, to_pictures
 from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 
@@ -70,12 +69,11 @@ class PictureGroup:
                 step = batch.step()
             with watch("decode"):
                 shown = to_pictures(batch.preview(step), requests) if self._previews else ()
+                shown = complete(shown, self._init_image)
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
-        if self._init_image is not None:
-            strength = self._init_image.strength
-            pictures = tuple(replace(picture, init_strength=strength) for picture in pictures)
+            pictures = complete(pictures, self._init_image)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from allaprima.core.init_image import InitImage
+from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.img2img import check_init_size, start_from_image, to_pixels
 from allaprima.paint.pipeline.inpaint import keep_latents, mask_channels, paste, to_mask_pixels
-from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.sampling.process import process_of
 
 
@@ -37,19 +37,20 @@ class Underpainting:
 
     def __init__(
         self,
-        base: OverflowGuard,
+        base: Base,
         init_image: InitImage | None,
         noise: Tensor,
         schedule: Schedule,
         *,
         width: int,
         height: int,
-        images: ImageCache,
+        images: ImageCache | None = None,
     ) -> None:
         self._noise = noise
         self._process = process_of(schedule.kind, base.prediction)
         self._pixels = torch.full((1, 3, height, width), 0.5)
         self._mask: Tensor | None = None
+        self._is_window = False
         self._clean: Tensor | None = None
         self._painted: Tensor | None = None
         self.schedule, self.latents = schedule, noise
@@ -58,11 +59,12 @@ class Underpainting:
         """(1, K, h, w), what a base that reads a mask is shown beside its latents; None for all others."""
         if init_image is not None:
             check_init_size(init_image, width, height)
-            self._begin(base, init_image, images)
+            self._begin(base, init_image, ImageCache() if images is None else images)
         if base.reads_mask:
             self.channels = mask_channels(base, self._pixels, self._mask).to(noise.device)
 
-    def _begin(self, base: OverflowGuard, init_image: InitImage, images: ImageCache) -> None:
+    def _begin(self, base: Base, init_image: InitImage, images: ImageCache) -> None:
+        self._is_window = init_image.surround is not None
         self._pixels, self._mask = to_pixels(init_image), to_mask_pixels(init_image)
         strength, keeps = init_image.strength, self._mask is not None and not base.reads_mask
         if strength == 1.0 and not keeps:
@@ -84,5 +86,10 @@ class Underpainting:
         return keep_latents(latents, self._clean, self._noise, self._painted, self._process, sigma)
 
     def paste(self, painted: Tensor) -> Tensor:
-        """Return the pixels (B, 3, H, W) in [0, 1] that were painted, with the picture's own where it is kept."""
-        return painted if self._mask is None else paste(painted, self._pixels, self._mask)
+        """Return the pixels (B, 3, H, W) in [0, 1] that were painted, with the picture's own where it is kept.
+
+        A window of a larger picture is returned as it was painted: it is put into that at its size.
+        """
+        if self._mask is None or self._is_window:
+            return painted
+        return paste(painted, self._pixels, self._mask)

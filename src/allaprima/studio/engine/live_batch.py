@@ -132,7 +132,7 @@ class LiveBatch:
 
     @attempted
     def _decode(self, rows: Sequence[int]) -> Sequence[Picture]:
-        from allaprima.paint.pipeline.pictures import to_pictures  # it imports torch
+        from allaprima.paint.pipeline.pictures import complete, to_pictures  # they import torch
 
         aims = [self.rows[row].state.aim or self.rows[row].prepared.prompt for row in rows]
         requests = [
@@ -141,8 +141,7 @@ class LiveBatch:
         ]
         with self._timed("decode"):
             pictures = to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
-        below = self.rows[0].prepared.prompt.init_image
-        return pictures if below is None else [replace(one, init_strength=below.strength) for one in pictures]
+        return complete(pictures, self.rows[0].prepared.prompt.init_image)
 
     def _send(self, index: int, picture: Picture) -> None:
         row = self.rows[index]

@@ -166,7 +166,7 @@ def _require_init_image(studio: Studio, name: str) -> InitImage:
     if over is None:
         _require(studio, name)
         raise ProblemError(404, "nothing is kept that this picture was painted over", code="not_found")
-    return over
+    return over.whole
 
 
 def _facts(over: InitImage, name: str) -> dict[str, Any]:

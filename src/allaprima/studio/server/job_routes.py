@@ -16,13 +16,13 @@ from starlette.responses import Response
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest, fields_from_json
+from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import Progress, Queued
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
 from allaprima.studio.server.gallery_routes import to_json
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.live_canvas import LiveCanvas
-from allaprima.studio.server.live_messages import USUAL_STRENGTH
 from allaprima.studio.server.studio import Studio, StudioDep
 from allaprima.studio.server.uploads import decode_base64
 
@@ -105,7 +105,7 @@ def to_init_image(body: InitBody, request: GenerationRequest, studio: Studio) ->
     if sum(each is not None for each in (body.picture, body.kept, body.under)) != 1:
         raise RequestError("got an init with no picture, or several; expected one of picture, kept and under")
     canvas, size = LiveCanvas(studio.settings.caps), (request.width, request.height)
-    strength, full_steps = USUAL_STRENGTH, False
+    strength, full_steps = STRENGTH, False
     if body.under is not None:
         under = studio.gallery.require_init_image(body.under)
         strength, full_steps = under.strength, under.full_steps

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
-from allaprima.core.init_image import InitImage, to_rgb
+from allaprima.core.image_modes import to_rgb
+from allaprima.core.init_image import InitImage
 from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.uploads import open_mask, open_upload
 
@@ -117,7 +118,7 @@ class LiveCanvas:
         self._made = None
 
     def set_mask(self, data: bytes) -> None:
-        """Put the mask file `data`, which `core.mask` reads, over the picture, scaled and cut as that was."""
+        """Put the mask file `data`, which `core.image_modes` reads, over the picture, scaled and cut as that was."""
         size = self._require("a mask").size
         mask = open_mask(data, self.caps)
         self._mask, self._made = ImageOps.fit(mask, size, Image.Resampling.BILINEAR), None
@@ -133,9 +134,10 @@ class LiveCanvas:
 
     def set_init_image(self, init_image: InitImage) -> None:
         """Put down what another picture was painted over, its mask too, at its own size."""
-        size = (init_image.width, init_image.height)
-        self._picture = Image.frombytes("RGB", size, init_image.rgb)
-        self._mask = None if init_image.mask is None else Image.frombytes("L", size, init_image.mask)
+        whole = init_image.whole
+        size = (whole.width, whole.height)
+        self._picture = Image.frombytes("RGB", size, whole.rgb)
+        self._mask = None if whole.mask is None else Image.frombytes("L", size, whole.mask)
         self._made = None
 
     def clear_picture(self) -> None:

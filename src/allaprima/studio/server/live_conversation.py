@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import LivePrompt, LiveSettings
 from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.live_canvas import CanvasSize, LiveCanvas
-from allaprima.studio.server.live_messages import USUAL_STRENGTH, Change, Complete, LiveMessage
+from allaprima.studio.server.live_messages import Change, Complete, LiveMessage
 
 
 @dataclass(kw_only=True)
@@ -26,7 +27,7 @@ class LiveConversation:
     """Gives settings that are left out their values."""
     _words: LivePrompt | None = None
     """What was asked last, without what it is painted over."""
-    _strength: float = USUAL_STRENGTH
+    _strength: float = STRENGTH
     _last: int = -1
     """The last sequence number."""
 

@@ -19,18 +19,16 @@ from typing import Any, Literal
 
 from allaprima.core.errors import RequestError
 from allaprima.core.request import LoraUse
+from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import MAX_SEQUENCE, Frame, LivePrompt, LiveSettings
 from allaprima.studio.server.live_canvas import Region
 from allaprima.studio.server.settings import Caps
 
 PROTOCOL = 2
 """Counts the changes that a client may have to know of; 1 had no pictures."""
-USUAL_STRENGTH = 0.75
-"""The strength of words that name none."""
 _WORDS = frozenset({"prompt", "settings"})
 _KEYS = frozenset({"sequence", "picture", "mask"}) | _WORDS
-_STRENGTH = "strength"
-_SETTINGS = frozenset(setting.name for setting in fields(LiveSettings)) | {_STRENGTH}
+_SETTINGS = frozenset(setting.name for setting in fields(LiveSettings)) | {"strength"}
 _REGION = frozenset({"x", "y", "width", "height"})
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 Part = Literal["picture", "mask"]
@@ -64,7 +62,7 @@ class LiveMessage:
     """Of a `LivePrompt`."""
     words: LivePrompt | None = None
     """What is to be seen; None for what was asked last."""
-    strength: float = USUAL_STRENGTH
+    strength: float = STRENGTH
     """How strongly those words paint over the picture."""
     change: Change | None = None
     """A change of what is painted over, before the words are painted."""
@@ -193,7 +191,7 @@ def _parse_settings(data: object, complete: Complete) -> tuple[LiveSettings, flo
         known = ", ".join(sorted(_SETTINGS))
         raise UnreadableError(f"got other settings; expected an object with some of {known}")
     values = dict(data)
-    strength = values.pop(_STRENGTH, USUAL_STRENGTH)
+    strength = values.pop("strength", STRENGTH)
     if not isinstance(strength, int | float) or isinstance(strength, bool) or not 0.0 <= strength <= 1.0:
         raise RequestError(f"got strength {str(strength)[:40]}; expected 0 to 1")
     if "loras" in values:

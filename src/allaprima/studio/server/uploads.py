@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
-from allaprima.core.init_image import to_rgb
-from allaprima.core.mask import to_mask
-from allaprima.core.picture_files import DAMAGED
+from allaprima.core.image_files import DAMAGED, is_webp, webp_size
+from allaprima.core.image_modes import to_mask, to_rgb
 from allaprima.studio.server.settings import Caps
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -48,26 +47,13 @@ def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
         RequestError: it is no PNG, JPEG or WebP, its header is damaged, or it is larger than the caps say.
     """
     with _refuse_damage(caps):
-        if _is_webp(data):
+        if is_webp(data):
             width, height = webp_size(data)
         else:
             with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
                 width, height = image.size
         _check_size(width, height, caps)
         return width, height
-
-
-def webp_size(data: bytes) -> tuple[int, int]:
-    """Return width and height as a WebP file's first chunk states them (RFC 9649, sections 2.5 to 2.7)."""
-    kind, head = data[12:16], data[20:30]
-    if len(head) == 10 and kind == b"VP8X":
-        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
-    if len(head) == 10 and kind == b"VP8L" and head[0] == 0x2F:
-        bits = int.from_bytes(head[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if len(head) == 10 and kind == b"VP8 " and head[3:6] == b"\x9d\x01\x2a":
-        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
-    raise ValueError("no WebP header")
 
 
 def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.Image:
@@ -110,12 +96,8 @@ def _refuse_damage(caps: Caps) -> Iterator[None]:
         raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
 
 
-def _is_webp(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-
-
 def _formats(data: bytes) -> tuple[str]:
-    return ("WEBP",) if _is_webp(data) else ("PNG",) if data.startswith(_PNG) else ("JPEG",)
+    return ("WEBP",) if is_webp(data) else ("PNG",) if data.startswith(_PNG) else ("JPEG",)
 
 
 def _check_size(width: int, height: int, caps: Caps) -> None:
