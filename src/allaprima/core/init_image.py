@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from allaprima.core.errors import RequestError
 from allaprima.core.image_modes import to_mask, to_rgb
-from allaprima.core.mask import KEEPS_ALL, Box, fill_painted
+from allaprima.core.mask import KEEPS_ALL, PixelBox, fill_painted
 from allaprima.core.surround import Surround
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class InitImage:
         cls,
         picture: Image.Image,
         mask: Image.Image,
-        box: Box,
+        box: PixelBox,
         *,
         width: int,
         height: int,

@@ -14,7 +14,7 @@ from allaprima.core.errors import RequestError
 if TYPE_CHECKING:
     from PIL import Image
 
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels; a box may stick out of its picture."""
 
 KEEPS_ALL = (
@@ -43,7 +43,7 @@ def feather(mask: Image.Image, width_px: int) -> Image.Image:
     return Image.fromarray((total // width_px).astype(np.uint8))
 
 
-def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> Box:
+def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> PixelBox:
     """Return the smallest box of the shape of `size` around all that is painted, and `padding` pixels on every side.
 
     It lies inside the picture where it fits there. RequestError if nothing is painted.
