@@ -32,12 +32,17 @@ def decode_base64(text: str) -> bytes:
 
 def open_upload(data: bytes, caps: Caps) -> Image.Image:
     """Return the picture in `data` as RGB, upright; refuse it as `upload_size` does, or if it is damaged."""
+    return to_rgb(decode_upload(data, caps))
+
+
+def decode_upload(data: bytes, caps: Caps) -> Image.Image:
+    """Return the picture in `data` in its own mode, upright; refuse it as `open_upload` does."""
     with _refuse_damage():
         upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
         with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
             _check_size(image.width, image.height, caps)
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return ImageOps.exif_transpose(image)
 
 
 def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
