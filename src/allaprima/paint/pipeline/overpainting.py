@@ -1,15 +1,15 @@
 """Requests painted over what a person starts from, by one pass each or by several around a picture.
 
-over = PaintingOver(StartingPicture.of("cat.png", outpaint="left=64"), painter.base)
+over = Overpainting(StartingPicture.of("cat.png", outpaint="left=64"), painter.base)
 request = painter.request(prompt="a beach", seed=7, **over.size)
-for event in over.events(painter, [request]): ...
+for event in over.events(painter.events, [request]): ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event
@@ -17,13 +17,10 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.contract.base import Base
-from allaprima.paint.outpaint import Outpainting
-
-if TYPE_CHECKING:
-    from allaprima.paint.painter import Painter
+from allaprima.paint.pipeline.outpaint import Outpainting, Paint
 
 
-class PaintingOver:
+class Overpainting:
     """What is painted over, for one base.
 
     Args:
@@ -57,13 +54,13 @@ class PaintingOver:
             )
 
     def events(
-        self, painter: Painter, requests: Sequence[GenerationRequest], *, previews: bool = False
+        self, paint: Paint, requests: Sequence[GenerationRequest], *, previews: bool = False
     ) -> Iterator[Event]:
         """Paint `requests`, as `Painter.events` does; they have the size that is decided here."""
         if self._around is not None:
             around = self._around
-            return chain.from_iterable(around.events(painter, each, previews=previews) for each in requests)
+            return chain.from_iterable(around.events(paint, each, previews=previews) for each in requests)
         start = self._start
         if isinstance(start, StartingPicture):
             start = start.init_image(width=requests[0].width, height=requests[0].height)
-        return painter.events(*requests, previews=previews, init_image=start)
+        return paint(*requests, previews=previews, init_image=start)
