@@ -33,7 +33,6 @@ LAYOUT = 1  # of our JSON; a reader refuses one it does not know
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
 UTF16 = b"UNICODE\0"
-ASCII = b"ASCII\0\0\0"
 
 
 def underpainting_settings(strength: float | None, area: str | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allaprima.core.infotext import split_loras
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Studio
 
 SAMPLER = "Euler"
 CHECKPOINT = "sd_model_checkpoint"
@@ -123,13 +123,13 @@ class ImageToImage(TextToImage):
 def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
     """Return the pictures that `body` asks for; ProblemError for something that is not here."""
     _refuse_what_is_not_here(body)
-    prompt, loras = split_loras(one_line(body.prompt))
+    prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
     if count > most:
         raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
     fields = {
         "prompt": prompt,
-        "negative_prompt": one_line(body.negative_prompt or ""),
+        "negative_prompt": body.negative_prompt or "",
         "width": body.width or None,
         "height": body.height or None,
         "steps": body.steps or None,

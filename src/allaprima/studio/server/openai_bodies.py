@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Studio
 
 MAX_N = 10
 _FINE = 90  # output_compression from which the finer of our two qualities is nearer
@@ -58,8 +58,8 @@ def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
     """Return the pictures that `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
     fields = {
-        "prompt": one_line(body.prompt),
-        "negative_prompt": one_line(body.negative_prompt or ""),
+        "prompt": body.prompt,
+        "negative_prompt": body.negative_prompt or "",
         "width": width,
         "height": height,
         "steps": body.steps,

@@ -136,8 +136,3 @@ def get_studio(request: Request) -> Studio:
 
 
 StudioDep = Annotated[Studio, Depends(get_studio)]
-
-
-def one_line(text: str) -> str:
-    """Return `text` as a prompt: programs send their users' line breaks along."""
-    return " ".join(text.splitlines())
