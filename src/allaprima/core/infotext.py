@@ -85,8 +85,13 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
     lines = [" ".join([request.prompt, *tags])]
     if request.negative_prompt:
         lines.append(NEGATIVE + request.negative_prompt)
-    lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in settings.items()))
+    lines.append(_settings_line(settings))
     return "\n".join(lines)
+
+
+def with_settings(infotext: str, settings: Mapping[str, str]) -> str:
+    """Return an infotext with further settings at the end of its last line."""
+    return f"{infotext}, {_settings_line(settings)}"
 
 
 def from_infotext(text: str) -> GenerationRequest:
@@ -240,6 +245,10 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise RequestError(f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256")
     return int(match[1]), int(match[2])
+
+
+def _settings_line(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())
 
 
 def _quote(value: str) -> str:

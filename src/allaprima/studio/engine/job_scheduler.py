@@ -9,9 +9,19 @@ from threading import Condition
 
 from allaprima.core.events import Event, Finished, Started
 from allaprima.core.picture import Picture
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.job_queue import Job, JobQueue
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
+from allaprima.studio.engine.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    JobUpdate,
+    Painted,
+    Progress,
+    Queued,
+    Retouched,
+)
 from allaprima.studio.engine.stats import Stats
 
 _LOG = logging.getLogger(__name__)
@@ -20,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 @dataclass(kw_only=True)
 class _Running:
     job: Job
-    events: Iterator[Event]
+    events: Iterator[Event | RetouchedPicture]
     began_at: float
     pictures: list[Picture] = field(default_factory=list)
 
@@ -29,7 +39,7 @@ class _Running:
 class JobScheduler:
     """The jobs of one engine; belongs to the engine's thread, except that `queue` is shared under `door`."""
 
-    begin: Callable[[Job], Iterator[Event]]
+    begin: Callable[[Job], Iterator[Event | RetouchedPicture]]
     """Starts to paint a job; closing the iterator stops it."""
     queue: JobQueue
     door: Condition
@@ -71,8 +81,13 @@ class JobScheduler:
             message, number = event.explain()
             self._stop(Failed(message=message, id=number, at_fault=event.at_fault), "jobs_failed")
             return
+        if isinstance(event, RetouchedPicture):
+            self._stop(Retouched(picture=event), "jobs_done")
+            return
         if event is not None:
             self._report(running, event)
+        if running.job.retouch is not None:
+            return
         if len(running.pictures) == len(running.job.requests):
             waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
             timings = {"queue": 1e3 * waited, "total": 1e3 * took}
@@ -111,7 +126,7 @@ class JobScheduler:
         else:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
-        number, pictures = len(running.pictures) + 1, len(job.requests)
+        number, pictures = len(running.pictures) + 1, max(1, len(job.requests))
         self._send(job, Progress(picture=number, pictures=pictures, step=step, total=total, preview=preview))
 
     def _stop(self, update: JobUpdate, counter: str) -> None:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from allaprima import __version__
 from allaprima.studio.server import (
+    a1111_retouch_routes,
     a1111_routes,
     flipbook_routes,
     gallery_routes,
@@ -23,6 +24,7 @@ from allaprima.studio.server import (
     live_socket,
     openai_routes,
     page,
+    retouch_routes,
 )
 from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
@@ -51,7 +53,8 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for part in (openai_routes, a1111_routes, gallery_routes, job_routes, flipbook_routes, live_socket, page):
+    kept = (gallery_routes, job_routes, retouch_routes, flipbook_routes)
+    for part in (openai_routes, a1111_routes, a1111_retouch_routes, *kept, live_socket, page):
         app.include_router(part.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
