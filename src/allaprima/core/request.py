@@ -77,7 +77,7 @@ class GenerationRequest:
     steps: int = 50
     """Steps of the sampler, 1 to 1000."""
     guidance: float = 4.0
-    """Classifier-free guidance, 0 to 30; 1 takes the prompt alone and halves the work."""
+    """Classifier-free guidance, 0 to 30; 1 and less take the prompt alone and halve the work."""
     seed: int = 0
     """Seed of the noise, 0 to 2**63 - 1."""
     base: str = "vignette"
@@ -87,7 +87,7 @@ class GenerationRequest:
     schedule: str | None = None
     """The name of a schedule that the base knows, such as lightning; None for the base's own."""
     loras: tuple[LoraUse, ...] = ()
-    """LoRAs that act on the base, each named once, at most 32."""
+    """LoRAs that act on the base, at most 32; the weights of one that is named twice are added."""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -119,6 +119,7 @@ class GenerationRequest:
             if not self.schedule.strip():
                 raise RequestError("the schedule is empty; expected a name such as lightning")
         _check_loras(self.loras)
+        object.__setattr__(self, "loras", _added_up(self.loras))
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values that `from_json` takes back unchanged."""
@@ -163,9 +164,16 @@ def _check_loras(loras: object) -> None:
         raise RequestError(f"got loras {_short(loras)}; expected a tuple of LoraUse")
     if len(loras) > MAX_LORAS:
         raise RequestError(f"got more than {MAX_LORAS} LoRAs; expected at most {MAX_LORAS}")
-    names = [lora.name for lora in loras]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RequestError(f"got the LoRA {twice[:40]!r} twice; expected each once, with its weight")
+
+
+def _added_up(loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+    """Return each LoRA once, where it is named first, with the sum of its weights, as A1111 counts them."""
+    weights: dict[str, float] = {}
+    for lora in loras:
+        weights[lora.name] = weights.get(lora.name, 0.0) + lora.weight
+    if len(weights) == len(loras):
+        return loras
+    return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
 
 
 def _one_line(value: object) -> object:

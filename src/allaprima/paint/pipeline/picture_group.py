@@ -52,7 +52,8 @@ class PictureGroup:
             prompt, negative = self._encode()
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
-        yield Started(requests=tuple(requests))
+            remarks = pipeline.remarks(request)
+        yield Started(requests=tuple(requests), remarks=remarks)
         with watch("denoise"):
             batch = pipeline.begin(
                 [DenoiseRow(prompt=prompt, negative=negative, seed=each.seed) for each in requests],
@@ -74,6 +75,7 @@ class PictureGroup:
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
             pictures = complete(pictures, self._init_image)
+        pictures = tuple(replace(picture, remarks=remarks) for picture in pictures)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:
