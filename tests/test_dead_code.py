@@ -13,6 +13,7 @@ CALLED_ELSEWHERE = {
     "allaprima.cli.app.list_commands",  # by click
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
+    "allaprima.studio.server.transport.eof_received",  # by asyncio
     "allaprima.studio.server.live_socket.unpack_frame",  # by clients written in Python
 }
 HARMLESS = {

@@ -222,9 +222,9 @@ class EngineLoop:
                 if delay != 0.0 and self._rings == seen and not self._closing:
                     self._door.wait(delay)
 
-    def _begin_job(self, job: Job) -> Iterator[Event]:
+    def _begin_job(self, job: Job, requests: tuple[GenerationRequest, ...]) -> Iterator[Event]:
         assert self._runner is not None
-        return self._runner.events(job.requests, previews=job.previews, init_image=job.init_image)
+        return self._runner.events(requests, previews=job.previews, init_image=job.init_image)
 
     def _check_open(self) -> None:
         if self._closing:

@@ -9,6 +9,7 @@ from threading import Condition
 
 from allaprima.core.events import Event, Finished, Started
 from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.job_queue import Job, JobQueue
 from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
@@ -22,6 +23,8 @@ class _Running:
     job: Job
     events: Iterator[Event]
     began_at: float
+    left: tuple[GenerationRequest, ...]
+    """Requests of pictures that are neither finished nor skipped."""
     pictures: list[Picture] = field(default_factory=list)
 
 
@@ -29,8 +32,8 @@ class _Running:
 class JobScheduler:
     """The jobs of one engine; belongs to the engine's thread, except that `queue` is shared under `door`."""
 
-    begin: Callable[[Job], Iterator[Event]]
-    """Starts to paint a job; closing the iterator stops it."""
+    begin: Callable[[Job, tuple[GenerationRequest, ...]], Iterator[Event]]
+    """Starts to paint so many of a job's requests; closing the iterator stops it."""
     queue: JobQueue
     door: Condition
     stats: Stats
@@ -59,6 +62,8 @@ class JobScheduler:
                 self._send(job, Queued(position=position))
         if self._running is not None and self._running.job.cancelled:
             self._stop(Cancelled(), "jobs_cancelled")
+        elif self._running is not None and self._running.job.take_skip():
+            self._skip(self._running)
 
     def step(self) -> None:
         """Take one step of the job whose turn it is."""
@@ -73,10 +78,7 @@ class JobScheduler:
             return
         if event is not None:
             self._report(running, event)
-        if len(running.pictures) == len(running.job.requests):
-            waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
-            timings = {"queue": 1e3 * waited, "total": 1e3 * took}
-            self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
+        self._finish_if_done(running)
 
     def close(self) -> None:
         """Cancel every job."""
@@ -96,12 +98,27 @@ class JobScheduler:
         if job is None:
             return None
         job.position = None
-        return _Running(job=job, events=self.begin(job), began_at=self.clock())
+        events = self.begin(job, job.requests)
+        return _Running(job=job, events=events, began_at=self.clock(), left=job.requests)
+
+    def _skip(self, running: _Running) -> None:
+        """Leave out the picture under way and go on with the next."""
+        _close(running.events)
+        running.left = running.left[1:]
+        running.events = self.begin(running.job, running.left) if running.left else iter(())
+        self._finish_if_done(running)
+
+    def _finish_if_done(self, running: _Running) -> None:
+        if not running.left:
+            waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
+            timings = {"queue": 1e3 * waited, "total": 1e3 * took}
+            self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
 
     def _report(self, running: _Running, event: Event) -> None:
         job = running.job
         if isinstance(event, Finished):
             running.pictures += event.pictures
+            running.left = running.left[len(event.pictures) :]
             self.stats.count("pictures", len(event.pictures))
             self.stats.count("rescues", sum(picture.rescues.total for picture in event.pictures))
             self._send(job, Painted(pictures=event.pictures))
@@ -111,15 +128,14 @@ class JobScheduler:
         else:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
-        number, pictures = len(running.pictures) + 1, len(job.requests)
+        pictures = len(job.requests)
+        number = pictures - len(running.left) + 1
         self._send(job, Progress(picture=number, pictures=pictures, step=step, total=total, preview=preview))
 
     def _stop(self, update: JobUpdate, counter: str) -> None:
         running, self._running = self._running, None
         if running is not None:
-            close = getattr(running.events, "close", None)
-            if close is not None:
-                close()
+            _close(running.events)
             self._end(running.job, update, counter)
 
     def _end(self, job: Job, update: JobUpdate, counter: str) -> None:
@@ -132,3 +148,9 @@ class JobScheduler:
         if isinstance(sent, Failure):
             _LOG.error("the callback of job %d failed; it is cancelled", job.number, exc_info=sent.error)
             job.cancel()
+
+
+def _close(events: Iterator[Event]) -> None:
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()

@@ -165,7 +165,7 @@ class Done:
     """The job is finished."""
 
     pictures: tuple[Picture, ...]
-    """One per request, in order; `Picture.encode` makes files of them."""
+    """One per request that was not skipped, in order; `Picture.encode` makes files of them."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds: queue (waiting to be begun) and total (since then)."""
 

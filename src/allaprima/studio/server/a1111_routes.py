@@ -34,7 +34,7 @@ from allaprima.studio.server.a1111_bodies import (
 )
 from allaprima.studio.server.jobs import Ticket, finish
 from allaprima.studio.server.settings import Caps
-from allaprima.studio.server.studio import StudioDep
+from allaprima.studio.server.studio import Studio, StudioDep
 from allaprima.studio.server.uploads import decode_base64, fit, open_upload
 
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
@@ -91,13 +91,25 @@ async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query(
 
 
 @router.post("/interrupt")
-@router.post("/skip")
 async def interrupt(studio: StudioDep) -> dict[str, Any]:
-    """Cancel the A1111 job that is painted now, or else the next one."""
-    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.api == "a1111"]
-    for ticket in sorted(own, key=lambda ticket: -1 if ticket.position is None else ticket.position)[:1]:
+    """Cancel the A1111 job that is painted now, or else the next one; its answer has the pictures that are done."""
+    if (ticket := _first_own(studio)) is not None:
         ticket.cancel()
     return {}
+
+
+@router.post("/skip")
+async def skip(studio: StudioDep) -> dict[str, Any]:
+    """Leave out the picture of an A1111 job that is painted now, and go on with the job's next."""
+    ticket = _first_own(studio)
+    if ticket is not None and ticket.position is None:
+        ticket.skip()
+    return {}
+
+
+def _first_own(studio: Studio) -> Ticket | None:
+    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.api == "a1111"]
+    return min(own, key=lambda ticket: -1 if ticket.position is None else ticket.position, default=None)
 
 
 @router.get("/options")
@@ -192,11 +204,12 @@ async def _paint(
     previews = bool(studio.a1111_options.get(_PREVIEWS, False))
     keep = not body.do_not_save_samples
     run = studio.jobs.run(requests, http, api="a1111", init_image=init_image, previews=previews, keep=keep)
-    kept = await finish(run)
-    pictures = kept.pictures if kept is not None and body.send_images else ()
+    result = await finish(run)
+    painted = [picture.request for picture in result.pictures]
+    pictures = result.pictures if body.send_images else []
     files = await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
     strength = None if init_image is None else init_image.strength
-    info = _info(body, requests, strength, interrupted=kept is None)
+    info = _info(body, painted or requests[:1], strength, interrupted=result.cancelled)
     text = json.dumps({**info, "remarks": studio.remarks(requests[0])}, allow_nan=False)
     images = [base64.b64encode(file).decode() for file in files]
     return {"images": images, "parameters": body.echo(), "info": text}

@@ -25,6 +25,7 @@ _FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
 """Matches an absolute path. Folders may have any name, so it cuts off a word too many rather than one too few."""
 _HIDDEN: set[str] = set()
 """Folders of this process, as messages may write them, with the slash at the end."""
+_COMES_BACK = 503
 _KINDS = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
     404: "not_found_error", 429: "rate_limit_error",
@@ -77,7 +78,14 @@ def problem_response(problem: ProblemError, path: str) -> Response:
     """Return the answer to a request at `path`, and write the problem to the log."""
     problem_id = problem.id or new_id()
     level = logging.ERROR if problem.status >= 500 else logging.INFO
-    _LOG.log(level, "%s: %d at %r: %s", problem_id, problem.status, path[:200], problem.message)
+    # One kind for each sort of refusal: a stranger may be refused as often as the network lets him ask.
+    kind = f"{problem.status} {problem.code}"
+    said = (problem_id, problem.status, path[:200], problem.message)
+    _LOG.log(level, "%s: %d at %r: %s", *said, extra={"kind": kind})
+    headers = problem.headers
+    if problem.status >= 500 and problem.status != _COMES_BACK:
+        # OpenAI's clients repeat these by themselves, at the price of a whole picture, and fail again.
+        headers = {"x-should-retry": "false", **headers}
     kind = _KINDS.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
     if path.startswith("/sdapi/"):
         text = problem.message
@@ -85,7 +93,7 @@ def problem_response(problem: ProblemError, path: str) -> Response:
     else:
         error = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
         body = {"error": {**error, "id": problem_id}}
-    return JSONResponse(body, problem.status, problem.headers)
+    return JSONResponse(body, problem.status, headers)
 
 
 def to_problem(error: ProblemError | AllaPrimaError) -> ProblemError:

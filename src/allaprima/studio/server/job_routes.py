@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from allaprima.core.request import GenerationRequest, fields_from_json
-from allaprima.studio.engine.messages import Progress, Queued
+from allaprima.studio.engine.messages import Done, Progress, Queued
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
+from allaprima.studio.server.gallery import GalleryEntry
 from allaprima.studio.server.gallery_routes import to_json
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.studio import Studio, StudioDep
@@ -80,6 +81,7 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
 async def _events(
     requests: list[GenerationRequest], http: Request, studio: Studio, *, previews: bool
 ) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
+    entries: list[GalleryEntry] = []
     async with aclosing(studio.jobs.run(requests, http, api="page", previews=previews)) as steps:
         async for step in steps:
             if isinstance(step, Queued):
@@ -88,6 +90,9 @@ async def _events(
                 preview = None if step.preview is None else base64.b64encode(step.preview).decode()
                 yield "progress", {**vars(step), "preview": preview}
             elif isinstance(step, Kept):
-                yield "done", {"pictures": [to_json(entry) for entry in step.entries]}
+                entries += step.entries
+                yield "kept", {"pictures": [to_json(entry) for entry in step.entries]}
+            elif isinstance(step, Done):
+                yield "done", {"pictures": [to_json(entry) for entry in entries]}
             else:
                 yield "cancelled", {}

@@ -36,10 +36,10 @@ _MOST_NEWS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A job is done and its pictures are in the gallery, if that was wanted."""
+    """Some of a job's pictures are finished, and in the gallery if that was wanted."""
 
     pictures: tuple[Picture, ...]
-    """One per request, in order."""
+    """One or more, in the order of the requests."""
     entries: tuple[GalleryEntry, ...]
     """Theirs; none if they were not to be kept."""
 
@@ -48,8 +48,9 @@ Keeper = Callable[[Sequence[Picture]], Awaitable[list[GalleryEntry]]]
 """What becomes of finished pictures."""
 JobUpdates = asyncio.Queue[JobUpdate | None]
 """What the engine reports of a job; None: the client closed the connection."""
-JobStep = Queued | Progress | Kept | Cancelled
-"""What a route hears of its job; the last is Kept or Cancelled."""
+JobStep = Queued | Progress | Kept | Done | Cancelled
+"""What a route hears of its job; the last is Done or Cancelled."""
+CLOSING = "the studio is closing"
 
 
 @dataclass(kw_only=True)
@@ -66,12 +67,18 @@ class Ticket:
     """Unix time."""
     cancel: Callable[[], None]
     """Stops it; any thread."""
+    skip: Callable[[], None]
+    """Leaves out the picture that is painted; any thread."""
+    fail: Callable[[Exception], None]
+    """Ends it for its client, for a reason of the studio's own; the event loop alone."""
     position: int | None = 0
     """Jobs before it; None once it is begun."""
     begun_s: float | None = None
     """Unix time."""
     progress: Progress | None = None
     """How far it is."""
+    kept: int = 0
+    """Pictures that are in the gallery."""
 
     @property
     def share(self) -> float:
@@ -130,9 +137,17 @@ class Jobs:
     tickets: dict[str, Ticket] = field(default_factory=dict)
     """By id, in the order in which they came."""
     _open: OpenCount = field(init=False)
+    _closed: bool = False
 
     def __post_init__(self) -> None:
         self._open = OpenCount(most=self.caps.jobs_per_client, what="jobs")
+
+    def close(self) -> None:
+        """Take no more jobs, and tell the clients of those under way that the studio is closing."""
+        self._closed = True
+        for ticket in self.tickets.values():
+            kept = f"; {ticket.kept} of {len(ticket.requests)} pictures are kept in its gallery"
+            ticket.fail(_closing(kept if ticket.kept else ""))
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Refuse more than the caps allow."""
@@ -162,30 +177,34 @@ class Jobs:
             ProblemError: the painting failed, or the client is gone.
         """
         self.check(requests)
+        if self._closed:
+            raise _closing()
         client = client_of(http)
         with self._open.hold(client):
             keeper = self._keep if keep else _keep_nothing
             updates: JobUpdates = asyncio.Queue()
             send = from_thread(updates.put_nowait)
             job = self.engine.submit(requests, send, owner=client, previews=previews, init_image=init_image)
+            news = _News()
             ticket = Ticket(
                 id=new_id(),
                 api=api,
                 requests=tuple(requests),
                 submitted_s=time.time(),
                 cancel=job.cancel,
+                skip=job.skip,
+                fail=news.put,
                 # The engine says it better between two steps; on a slow base those are far apart.
                 position=sum(waiting.position is not None for waiting in self.tickets.values()),
             )
             self.tickets[ticket.id] = ticket
-            news = _News()
             watch = asyncio.create_task(watch_client(http, lambda: updates.put_nowait(None)))
             follow = asyncio.create_task(_follow(ticket, updates, news, keeper))
             try:
                 while True:
                     step = await news.take()
                     yield step
-                    if isinstance(step, Kept | Cancelled):
+                    if isinstance(step, Done | Cancelled):
                         return
             finally:
                 watch.cancel()
@@ -204,29 +223,48 @@ class Jobs:
         return await asyncio.shield(work)
 
 
-async def finish(run: AsyncGenerator[JobStep, None]) -> Kept | None:
-    """Follow a `Jobs.run` to its end; return None if somebody else cancelled the job."""
+@dataclass(kw_only=True)
+class JobResult:
+    """What has become of a job."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    """Those that were finished, in the order of their requests."""
+    entries: list[GalleryEntry] = field(default_factory=list)
+    """Theirs in the gallery; none if they were not to be kept."""
+    cancelled: bool = False
+    """Whether somebody cancelled it."""
+
+
+async def finish(run: AsyncGenerator[JobStep, None]) -> JobResult:
+    """Follow a `Jobs.run` to its end."""
+    result = JobResult()
     async with aclosing(run) as steps:
         async for step in steps:
             if isinstance(step, Kept):
-                return step
-    return None
+                result.pictures += step.pictures
+                result.entries += step.entries
+            result.cancelled = isinstance(step, Cancelled)
+    return result
 
 
 async def _follow(ticket: Ticket, updates: JobUpdates, news: _News, keeper: Keeper) -> None:
     """Note each update of the engine at once, for others to see, and queue it for the client to read."""
-    entries: list[GalleryEntry] = []
     try:
         while True:
             update = await updates.get()
             if isinstance(update, Painted):
-                entries += await keeper(update.pictures)
+                entries = await keeper(update.pictures)
+                ticket.kept += len(entries)
+                news.put(Kept(pictures=update.pictures, entries=tuple(entries)))
             elif update is None:
                 ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
                 news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
+            elif isinstance(update, Failed):
+                status, message = 400 if update.at_fault else 500, hide_paths(update.message)
+                news.put(ProblemError(status, message, code="failed", problem_id=update.id))
             else:
                 ticket.note(update)
-                news.put(_step(update, entries))
+                news.put(update)
     except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
         news.put(error)
 
@@ -235,13 +273,5 @@ async def _keep_nothing(_pictures: Sequence[Picture]) -> list[GalleryEntry]:
     return []
 
 
-def _step(
-    update: Queued | Progress | Done | Failed | Cancelled, entries: Sequence[GalleryEntry]
-) -> JobStep | Exception:
-    """Return what the client hears of `update`, with the pictures that are in the gallery."""
-    if isinstance(update, Failed):
-        status, message = 400 if update.at_fault else 500, hide_paths(update.message)
-        return ProblemError(status, message, code="failed", problem_id=update.id)
-    if isinstance(update, Done):
-        return Kept(pictures=update.pictures, entries=tuple(entries))
-    return update
+def _closing(more: str = "") -> ProblemError:
+    return ProblemError(503, f"{CLOSING}{more}; ask again when it is back", code="closing")

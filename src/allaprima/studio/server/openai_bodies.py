@@ -33,7 +33,7 @@ class ImagesBody(BaseModel):
     n: Annotated[int, Field(ge=1, le=MAX_N)] | None = 1
     size: str | None = "auto"
     quality: Literal["auto", "standard", "hd", "low", "medium", "high", "xhigh", "max"] | None = "auto"
-    response_format: Literal["b64_json", "url"] | None = "b64_json"
+    response_format: Literal["b64_json", "url"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = "png"
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     stream: bool | None = False
@@ -72,6 +72,13 @@ def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
     }
     given = {name: value for name, value in fields.items() if value is not None}
     return studio.make_requests(given, body.n or 1, turbo=body.turbo is not False)
+
+
+def answers_with_urls(body: ImagesBody) -> bool:
+    """Return whether pictures are to be answered as addresses, as OpenAI does for its older models' names."""
+    if body.response_format is None:
+        return (body.model or "").startswith("dall-e")
+    return body.response_format == "url"
 
 
 def get_model(name: str, studio: Studio) -> BaseCard:

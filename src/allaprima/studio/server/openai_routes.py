@@ -25,7 +25,8 @@ from allaprima.studio.engine.messages import Cancelled, Progress
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import Events, EventStream
 from allaprima.studio.server.jobs import Kept, finish
-from allaprima.studio.server.openai_bodies import ImagesBody, get_model, to_requests
+from allaprima.studio.server.openai_bodies import ImagesBody, answers_with_urls, get_model, to_requests
+from allaprima.studio.server.public_address import public_url
 from allaprima.studio.server.security import sign_path
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
@@ -44,18 +45,17 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
         return EventStream(_events(body, requests, http, studio))
-    kept = await finish(studio.jobs.run(requests, http, api="openai"))
-    if kept is None:
-        raise ProblemError(409, "the job was cancelled", code="cancelled")
-    if body.response_format == "url":
-        entries = zip(kept.entries, requests, strict=True)
-        data = [{"url": _url(studio, http, entry.id, file_format), "seed": r.seed} for entry, r in entries]
+    result = await finish(studio.jobs.run(requests, http, api="openai"))
+    if result.cancelled:
+        raise _cancelled()
+    data: list[dict[str, Any]] = [{"seed": picture.request.seed} for picture in result.pictures]
+    if answers_with_urls(body):
+        for one, entry in zip(data, result.entries, strict=True):
+            one["url"] = _url(studio, http, entry.id, file_format)
     else:
-        files = await asyncio.to_thread(lambda: [picture.encode(file_format) for picture in kept.pictures])
-        data = [
-            {"b64_json": base64.b64encode(file).decode(), "seed": request.seed}
-            for file, request in zip(files, requests, strict=True)
-        ]
+        files = await asyncio.to_thread(lambda: [picture.encode(file_format) for picture in result.pictures])
+        for one, file in zip(data, files, strict=True):
+            one["b64_json"] = base64.b64encode(file).decode()
     facts = {**_facts(requests[0], file_format), **_remarks(requests[0], studio)}
     created = facts.pop("created_at")
     return JSONResponse({"created": created, "data": data, **facts, "usage": _NO_USAGE})
@@ -79,7 +79,7 @@ def _model(base: BaseCard) -> dict[str, Any]:
 
 def _url(studio: Studio, http: Request, name: str, file_format: FileFormat) -> str:
     path = sign_path(f"/pictures/{name}.{file_format}", studio.settings)
-    return f"{http.url.scheme}://{http.headers['host']}{path}"
+    return public_url(http, path, studio.settings)
 
 
 def _facts(request: GenerationRequest, file_format: FileFormat) -> dict[str, Any]:
@@ -125,7 +125,12 @@ async def _events(
                     extra = {"usage": _NO_USAGE, "seed": picture.request.seed, **remarks}
                     yield _event("completed", picture.request, file, file_format, **extra)
             elif isinstance(step, Cancelled):
-                raise ProblemError(409, "the job was cancelled", code="cancelled")
+                raise _cancelled()
+
+
+def _cancelled() -> ProblemError:
+    # OpenAI's clients repeat what was answered with 409, and a job that somebody cancelled is to stay so.
+    return ProblemError(409, "the job was cancelled", code="cancelled", headers={"x-should-retry": "false"})
 
 
 def _is_due(step: Progress, index: int, wanted: int) -> bool:

@@ -12,6 +12,7 @@ MIN_TOKEN_CHARS = 16
 _TOKEN = re.compile(rf"[!-~]{{{MIN_TOKEN_CHARS},}}")
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*|[0-9a-f]*(:[0-9a-f.]*){2,}", re.ASCII | re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]+)?")
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,16 @@ class Caps:
     """All others, from one address; bursts of ten times as many pass."""
     body_s: float = 60.0
     """Within which a request's body must have come."""
+    all_bodies_bytes: int = 96 * 2**20
+    """Of all requests under way with a picture in them; the one that has come longest gives way."""
+    head_s: float = 10.0
+    """Within which a request's head must have come."""
+    connections: int = 1024
+    """Open at once, as far as the system's limit on open files allows; idle ones give way to new ones."""
+    pings_per_s: float = 20.0
+    """On one live socket; bursts of ten times as many pass."""
+    message_pieces: int = 1000
+    """Of one message on the live socket."""
 
     def check_count(self, count: int) -> None:
         """Refuse too many pictures."""
@@ -74,6 +85,8 @@ class ServerSettings:
     """Names besides the loopback's under which browsers may call; numeric addresses need no entry when listening."""
     cors_origins: tuple[str, ...] = ()
     """Origins such as https://example.com whose pages may call the API; none by default."""
+    root_path: str = ""
+    """The path under which a proxy shows the studio, such as /studio; nothing for the root of its host."""
     caps: Caps = field(default_factory=Caps)
     """Bounds of one request or client."""
 
@@ -92,6 +105,8 @@ class ServerSettings:
                 raise UserError(
                     f"got the host name {name[:80]!r}; expected one such as studio.example, without scheme and port"
                 )
+        if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
+            raise UserError(f"got the path {self.root_path[:80]!r}; expected one such as /studio")
         # What browsers send in Origin is compared letter by letter.
         for origin in self.cors_origins:
             if not _ORIGIN.fullmatch(origin):
