@@ -63,6 +63,8 @@ class Picture:
     """Rows from the top, three bytes (red, green, blue) a pixel: 3 * width * height bytes in all."""
     rescues: Rescues = Rescues()
     """What had to be computed again to get it; nothing, as a rule."""
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+    """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
 

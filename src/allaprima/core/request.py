@@ -75,7 +75,7 @@ class GenerationRequest:
     steps: int = 50
     """Steps of the sampler, 1 to 1000."""
     guidance: float = 4.0
-    """Classifier-free guidance, 0 to 30; 1 takes the prompt alone and halves the work."""
+    """Classifier-free guidance, 0 to 30; 1 and less take the prompt alone and halve the work."""
     seed: int = 0
     """Seed of the noise, 0 to 2**63 - 1."""
     base: str = "vignette"

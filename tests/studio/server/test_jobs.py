@@ -100,7 +100,7 @@ def stream_of(client: httpx2.Client, **body: object) -> list[tuple[str, dict[str
 
 def test_each_picture_of_a_stream_is_sent_when_it_is_done(serve: Serve) -> None:
     served = serve(base=PacedBase(pace_s=0.02))
-    body = {"prompt": "a cat", "steps": 20, "n": 3, "stream": True}
+    body = {"prompt": "a cat", "steps": 50, "n": 4, "stream": True}
     with served.client() as client, client.stream("POST", "/v1/images/generations", json=body) as answer:
         next(line for line in answer.iter_lines() if line == "event: image_generation.completed")
         (ticket,) = served.studio.jobs.tickets.values()  # the job goes on

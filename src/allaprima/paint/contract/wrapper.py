@@ -44,6 +44,7 @@ class BaseWrapper:
     stride = Forwarded(lambda base: base.stride)
     text_widths = Forwarded(lambda base: base.text_widths)
     check_size = Forwarded(lambda base: base.check_size)
+    remarks = Forwarded(lambda base: base.remarks)
     schedule = Forwarded(lambda base: base.schedule)
     noise = Forwarded(lambda base: base.noise)
     modules = Forwarded(lambda base: base.modules)

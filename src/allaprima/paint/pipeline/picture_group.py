@@ -53,7 +53,8 @@ class PictureGroup:
             prompt, negative = self._encode()
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
-        yield Started(requests=tuple(requests))
+            remarks = pipeline.remarks(request)
+        yield Started(requests=tuple(requests), remarks=remarks)
         with watch("denoise"):
             batch = pipeline.begin(
                 [DenoiseRow(prompt=prompt, negative=negative, seed=each.seed) for each in requests],
@@ -73,9 +74,8 @@ class PictureGroup:
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
-        if self._init_image is not None:
-            strength = self._init_image.strength
-            pictures = tuple(replace(picture, init_strength=strength) for picture in pictures)
+        strength = None if self._init_image is None else self._init_image.strength
+        pictures = tuple(replace(picture, init_strength=strength, remarks=remarks) for picture in pictures)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

@@ -111,6 +111,8 @@ class Frame:
     of the pass, which other sessions may have shared."""
     dropped: int = 0
     """Prompts since the last frame that were overtaken by a newer one and never shown."""
+    remarks: tuple[str, ...] = ()
+    """As those of a `Picture`."""
 
 
 @dataclass(frozen=True, kw_only=True)

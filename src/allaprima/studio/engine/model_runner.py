@@ -37,6 +37,8 @@ class PreparedPrompt:
     """The LoRAs of a first frame that finer ones will follow."""
     key: Hashable
     """All that the picture depends on but the steps: equal keys, equal pictures."""
+    remarks: tuple[str, ...]
+    """What of the prompt its pictures will not honour."""
 
 
 class ModelRunner:
@@ -145,5 +147,11 @@ def _prepare(
         settings.width, settings.height, settings.schedule, painter.lora_state,
     )  # fmt: skip
     return PreparedPrompt(
-        prompt=prompt, text=text, negative=negative, guidance=guidance, first_look=first_look, key=key
+        prompt=prompt,
+        text=text,
+        negative=negative,
+        guidance=guidance,
+        first_look=first_look,
+        key=key,
+        remarks=painter.remarks(prompt.request),
     )

@@ -141,7 +141,7 @@ class SessionState:
         frame = Frame(
             sequence=prompt.sequence, frame=self._frames, steps=shown.steps, prompt=prompt.prompt,
             jpeg=shown.jpeg, width=shown.picture.width, height=shown.picture.height, final=final,
-            repeated=repeated, timings_ms=timings_ms, dropped=self._superseded,
+            repeated=repeated, timings_ms=timings_ms, dropped=self._superseded, remarks=shown.prepared.remarks,
         )  # fmt: skip
         self._superseded = 0
         self.waits_since = None

@@ -18,15 +18,18 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import RequestError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.bases.qwen_image.traits import TRAITS
+from allaprima.paint.bases.word_remarks import remarks_on_words
 from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.sampling.flow_schedule import FlowSettings, adaptive_cosine_schedule, lightning_schedule
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 if TYPE_CHECKING:
@@ -90,6 +93,11 @@ class QwenImageBase(ResidentBase):
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 3584); prompts beyond 512 tokens are cut, the empty prompt is a space."""
         return self.text.encode(prompts)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 512 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
         """Return the noise (B, 64, height/16, width/16) that diffusers draws for the same seeds."""
