@@ -59,6 +59,12 @@ class AccessOptions:
         str,
         typer.Option(help="Path under which a proxy shows the studio, such as /studio.", show_default=False),
     ] = ""
+    strict_sizes: Annotated[
+        bool,
+        typer.Option(
+            "--strict-sizes", help="Refuse sizes that a base does not paint; do not scale pictures."
+        ),
+    ] = False
     certificate: Annotated[
         Path | None, typer.Option(help="TLS certificate (PEM); with --key the studio speaks https.")
     ] = None
@@ -103,6 +109,7 @@ def serve(
     settings = ServerSettings(
         host=address, port=access.port, token=token, allowed_hosts=tuple(access.allow_host or ()),
         cors_origins=tuple(access.cors_origin or ()), root_path=access.root_path.rstrip("/"),
+        strict_sizes=access.strict_sizes,
     )  # fmt: skip
     write_log(sys.stderr)
     makers = Makers(
@@ -157,7 +164,8 @@ class Makers:
             schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
-                fixed_size=traits.fixed_size, english_only=traits.english_only, starters=traits.starters,
+                fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
+                starters=traits.starters,
             )  # fmt: skip
         return cards
 

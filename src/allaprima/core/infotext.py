@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from allaprima.core.errors import RequestError
-from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse
+from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse, add_up
 
 NEGATIVE = "Negative prompt: "
 MAX_CHARS = 100_000
@@ -94,14 +94,17 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
-    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (by default at 1)."""
+    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name, by default at 1.
+
+    The weights of one that is named again are added.
+    """
     loras = []
     for tag in LORA_TAG.findall(prompt):
         name, *weights = tag[len("<lora:") : -1].split(":")
         if len(weights) > 1:
             raise RequestError(f"got {tag[:60]!r}; expected one weight, as in <lora:ink:0.8>")
         loras.append(LoraUse(name=name, weight=float(_convert("LoRA weight", (*weights, "1")[0], float))))
-    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), tuple(loras)
+    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), add_up(loras)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from allaprima.core.errors import RequestError
 
 Quality = Literal["high", "medium"]
 
-MAX_PROMPT_CHARS = 1000
+MAX_PROMPT_CHARS = 10_000
 MAX_STEPS = 1000
 MAX_GUIDANCE = 30.0
 MAX_SEED = 2**63 - 1
@@ -65,7 +65,7 @@ class GenerationRequest:
     """One picture, asked for. Raises RequestError for values outside the ranges below."""
 
     prompt: str
-    """What to paint, in words: 1 to 1000 characters, no control characters."""
+    """What to paint, in words: 1 to 10,000 characters, no control characters."""
     negative_prompt: str = ""
     """What guidance leads away from; used only when guidance is not 1."""
     width: int = 256
@@ -128,6 +128,14 @@ class GenerationRequest:
             RequestError: a key is unknown, the prompt is missing, or a value is out of range.
         """
         return cls(**fields_from_json(data))
+
+
+def add_up(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:
+    """Return `loras` with each name once, where it first was; the weights of a name that came again are added."""
+    weights: dict[str, float] = {}
+    for use in loras:
+        weights[use.name] = weights.get(use.name, 0.0) + use.weight
+    return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
 
 
 def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def test_openais_own_model_names_mean_the_first_base(served: Served) -> None:
 
 REFUSED: list[tuple[dict[str, object], str]] = [
     ({"prompt": ""}, "prompt is empty"),
-    ({"prompt": "x" * 1001}, "1,001 characters"),
+    ({"prompt": "x" * 10_001}, "10,001 characters"),
     ({"prompt": "a cat", "size": "100000x10000"}, "width 100000"),
     ({"prompt": "a cat", "size": "4096x4096"}, "4096x4096 pixels"),
     ({"prompt": "a cat", "size": "64x64"}, "expected 256x256 or 128x64"),
@@ -30,7 +30,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"prompt": "a cat", "background": "transparent"}, "background"),
     ({"prompt": "a cat", "colour": "red"}, "colour"),
     ({"prompt": "a cat", "loras": [{"name": "../../etc/passwd"}]}, "LoRA"),
-    ({"prompt": "<lora:ink:1> a cat"}, "among the LoRAs"),
+    ({"prompt": "<lora:ink:1:2> a cat"}, "one weight"),
     ({"prompt": "a\x00cat"}, "control character"),
     ({}, "prompt"),
 ]

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from allaprima import __version__
 from allaprima.studio.server import (
+    a1111_lists,
     a1111_routes,
     flipbook_routes,
     gallery_routes,
@@ -56,7 +57,9 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for part in (openai_routes, a1111_routes, gallery_routes, job_routes, flipbook_routes, live_socket, page):
+    for part in (openai_routes, a1111_routes, a1111_lists, gallery_routes, job_routes, flipbook_routes):
+        app.include_router(part.router)
+    for part in (live_socket, page):
         app.include_router(part.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)

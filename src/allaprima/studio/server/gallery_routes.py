@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from starlette.responses import Response
 
 from allaprima import __version__
+from allaprima.core.infotext import parse_size
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
@@ -21,6 +23,7 @@ from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
 from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.security import unsigned
+from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
 router = APIRouter(tags=["studio"])
@@ -103,8 +106,10 @@ def delete(name: str, studio: StudioDep) -> None:
 
 
 @router.get("/pictures/{file}", response_class=Response)
-def picture(file: str, studio: StudioDep) -> Response:
-    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail."""
+def picture(
+    file: str, studio: StudioDep, size: Annotated[str | None, Query(max_length=20)] = None
+) -> Response:
+    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail, or scaled to a `size`."""
     match = _FILE.fullmatch(unsigned(file))
     data = studio.gallery.find_png(match[1]) if match else None
     if match is None or data is None:
@@ -113,13 +118,19 @@ def picture(file: str, studio: StudioDep) -> Response:
     if kind == "thumbnail":
         return Response(_thumbnail(data), media_type="image/jpeg", headers=_FOREVER)
     file_format = SUFFIXES[f".{kind}"]
-    if file_format != "png":
-        data = _to_picture(data, _require(studio, match[1])).encode(file_format)
+    if file_format != "png" or size is not None:
+        shown = _to_picture(data, _require(studio, match[1]))
+        if size is not None:
+            asked = parse_size(size)
+            studio.settings.caps.check_size(*asked)
+            shown = FittedSize(asked=asked).show(shown)
+        data = shown.encode(file_format)
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
-def to_json(entry: GalleryEntry) -> dict[str, Any]:
-    """Return what clients see of an entry."""
+def to_json(entry: GalleryEntry, remarks: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what clients see of an entry, with `remarks` if it was just painted and there are any."""
+    told = {"remarks": list(remarks)} if remarks else {}
     return {
         "id": entry.id,
         "created_ms": entry.created_ms,
@@ -128,6 +139,7 @@ def to_json(entry: GalleryEntry) -> dict[str, Any]:
         "request": entry.request.to_json(),
         "url": f"/pictures/{entry.id}.png",
         "thumbnail": f"/pictures/{entry.id}.thumbnail",
+        **told,
     }
 
 

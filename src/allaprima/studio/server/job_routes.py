@@ -15,7 +15,6 @@ from allaprima.core.request import GenerationRequest, fields_from_json
 from allaprima.studio.engine.messages import Done, Progress, Queued
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
-from allaprima.studio.server.gallery import GalleryEntry
 from allaprima.studio.server.gallery_routes import to_json
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.studio import Studio, StudioDep
@@ -81,7 +80,7 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
 async def _events(
     requests: list[GenerationRequest], http: Request, studio: Studio, *, previews: bool
 ) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
-    entries: list[GalleryEntry] = []
+    kept: list[dict[str, Any]] = []
     async with aclosing(studio.jobs.run(requests, http, api="page", previews=previews)) as steps:
         async for step in steps:
             if isinstance(step, Queued):
@@ -90,9 +89,11 @@ async def _events(
                 preview = None if step.preview is None else base64.b64encode(step.preview).decode()
                 yield "progress", {**vars(step), "preview": preview}
             elif isinstance(step, Kept):
-                entries += step.entries
-                yield "kept", {"pictures": [to_json(entry) for entry in step.entries]}
+                pairs = zip(step.entries, step.pictures, strict=True)
+                new = [to_json(entry, picture.remarks) for entry, picture in pairs]
+                kept += new
+                yield "kept", {"pictures": new}
             elif isinstance(step, Done):
-                yield "done", {"pictures": [to_json(entry) for entry in entries]}
+                yield "done", {"pictures": kept}
             else:
                 yield "cancelled", {}

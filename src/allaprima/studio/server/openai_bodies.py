@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from allaprima.core.infotext import parse_size
-from allaprima.core.request import GenerationRequest, LoraUse, Quality
+from allaprima.core.infotext import parse_size, split_loras
+from allaprima.core.request import LoraUse, Quality, add_up
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Order, Studio, one_line
 
 MAX_N = 10
+_OPENAIS = ("dall-e", "gpt-image", "chatgpt-image")
+"""Many programs send OpenAI's own names whatever the server; they get the base that is there."""
 _FINE = 90  # output_compression from which the finer of our two qualities is nearer
 
 
@@ -54,11 +56,12 @@ class ImagesBody(BaseModel):
     turbo: bool | None = True
 
 
-def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for; ProblemError for a model that is not here."""
+def to_order(body: ImagesBody, studio: Studio) -> Order:
+    """Return what `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
+    prompt, tagged = split_loras(one_line(body.prompt))
     fields = {
-        "prompt": one_line(body.prompt),
+        "prompt": prompt,
         "negative_prompt": one_line(body.negative_prompt or ""),
         "width": width,
         "height": height,
@@ -68,10 +71,12 @@ def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
         "base": _base(body.model, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
-        "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
+        "loras": add_up([*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)]),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_requests(given, body.n or 1, turbo=body.turbo is not False)
+    # Taken, for OpenAI's clients send it by themselves; nothing here depends on it.
+    ignored = ("style",) if body.style is not None else ()
+    return studio.make_order(given, body.n or 1, turbo=body.turbo is not False, ignored=ignored)
 
 
 def answers_with_urls(body: ImagesBody) -> bool:
@@ -83,6 +88,8 @@ def answers_with_urls(body: ImagesBody) -> bool:
 
 def get_model(name: str, studio: Studio) -> BaseCard:
     """Return the base that a client calls a model; ProblemError if there is none of that name."""
+    if name not in studio.bases and name.startswith(_OPENAIS):
+        return studio.first_base
     if name not in studio.bases:
         message = f"there is no model {name[:80]!r}; GET /v1/models lists them"
         raise ProblemError(404, message, code="model_not_found", param="model")
@@ -90,10 +97,12 @@ def get_model(name: str, studio: Studio) -> BaseCard:
 
 
 def _base(name: str | None, studio: Studio) -> BaseCard:
-    # Many programs send OpenAI's own names whatever the server; they get the base that is there.
-    if not name or name.startswith(("dall-e", "gpt-image", "chatgpt-image")):
-        return studio.first_base
-    return get_model(name, studio)
+    return get_model(name, studio) if name else studio.first_base
+
+
+def remark_on_model(name: str | None, base: str) -> tuple[str, ...]:
+    """Return a sentence if a client asked for a model of OpenAI's and `base` painted."""
+    return (f"{name} is not here; {base} painted",) if name and name != base else ()
 
 
 def _quality(body: ImagesBody) -> Quality:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from allaprima.core.errors import RequestError, UserError
+from allaprima.core.request import MAX_SIDE_PX
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
@@ -66,7 +67,9 @@ class Caps:
             raise RequestError(f"got {count} pictures; expected 1 to {self.count}")
 
     def check_size(self, width: int, height: int) -> None:
-        """Refuse a picture of too many pixels."""
+        """Refuse a picture of too many pixels, or of none."""
+        if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+            raise RequestError(f"got size {width}x{height}; expected sides of 1 to {MAX_SIDE_PX}")
         if width * height > self.pixels:
             raise RequestError(f"got {width}x{height} pixels; expected at most {self.pixels:,} in all")
 
@@ -87,6 +90,8 @@ class ServerSettings:
     """Origins such as https://example.com whose pages may call the API; none by default."""
     root_path: str = ""
     """The path under which a proxy shows the studio, such as /studio; nothing for the root of its host."""
+    strict_sizes: bool = False
+    """Whether a size that a base does not paint is refused, and not painted at the nearest and scaled."""
     caps: Caps = field(default_factory=Caps)
     """Bounds of one request or client."""
 
