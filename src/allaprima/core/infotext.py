@@ -111,7 +111,9 @@ def parse_size(text: str) -> tuple[int, int]:
     """Return (width, height) in pixels of a text such as 256x256; RequestError for any other."""
     match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", text.strip(), re.ASCII)
     if match is None:
-        raise RequestError(f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256")
+        raise RequestError(
+            f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256", field="size"
+        )
     return int(match[1]), int(match[2])
 
 

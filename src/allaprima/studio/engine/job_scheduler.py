@@ -74,7 +74,10 @@ class JobScheduler:
         event = attempt(lambda: next(running.events, None))
         if isinstance(event, Failure):
             message, number = event.explain()
-            self._stop(Failed(message=message, id=number, at_fault=event.at_fault), "jobs_failed")
+            self._stop(
+                Failed(message=message, id=number, at_fault=event.at_fault, blamed=event.blamed),
+                "jobs_failed",
+            )
             return
         if event is not None:
             self._report(running, event)

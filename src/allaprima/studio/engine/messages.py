@@ -182,6 +182,8 @@ class Failed:
     """Found in the log beside the cause."""
     at_fault: bool = False
     """What was asked for is the reason, so that asking the same again is of no use."""
+    blamed: str | None = None
+    """The field of the request that is the reason, where it is one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 Here a base and its schedule decide by which rule a picture is painted. Clients name a sampler all the same, many
 without a choice, so every name that A1111 knows is taken and told to be ignored; any other is refused, as there.
 
-Source: `modules/sd_samplers_kdiffusion.py`, `sd_samplers_timesteps.py`, `sd_schedulers.py` of stable-diffusion-webui.
+Source: the tables of samplers and schedulers in stable-diffusion-webui (modules/sd_samplers_*, modules/sd_schedulers).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintError, UserError
+from allaprima.core.errors import AllaPrimaError, BusyError, LoraError, OutputError, PaintError, UserError
 
 _LOG = logging.getLogger(__name__)
 _FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
@@ -26,6 +26,8 @@ _FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
 _HIDDEN: set[str] = set()
 """Folders of this process, as messages may write them, with the slash at the end."""
 _COMES_BACK = 503
+_OPENAIS = {"width": "size", "height": "size", "base": "model", "count": "n"}
+"""Fields of a request to what OpenAI's routes call them."""
 _KINDS = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
     404: "not_found_error", 429: "rate_limit_error",
@@ -91,7 +93,8 @@ def problem_response(problem: ProblemError, path: str) -> Response:
         text = problem.message
         body: dict[str, Any] = {"error": kind, "detail": text, "body": "", "errors": text, "id": problem_id}
     else:
-        error = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
+        param = _OPENAIS.get(problem.param or "", problem.param) if path.startswith("/v1/") else problem.param
+        error = {"message": problem.message, "type": kind, "param": param, "code": problem.code}
         body = {"error": {**error, "id": problem_id}}
     return JSONResponse(body, problem.status, headers)
 
@@ -109,7 +112,8 @@ def to_problem(error: ProblemError | AllaPrimaError) -> ProblemError:
         message = "the picture could not be kept: the server has no room for it"
         return ProblemError(507, message, problem_id=problem_id)
     if isinstance(error, UserError):
-        return ProblemError(400, hide_paths(str(error)), code="invalid_value")
+        param = "loras" if isinstance(error, LoraError) else error.field
+        return ProblemError(400, hide_paths(str(error)), code="invalid_value", param=param)
     message = hide_paths(str(error)) if isinstance(error, PaintError) else "something went wrong"
     return ProblemError(500, message, code="failed")
 

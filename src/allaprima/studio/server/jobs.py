@@ -17,7 +17,7 @@ from itertools import chain
 
 from starlette.requests import Request
 
-from allaprima.core.errors import RequestError
+from allaprima.core.errors import BusyError, RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
@@ -26,7 +26,7 @@ from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate,
 from allaprima.studio.server.connections import from_thread, watch_client
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Gallery, GalleryEntry
-from allaprima.studio.server.limits import OpenCount
+from allaprima.studio.server.limits import OpenCount, RoomForecast
 from allaprima.studio.server.security import client_of
 from allaprima.studio.server.settings import Caps
 
@@ -137,6 +137,7 @@ class Jobs:
     tickets: dict[str, Ticket] = field(default_factory=dict)
     """By id, in the order in which they came."""
     _open: OpenCount = field(init=False)
+    _room: RoomForecast = field(default_factory=RoomForecast)
     _closed: bool = False
 
     def __post_init__(self) -> None:
@@ -155,7 +156,9 @@ class Jobs:
         for request in requests:
             self.caps.check_size(request.width, request.height)
             if request.steps > self.caps.steps:
-                raise RequestError(f"got {request.steps} steps; expected 1 to {self.caps.steps}")
+                raise RequestError(
+                    f"got {request.steps} steps; expected 1 to {self.caps.steps}", field="steps"
+                )
 
     async def run(
         self,
@@ -173,13 +176,33 @@ class Jobs:
 
         Raises:
             RequestError: the caps or the base refuse them.
-            BusyError: the queue is full, or too much of it is this client's.
-            ProblemError: the painting failed, or the client is gone.
+            ProblemError: the queue is full or too much of it is this client's, the painting failed, or the client
+                is gone.
         """
         self.check(requests)
         if self._closed:
             raise _closing()
         client = client_of(http)
+        try:
+            steps = self._run(requests, http, client, api, init_image, previews=previews, keep=keep)
+            async with aclosing(steps):
+                async for step in steps:
+                    yield step
+        except BusyError as error:
+            headers = {"retry-after": str(self._room.book_s())}
+            raise ProblemError(429, str(error), code="busy", headers=headers) from None
+
+    async def _run(
+        self,
+        requests: Sequence[GenerationRequest],
+        http: Request,
+        client: str,
+        api: str,
+        init_image: InitImage | None,
+        *,
+        previews: bool,
+        keep: bool,
+    ) -> AsyncGenerator[JobStep, None]:
         with self._open.hold(client):
             keeper = self._keep if keep else _keep_nothing
             updates: JobUpdates = asyncio.Queue()
@@ -211,6 +234,8 @@ class Jobs:
                 job.cancel()
                 follow.cancel()
                 del self.tickets[ticket.id]
+                if ticket.begun_s is not None:
+                    self._room.note(time.time() - ticket.begun_s)
                 # Finished while the client was busy leaving.
                 late = [updates.get_nowait() for _ in range(updates.qsize())]
                 painted = [update.pictures for update in late if isinstance(update, Painted)]
@@ -261,7 +286,8 @@ async def _follow(ticket: Ticket, updates: JobUpdates, news: _News, keeper: Keep
                 news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
             elif isinstance(update, Failed):
                 status, message = 400 if update.at_fault else 500, hide_paths(update.message)
-                news.put(ProblemError(status, message, code="failed", problem_id=update.id))
+                code = "invalid_value" if update.at_fault else "failed"
+                news.put(ProblemError(status, message, code=code, param=update.blamed, problem_id=update.id))
             else:
                 ticket.note(update)
                 news.put(update)

@@ -40,7 +40,7 @@ class Caps:
     """On one live socket; a person types 12."""
     sessions_per_client: int = 64
     """Live sockets open at once from one address."""
-    jobs_per_client: int = 32
+    jobs_per_client: int = 128
     """Jobs of whole pictures that one address has waiting or painted."""
     books_per_client: int = 2
     """Flipbooks that one address has bound at once."""
@@ -64,14 +64,18 @@ class Caps:
     def check_count(self, count: int) -> None:
         """Refuse too many pictures."""
         if not 1 <= count <= self.count:
-            raise RequestError(f"got {count} pictures; expected 1 to {self.count}")
+            raise RequestError(f"got {count} pictures; expected 1 to {self.count}", field="count")
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse a picture of too many pixels, or of none."""
         if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
-            raise RequestError(f"got size {width}x{height}; expected sides of 1 to {MAX_SIDE_PX}")
+            raise RequestError(
+                f"got size {width}x{height}; expected sides of 1 to {MAX_SIDE_PX}", field="size"
+            )
         if width * height > self.pixels:
-            raise RequestError(f"got {width}x{height} pixels; expected at most {self.pixels:,} in all")
+            raise RequestError(
+                f"got {width}x{height} pixels; expected at most {self.pixels:,} in all", field="size"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from allaprima.core.picture import Picture
 from allaprima.core.request import MAX_SIDE_PX
 from allaprima.core.request_defaults import RequestDefaults
 
-Size = tuple[int, int]
+Sides = tuple[int, int]
 
 
 class SizedBase(Protocol):
@@ -39,7 +39,7 @@ class SizedBase(Protocol):
 class FittedSize:
     """A size that was asked for, and the one that is painted for it."""
 
-    asked: Size | None
+    asked: Sides | None
     """None where that is the one painted."""
 
     def show(self, picture: Picture) -> Picture:
@@ -71,7 +71,7 @@ def fit_size(given: Mapping[str, Any], base: SizedBase) -> tuple[dict[str, Any],
     return {**given, "width": painted[0], "height": painted[1]}, FittedSize(asked=asked)
 
 
-def _nearest(asked: Size, base: SizedBase) -> Size:
+def _nearest(asked: Sides, base: SizedBase) -> Sides:
     if not all(1 <= side <= MAX_SIDE_PX for side in asked):
         return asked  # for the request to refuse
     if base.fixed_size:
