@@ -96,7 +96,7 @@ def test_the_defaults_are_those_of_the_command() -> None:
         ("loras", [{"name": "a", "weight": math.nan}], "got weight nan for LoRA 'a'; expected -10 to 10"),
         ("loras", [{"name": "a", "weight": "1"}], "expected -10 to 10"),
         ("loras", [{"name": "a", "weight": True}], "expected -10 to 10"),
-        ("loras", [{"name": "a"}, {"name": "a", "weight": 2}], "got the LoRA 'a' twice"),
+        ("loras", [{"name": "a", "weight": 9}, {"name": "a", "weight": 2}], "got weight 11"),
         ("loras", [{"name": str(number)} for number in range(100)], "got more than 32 LoRAs"),
         ("quality", "best", "expected high or medium"),
         ("quality", [], "expected high or medium"),
@@ -129,3 +129,14 @@ def test_a_request_cannot_be_changed_and_can_be_a_key() -> None:
     assert isinstance(request_.guidance, float)
     with pytest.raises(FrozenInstanceError):
         request_.seed = 3  # type: ignore[misc]
+
+
+def test_the_weights_of_a_lora_that_is_named_twice_are_added() -> None:
+    request = GenerationRequest.from_json(
+        {
+            "prompt": "cat",
+            "loras": [{"name": "a", "weight": 0.5}, {"name": "b"}, {"name": "a", "weight": 0.25}],
+        }
+    )
+    assert request.loras == (LoraUse(name="a", weight=0.75), LoraUse(name="b"))
+    assert GenerationRequest.from_json(request.to_json()) == request

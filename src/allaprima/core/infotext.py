@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from allaprima.core.errors import RequestError
-from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse, add_up
+from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse
 
 NEGATIVE = "Negative prompt: "
 MAX_CHARS = 100_000
@@ -104,7 +104,7 @@ def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
         if len(weights) > 1:
             raise RequestError(f"got {tag[:60]!r}; expected one weight, as in <lora:ink:0.8>")
         loras.append(LoraUse(name=name, weight=float(_convert("LoRA weight", (*weights, "1")[0], float))))
-    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), add_up(loras)
+    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), tuple(loras)
 
 
 def parse_size(text: str) -> tuple[int, int]:

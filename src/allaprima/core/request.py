@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -90,7 +90,7 @@ class GenerationRequest:
     schedule: str | None = None
     """The name of a schedule that the base knows, such as lightning; None for the base's own."""
     loras: tuple[LoraUse, ...] = ()
-    """LoRAs that act on the base, each named once, at most 32."""
+    """LoRAs that act on the base, at most 32; the weights of one that is named twice are added."""
 
     def __post_init__(self) -> None:
         _check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
@@ -126,6 +126,7 @@ class GenerationRequest:
                     "the schedule is empty; expected a name such as lightning", field="schedule"
                 )
         _check_loras(self.loras)
+        object.__setattr__(self, "loras", _added_up(self.loras))
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values that `from_json` takes back unchanged."""
@@ -139,14 +140,6 @@ class GenerationRequest:
             RequestError: a key is unknown, the prompt is missing, or a value is out of range.
         """
         return cls(**fields_from_json(data))
-
-
-def add_up(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:
-    """Return `loras` with each name once, where it first was; the weights of a name that came again are added."""
-    weights: dict[str, float] = {}
-    for use in loras:
-        weights[use.name] = weights.get(use.name, 0.0) + use.weight
-    return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
 
 
 def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,11 +171,16 @@ def _check_loras(loras: object) -> None:
         raise RequestError(f"got loras {_short(loras)}; expected a tuple of LoraUse", field="loras")
     if len(loras) > MAX_LORAS:
         raise RequestError(f"got more than {MAX_LORAS} LoRAs; expected at most {MAX_LORAS}", field="loras")
-    names = [lora.name for lora in loras]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RequestError(
-            f"got the LoRA {twice[:40]!r} twice; expected each once, with its weight", field="loras"
-        )
+
+
+def _added_up(loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+    """Return each LoRA once, where it is named first, with the sum of its weights, as A1111 counts them."""
+    weights: dict[str, float] = {}
+    for lora in loras:
+        weights[lora.name] = weights.get(lora.name, 0.0) + lora.weight
+    if len(weights) == len(loras):
+        return loras
+    return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
 
 
 def _check_text(name: str, value: object, max_chars: int) -> None:

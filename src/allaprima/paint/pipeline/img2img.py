@@ -35,6 +35,8 @@ def start_from_image(
     """
     check_init_size(init_image, width, height)
     first = first_step(len(schedule), init_image.strength)
+    if schedule.solver is not None:
+        first -= first % schedule.solver.order
     if init_image.strength == 1.0:
         return schedule, noise
     sigma = schedule.sigmas[first]

@@ -48,6 +48,7 @@ class LiveSettings:
     def __post_init__(self) -> None:
         request = self.request("a picture", 1)
         object.__setattr__(self, "guidance", request.guidance)
+        object.__setattr__(self, "loras", request.loras)
         if not _is_whole(self.steps, 1, MAX_LIVE_STEPS):
             raise RequestError(f"got {str(self.steps)[:40]} live steps; expected 1 to {MAX_LIVE_STEPS}")
 

@@ -3,7 +3,7 @@
 Here a base and its schedule decide by which rule a picture is painted. Clients name a sampler all the same, many
 without a choice, so every name that A1111 knows is taken and told to be ignored; any other is refused, as there.
 
-Source: the tables of samplers and schedulers in stable-diffusion-webui (modules/sd_samplers_*, modules/sd_schedulers).
+Source: the tables of samplers and schedulers in stable-diffusion-webui (modules/sd_samplers_*, sd_schedulers).
 """
 
 from __future__ import annotations

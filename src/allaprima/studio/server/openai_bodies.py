@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from allaprima.core.infotext import parse_size, split_loras
-from allaprima.core.request import LoraUse, Quality, add_up
+from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.studio import BaseCard, Order, Studio, one_line
 
@@ -71,7 +71,7 @@ def to_order(body: ImagesBody, studio: Studio) -> Order:
         "base": _base(body.model, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
-        "loras": add_up([*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)]),
+        "loras": (*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)),
     }
     given = {name: value for name, value in fields.items() if value is not None}
     # Taken, for OpenAI's clients send it by themselves; nothing here depends on it.

@@ -63,6 +63,8 @@ class SdxlBase(ResidentBase):
         """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
         side = int(self.unet.config.sample_size) * self.stride
         habits = self.scheduler.habits
+        if habits is None:
+            return replace(TRAITS.defaults, width=side, height=side)
         if (habits.sampler, habits.spacing) == ("ancestral", "trailing"):
             return RequestDefaults(width=side, height=side, steps=1, guidance=1.0)
         if habits.sampler == "lcm":
