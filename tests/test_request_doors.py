@@ -26,7 +26,7 @@ from allaprima.studio.server import a1111_bodies, job_routes, openai_bodies
 from allaprima.studio.server.a1111_bodies import TextToImage
 from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.job_routes import JobBody
-from allaprima.studio.server.live_socket import parse_message
+from allaprima.studio.server.live_messages import parse_message
 from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.openai_bodies import ImagesBody
 from allaprima.studio.server.settings import Caps, ServerSettings
@@ -148,7 +148,9 @@ def test_the_live_socket_agrees_within_its_steps(given: Given, painter: Painter,
         settings["loras"] = [asdict(use) for use in settings["loras"]]
     message = json.dumps({"sequence": 1, "prompt": PROMPT, "settings": settings})
     request = painter.request(prompt=PROMPT, seed=7, **given)
-    live = parse_message(message, Caps(), studio.complete_live).request
+    said = parse_message(message, Caps(), studio.complete_live)
+    assert said.words is not None
+    live = said.words.request
     assert live == replace(request, steps=min(request.steps, MAX_LIVE_STEPS))
 
 

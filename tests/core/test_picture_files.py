@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from allaprima.core import picture_files
+from allaprima.core import image_files
 from allaprima.core.errors import PictureError
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import FileFormat
@@ -133,7 +133,7 @@ def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
 def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as file:
-        file.truncate(picture_files.MAX_FILE_BYTES + 1)  # a hole: it takes no room
+        file.truncate(image_files.MAX_FILE_BYTES + 1)  # a hole: it takes no room
     with pytest.raises(PictureError, match="more than"):
         read_request(path)
 

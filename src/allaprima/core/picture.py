@@ -67,6 +67,9 @@ class Picture:
     """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
+    inpaint_area: str | None = None
+    """What a mask left to paint, in A1111's words for how the base was shown it, "Whole picture" or "Only masked", or
+    what was added around the picture, such as "left=64,top=32"; None without a mask."""
 
     def __post_init__(self) -> None:
         expected = 3 * self.width * self.height
@@ -83,10 +86,9 @@ class Picture:
 
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
-        from allaprima.core.picture_encoding import STRENGTH, encode_file
+        from allaprima.core.picture_encoding import encode_file, underpainting_settings
 
-        over = {} if self.init_strength is None else {STRENGTH: repr(self.init_strength)}
-        extra = {**over, **(extra or {})}
+        extra = {**underpainting_settings(self.init_strength, self.inpaint_area), **(extra or {})}
         return encode_file(self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra)
 
     def save(self, path: Path | str) -> Path:

@@ -15,16 +15,19 @@ from typing import Any, BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from allaprima.core.errors import PictureError, RequestError
+from allaprima.core.image_files import DAMAGED, check_file
 from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext
-from allaprima.core.picture_encoding import ASCII, EXIF_IFD, KEY, LAYOUT, STRENGTH, USER_COMMENT, UTF16
+from allaprima.core.picture_encoding import (
+    ASCII,
+    EXIF_IFD,
+    INPAINT_AREA,
+    KEY,
+    LAYOUT,
+    STRENGTH,
+    USER_COMMENT,
+    UTF16,
+)
 from allaprima.core.request import GenerationRequest
-
-MAX_FILE_BYTES = 256 * 2**20
-DAMAGED = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
-    AttributeError, struct.error, Warning, Image.DecompressionBombError,
-)  # fmt: skip
-"""What Pillow raises on damaged headers; its own documentation names only some of them."""
 
 
 def read_request(path: Path) -> GenerationRequest:
@@ -35,7 +38,7 @@ def read_request(path: Path) -> GenerationRequest:
     Raises:
         PictureError: there is no such file, it is no picture, it carries no request, or a damaged one.
     """
-    _check_file(path)
+    check_file(path)
     try:
         file = path.open("rb")
     except OSError as error:
@@ -60,12 +63,25 @@ def read_init_strength(path: Path) -> str | None:
     Raises:
         PictureError: it is no picture, or a damaged one.
     """
+    return _read_settings(path).get(STRENGTH)
+
+
+def read_inpaint_area(path: Path) -> str | None:
+    """Return which part of another picture was painted, as the file at `path` says; None if it says nothing.
+
+    Raises:
+        PictureError: it is no picture, or a damaged one.
+    """
+    return _read_settings(path).get(INPAINT_AREA)
+
+
+def _read_settings(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         infotext = read_infotext(file)
     try:
-        return None if infotext is None else split_infotext(infotext)[2].get(STRENGTH)
+        return {} if infotext is None else split_infotext(infotext)[2]
     except RequestError:  # a text of another kind
-        return None
+        return {}
 
 
 def read_infotext(file: BinaryIO) -> str | None:
@@ -101,23 +117,6 @@ def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
     except DAMAGED as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
-
-
-def _check_file(path: Path) -> None:
-    problem = None
-    try:
-        if path.is_dir():
-            problem = "is a folder"
-        elif not path.exists():
-            problem = "does not exist"
-        elif not path.is_file():
-            problem = "is no ordinary file"  # reading a pipe would wait for ever
-        elif (size := path.stat().st_size) > MAX_FILE_BYTES:
-            problem = f"has {size:,} bytes, more than {MAX_FILE_BYTES:,}"
-    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
-        problem = f"cannot be read ({error})"
-    if problem is not None:
-        raise PictureError(f"{str(path)[:200]} {problem}; expected a picture file")
 
 
 def _parse_texts(file: BinaryIO) -> tuple[str, str | None] | None:

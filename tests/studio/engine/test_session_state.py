@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.studio.engine.watched import Bench, WatchedBase
 
@@ -13,7 +15,7 @@ from allaprima.studio.engine.messages import LiveUpdate
     [{"quality": "medium"}, {"negative_prompt": "rain"}, {"steps": 8}, {}],
     ids=["quality", "negative prompt at guidance 1", "more steps", "nothing"],
 )
-def test_a_change_that_cannot_be_seen_costs_nothing(change: dict[str, object]) -> None:
+def test_a_change_that_cannot_be_seen_costs_nothing(change: dict[str, Any]) -> None:
     bench = Bench()
     client = bench.client()
     client.ask("cat", steps=4)

@@ -14,8 +14,9 @@ from tests.studio.server.conftest import Served
 from tests.studio.server.pictures import png_bytes
 
 from allaprima.core.errors import RequestError
+from allaprima.core.image_files import webp_size
 from allaprima.studio.server.settings import Caps
-from allaprima.studio.server.uploads import decode_base64, open_upload, webp_size
+from allaprima.studio.server.uploads import decode_base64, open_upload
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -58,16 +58,24 @@ class _Move:
 
 Sampler = Callable[[_Move], tuple[Tensor, Tensor]]
 """One step to the latents at the next level and the clean picture."""
+Settle = Callable[[Tensor, float], Tensor]
+"""(latents (B, ...), their noise level) -> what is gone on from in their place."""
 
 
 def sample_steps(
-    model: Model, noise: Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+    model: Model,
+    noise: Tensor,
+    schedule: Schedule,
+    prediction: Prediction,
+    seeds: Sequence[int],
+    settle: Settle = lambda latents, _: latents,
 ) -> Iterator[SamplerStep]:
     """Yield each step of `schedule`; stop iterating to cancel.
 
     Args:
         noise: (B, ...) standard normal; not changed.
         seeds: B seeds, those `noise` was drawn from.
+        settle: puts right what each step has led to, and the clean picture, whose level is 0.
 
     Raises:
         PaintError: no such sampler, or the model's prediction is not of the schedule's kind.
@@ -88,7 +96,7 @@ def sample_steps(
     assert sampler is not None
     # The first of a seed's noises is what `noise` was drawn from.
     fresh = islice(noise_stream(seeds, noise.shape[1:], noise.device), 1, None)
-    return _steps(sampler, model, noise, schedule, process, fresh)
+    return _steps(sampler, model, noise, schedule, process, fresh, settle)
 
 
 def _solved(
@@ -107,6 +115,7 @@ def _steps(
     schedule: Schedule,
     process: Process,
     fresh: Iterator[Tensor],
+    settle: Settle,
 ) -> Iterator[SamplerStep]:
     # In float32 whatever the model computes in, for fifty roundings to bf16 would add up.
     x = noise.float() * schedule.noise_scale
@@ -125,7 +134,8 @@ def _steps(
             fresh=fresh,
         )
         x, clean = sampler(move)
-        yield SamplerStep(index=index, latents=x, clean=clean)
+        x = settle(x, after)
+        yield SamplerStep(index=index, latents=x, clean=settle(clean, 0.0))
 
 
 def _flow_euler(move: _Move) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,11 @@ Queued and Progress, Painted for each picture, then exactly one of Done, Failed 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from allaprima.core.errors import RequestError
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
 
@@ -67,12 +68,21 @@ class LivePrompt:
     """Words; a blank prompt stops the painting and is answered by nothing."""
     settings: LiveSettings = field(default_factory=LiveSettings)
     """Everything else."""
+    init_image: InitImage | None = None
+    """What it is painted over, of the settings' size; each frame takes all its steps, from its strength's level."""
 
     def __post_init__(self) -> None:
         if not _is_whole(self.sequence, 0, MAX_SEQUENCE):
             raise RequestError(f"got sequence number {str(self.sequence)[:40]}; expected 0 to {MAX_SEQUENCE}")
         if not self.blank:
             _ = self.request
+        over, size = self.init_image, (self.settings.width, self.settings.height)
+        if over is None:
+            return
+        if (over.width, over.height) != size:
+            raise RequestError(f"got {over.width}x{over.height} to paint over; expected {size[0]}x{size[1]}")
+        if not over.full_steps:  # a share of a first frame's one step is one step from pure noise
+            object.__setattr__(self, "init_image", replace(over, full_steps=True))
 
     @property
     def blank(self) -> bool:
@@ -114,6 +124,10 @@ class Frame:
     """Prompts since the last frame that were overtaken by a newer one and never shown."""
     remarks: tuple[str, ...] = ()
     """As those of a `Picture`."""
+    strength: float | None = None
+    """How strongly a picture was painted over; None where there was none."""
+    masked: bool = False
+    """Whether a part of that picture alone was painted over."""
 
 
 @dataclass(frozen=True, kw_only=True)

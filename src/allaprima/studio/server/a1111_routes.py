@@ -21,6 +21,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
+from allaprima.core.picture_encoding import underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import Progress
@@ -32,10 +33,10 @@ from allaprima.studio.server.a1111_bodies import (
     to_order,
 )
 from allaprima.studio.server.a1111_names import SAMPLER
+from allaprima.studio.server.a1111_pictures import to_init_image
 from allaprima.studio.server.jobs import Ticket, finish
-from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.studio import Order, Studio, StudioDep
-from allaprima.studio.server.uploads import decode_base64, fit, open_upload
+from allaprima.studio.server.uploads import decode_base64
 
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 
@@ -59,7 +60,7 @@ async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[s
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture."""
     order = to_order(body, studio)
-    init_image = await asyncio.to_thread(_init_image, body, order.requests[0], studio.settings.caps)
+    init_image = await asyncio.to_thread(to_init_image, body, order.requests[0], studio.settings.caps)
     return await _paint(body, order, init_image, http, studio)
 
 
@@ -211,9 +212,7 @@ async def _paint(
 
     pictures, images = await asyncio.to_thread(encode)
     info = _info(body, order, pictures, interrupted=result.cancelled)
-    strength = None if init_image is None else init_image.strength
-    texts = _infotexts(pictures, strength)
-    text = json.dumps({**info, "denoising_strength": strength, "infotexts": texts}, allow_nan=False)
+    text = json.dumps({**info, **_about_init(pictures, init_image)}, allow_nan=False)
     return {"images": images, "parameters": body.echo(), "info": text}
 
 
@@ -243,15 +242,11 @@ def _tagged(request: GenerationRequest) -> str:
     return to_infotext(request).partition("\n")[0]
 
 
-def _infotexts(pictures: list[Picture], strength: float | None) -> list[str]:
-    extra = {} if strength is None else {"Denoising strength": repr(strength)}
-    return [to_infotext(picture.request, extra) for picture in pictures]
-
-
-def _init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
-    width, height = request.width, request.height
-    image = fit(open_upload(decode_base64(body.init_images[0]), caps), width, height, body.resize_mode)
-    return InitImage(width=width, height=height, rgb=image.tobytes(), strength=body.denoising_strength)
+def _about_init(pictures: list[Picture], init_image: InitImage | None) -> dict[str, Any]:
+    strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
+    extra = underpainting_settings(strength, area)
+    infotexts = [to_infotext(picture.request, extra) for picture in pictures]
+    return {"denoising_strength": strength, "infotexts": infotexts}
 
 
 def _seconds_left(ticket: Ticket | None) -> float:

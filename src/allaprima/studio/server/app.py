@@ -69,14 +69,14 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
 
 
 def server_options(settings: ServerSettings) -> dict[str, Any]:
-    """Return the settings of uvicorn: it trusts no proxy about clients, takes small messages and adds no headers."""
+    """Return the settings of uvicorn: it trusts no proxy about clients, bounds messages and adds no headers."""
     return {
         "http": partial(HttpConnection, caps=settings.caps),
         "ws": partial(SocketConnection, caps=settings.caps),
         "backlog": BACKLOG,
         # Longer than the pools of usual clients keep a connection, so that none sends into one that is just closed.
         "timeout_keep_alive": KEEP_ALIVE_S,
-        "ws_max_size": settings.caps.message_bytes,
+        "ws_max_size": settings.caps.live_picture_bytes,
         # Frames are JPEG already; compressing them again costs more than a frame's decode.
         "ws_per_message_deflate": False,
         "proxy_headers": False,

@@ -1,12 +1,12 @@
 """Finished pictures, kept: one PNG file each, and an SQLite index to find them again by their words.
 
     gallery = Gallery.open(folder)
-    entry = gallery.add(picture)
+    entry = gallery.add(picture, init_image=init_image)
     page = gallery.search("cat roof", limit=20)
 
-The files are the truth and the index follows them. A picture is written whole to its file first and then into the
-index, and `open` puts right whatever a power cut or kill -9 left between the two. So a picture that `add` returned
-is there, and one that it did not return is either whole or absent.
+The files are the truth and the index follows them. A picture is written whole to its file first, after what it was
+painted over, and then into the index, and `open` puts right whatever a power cut or kill -9 left between. So a
+picture that `add` returned is there, and one that it did not return is either whole or absent.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allaprima.core.errors import OutputError, PictureError, RequestError
-from allaprima.core.files import read_ordinary, remove_pieces, write_whole
+from allaprima.core.files import STALE_S, read_ordinary, remove_pieces, write_whole
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.server.gallery_index import open_index
 from allaprima.studio.server.search_words import match_expression, to_words
+from allaprima.studio.server.underpaintings import Underpaintings
 
 MAX_PAGE = 200
 INDEX = "index.sqlite"
+UNDERPAINTINGS = "underpaintings"
+"""The folder, in the gallery's, of what pictures were painted over."""
 _ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")
 _LOG = logging.getLogger(__name__)
 
@@ -47,6 +51,8 @@ class GalleryEntry:
     """Its name, made by us; ids sort by time."""
     request: GenerationRequest
     """What it was painted from."""
+    underpainted: bool = False
+    """Whether what it was painted over is kept too."""
 
     @property
     def created_ms(self) -> int:
@@ -63,6 +69,7 @@ class Gallery:
         self._now = now
         self._lock = threading.Lock()
         self._last_ms = 0
+        self._underpaintings = Underpaintings(folder / UNDERPAINTINGS)
 
     @classmethod
     def open(cls, folder: Path, *, now: Callable[[], float] = time.time) -> Gallery:
@@ -91,15 +98,23 @@ class Gallery:
         with self._lock:
             self._connection.close()
 
-    def add(self, picture: Picture, extra: Mapping[str, str] | None = None) -> GalleryEntry:
+    def add(
+        self, picture: Picture, extra: Mapping[str, str] | None = None, init_image: InitImage | None = None
+    ) -> GalleryEntry:
         """Keep `picture` and return its entry; when this returns, the picture is on the disk.
 
-        `extra` settings are written into the file's infotext.
+        Args:
+            picture: what was painted.
+            extra: settings for the file's infotext.
+            init_image: what it was painted over, kept beside it and not in its file.
 
         Raises:
-            OutputError: the file cannot be written, for example because the disk is full.
+            OutputError: a file cannot be written, for example because the disk is full.
         """
-        entry = GalleryEntry(id=self._new_id(), request=picture.request)
+        underpainted = init_image is not None
+        entry = GalleryEntry(id=self._new_id(), request=picture.request, underpainted=underpainted)
+        if init_image is not None:
+            self._underpaintings.put(entry.id, init_image)
         write_whole(self._file(entry.id), picture.encode("png", extra), overwrite=True)
         with self._transaction() as cursor:
             _insert(cursor, entry)
@@ -109,7 +124,27 @@ class Gallery:
         """Return the entry with the id `name`, or None."""
         with self._transaction() as cursor:
             row = cursor.execute("SELECT id, request FROM pictures WHERE id = ?", (name,)).fetchone()
-        return None if row is None else _to_entry(row)
+        return None if row is None else self._to_entry(row)
+
+    def find_init_image(self, name: str) -> InitImage | None:
+        """Return what the entry `name` was painted over, or None; any text is safe to ask for."""
+        return None if self.find_entry(name) is None else self._underpaintings.find(name)
+
+    def require_init_image(self, name: str) -> InitImage:
+        """Return what the entry `name` was painted over; RequestError if there is none."""
+        found = self.find_init_image(name)
+        if found is None:
+            raise RequestError(
+                f"got {name[:40]!r}; expected the id of a picture that was painted over another"
+            )
+        return found
+
+    def require_png(self, name: str) -> bytes:
+        """Return the PNG file of the entry `name`; RequestError if there is none."""
+        found = self.find_png(name)
+        if found is None:
+            raise RequestError(f"got {name[:40]!r}; expected the id of a picture in the gallery")
+        return found
 
     def find_png(self, name: str) -> bytes | None:
         """Return the PNG file of the entry `name`, or None; any text is safe to ask for."""
@@ -144,7 +179,7 @@ class Gallery:
         query = f"SELECT id, request FROM pictures WHERE {where} ORDER BY id DESC LIMIT ?"
         with self._transaction() as cursor:
             rows = cursor.execute(query, (*values, limit)).fetchall()
-        return [_to_entry(row) for row in rows]
+        return [self._to_entry(row) for row in rows]
 
     def count(self, text: str = "") -> int:
         """Return how many entries `search` has for `text` in all."""
@@ -156,8 +191,9 @@ class Gallery:
         """Delete the picture `name` for good and return whether there was one."""
         if self.find_entry(name) is None:
             return False
-        # The file first: if we are killed in between, the index drops the entry at the next start.
+        # The files first: if we are killed in between, the index drops the entry at the next start.
         try:
+            self._underpaintings.delete(name)
             self._file(name).unlink(missing_ok=True)
         except IsADirectoryError:
             _LOG.warning("%s is a folder, which is left alone", self._file(name))
@@ -180,6 +216,10 @@ class Gallery:
     def _file(self, name: str) -> Path:
         assert _ID.fullmatch(name), "only ids that we made become paths"
         return self.folder / f"{name}.png"
+
+    def _to_entry(self, row: tuple[str, str]) -> GalleryEntry:
+        request = GenerationRequest.from_json(json.loads(row[1]))
+        return GalleryEntry(id=row[0], request=request, underpainted=row[0] in self._underpaintings)
 
     def _new_id(self) -> str:
         with self._lock:
@@ -208,6 +248,7 @@ class Gallery:
         with suppress(OSError):  # a folder closed to us
             remove_pieces(self.folder, now=self._now)
         files = {path.stem for path in self.folder.glob("*.png") if _ID.fullmatch(path.stem)}
+        self._underpaintings.tidy(files, self._now() - STALE_S)
         with self._transaction() as cursor:
             known = {str(row[0]) for row in cursor.execute("SELECT id FROM pictures")}
             for name in known - files:
@@ -249,7 +290,3 @@ def _matching(text: str) -> tuple[str, list[str]]:
         return "number IN (SELECT rowid FROM search WHERE search MATCH ?)", [expression]
     # Signs alone are searched by in no prompt.
     return ("0" if text.strip() else "1"), []
-
-
-def _to_entry(row: tuple[str, str]) -> GalleryEntry:
-    return GalleryEntry(id=row[0], request=GenerationRequest.from_json(json.loads(row[1])))

@@ -15,15 +15,17 @@ from starlette.responses import Response
 
 from allaprima import __version__
 from allaprima.core.errors import OutputError, RequestError
+from allaprima.core.image_files import DAMAGED
 from allaprima.core.infotext import parse_size
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
-from allaprima.core.picture_files import DAMAGED
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
+from allaprima.studio.server.live_messages import PROTOCOL
 from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.security import unsigned
 from allaprima.studio.server.sizes import FittedSize
@@ -55,8 +57,10 @@ def config(studio: StudioDep) -> dict[str, Any]:
             "count": caps.count,
             "live_steps": MAX_LIVE_STEPS,
             "messages_per_s": caps.messages_per_s,
+            "live_picture_bytes": caps.live_picture_bytes,
             "flipbook": {"pages": MAX_PAGES, "pixels": MAX_PIXELS, "bytes": caps.upload_bytes * 5 // 8},
         },
+        "live_protocol": PROTOCOL,
         "login": studio.settings.token is not None,
     }
 
@@ -99,8 +103,26 @@ def find(
 
 @router.get("/api/gallery/{name}")
 def entry(name: str, studio: StudioDep) -> dict[str, Any]:
-    """Return one kept picture with its request."""
-    return to_json(_require(studio, name))
+    """Return one kept picture with its request, and how strongly it was painted over what is kept with it."""
+    found = _require(studio, name)
+    over = studio.gallery.find_init_image(name) if found.underpainted else None
+    return {**to_json(found), "init": None if over is None else _facts(over, name)}
+
+
+@router.get("/api/gallery/{name}/init", response_class=Response)
+def init(name: str, studio: StudioDep) -> Response:
+    """Return the picture that a kept one was painted over, as a PNG."""
+    over = _require_init_image(studio, name)
+    return _png("RGB", over, over.rgb)
+
+
+@router.get("/api/gallery/{name}/mask", response_class=Response)
+def mask(name: str, studio: StudioDep) -> Response:
+    """Return the mask with which a kept picture was painted, as a grey PNG: white was painted."""
+    over = _require_init_image(studio, name)
+    if over.mask is None:
+        raise ProblemError(404, "that picture was painted without a mask", code="not_found")
+    return _png("L", over, over.mask)
 
 
 @router.delete("/api/gallery/{name}", status_code=204)
@@ -160,6 +182,7 @@ def to_json(entry: GalleryEntry, remarks: Sequence[str] = ()) -> dict[str, Any]:
         "request": entry.request.to_json(),
         "url": f"/pictures/{entry.id}.png",
         "thumbnail": f"/pictures/{entry.id}.thumbnail",
+        "underpainted": entry.underpainted,
         **told,
     }
 
@@ -169,6 +192,30 @@ def _require(studio: Studio, name: str) -> GalleryEntry:
     if entry is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
     return entry
+
+
+def _require_init_image(studio: Studio, name: str) -> InitImage:
+    over = studio.gallery.find_init_image(name)
+    if over is None:
+        _require(studio, name)
+        raise ProblemError(404, "nothing is kept that this picture was painted over", code="not_found")
+    return over.whole
+
+
+def _facts(over: InitImage, name: str) -> dict[str, Any]:
+    place = f"/api/gallery/{name}"
+    return {
+        "strength": over.strength,
+        "full_steps": over.full_steps,
+        "url": f"{place}/init",
+        "mask": None if over.mask is None else f"{place}/mask",
+    }
+
+
+def _png(mode: str, over: InitImage, levels: bytes) -> Response:
+    out = io.BytesIO()
+    Image.frombytes(mode, (over.width, over.height), levels).save(out, "PNG")
+    return Response(out.getvalue(), media_type="image/png", headers=_FOREVER)
 
 
 def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:

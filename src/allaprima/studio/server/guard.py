@@ -33,7 +33,7 @@ from allaprima.studio.server.security import (
 )
 from allaprima.studio.server.settings import ServerSettings
 
-UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks"})
+UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks", "/api/jobs"})
 """Routes whose bodies hold pictures."""
 MAX_VALUES = 100_000
 """Objects, lists and members of one body: small ones unfold to a hundred times their bytes when they are parsed."""

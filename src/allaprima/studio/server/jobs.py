@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 from starlette.requests import Request
@@ -172,7 +173,7 @@ class Jobs:
     ) -> AsyncGenerator[JobStep, None]:
         """Paint `requests` for the client of `http`, over `init_image` if there is one, and yield each step.
 
-        Closing the generator cancels the job. Pictures enter the gallery unless `keep` is False.
+        Closing the generator cancels the job. Pictures enter the gallery, with `init_image`, unless `keep` is False.
 
         Raises:
             RequestError: the caps or the base refuse them.
@@ -204,7 +205,7 @@ class Jobs:
         keep: bool,
     ) -> AsyncGenerator[JobStep, None]:
         with self._open.hold(client):
-            keeper = self._keep if keep else _keep_nothing
+            keeper = partial(self._keep, init_image) if keep else _keep_nothing
             updates: JobUpdates = asyncio.Queue()
             send = from_thread(updates.put_nowait)
             job = self.engine.submit(requests, send, owner=client, previews=previews, init_image=init_image)
@@ -242,8 +243,9 @@ class Jobs:
                 if painted:
                     await keeper(list(chain(*painted)))
 
-    async def _keep(self, pictures: Sequence[Picture]) -> list[GalleryEntry]:
-        work = asyncio.to_thread(lambda: [self.gallery.add(picture) for picture in pictures])
+    async def _keep(self, init_image: InitImage | None, pictures: Sequence[Picture]) -> list[GalleryEntry]:
+        add = partial(self.gallery.add, init_image=init_image)
+        work = asyncio.to_thread(lambda: [add(picture) for picture in pictures])
         # Shielded, since a client that leaves at this very moment must not lose what is finished.
         return await asyncio.shield(work)
 

@@ -64,6 +64,49 @@ class OpenCount:
 
 
 @dataclass
+class OpenAmount:
+    """An amount of what each client has open, up to `most` for all of its holders together."""
+
+    most: int
+    """Per client."""
+    what: str
+    """What is measured, in the plural, for the refusal."""
+    _held: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def hold(self, client: str) -> Iterator[HeldAmount]:
+        """Yield a holder of nothing yet, whose amount is given back after the block."""
+        holder = HeldAmount(self, client)
+        try:
+            yield holder
+        finally:
+            holder.change(0)
+
+    def add(self, client: str, amount: int) -> None:
+        """Add to what the client has, or take away; BusyError if that is too much."""
+        held = self._held.get(client, 0) + amount
+        if amount > 0 and held > self.most:
+            raise BusyError(f"got {held:,} {self.what} of yours in all; expected at most {self.most:,}")
+        self._held[client] = held
+        if not held:
+            del self._held[client]
+
+
+@dataclass
+class HeldAmount:
+    """What one holder has of an `OpenAmount`."""
+
+    _all: OpenAmount = field(repr=False)
+    _client: str
+    amount: int = 0
+
+    def change(self, amount: int) -> None:
+        """Have `amount` from now on; BusyError, and no change, if that is too much."""
+        self._all.add(self._client, amount - self.amount)
+        self.amount = amount
+
+
+@dataclass
 class RoomForecast:
     """When there will be room for who was turned away: one after the other, at the pace at which jobs end."""
 

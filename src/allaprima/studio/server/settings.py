@@ -35,7 +35,11 @@ class Caps:
     upload_side: int = 2**14
     """Pixels along either side of a picture that is sent."""
     message_bytes: int = 64 * 2**10
-    """Of one message on the live socket."""
+    """Of one message on the live socket without a picture in it."""
+    live_picture_bytes: int = 8 * 2**20
+    """Of one message on the live socket with a picture in it."""
+    canvas_pixels_per_client: int = 2**25
+    """That one address's live sessions are painted over: 8 pictures of 2048 x 2048, 512 of 256 x 256."""
     messages_per_s: float = 500.0
     """On one live socket; a person types 12."""
     sessions_per_client: int = 64

@@ -44,7 +44,9 @@ class FittedSize:
 
     def show(self, picture: Picture) -> Picture:
         """Return `picture` as it was asked for, with a remark if that is not how it was painted."""
-        if self.asked is None:
+        request = picture.request
+        # What was painted into a larger picture has that one's size already.
+        if self.asked is None or (picture.width, picture.height) != (request.width, request.height):
             return picture
         shown = ImageOps.fit(picture.image, self.asked, Image.Resampling.LANCZOS)
         return replace(

@@ -17,7 +17,7 @@ from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.jobs import Jobs
-from allaprima.studio.server.limits import OpenCount
+from allaprima.studio.server.limits import OpenAmount, OpenCount
 from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.sizes import FittedSize, fit_size
@@ -96,10 +96,14 @@ class Studio:
     jobs: Jobs = field(init=False)
     sockets: OpenCount = field(init=False)
     books: OpenCount = field(init=False)
+    canvases: OpenAmount = field(init=False)
+    """Pixels that live sessions are painted over."""
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
         self.sockets = OpenCount(most=self.settings.caps.sessions_per_client, what="live sessions")
+        most = self.settings.caps.canvas_pixels_per_client
+        self.canvases = OpenAmount(most=most, what="pixels to paint over")
         self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")
 
     @property

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import RequestError
-from allaprima.core.init_image import to_rgb
-from allaprima.core.picture_files import DAMAGED
+from allaprima.core.image_files import DAMAGED, is_webp, webp_size
+from allaprima.core.image_modes import to_mask, to_rgb
 from allaprima.studio.server.settings import Caps
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BLANKS = b" \t\n\v\f\r"
-_EXPECTED = "expected a PNG, JPEG or WebP picture in base64"
+_EXPECTED = "expected a PNG, JPEG or WebP picture"
 
 
 def decode_base64(text: str) -> bytes:
@@ -29,17 +29,27 @@ def decode_base64(text: str) -> bytes:
         # In one go: text that is split at its blanks may come to millions of pieces.
         return base64.b64decode(text.encode("ascii").translate(None, _BLANKS), validate=True)
     except (binascii.Error, ValueError):
-        raise RequestError(f"got text that is not base64; {_EXPECTED}") from None
+        raise RequestError(f"got text that is not base64; {_EXPECTED} in base64") from None
 
 
 def open_upload(data: bytes, caps: Caps) -> Image.Image:
     """Return the picture in `data` as RGB, upright; refuse it as `upload_size` does, or if it is damaged."""
-    with _refuse_damage():
+    return to_rgb(decode_upload(data, caps))
+
+
+def open_mask(data: bytes, caps: Caps) -> Image.Image:
+    """Return the mask in `data` as grey, as `core.mask` reads it; refuse it as `open_upload` does."""
+    return to_mask(decode_upload(data, caps))
+
+
+def decode_upload(data: bytes, caps: Caps) -> Image.Image:
+    """Return the picture in `data` in its own mode, upright; refuse it as `open_upload` does."""
+    with _refuse_damage(caps):
         upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
         with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
             _check_size(image.width, image.height, caps)
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return ImageOps.exif_transpose(image)
 
 
 def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
@@ -48,27 +58,14 @@ def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
     Raises:
         RequestError: it is no PNG, JPEG or WebP, its header is damaged, or it is larger than the caps say.
     """
-    with _refuse_damage():
-        if _is_webp(data):
+    with _refuse_damage(caps):
+        if is_webp(data):
             width, height = webp_size(data)
         else:
             with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
                 width, height = image.size
         _check_size(width, height, caps)
         return width, height
-
-
-def webp_size(data: bytes) -> tuple[int, int]:
-    """Return width and height as a WebP file's first chunk states them (RFC 9649, sections 2.5 to 2.7)."""
-    kind, head = data[12:16], data[20:30]
-    if len(head) == 10 and kind == b"VP8X":
-        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
-    if len(head) == 10 and kind == b"VP8L" and head[0] == 0x2F:
-        bits = int.from_bytes(head[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if len(head) == 10 and kind == b"VP8 " and head[3:6] == b"\x9d\x01\x2a":
-        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
-    raise ValueError("no WebP header")
 
 
 def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.Image:
@@ -89,28 +86,28 @@ def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.
 
 
 @contextmanager
-def _refuse_damage() -> Iterator[None]:
+def _refuse_damage(caps: Caps) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             yield
     except RequestError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise RequestError(f"got a picture of far more pixels; expected {_most(caps)}") from None
     except DAMAGED:
         raise RequestError(f"got a picture that cannot be read; {_EXPECTED}") from None
 
 
-def _is_webp(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-
-
 def _formats(data: bytes) -> tuple[str]:
-    return ("WEBP",) if _is_webp(data) else ("PNG",) if data.startswith(_PNG) else ("JPEG",)
+    return ("WEBP",) if is_webp(data) else ("PNG",) if data.startswith(_PNG) else ("JPEG",)
 
 
 def _check_size(width: int, height: int, caps: Caps) -> None:
     side, pixels = caps.upload_side, caps.upload_pixels
     if not (0 < width <= side and 0 < height <= side and width * height <= pixels):
-        raise RequestError(
-            f"got a picture of {width}x{height} pixels; expected at most {pixels:,} in all and {side} a side"
-        )
+        raise RequestError(f"got a picture of {width}x{height} pixels; expected {_most(caps)}")
+
+
+def _most(caps: Caps) -> str:
+    return f"at most {caps.upload_pixels:,} in all and {caps.upload_side} a side"

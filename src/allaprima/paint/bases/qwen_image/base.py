@@ -24,7 +24,14 @@ from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.bases.qwen_image.traits import TRAITS
 from allaprima.paint.bases.word_remarks import remarks_on_words
-from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.base import (
+    GuidanceRule,
+    Prediction,
+    Stage,
+    TextStates,
+    average_mask,
+    clamp_pixels,
+)
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
@@ -57,6 +64,7 @@ class QwenImageBase(ResidentBase):
     traits: BaseTraits = TRAITS
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "rescaled"
+    reads_mask: bool = False
 
     @property
     def stride(self) -> int:
@@ -152,6 +160,11 @@ class QwenImageBase(ResidentBase):
         cells: Tensor = self.autoencoder.encode(frames, return_dict=False)[0].mode()[:, :, 0].float()
         mean, scale = self._statistics(cells.device)
         return pack((cells - mean) * scale)
+
+    def latent_mask(self, mask: Tensor) -> Tensor:
+        """Return the share of each cell of 8 x 8 pixels that is painted, packed: (1, 64, h, w)."""
+        cells = average_mask(mask, self.stride // PATCH)
+        return pack(cells.expand(-1, int(self.autoencoder.config.z_dim), -1, -1))
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return each channel's mean, and one over its deviation, since diffusers rounds so."""

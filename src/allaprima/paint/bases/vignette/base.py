@@ -24,7 +24,14 @@ from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.traits import TRAITS, WEIGHTS
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
 from allaprima.paint.bases.word_remarks import remarks_on_words
-from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.contract.base import (
+    GuidanceRule,
+    Prediction,
+    Stage,
+    TextStates,
+    average_mask,
+    clamp_pixels,
+)
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.contract.traits import BaseTraits
@@ -50,6 +57,7 @@ class VignetteBase(ResidentBase):
     guidance_rule: GuidanceRule = "plain"
     defaults: RequestDefaults = TRAITS.defaults
     stride: int = STRIDE
+    reads_mask: bool = False
     shift: float = SHIFT
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
@@ -113,6 +121,10 @@ class VignetteBase(ResidentBase):
         weight = next(self.autoencoder.parameters())
         signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
         return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
+
+    def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
+        """Return the share of each cell of 16 x 16 pixels that is painted, (1, 1, h, w)."""
+        return average_mask(mask, self.stride)
 
     def prepacked_bytes(self, *, mapped: bool) -> dict[Stage, int]:
         """Return the bytes of the text encoder's fp16 copies, and of the decoder's where it computes in fp32.
