@@ -74,7 +74,8 @@ class Pipeline:
         """
         if self.lora_manager is None:
             raise RequestError(
-                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
+                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open",
+                field="loras",
             )
         return self.lora_manager
 

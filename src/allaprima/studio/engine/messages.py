@@ -185,7 +185,7 @@ class Done:
     """The job is finished."""
 
     pictures: tuple[Picture, ...]
-    """One per request, in order; `Picture.encode` makes files of them."""
+    """One per request that was not skipped, in order; `Picture.encode` makes files of them."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds: queue (waiting to be begun) and total (since then)."""
 
@@ -215,6 +215,8 @@ class Failed:
     """Found in the log beside the cause."""
     at_fault: bool = False
     """What was asked for is the reason, so that asking the same again is of no use."""
+    blamed: str | None = None
+    """The field of the request that is the reason, where it is one."""
 
 
 @dataclass(frozen=True, kw_only=True)

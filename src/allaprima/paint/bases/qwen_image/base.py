@@ -81,7 +81,8 @@ class QwenImageBase(ResidentBase):
         if width % self.stride or height % self.stride:
             raise RequestError(
                 f"got size {width}x{height}; expected sides that are multiples of {self.stride}, such as "
-                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}"
+                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:

@@ -107,7 +107,8 @@ class SdxlBase(ResidentBase):
                 max(self.stride, round(side / self.stride) * self.stride) for side in (width, height)
             )
             raise RequestError(
-                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}"
+                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:

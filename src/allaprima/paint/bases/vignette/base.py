@@ -77,7 +77,8 @@ class VignetteBase(ResidentBase):
         known = (self.defaults.width, self.defaults.height)
         if (width, height) != known:
             raise RequestError(
-                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints"
+                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
