@@ -222,9 +222,15 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
-    with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
+    with (
+        closing(Gallery.open(gallery)) as opened,
+        Engine(makers.load, bases=makers.names, models_dirs=makers.models_dirs) as engine,
+    ):
         bases = LoadedCards(cards, engine)
-        yield Studio(engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras)
+        yield Studio(
+            engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras,
+            models_dirs=makers.models_dirs,
+        )  # fmt: skip
 
 
 def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:

@@ -29,6 +29,7 @@ MAX_LORA_CHARS = 200
 MAX_LORAS = 32
 MAX_LORA_WEIGHT = 10.0
 
+_CONTROL_SPACE = re.compile(r"[\t-\r\x1c-\x1f\x85]")
 LORA_TAG = re.compile(r"<lora:[^<>]*>")
 """How other programs name a LoRA inside a prompt."""
 
@@ -70,9 +71,10 @@ class GenerationRequest:
     """One picture, asked for. Raises RequestError for values outside the ranges below."""
 
     prompt: str
-    """What to paint, in words: 1 to 10,000 characters, no control characters."""
+    """What to paint, in words: 1 to 10,000 characters. Line breaks and tabs become spaces; other control characters
+    are refused."""
     negative_prompt: str = ""
-    """What guidance leads away from; used only when guidance is not 1."""
+    """What guidance leads away from, in such words; used only when guidance is not 1."""
     width: int = 256
     """Pixels, 1 to 4096; a base narrows this to the sizes it can paint."""
     height: int = 256
@@ -93,6 +95,8 @@ class GenerationRequest:
     """LoRAs that act on the base, at most 32; the weights of one that is named twice are added."""
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "negative_prompt"):
+            object.__setattr__(self, name, _one_line(getattr(self, name)))
         _check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
         if not self.prompt.strip():
             raise RequestError("the prompt is empty; expected words that say what to paint", field="prompt")
@@ -183,6 +187,23 @@ def _added_up(loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
     return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
 
 
+def _one_line(value: object) -> object:
+    """Return text with each run of white space that holds a line break, a tab or the like as one space.
+
+    At the ends such a run goes altogether.
+    """
+    if not isinstance(value, str) or _CONTROL_SPACE.search(value) is None:
+        return value
+    text = value
+
+    def joined(run: re.Match[str]) -> str:
+        if _CONTROL_SPACE.search(run[0]) is None:
+            return run[0]
+        return "" if run.start() == 0 or run.end() == len(text) else " "
+
+    return re.sub(r"\s+", joined, text)
+
+
 def _check_text(name: str, value: object, max_chars: int) -> None:
     if not isinstance(value, str):
         raise RequestError(f"got {name} {_short(value)}; expected text", field=_field_of(name))
@@ -194,7 +215,7 @@ def _check_text(name: str, value: object, max_chars: int) -> None:
         if unicodedata.category(char) in ("Cc", "Cs"):
             raise RequestError(
                 f"got a {name} with the control character U+{ord(char):04X} at position {position}; "
-                "expected plain text on one line",
+                "expected plain text",
                 field=_field_of(name),
             )
 

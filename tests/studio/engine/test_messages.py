@@ -19,7 +19,7 @@ from allaprima.studio.engine.messages import LivePrompt, LiveSettings
         ({"seed": 2**63}, "got seed"),
         ({"guidance": float("nan")}, "got guidance nan"),
         ({"quality": "best"}, "got quality 'best'; expected high or medium"),
-        ({"negative_prompt": "a\nb"}, "control character"),
+        ({"negative_prompt": "a\0b"}, "control character"),
         ({"loras": (LoraUse(name="a", weight=9.0), LoraUse(name="a", weight=2.0))}, "got weight 11"),
     ],
 )

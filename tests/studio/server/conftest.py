@@ -98,8 +98,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         ) -> Served:
             chosen, painted_with = settings or ServerSettings(), base or PacedBase()
             folder = tmp_path / "gallery"
+            models_dirs = (tmp_path / "models",)
             engine = stack.enter_context(
-                Engine(lambda name: Painter(base=painted_with), limits=limits)  # noqa: ARG005
+                Engine(lambda name: Painter(base=painted_with), limits=limits, models_dirs=models_dirs)  # noqa: ARG005
             )
             studio = Studio(
                 engine=engine,
@@ -107,6 +108,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 settings=chosen,
                 bases={CARD.name: CARD},
                 loras=loras or LoraCards(tmp_path / "loras"),
+                models_dirs=models_dirs,
             )
             port, stop = _run(studio, stack)
             url = f"http://127.0.0.1:{port}"

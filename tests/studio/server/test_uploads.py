@@ -14,9 +14,8 @@ from tests.studio.server.conftest import Served
 from tests.studio.server.pictures import png_bytes
 
 from allaprima.core.errors import RequestError
-from allaprima.core.image_files import webp_size
 from allaprima.studio.server.settings import Caps
-from allaprima.studio.server.uploads import decode_base64, open_upload
+from allaprima.studio.server.uploads import decode_base64, open_upload, upload_size
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -64,7 +63,7 @@ def test_what_is_sent_must_be_a_picture() -> None:
 def test_the_size_of_a_webp_is_read_from_its_header(size: tuple[int, int], lossless: bool, mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, size, 128).save(out, "WEBP", lossless=lossless, exif=Image.Exif().tobytes())
-    assert webp_size(out.getvalue()) == size
+    assert upload_size(out.getvalue(), Caps()) == size
     assert open_upload(out.getvalue(), Caps()).size == size
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,14 +28,32 @@ _LEAST_ALPHA = 2.0**-24
 def make_scheduler(name: str, settings: str) -> Any:
     """Return the scheduler of that class; raise whatever it raises where settings make no sense to it."""
     import diffusers
+
+    with _quiet():
+        return getattr(diffusers, name).from_config(json.loads(settings))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence that a class ignores settings of others, which is what we want, and that it asks numpy for copies."""
     from diffusers.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity_error()  # that it ignores what it does not know is what we want
+    logging.set_verbosity_error()
     try:
-        return getattr(diffusers, name).from_config(json.loads(settings))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.set_verbosity(before)
+
+
+def _at(name: str, settings: str, steps: int, device: torch.device | None = None) -> Any:
+    """Return the scheduler, told how many steps it takes."""
+    scheduler = make_scheduler(name, settings)
+    with _quiet():
+        scheduler.set_timesteps(steps, device=device)
+    return scheduler
 
 
 def solver_schedule(name: str, settings: str, *, steps: int, kind: ProcessKind) -> Schedule:
@@ -45,8 +65,7 @@ def solver_schedule(name: str, settings: str, *, steps: int, kind: ProcessKind) 
         steps: at least 1.
         kind: how its latents mix picture and noise.
     """
-    scheduler = make_scheduler(name, settings)
-    scheduler.set_timesteps(steps)
+    scheduler = _at(name, settings, steps)
     return Schedule(
         sigmas=(*_levels(scheduler), 0.0),
         times=tuple(float(time) for time in scheduler.timesteps),
@@ -75,8 +94,7 @@ def solver_steps(
         process: of the schedule.
         seeds: B seeds that `x` was drawn from; fresh noise is what they give next.
     """
-    scheduler = make_scheduler(solver.name, solver.settings)
-    scheduler.set_timesteps(solver.steps, device=x.device)
+    scheduler = _at(solver.name, solver.settings, solver.steps, x.device)
     begin = len(scheduler.timesteps) - len(schedule)
     if begin and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
@@ -88,7 +106,8 @@ def solver_steps(
             clean = scheduler.precondition_outputs(x, predicted, torch.tensor(sigma, device=x.device))
         else:
             clean = process.clean(x, sigma, predicted)
-        x = scheduler.step(predicted, time, x, return_dict=False, **options)[0]
+        with _quiet():
+            x = scheduler.step(predicted, time, x, return_dict=False, **options)[0]
         yield x, clean
 
 

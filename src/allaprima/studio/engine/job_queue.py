@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from allaprima.core.errors import BusyError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
-from allaprima.studio.engine.messages import JobUpdate
+from allaprima.studio.engine.messages import JobUpdate, RetouchOrder
 
 
 @dataclass(eq=False)
@@ -27,6 +27,8 @@ class Job:
     owner: str
     previews: bool
     init_image: InitImage | None = None
+    retouch: RetouchOrder | None = None
+    """What is to be done to a picture, in place of painting `requests`, of which there are none then."""
     submitted_at: float
     ring: Callable[[], None]
     position: int | None = None
@@ -75,7 +77,7 @@ class JobQueue:
         if len(self) >= self.capacity:
             raise BusyError(f"{len(self)} jobs wait, which is all there is room for; try again later")
         start = max(self._virtual, self._owed.get(job.owner, 0.0))
-        self._owed[job.owner] = start + len(job.requests)
+        self._owed[job.owner] = start + max(1, len(job.requests))
         self._waiting.append((start, job.number, job))
         self._waiting.sort(key=lambda entry: entry[:2])
 

@@ -10,9 +10,19 @@ from threading import Condition
 from allaprima.core.events import Event, Finished, Started
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.job_queue import Job, JobQueue
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
+from allaprima.studio.engine.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    JobUpdate,
+    Painted,
+    Progress,
+    Queued,
+    Retouched,
+)
 from allaprima.studio.engine.stats import Stats
 
 _LOG = logging.getLogger(__name__)
@@ -21,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 @dataclass(kw_only=True)
 class _Running:
     job: Job
-    events: Iterator[Event]
+    events: Iterator[Event | RetouchedPicture]
     began_at: float
     left: tuple[GenerationRequest, ...]
     """Requests of pictures that are neither finished nor skipped."""
@@ -32,8 +42,8 @@ class _Running:
 class JobScheduler:
     """The jobs of one engine; belongs to the engine's thread, except that `queue` is shared under `door`."""
 
-    begin: Callable[[Job, tuple[GenerationRequest, ...]], Iterator[Event]]
-    """Starts to paint so many of a job's requests; closing the iterator stops it."""
+    begin: Callable[[Job, tuple[GenerationRequest, ...]], Iterator[Event | RetouchedPicture]]
+    """Starts to paint so many of a job's requests, or to retouch; closing the iterator stops it."""
     queue: JobQueue
     door: Condition
     stats: Stats
@@ -79,6 +89,9 @@ class JobScheduler:
                 "jobs_failed",
             )
             return
+        if isinstance(event, RetouchedPicture):
+            self._stop(Retouched(picture=event), "jobs_done")
+            return
         if event is not None:
             self._report(running, event)
         self._finish_if_done(running)
@@ -105,14 +118,17 @@ class JobScheduler:
         return _Running(job=job, events=events, began_at=self.clock(), left=job.requests)
 
     def _skip(self, running: _Running) -> None:
-        """Leave out the picture under way and go on with the next."""
+        """Leave out the picture under way and go on with the next; a retouch ends with it."""
+        if running.job.retouch is not None:
+            self._stop(Cancelled(), "jobs_cancelled")
+            return
         _close(running.events)
         running.left = running.left[1:]
         running.events = self.begin(running.job, running.left) if running.left else iter(())
         self._finish_if_done(running)
 
     def _finish_if_done(self, running: _Running) -> None:
-        if not running.left:
+        if not running.left and running.job.retouch is None:
             waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
             timings = {"queue": 1e3 * waited, "total": 1e3 * took}
             self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
@@ -131,8 +147,8 @@ class JobScheduler:
         else:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
-        pictures = len(job.requests)
-        number = pictures - len(running.left) + 1
+        pictures = max(1, len(job.requests))
+        number = pictures - max(1, len(running.left)) + 1
         self._send(job, Progress(picture=number, pictures=pictures, step=step, total=total, preview=preview))
 
     def _stop(self, update: JobUpdate, counter: str) -> None:
@@ -153,7 +169,7 @@ class JobScheduler:
             job.cancel()
 
 
-def _close(events: Iterator[Event]) -> None:
+def _close(events: Iterator[Event | RetouchedPicture]) -> None:
     close = getattr(events, "close", None)
     if close is not None:
         close()

@@ -2,7 +2,8 @@
 
 Into a live session go :class:`LivePrompt` s with rising sequence numbers; out come :class:`Frame` s that say which
 prompt they show, and :class:`LiveFailed`. A job of whole pictures reports :data:`JobUpdate` s: any number of
-Queued and Progress, Painted for each picture, then exactly one of Done, Failed and Cancelled.
+Queued and Progress, Painted for each picture, then exactly one of Done, Failed and
+Cancelled; of one that retouches a picture Retouched comes in the place of Painted and Done.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
+from allaprima.core.retouch import Operation
+from allaprima.core.retouched import RetouchedPicture
 
 MAX_LIVE_STEPS = 8
 MAX_SEQUENCE = 2**53 - 1
@@ -122,12 +125,12 @@ class Frame:
     of the pass, which other sessions may have shared."""
     dropped: int = 0
     """Prompts since the last frame that were overtaken by a newer one and never shown."""
-    remarks: tuple[str, ...] = ()
-    """As those of a `Picture`."""
     strength: float | None = None
     """How strongly a picture was painted over; None where there was none."""
     masked: bool = False
     """Whether a part of that picture alone was painted over."""
+    remarks: tuple[str, ...] = ()
+    """As those of a `Picture`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +191,21 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetouchOrder:
+    """A picture, and what is to be done to it."""
+
+    picture: RetouchedPicture
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retouched:
+    """The job was to retouch a picture, and is finished."""
+
+    picture: RetouchedPicture
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The job ended without its pictures."""
 
@@ -206,7 +224,7 @@ class Cancelled:
     """The job was cancelled, or the engine was closed."""
 
 
-JobUpdate = Queued | Progress | Painted | Done | Failed | Cancelled
+JobUpdate = Queued | Progress | Painted | Done | Retouched | Failed | Cancelled
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:

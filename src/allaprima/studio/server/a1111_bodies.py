@@ -20,7 +20,7 @@ from allaprima.studio.server.a1111_names import (
     plain_checkpoint,
 )
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Order, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Order, Studio
 
 CHECKPOINT = "sd_model_checkpoint"
 FILL = 0
@@ -150,14 +150,14 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
     body = _with_infotext(body)
     _refuse_what_is_not_here(body)
-    prompt, loras = split_loras(one_line(body.prompt))
+    prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
     if count > most:
         raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
     base = _base(body, studio)
     fields = {
         "prompt": prompt,
-        "negative_prompt": one_line(body.negative_prompt or ""),
+        "negative_prompt": body.negative_prompt or "",
         "width": body.width or None,
         "height": body.height or None,
         "steps": body.steps or None,

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from allaprima import __version__
 from allaprima.studio.server import (
     a1111_lists,
+    a1111_retouch_routes,
     a1111_routes,
     flipbook_routes,
     gallery_routes,
@@ -25,6 +26,7 @@ from allaprima.studio.server import (
     live_socket,
     openai_routes,
     page,
+    retouch_routes,
 )
 from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
@@ -57,7 +59,8 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for part in (openai_routes, a1111_routes, a1111_lists, gallery_routes, job_routes, flipbook_routes):
+    kept = (gallery_routes, job_routes, retouch_routes, flipbook_routes)
+    for part in (openai_routes, a1111_routes, a1111_lists, a1111_retouch_routes, *kept):
         app.include_router(part.router)
     for part in (live_socket, page):
         app.include_router(part.router)

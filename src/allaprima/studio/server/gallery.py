@@ -29,6 +29,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.server.gallery_index import open_index
 from allaprima.studio.server.search_words import match_expression, to_words
 from allaprima.studio.server.underpaintings import Underpaintings
@@ -99,23 +100,28 @@ class Gallery:
             self._connection.close()
 
     def add(
-        self, picture: Picture, extra: Mapping[str, str] | None = None, init_image: InitImage | None = None
+        self,
+        picture: Picture | RetouchedPicture,
+        extra: Mapping[str, str] | None = None,
+        init_image: InitImage | None = None,
     ) -> GalleryEntry:
-        """Keep `picture` and return its entry; when this returns, the picture is on the disk.
+        """Keep `picture`, which has a request, and return its entry; when this returns, it is on the disk.
 
         Args:
-            picture: what was painted.
-            extra: settings for the file's infotext.
+            picture: what was painted or retouched.
+            extra: settings for the infotext of one that was painted.
             init_image: what it was painted over, kept beside it and not in its file.
 
         Raises:
             OutputError: a file cannot be written, for example because the disk is full.
         """
+        assert picture.request is not None
         underpainted = init_image is not None
         entry = GalleryEntry(id=self._new_id(), request=picture.request, underpainted=underpainted)
+        data = picture.encode("png", extra) if isinstance(picture, Picture) else picture.encode("png")
         if init_image is not None:
             self._underpaintings.put(entry.id, init_image)
-        write_whole(self._file(entry.id), picture.encode("png", extra), overwrite=True)
+        write_whole(self._file(entry.id), data, overwrite=True)
         with self._transaction() as cursor:
             _insert(cursor, entry)
         return entry

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from allaprima import __version__
 from allaprima.core.errors import OutputError, RequestError
-from allaprima.core.image_files import DAMAGED
+from allaprima.core.picture_opening import DAMAGED
 from allaprima.core.infotext import parse_size
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture

@@ -33,7 +33,10 @@ from allaprima.studio.server.security import (
 )
 from allaprima.studio.server.settings import ServerSettings
 
-UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks", "/api/jobs"})
+UPLOADS = frozenset({
+    "/sdapi/v1/img2img", "/sdapi/v1/png-info", "/sdapi/v1/extra-single-image", "/sdapi/v1/extra-batch-images",
+    "/sdapi/v1/interrogate", "/api/flipbooks", "/api/jobs", "/api/retouch",
+})  # fmt: skip
 """Routes whose bodies hold pictures."""
 MAX_VALUES = 100_000
 """Objects, lists and members of one body: small ones unfold to a hundred times their bytes when they are parsed."""

@@ -124,8 +124,8 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
     return {
         "id": ticket.id,
         "family": ticket.api,
-        "prompt": ticket.requests[0].prompt,
-        "pictures": len(ticket.requests),
+        "prompt": ticket.requests[0].prompt if ticket.requests else "",
+        "pictures": max(1, len(ticket.requests)),
         "position": ticket.position,
         "share": round(ticket.share, 4),
         "submitted_ms": int(ticket.submitted_s * 1000),

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -22,8 +22,20 @@ from allaprima.core.errors import BusyError, RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
+from allaprima.studio.engine.job_queue import Job
+from allaprima.studio.engine.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    JobUpdate,
+    Painted,
+    Progress,
+    Queued,
+    Retouched,
+    RetouchOrder,
+)
 from allaprima.studio.server.connections import from_thread, watch_client
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Gallery, GalleryEntry
@@ -45,12 +57,23 @@ class Kept:
     """Theirs; none if they were not to be kept."""
 
 
-Keeper = Callable[[Sequence[Picture]], Awaitable[list[GalleryEntry]]]
+@dataclass(frozen=True, kw_only=True)
+class KeptRetouch:
+    """A job to retouch a picture is done."""
+
+    picture: RetouchedPicture
+    entry: GalleryEntry | None
+    """Its entry in the gallery; None if it was not to be kept, or was never painted and so has no request."""
+
+
+Keeper = Callable[[Sequence[Picture | RetouchedPicture]], Awaitable[list[GalleryEntry]]]
 """What becomes of finished pictures."""
 JobUpdates = asyncio.Queue[JobUpdate | None]
 """What the engine reports of a job; None: the client closed the connection."""
-JobStep = Queued | Progress | Kept | Done | Cancelled
-"""What a route hears of its job; the last is Done or Cancelled."""
+JobStep = Queued | Progress | Kept | KeptRetouch | Done | Cancelled
+"""What a route hears of its job; the last is Done, KeptRetouch or Cancelled."""
+Submit = Callable[..., Job]
+"""Hands a job to the engine, given a callback and an owner."""
 CLOSING = "the studio is closing"
 
 
@@ -63,7 +86,7 @@ class Ticket:
     api: str
     """The routes that asked: openai, a1111 or page."""
     requests: tuple[GenerationRequest, ...]
-    """The pictures."""
+    """The pictures; none where one is retouched."""
     submitted_s: float
     """Unix time."""
     cancel: Callable[[], None]
@@ -181,34 +204,38 @@ class Jobs:
                 is gone.
         """
         self.check(requests)
-        if self._closed:
-            raise _closing()
-        client = client_of(http)
-        try:
-            steps = self._run(requests, http, client, api, init_image, previews=previews, keep=keep)
-            async with aclosing(steps):
-                async for step in steps:
-                    yield step
-        except BusyError as error:
-            headers = {"retry-after": str(self._room.book_s())}
-            raise ProblemError(429, str(error), code="busy", headers=headers) from None
+        submit = partial(self.engine.submit, requests, previews=previews, init_image=init_image)
+        keeper = partial(self._keep, init_image) if keep else _keep_nothing
+        async with aclosing(self._run(submit, http, api=api, requests=requests, keeper=keeper)) as steps:
+            async for step in steps:
+                yield step
+
+    async def retouch(
+        self, order: RetouchOrder, http: Request, *, api: str, keep: bool = True
+    ) -> AsyncGenerator[JobStep, None]:
+        """Retouch a picture for the client of `http`, as `run` paints pictures."""
+        submit = partial(self.engine.retouch, order)
+        keeper = partial(self._keep, None) if keep else _keep_nothing
+        async with aclosing(self._run(submit, http, api=api, requests=(), keeper=keeper)) as steps:
+            async for step in steps:
+                yield step
 
     async def _run(
         self,
-        requests: Sequence[GenerationRequest],
+        submit: Submit,
         http: Request,
-        client: str,
-        api: str,
-        init_image: InitImage | None,
         *,
-        previews: bool,
-        keep: bool,
+        api: str,
+        requests: Sequence[GenerationRequest],
+        keeper: Keeper,
     ) -> AsyncGenerator[JobStep, None]:
-        with self._open.hold(client):
-            keeper = partial(self._keep, init_image) if keep else _keep_nothing
+        if self._closed:
+            raise _closing()
+        client = client_of(http)
+        with self._say_when(), self._open.hold(client):
             updates: JobUpdates = asyncio.Queue()
             send = from_thread(updates.put_nowait)
-            job = self.engine.submit(requests, send, owner=client, previews=previews, init_image=init_image)
+            job = submit(send, owner=client)
             news = _News()
             ticket = Ticket(
                 id=new_id(),
@@ -228,7 +255,7 @@ class Jobs:
                 while True:
                     step = await news.take()
                     yield step
-                    if isinstance(step, Done | Cancelled):
+                    if isinstance(step, Done | KeptRetouch | Cancelled):
                         return
             finally:
                 watch.cancel()
@@ -239,12 +266,23 @@ class Jobs:
                     self._room.note(time.time() - ticket.begun_s)
                 # Finished while the client was busy leaving.
                 late = [updates.get_nowait() for _ in range(updates.qsize())]
-                painted = [update.pictures for update in late if isinstance(update, Painted)]
-                if painted:
-                    await keeper(list(chain(*painted)))
+                if finished := list(chain(*map(_pictures_of, late))):
+                    await keeper(finished)
 
-    async def _keep(self, init_image: InitImage | None, pictures: Sequence[Picture]) -> list[GalleryEntry]:
+    @contextmanager
+    def _say_when(self) -> Iterator[None]:
+        """Say with the refusal of a job when there will be room for it."""
+        try:
+            yield
+        except BusyError as error:
+            headers = {"retry-after": str(self._room.book_s())}
+            raise ProblemError(429, str(error), code="busy", headers=headers) from None
+
+    async def _keep(
+        self, init_image: InitImage | None, pictures: Sequence[Picture | RetouchedPicture]
+    ) -> list[GalleryEntry]:
         add = partial(self.gallery.add, init_image=init_image)
+        pictures = [picture for picture in pictures if picture.request is not None]
         work = asyncio.to_thread(lambda: [add(picture) for picture in pictures])
         # Shielded, since a client that leaves at this very moment must not lose what is finished.
         return await asyncio.shield(work)
@@ -283,6 +321,9 @@ async def _follow(ticket: Ticket, updates: JobUpdates, news: _News, keeper: Keep
                 entries = await keeper(update.pictures)
                 ticket.kept += len(entries)
                 news.put(Kept(pictures=update.pictures, entries=tuple(entries)))
+            elif isinstance(update, Retouched):
+                kept = await keeper([update.picture])
+                news.put(KeptRetouch(picture=update.picture, entry=kept[0] if kept else None))
             elif update is None:
                 ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
                 news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
@@ -297,7 +338,23 @@ async def _follow(ticket: Ticket, updates: JobUpdates, news: _News, keeper: Keep
         news.put(error)
 
 
-async def _keep_nothing(_pictures: Sequence[Picture]) -> list[GalleryEntry]:
+async def finish_retouch(run: AsyncGenerator[JobStep, None]) -> RetouchedPicture | None:
+    """Follow a `Jobs.retouch` to its end; return None if somebody else cancelled the job."""
+    async with aclosing(run) as steps:
+        async for step in steps:
+            if isinstance(step, KeptRetouch):
+                return step.picture
+    return None
+
+
+def _pictures_of(update: JobUpdate | None) -> tuple[Picture | RetouchedPicture, ...]:
+    """Return what an update of the engine brings."""
+    if isinstance(update, Retouched):
+        return (update.picture,)
+    return update.pictures if isinstance(update, Painted) else ()
+
+
+async def _keep_nothing(_pictures: Sequence[Picture | RetouchedPicture]) -> list[GalleryEntry]:
     return []
 
 

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from allaprima.core.infotext import parse_size, split_loras
 from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Order, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Order, Studio
 
 MAX_N = 10
 _OPENAIS = ("dall-e", "gpt-image", "chatgpt-image")
@@ -59,10 +59,10 @@ class ImagesBody(BaseModel):
 def to_order(body: ImagesBody, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
-    prompt, tagged = split_loras(one_line(body.prompt))
+    prompt, tagged = split_loras(body.prompt)
     fields = {
         "prompt": prompt,
-        "negative_prompt": one_line(body.negative_prompt or ""),
+        "negative_prompt": body.negative_prompt or "",
         "width": width,
         "height": height,
         "steps": body.steps,

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -13,6 +14,7 @@ from fastapi import Depends, Request
 from allaprima.core.request import MAX_SEED, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
+from allaprima.paint.retouch.upscaler_folder import find_upscalers
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
@@ -87,6 +89,8 @@ class Studio:
     bases: Mapping[str, BaseCard]
     """By name; the first is the one that is painted with where nobody says otherwise."""
     loras: LoraCards
+    models_dirs: Sequence[Path] = ()
+    """Folders of models in which upscalers lie."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by reason."""
     frames_missed: int = 0
@@ -105,6 +109,10 @@ class Studio:
         most = self.settings.caps.canvas_pixels_per_client
         self.canvases = OpenAmount(most=most, what="pixels to paint over")
         self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")
+
+    def upscalers(self) -> Mapping[str, Path]:
+        """Return the upscalers in the folders of models, by name; they are looked at with every call."""
+        return find_upscalers(self.models_dirs)
 
     @property
     def first_base(self) -> BaseCard:
@@ -161,8 +169,3 @@ def get_studio(request: Request) -> Studio:
 
 
 StudioDep = Annotated[Studio, Depends(get_studio)]
-
-
-def one_line(text: str) -> str:
-    """Return `text` as a prompt: programs send their users' line breaks along."""
-    return " ".join(text.splitlines())

@@ -254,7 +254,7 @@ def _settings_of(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], s
 def _try_out(name: str, settings: str, kind: ProcessKind, prediction: Prediction) -> str:
     """Return why the scheduler cannot step, as its settings are, or nothing: told now and not by a picture."""
     try:
-        schedule = solver_schedule(name, settings, steps=2, kind=kind)
+        schedule = solver_schedule(name, settings, steps=5, kind=kind)
         assert schedule.solver is not None
         process = process_of(kind, prediction)
         for _ in solver_steps(
