@@ -85,6 +85,6 @@ def test_the_upscaler_draws_edges_again() -> None:
 
 def test_the_upscaler_keeps_smooth_what_is_smooth() -> None:
     enlarged = Retoucher()(Image.fromarray(gradient(128)), Upscale(scale=2)).image
-    steps = np.diff(np.asarray(enlarged, np.int16)[:, :, 0], axis=1)
+    steps = np.diff(np.asarray(enlarged, np.int16)[20:-20, 20:-20, 0], axis=1)
     assert steps.min() >= -1
     assert steps.max() <= 3

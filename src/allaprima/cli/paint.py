@@ -13,8 +13,10 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
-from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
+from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
+from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
+from allaprima.cli.retouch_options import OperationOptions
+from allaprima.cli.start import open_start
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -25,11 +27,10 @@ from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from allaprima.core.events import Event
     from allaprima.core.picture import Picture
-    from allaprima.core.retouch import Operation
     from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
 
@@ -43,13 +44,11 @@ MAX_COUNT = 1000
 def paint(
     asked: RequestOptions,
     retouch: OperationOptions,
+    afterwards: AfterwardsOptions,
+    start: StartOptions,
     load: LoadOptions,
     out: OutputOptions,
     prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
-    no_retouch: Annotated[
-        bool,
-        typer.Option("--no-retouch", help="Leave out what was done to the picture of --from afterwards."),
-    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Paint a picture from words and print where it is."""
@@ -58,26 +57,33 @@ def paint(
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
     )  # fmt: skip
     check_memory(load.memory)
+    picture = open_start(start, asked.source)
     requests = make_requests(given, asked.source, asked.seed, asked.count)
-    operations = retouch.operations()
-    if asked.source is not None and not operations and not no_retouch:
-        operations = operations_of(asked.source)
+    operations = afterwards.operations(retouch, asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.painter import Painter
+    from allaprima.paint.pipeline.overpainting import Overpainting
 
     painter = Painter.load(
         requests[0].base, folder=load.weights, models_dirs=load.models_dir or (), lora_dir=load.lora_dir,
         precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
         loras=requests[0].loras,
     )  # fmt: skip
+    over = Overpainting(picture, painter.base)
+    over.check(given)
+    given |= over.size
+    if over.size:
+        width, height = over.size["width"], over.size["height"]
+        requests = [replace(request, width=width, height=height) for request in requests]
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
-    events = painter.events(*requests, previews=out.previews)
+    events = over.events(painter.events, requests, previews=out.previews)
+    operations = paintable(operations, painter)
     finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
-    paths = save_events(events, targets, requests[0].steps, timings, finish)
+    paths = save_events(events, targets, requests[0].steps * over.passes, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
@@ -176,32 +182,6 @@ def make_requests(
     if seed is not None:
         first = replace(first, seed=seed)
     return [replace(first, seed=first.seed + number) for number in range(count)]
-
-
-def retouching(
-    operations: tuple[Operation, ...],
-    painter: Painter,
-    models_dirs: Sequence[Path],
-    timings: dict[str, float],
-) -> Callable[[Picture], RetouchedPicture]:
-    """Return a function that does `operations` to a picture and adds its milliseconds to `timings`.
-
-    What the operations need is found now, for nobody is to paint for an hour and then hear that it is missing.
-    """
-    from allaprima.paint.retouch.retoucher import Retoucher
-    from allaprima.paint.retouch.work import Workshop
-
-    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dirs), places=place_painter(painter)))
-    retoucher.prepare(operations)
-    timings["retouch"] = 0.0
-
-    def finish(picture: Picture) -> RetouchedPicture:
-        started = time.perf_counter()
-        retouched = retoucher(picture, *operations)
-        timings["retouch"] += _ms_since(started)
-        return retouched
-
-    return finish
 
 
 def save_events(

@@ -32,10 +32,18 @@ QUALITY: dict[Quality, int] = {"high": 95, "medium": 80}
 KEY = "allaprima"
 STRENGTH = "Denoising strength"
 """A1111's word in the infotext of what was painted over another picture."""
+INPAINT_AREA = "Inpaint area"
+"""A1111's word for which part of that was painted."""
 LAYOUT = 1  # of our JSON; a reader refuses one it does not know
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
 UTF16 = b"UNICODE\0"
+
+
+def underpainting_settings(strength: float | None, area: str | None) -> dict[str, str]:
+    """Return what the infotext says of the picture that was painted over; see the fields of `Picture`."""
+    said = {STRENGTH: None if strength is None else repr(strength), INPAINT_AREA: area}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def encode_file(

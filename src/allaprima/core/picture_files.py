@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.foreign_metadata import find_program
 from allaprima.core.infotext import MAX_CHARS, ImportedRequest, import_infotext, split_infotext
-from allaprima.core.picture_encoding import KEY, LAYOUT, STRENGTH
+from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STRENGTH
 from allaprima.core.picture_opening import picture_size, read_picture_file
 from allaprima.core.picture_texts import read_texts
 from allaprima.core.request import GenerationRequest
@@ -70,11 +70,8 @@ def import_request(path: Path) -> ImportedRequest:
         imported = import_infotext(infotext) if ours is None else _request_of(ours)  # type: ignore[arg-type]
     except RequestError as error:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
-    strength = _init_strength(infotext)
-    if strength is None:
-        return imported
-    over = f"it was painted over another picture (strength {strength}), which it does not hold; words alone paint it"
-    return ImportedRequest(request=imported.request, remarks=(over, *imported.remarks))
+    strength, area = _read_overpainting(infotext)
+    return replace(imported, init_strength=strength, inpaint_area=area)
 
 
 def read_history(data: bytes, name: str = "the picture") -> History:
@@ -137,12 +134,12 @@ def _find_our_json(texts: Mapping[str, str]) -> str | None:
     return None if infotext is None else split_infotext(infotext)[2].get(KEY)
 
 
-def _init_strength(infotext: str | None) -> str | None:
-    """Return how strongly another picture was painted over, None if the infotext tells of none."""
+def _read_overpainting(infotext: str | None) -> tuple[str | None, str | None]:
+    """Return how strongly another picture was painted over, and which part of it; None for what is not told."""
     settings = {} if infotext is None else split_infotext(infotext)[2]
     # Of a picture that was enlarged, the strength is that of the second pass over itself.
     enlarged = any(name.startswith("Hires") for name in settings)
-    return None if enlarged or STRENGTH not in settings else settings[STRENGTH][:20]
+    return (None, None) if enlarged else (settings.get(STRENGTH), settings.get(INPAINT_AREA))
 
 
 def _parse_ours(text: str) -> dict[str, Any]:

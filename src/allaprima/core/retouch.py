@@ -150,7 +150,34 @@ class Restyle:
         return replace(self, style=Path(self.style).stem)
 
 
-Operation = CutOut | NewBackground | Restyle | Upscale
+@dataclass(frozen=True, kw_only=True)
+class Repaint:
+    """The picture painted over at the size that it has now, by the base and the words that it was painted from.
+
+    After an upscale that is what others call a hires fix. Raises RequestError for values outside the ranges.
+    """
+
+    name: ClassVar[str] = "repaint"
+    strength: float = 0.3
+    """How much of it is painted anew: more than 0; 1 forgets it."""
+
+    def __post_init__(self) -> None:
+        strength: object = self.strength
+        if not isinstance(strength, int | float) or isinstance(strength, bool) or not 0.0 < strength <= 1.0:
+            raise RequestError(f"got strength {str(strength)[:40]}; expected more than 0, at most 1")
+        object.__setattr__(self, "strength", float(strength))
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a person reads of it in an infotext."""
+        return {"Hires strength": f"{self.strength:g}"}
+
+    def without_paths(self) -> Repaint:
+        """Return the operation as a picture may tell it to strangers."""
+        return self
+
+
+Operation = CutOut | NewBackground | Repaint | Restyle | Upscale
 """Any of the operations."""
 OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in get_args(Operation)}
 """The operations by their names."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from allaprima.core.errors import PictureError
-from allaprima.core.init_image import to_rgb
+from allaprima.core.image_modes import to_rgb
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_history
 from allaprima.core.picture_opening import load_picture, read_picture_file

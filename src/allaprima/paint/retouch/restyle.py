@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.init_image import to_rgb
+from allaprima.core.image_modes import to_rgb
 from allaprima.core.retouch import STYLE_NAMES, Restyle
 from allaprima.core.retouch_source import open_picture
 from allaprima.paint.retouch.network_files import RESTYLE_PATH, load_restyler

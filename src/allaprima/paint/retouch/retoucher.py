@@ -7,18 +7,20 @@ retoucher("cat.png", Upscale(scale=2)).save("large.png")
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from allaprima.core.picture import Picture
-from allaprima.core.retouch import CutOut, NewBackground, Operation, Restyle, Upscale
+from allaprima.core.retouch import CutOut, NewBackground, Operation, Repaint, Restyle, Upscale
 from allaprima.core.retouch_source import open_picture
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.retouch.background import prepare_background, put_before_background
 from allaprima.paint.retouch.cutout import cut_out
 from allaprima.paint.retouch.finders import get_finder
+from allaprima.paint.retouch.repaint import repaint, require_painter
 from allaprima.paint.retouch.restyle import prepare_restyling, restyle
 from allaprima.paint.retouch.upscale import get_upscaler, upscale
 from allaprima.paint.retouch.work import Work, Workshop, finish, part
@@ -26,6 +28,7 @@ from allaprima.paint.retouch.work import Work, Workshop, finish, part
 WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
     CutOut: cut_out,
     NewBackground: put_before_background,
+    Repaint: repaint,
     Restyle: restyle,
     Upscale: upscale,
 }
@@ -33,6 +36,7 @@ WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
 PREPARATIONS: dict[type[Operation], Callable[[Any, Workshop], object]] = {
     CutOut: get_finder,
     NewBackground: prepare_background,
+    Repaint: require_painter,
     Restyle: prepare_restyling,
     Upscale: lambda operation, workshop: get_upscaler(operation.upscaler, workshop),
 }
@@ -69,7 +73,7 @@ class Retoucher:
         return finish(self.work(open_picture(picture), operations), on_share)
 
     def prepare(self, operations: Sequence[Operation]) -> None:
-        """Load upscalers that the operations name; WeightsError or RequestError for what is not there."""
+        """Load all that the operations need; WeightsError or RequestError for what is not there."""
         for operation in operations:
             PREPARATIONS[type(operation)](operation, self.workshop)
 
@@ -77,9 +81,9 @@ class Retoucher:
         self, picture: RetouchedPicture, operations: Sequence[Operation]
     ) -> Generator[float, None, RetouchedPicture]:
         """Yield the share that is done after each short piece, and return the retouched picture; see `Work`."""
-        image = picture.image
+        image, workshop = picture.image, replace(self.workshop, request=picture.request)
         for number, operation in enumerate(operations):
-            work = WORKS[type(operation)](image, operation, self.workshop)
+            work = WORKS[type(operation)](image, operation, workshop)
             image = yield from part(work, number / len(operations), (number + 1) / len(operations))
         return RetouchedPicture(
             image=image,

@@ -230,11 +230,13 @@ class EngineLoop:
                 if delay != 0.0 and self._rings == seen and not self._closing:
                     self._door.wait(delay)
 
-    def _begin_job(self, job: Job) -> Iterator[Event | RetouchedPicture]:
+    def _begin_job(
+        self, job: Job, requests: tuple[GenerationRequest, ...]
+    ) -> Iterator[Event | RetouchedPicture]:
         assert self._runner is not None
         if job.retouch is not None:
             return self._runner.retouch(job.retouch)
-        return self._runner.events(job.requests, previews=job.previews, init_image=job.init_image)
+        return self._runner.events(requests, previews=job.previews, init_image=job.init_image)
 
     def _check_open(self) -> None:
         if self._closing:

@@ -34,12 +34,23 @@ class Job:
     position: int | None = None
     """Jobs that will be begun before it, as last reported; None once it is begun."""
     cancelled: bool = False
+    _skipped: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
         """Stop before the next step; answered by Cancelled, unless the job ends first."""
         self.cancelled = True
         self.ring()
+
+    def skip(self) -> None:
+        """Leave out the picture under way before its next step, and go on; does nothing before the first is begun."""
+        self._skipped = True
+        self.ring()
+
+    def take_skip(self) -> bool:
+        """Return whether a picture is to be left out, and forget it; for the engine."""
+        skipped, self._skipped = self._skipped, False
+        return skipped
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the last update was sent; return whether it was. Not from a callback."""

@@ -17,6 +17,7 @@ from allaprima.core.events import Event, Step
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_defaults import RequestDefaults
+from allaprima.core.retouch import Repaint
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.memory.process_memory import keep_heap_warm
 from allaprima.paint.painter import Painter
@@ -46,6 +47,8 @@ class PreparedPrompt:
     """The LoRAs of a first frame that finer ones will follow."""
     key: Hashable
     """All that the picture depends on but the steps: equal keys, equal pictures."""
+    remarks: tuple[str, ...]
+    """What of the prompt its pictures will not honour."""
 
 
 class ModelRunner:
@@ -81,13 +84,18 @@ class ModelRunner:
 
     def retouch(self, order: RetouchOrder) -> Iterator[Step | RetouchedPicture]:
         """Retouch a picture: a step after each short piece of the work, then the picture."""
-        painter = next(reversed(self._painters.values()))  # the base last used paints new backgrounds
+        request = order.picture.request
+        over = any(isinstance(one, Repaint) for one in order.operations)
+        # The base last used paints new backgrounds; what is painted over wants its own.
+        painter = self.painter(request.base) if request and over else next(reversed(self._painters.values()))
 
         def paint(prompt: str, seed: int) -> Image.Image:
             return painter.paint(painter.request(prompt=prompt, seed=seed)).image
 
         places = PlacePainter(paint=paint, prompt=painter.base.traits.place_prompt)
-        work = Retoucher(replace(self._workshop, places=places)).work(order.picture, order.operations)
+        work = Retoucher(replace(self._workshop, places=places, painter=painter)).work(
+            order.picture, order.operations
+        )
         while True:
             try:
                 share = next(work)
@@ -104,7 +112,9 @@ class ModelRunner:
         painter.apply_loras(settings.loras)
         for prompt in prompts:
             one = prompt.settings
-            painter.schedule(one.steps, one.width, one.height, one.schedule, one.loras)
+            painter.schedule(
+                one.steps, one.width, one.height, one.schedule, one.loras, init_image=prompt.init_image
+            )
         guided = [needs_negative(painter.base, prompt.settings.guidance) for prompt in prompts]
         texts = [prompt.prompt for prompt in prompts]
         negatives = [prompt.settings.negative_prompt for prompt in compress(prompts, guided)]
@@ -120,7 +130,7 @@ class ModelRunner:
     def begin(
         self, prepared: Sequence[PreparedPrompt], steps: int, firsts: Sequence[FirstPrediction | None]
     ) -> DenoiseBatch:
-        """Return a batch of `prepared`, which agree in base, size, LoRAs, schedule and guidance.
+        """Return a batch of `prepared`, which agree in base, size, LoRAs, schedule, guidance and what lies below.
 
         `firsts` are their first predictions, where those are known.
         """
@@ -136,15 +146,17 @@ class ModelRunner:
             )
             for one, first in zip(prepared, firsts, strict=True)
         ]
-        painter = self.painter(settings.base)
+        painter, below = self.painter(settings.base), common.prompt.init_image
         painter.apply_loras(loras)
+        width, height, name = settings.width, settings.height, settings.schedule
         return painter.begin(
             rows,
-            width=settings.width,
-            height=settings.height,
-            schedule=painter.schedule(steps, settings.width, settings.height, settings.schedule, loras),
+            width=width,
+            height=height,
+            schedule=painter.schedule(steps, width, height, name, loras, init_image=below),
             guidance=common.guidance,
             loras=loras,
+            init_image=below,
         )
 
     def idle(self, budget_s: float) -> bool:
@@ -171,8 +183,14 @@ def _prepare(
     negative = None if same else negative
     key = (
         settings.base, text.digest, None if negative is None else negative.digest, guidance, settings.seed,
-        settings.width, settings.height, settings.schedule, painter.lora_state,
+        settings.width, settings.height, settings.schedule, painter.lora_state, prompt.init_image,
     )  # fmt: skip
     return PreparedPrompt(
-        prompt=prompt, text=text, negative=negative, guidance=guidance, first_look=first_look, key=key
+        prompt=prompt,
+        text=text,
+        negative=negative,
+        guidance=guidance,
+        first_look=first_look,
+        key=key,
+        remarks=painter.remarks(prompt.request),
     )
