@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains what `prima retouch` cuts out and restyles with. Every line resumes where it was stopped.
 #
-# Cost on processor cores, in core-hours: scenes 0.1, matte 0.4, restyle 0.5.
+# Cost on processor cores, in core-hours: scenes 0.1, matte 0.4, restyle 0.5. What ships stopped earlier: the matte after 1,984
+# updates, the restyling after 600, before its decoder was told the styles' names (lab-notes/LOG.md, 2026-11-30).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
