@@ -73,7 +73,7 @@ def test_openais_client_paints_what_is_transparent(served: Served) -> None:
 def test_json_and_a_list_of_one_are_the_same(served: Served) -> None:
     fields: dict[str, Any] = {"prompt": "a cat", "seed": 3, "steps": 2}
     url = {"image_url": f"data:image/png;base64,{text(clear_mask())}"}
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"image": text(png(PICTURE)), "mask": text(clear_mask())},
         {"image": [text(png(PICTURE))], "mask": url},
         {"images": [{"image_url": text(png(PICTURE))}], "mask": url},
