@@ -51,6 +51,8 @@ def paint(
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)
+    if picture is not None:
+        picture.check_fields(given)
     requests = make_requests(given, asked.source, asked.seed, asked.count)
     targets = plan_targets(requests, out.output, out.file_format)
 
@@ -65,12 +67,7 @@ def paint(
         loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)
-    over.check(given)
-    given |= over.size
-    if over.size:
-        width, height = over.size["width"], over.size["height"]
-        requests = [replace(request, width=width, height=height) for request in requests]
-    requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
+    requests = over.fit(fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = over.events(painter.events, requests, previews=out.previews)
     paths = save_events(events, targets, requests[0].steps * over.passes, timings)
