@@ -148,7 +148,7 @@ def test_previews_lie_beside_the_picture(weights: Path, folder: Path) -> None:
         (["cat", "-o", "cat.png", "--count", "2"], "got one file, cat.png, for 2 pictures"),
         (["--from", "missing.png"], "missing.png does not exist"),
         (["--from", "plain.png"], "carries no request"),
-        (["--from", "text.png"], "cannot be read as a PNG, JPEG or WebP picture: it is none"),
+        (["--from", "text.png"], "text.png cannot be read: got a file that is text"),
         (["--from", "foreign.png"], "got base 'sd_xl'; expected vignette"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,9 @@ class InitImage:
     """0 keeps it as it is, 1 forgets it."""
     mask: bytes | None = field(default=None, repr=False)
     """One byte a pixel, rows from the top: 0 keeps it, bit for bit, 255 paints it; None paints all of them."""
+    full_steps: bool = False
+    """Take all the steps that are asked for, evenly from the level that `strength` means; otherwise, as in diffusers,
+    only that share of them."""
     surround: Surround | None = field(default=None, repr=False)
     """The whole picture, where this is a window of one; what is painted is put back into it."""
 
@@ -52,6 +55,15 @@ class InitImage:
         if self.mask is None:
             return None
         return "Whole picture" if self.surround is None else "Only masked"
+
+    @property
+    def whole(self) -> InitImage:
+        """The whole picture and its mask, at their own size, where this is a window of one; else itself."""
+        around = self.surround
+        if around is None:
+            return self
+        width, height = around.width, around.height
+        return replace(self, width=width, height=height, rgb=around.rgb, mask=around.mask, surround=None)
 
     @classmethod
     def from_image(
@@ -77,14 +89,15 @@ class InitImage:
         """
         from PIL import Image, ImageOps
 
+        from allaprima.core.picture_opening import upright
+
         size = (width, height)
-        fitted = ImageOps.fit(
-            upright := to_rgb(ImageOps.exif_transpose(image)), size, Image.Resampling.LANCZOS
-        )
+        picture = to_rgb(upright(image))
+        fitted = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
         if mask is None:
             return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength)
-        levels = to_mask(ImageOps.exif_transpose(mask))
-        check_mask_size(levels, upright)
+        levels = to_mask(upright(mask))
+        check_mask_size(levels, picture)
         cut = ImageOps.fit(levels, size, Image.Resampling.BILINEAR)
         return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength, mask=cut.tobytes())
 
@@ -128,10 +141,14 @@ class InitImage:
 
     @classmethod
     def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
-        """Return the picture file at `path`, as `from_image`; PictureError if it cannot be read as one."""
-        from allaprima.core.image_files import open_image
+        """Return the picture file at `path`, as `from_image`.
 
-        return cls.from_image(open_image(path), width=width, height=height, strength=strength)
+        Raises:
+            PictureError: it cannot be read as a picture, or is larger than `picture_opening` decodes.
+        """
+        from allaprima.core.picture_opening import open_picture
+
+        return cls.from_image(open_picture(Path(path)), width=width, height=height, strength=strength)
 
 
 def check_strength(strength: object) -> None:

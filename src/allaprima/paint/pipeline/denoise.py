@@ -22,6 +22,7 @@ from allaprima.core.picture import Rescues
 from allaprima.core.request import LoraUse
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import join_prompts
 from allaprima.paint.pipeline.underpainting import Underpainting
@@ -67,7 +68,8 @@ class DenoiseRow:
 
 
 def _beginning(schedule: Schedule) -> tuple[object, ...]:
-    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale
+    solver = None if schedule.solver is None else (schedule.solver.name, schedule.solver.settings)
+    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale, solver
 
 
 class DenoiseBatch:
@@ -82,6 +84,7 @@ class DenoiseBatch:
         guidance: of all of them.
         loras: what `before_prediction` puts on the networks.
         init_image: what all of them are painted over, and the part of it that is; it has their size.
+        images: pictures that were encoded before.
         before_prediction: called before the model is asked: another batch may have been painted since the last
             step, with other LoRAs on the networks.
     """
@@ -97,6 +100,7 @@ class DenoiseBatch:
         guidance: float,
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
+        images: ImageCache | None = None,
         before_prediction: Callable[[], None] = lambda: None,
     ) -> None:
         guides = needs_negative(guard, guidance)
@@ -116,14 +120,21 @@ class DenoiseBatch:
         self._before_prediction = before_prediction
         self._alive = list(range(len(rows)))
         self._models: dict[tuple[int, ...], Model] = {}
-        self._start(schedule, width, height, init_image)
+        self._start(schedule, width, height, init_image, images)
 
     @torch.inference_mode()
-    def _start(self, schedule: Schedule, width: int, height: int, init_image: InitImage | None) -> None:
+    def _start(
+        self,
+        schedule: Schedule,
+        width: int,
+        height: int,
+        init_image: InitImage | None,
+        images: ImageCache | None,
+    ) -> None:
         seeds = [row.seed for row in self.rows]
         noise = self.guard.noise(seeds, width, height)
         self._under = under = Underpainting(
-            self.guard, init_image, noise, schedule, width=width, height=height
+            self.guard, init_image, noise, schedule, width=width, height=height, images=images
         )
         self._init_image = init_image
         self.latents = under.latents

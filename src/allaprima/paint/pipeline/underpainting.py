@@ -13,6 +13,7 @@ from torch import Tensor
 from allaprima.core.init_image import InitImage
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.img2img import check_init_size, start_from_image, to_pixels
 from allaprima.paint.pipeline.inpaint import keep_latents, mask_channels, paste, to_mask_pixels
 from allaprima.paint.sampling.process import process_of
@@ -28,6 +29,7 @@ class Underpainting:
         schedule: the whole way from noise.
         width: pixels that are painted.
         height: pixels that are painted.
+        images: pictures that were encoded before.
 
     Raises:
         RequestError: the init image has another size.
@@ -42,6 +44,7 @@ class Underpainting:
         *,
         width: int,
         height: int,
+        images: ImageCache | None = None,
     ) -> None:
         self._noise = noise
         self._process = process_of(schedule.kind, base.prediction)
@@ -56,20 +59,22 @@ class Underpainting:
         """(1, K, h, w), what a base that reads a mask is shown beside its latents; None for all others."""
         if init_image is not None:
             check_init_size(init_image, width, height)
-            self._begin(base, init_image)
+            self._begin(base, init_image, ImageCache() if images is None else images)
         if base.reads_mask:
             self.channels = mask_channels(base, self._pixels, self._mask).to(noise.device)
 
-    def _begin(self, base: Base, init_image: InitImage) -> None:
+    def _begin(self, base: Base, init_image: InitImage, images: ImageCache) -> None:
         self._is_window = init_image.surround is not None
         self._pixels, self._mask = to_pixels(init_image), to_mask_pixels(init_image)
         strength, keeps = init_image.strength, self._mask is not None and not base.reads_mask
         if strength == 1.0 and not keeps:
             return
-        clean = base.encode(self._pixels).float().to(self._noise.device)
+        key = (init_image.width, init_image.rgb)
+        clean = images.encode(base, self._pixels, key).to(self._noise.device)
         if strength < 1.0:
+            share = 1.0 if init_image.full_steps else strength  # such a schedule begins where it is to
             self.schedule, self.latents = start_from_image(
-                clean, self._noise, self.schedule, base.prediction, strength
+                clean, self._noise, self.schedule, base.prediction, share
             )
         if keeps and self._mask is not None:
             self._clean, self._painted = clean, base.latent_mask(self._mask).to(self._noise.device)

@@ -43,20 +43,25 @@ class LoraCards:
 
     def all(self) -> Sequence[LoraCard]:
         """Return the cards in alphabetical order; files that cannot be used are left out and named in the log."""
-        cards = map(self.find, self._folder.names())
+        cards = (self._card(file) for file in self._folder.files())
         return [card for card in cards if card is not None]
 
     def find(self, name: str) -> LoraCard | None:
         """Return the card of that name; None if there is none, or its file cannot be used, which is then logged."""
         try:
             file = self._folder.find(name)
-            metadata = None if file is None else self._read(file)
         except LoraError as error:
             _LOG.info("a LoRA is left out: %s", error)
             return None
-        if file is None or metadata is None:
+        return None if file is None else self._card(file)
+
+    def _card(self, file: LoraFile) -> LoraCard | None:
+        try:
+            metadata = self._read(file)
+        except LoraError as error:
+            _LOG.info("a LoRA is left out: %s", error)
             return None
-        return LoraCard(name=name, preview=_find_preview(file.path), **vars(metadata))
+        return LoraCard(name=file.name, preview=_find_preview(file.path), **vars(metadata))
 
     def _read(self, file: LoraFile) -> LoraMetadata:
         stamp, metadata = self._metadata.get(file.path, ((), LoraMetadata()))

@@ -27,6 +27,8 @@ from allaprima.paint.lora.files.locations import PICKLES, SUFFIX
 
 TIMEOUT_S = 600
 _REFUSED = 3
+_NESTED = ("state_dict", "params_ema", "params")
+"""Where trainings put their weights: those of Lightning, and of upscalers, whose averaged weights come first."""
 
 
 def convert(source: Path, target: Path | None = None, *, overwrite: bool = False) -> Path:
@@ -117,8 +119,10 @@ def convert_here(source: Path, target: Path) -> None:
     """Do the work, in the process apart: whatever goes wrong here, the target is not written."""
     with source.open("rb") as file:  # not by its path, for torch goes by the ending
         loaded = torch.load(file, map_location="cpu", weights_only=True)
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
+    for inner in _NESTED:
+        if isinstance(loaded, dict) and isinstance(loaded.get(inner), dict):
+            loaded = loaded[inner]
+            break
     if not isinstance(loaded, dict) or not loaded:
         raise LoraError(f"it holds {type(loaded).__name__}")
     tensors = {name: _tensor(name, value) for name, value in loaded.items()}

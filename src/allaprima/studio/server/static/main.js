@@ -26,7 +26,7 @@ const RESERVE = 6; // asks for a sixth of the messages that the server takes bef
 async function begin() {
   const config = await reach();
   const easel = new Easel(byId("picture"));
-  const address = `${location.origin.replace(/^http/, "ws")}/live`;
+  const address = new URL("live", location.href).href.replace(/^http/, "ws");
   const live = new LiveSocket(address, (RESERVE * 1000) / config.caps.messages_per_s);
   const history = new History();
   const flipbook = new Flipbook(config.caps.flipbook);
