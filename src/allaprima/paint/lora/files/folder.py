@@ -12,8 +12,9 @@ name alone, as A1111 does, or by the way to it, as ComfyUI does. A folder that i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
@@ -56,6 +57,26 @@ class LoraFile:
     """The sizes and times of its files; another stamp means another content."""
     shipped: bool = False
     """Whether it ships with a base."""
+    parts: tuple[Path, ...] = field(default=(), repr=False)
+    """Its files, of which the stamp is."""
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The files of a folder as they were listed last."""
+
+    seen: Places
+    shipped: tuple[LoraFile, ...]
+    files: tuple[LoraFile, ...]
+
+    def is_current(self, seen: Places, shipped: tuple[LoraFile, ...]) -> bool:
+        """Return whether a new list would be the same: a file may change without its folder's knowing."""
+        if seen is not self.seen or shipped is not self.shipped:
+            return False
+        try:
+            return all(file.stamp == _stamp(file.parts) for file in self.files)
+        except OSError:
+            return False
 
 
 class LoraFolder:
@@ -70,6 +91,7 @@ class LoraFolder:
         self.path = path
         self._behind = None if behind is None else LoraFolder(behind)
         self._seen: Places | None = None
+        self._listing: _Listing | None = None
         self._aliases: tuple[Places | None, dict[str, list[LoraPlace]]] = (None, {})
 
     def names(self) -> tuple[str, ...]:
@@ -77,10 +99,19 @@ class LoraFolder:
         return tuple(sorted({*self._look().by_name, *(() if self._behind is None else self._behind.names())}))
 
     def files(self) -> tuple[LoraFile, ...]:
-        """Return the file of each of `names` that can be had, by one look at the folder."""
+        """Return the file of each of `names` that can be had, by one look at the folder.
+
+        As long as nothing changes it is one and the same tuple.
+        """
         shipped = () if self._behind is None else self._behind.files()
+        if self._listing is None or not self._listing.is_current(self._look(), shipped):
+            seen = self._look()
+            self._listing = _Listing(seen, shipped, self._list(seen, shipped))
+        return self._listing.files
+
+    def _list(self, seen: Places, shipped: tuple[LoraFile, ...]) -> tuple[LoraFile, ...]:
         files = {file.name: replace(file, shipped=True) for file in shipped}
-        for name, place in self._look().by_name.items():
+        for name, place in seen.by_name.items():
             files.pop(name, None)
             try:
                 files[name] = self._file(name, place)
@@ -185,12 +216,16 @@ class LoraFolder:
         for path in (place.path, weights, *([config] if config else [])):
             if (path.is_symlink() or place.path.is_symlink()) and leads_out(path, self.path):
                 raise LoraError(self._out(name))
+        parts = (weights, *([config] if config else []))
         try:
-            statuses = [path.stat() for path in (weights, *([config] if config else []))]
+            return LoraFile(name=name, path=weights, stamp=_stamp(parts), parts=parts)
         except OSError as error:
             raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
-        stamp = tuple(part for status in statuses for part in (status.st_size, status.st_mtime_ns))
-        return LoraFile(name=name, path=weights, stamp=stamp)
+
+
+def _stamp(parts: tuple[Path, ...]) -> tuple[int, ...]:
+    statuses = [os.stat(path) for path in parts]  # noqa: PTH116 (quick: there may be thousands)
+    return tuple(part for status in statuses for part in (status.st_size, status.st_mtime_ns))
 
 
 def _trained_as(path: Path) -> str:

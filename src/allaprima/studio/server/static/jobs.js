@@ -1,7 +1,7 @@
 // Whole pictures: kept in the gallery as they are seen, or finished at the base's own number of steps.
 
 import { ApiError, getJson, postJson, readEvents, within } from "./api.js";
-import { announce, byId, download, el, fileName, icon } from "./dom.js";
+import { announce, byId, download, el, fileName, icon, sentences } from "./dom.js";
 import { likeness, state } from "./state.js";
 
 const REST_MS = 6000;
@@ -106,7 +106,8 @@ export class Jobs extends EventTarget {
         image.hidden &&= !preview;
       },
       finish: (entry) => {
-        say("Kept in the gallery", 1);
+        const remarks = entry.remarks ?? [];
+        say(remarks.length ? `Kept in the gallery. ${sentences(remarks)}` : "Kept in the gallery", 1);
         bar.remove();
         image.src = within(entry.thumbnail);
         image.hidden = false;

@@ -84,6 +84,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     if (blank) {
       easel.clear();
       prompt.settle();
+      prompt.remark([]);
       byId("picture").setAttribute("aria-label", "Nothing is painted yet");
     }
   });
@@ -105,6 +106,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     if (header.sequence !== live.sequence) return;
     if (header.final) figure.setAttribute("aria-busy", "false");
     prompt.settle();
+    prompt.remark(header.remarks ?? []);
     history.note(header, jpeg);
     clearTimeout(saying);
     saying = setTimeout(() => {
