@@ -15,11 +15,11 @@ from starlette.responses import Response
 
 from allaprima import __version__
 from allaprima.core.errors import OutputError, RequestError
-from allaprima.core.picture_opening import DAMAGED
 from allaprima.core.infotext import parse_size
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
+from allaprima.core.picture_opening import DAMAGED
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
