@@ -14,6 +14,8 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
+from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
+from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
@@ -21,12 +23,15 @@ from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from allaprima.core.events import Event
+    from allaprima.core.picture import Picture
+    from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
 
 app = typer.Typer()
@@ -38,6 +43,8 @@ MAX_COUNT = 1000
 @spread_options
 def paint(
     asked: RequestOptions,
+    retouch: OperationOptions,
+    afterwards: AfterwardsOptions,
     start: StartOptions,
     load: LoadOptions,
     out: OutputOptions,
@@ -54,6 +61,7 @@ def paint(
     if picture is not None:
         picture.check_fields(given)
     requests = make_requests(given, asked.source, asked.seed, asked.count)
+    operations = afterwards.operations(retouch, asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
 
     started = time.perf_counter()
@@ -70,7 +78,9 @@ def paint(
     requests = over.fit(fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = over.events(painter.events, requests, previews=out.previews)
-    paths = save_events(events, targets, requests[0].steps * over.passes, timings)
+    operations = paintable(operations, painter)
+    finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
+    paths = save_events(events, targets, requests[0].steps * over.passes, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
@@ -79,6 +89,7 @@ def paint(
             "seeds": seeds,
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
+            **({"retouch": operations_to_json(operations)} if operations else {}),
         })  # fmt: skip
 
 
@@ -171,9 +182,15 @@ def make_requests(
 
 
 def save_events(
-    events: Iterable[Event], targets: list[OutputTarget], steps: int, timings: dict[str, float]
+    events: Iterable[Event],
+    targets: list[OutputTarget],
+    steps: int,
+    timings: dict[str, float],
+    finish: Callable[[Picture], RetouchedPicture] | None = None,
 ) -> list[Path]:
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
+
+    `finish` is what is done to a picture before it is written.
 
     Returns:
         the path of each picture, which is also printed on stdout; `timings` gets the stages' milliseconds.
@@ -193,10 +210,11 @@ def save_events(
                 elif isinstance(event, Finished):
                     for stage, ms in event.timings_ms.items():
                         timings[stage] += ms
-                    started = time.perf_counter()
-                    pictures = zip(targets[len(paths) :], event.pictures, strict=False)
-                    paths += [target.write(picture) for target, picture in pictures]
-                    timings["save"] += _ms_since(started)
+                    for target, picture in zip(targets[len(paths) :], event.pictures, strict=False):
+                        done = picture if finish is None else finish(picture)
+                        started = time.perf_counter()
+                        paths.append(target.write(done))
+                        timings["save"] += _ms_since(started)
     finally:  # a picture that is done stays, so its path is printed even if the next one failed
         for path in paths:
             print(path)
