@@ -137,8 +137,8 @@ def _traits_of(path: Path) -> BaseTraits:
         pipeline = read_pipeline(path)
         known = {name: family.traits for family in FAMILIES.values() for name in family.pipelines}
         if pipeline not in known:
-            usual = " or ".join(family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
-            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {usual}")
+            usual = (family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
+            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(usual)}")
         return known[pipeline]
     if path.suffix in PICKLES:
         raise WeightsError(
