@@ -42,7 +42,9 @@ def test_a_solver_steps_as_stock_pipelines_step(name: str) -> None:
     scheduler.set_timesteps(5)
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(1, *SHAPE, generator=generator) * scheduler.init_noise_sigma
-    options = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
+    options: dict[str, Any] = (
+        {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
+    )
     if name == "TCDScheduler":
         options["eta"] = 0.0
     for time in scheduler.timesteps:

@@ -23,6 +23,7 @@ from allaprima.core.errors import AllaPrimaError, LoraError, OutputError
 from allaprima.core.files import check_target, write_whole
 from allaprima.paint.lora.files.adapter_config import BESIDE, EMBEDDED, MAX_CONFIG_BYTES
 from allaprima.paint.lora.files.header import MAX_FILE_BYTES, is_pickle, opened, read_header
+from allaprima.paint.lora.files.keys import check_layers, parse_keys
 from allaprima.paint.lora.files.locations import PICKLES, SUFFIX
 
 TIMEOUT_S = 600
@@ -70,7 +71,8 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
 def _judge(draft: Path, pickled: Path) -> None:
     """Make sure that what was converted can be read, before it takes the place of what can."""
     try:
-        read_header(draft)
+        entries = read_header(draft).layout.entries
+        check_layers(draft, parse_keys(draft, entries), entries)
     except LoraError as error:
         raise LoraError(f"cannot convert {str(error).replace(str(draft), str(pickled))}") from error
 
