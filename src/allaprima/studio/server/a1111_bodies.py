@@ -226,7 +226,9 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
     field = "sampler_name" if body.sampler_name else "sampler_index"
     name = getattr(body, field)
     if not is_own_sampler(name) and not is_sampler(name):
-        raise ProblemError(404, "Sampler not found", code="sampler", param=field)
+        # What A1111 says, and what to do, which it does not say.
+        message = f"Sampler not found: got {str(name)[:60]!r}; leave it out, or name one that A1111 has"
+        raise ProblemError(404, message, code="sampler", param=field)
 
 
 def get_base(name: object, studio: Studio) -> BaseCard:
