@@ -38,9 +38,9 @@ Budget = Annotated[
 SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
 SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
 TrainingSeed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
-Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
+Channels = Annotated[int, typer.Option(min=1, max=1024, help="Latent channels.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device, for what scenes need.")]
-Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
+Threads = Annotated[int, typer.Option(min=0, max=1024, help="Processor threads; 0 leaves it to torch.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +331,7 @@ def release(
     kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
     channels: Annotated[
-        int | None, typer.Option(min=1, help="Latent channels of an autoencoder; 16 by default.")
+        int | None, typer.Option(min=1, max=1024, help="Latent channels of an autoencoder; 16 by default.")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="The weight file that an autoencoder's training began with.")
