@@ -86,7 +86,10 @@ def as_our_errors() -> Iterator[None]:
             raise
         context = getattr(error, "ctx", None)
         command = "prima" if context is None else context.command_path
-        raise UsageError(f"{_complaint(error)}; `{command} --help` shows what there is") from error
+        dash = (
+            " (words that begin with a dash come behind --)" if type(error).__name__ == "NoSuchOption" else ""
+        )
+        raise UsageError(f"{_complaint(error)}{dash}; `{command} --help` shows what there is") from error
 
 
 def _complaint(error: Any) -> str:

@@ -40,7 +40,7 @@ def load_picture(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX
         PictureError: it is no picture of a format that is read, larger than the bounds, or damaged.
     """
     picture_size(data, max_side=max_side, max_pixels=max_pixels)
-    with _refuse_damage(), Image.open(io.BytesIO(data), formats=(_format_of(data),)) as image:
+    with _refuse_damage(), Image.open(io.BytesIO(data), formats=(format_of(data),)) as image:
         image.load()
         return upright(image)
 
@@ -51,7 +51,7 @@ def picture_size(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX
     Raises:
         PictureError: as `load_picture` does.
     """
-    kind = _format_of(data)
+    kind = format_of(data)
     with _refuse_damage():
         # First, for Pillow's own reading of a header takes as long as there are blocks.
         check_structure(data, kind, 0)
@@ -100,7 +100,8 @@ def upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _format_of(data: bytes) -> str:
+def format_of(data: bytes) -> str:
+    """Return the format of the picture in `data`; PictureError, by its name, for anything else."""
     kind = find_format(data[:HEAD_BYTES])
     if kind is None:
         raise PictureError(f"got a file that is {describe(data[:HEAD_BYTES])}; expected {EXPECTED}")
@@ -117,6 +118,9 @@ def _refuse_damage() -> Iterator[None]:
             yield
     except PictureError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own bound, as it opens a file
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise PictureError(f"got a picture of over {most:,} pixels; expected a smaller one") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"got a picture whose header is damaged; expected {EXPECTED}") from error
     except DAMAGED as error:
