@@ -42,7 +42,7 @@ def prima(*arguments: str, **environment: str) -> subprocess.CompletedProcess[by
         (["paint", "a cat", "--seed", "abc"], "got --seed 'abc'; expected a valid integer"),
         (["paint", "a cat", "--format", "gif"], "--format: 'gif' is not one of"),
         (["paint", "a cat", "--stepps", "4"], "No such option: --stepps"),
-        (["paint", "-1 cat"], "No such option: -1 (words that begin with a dash come behind --)"),
+        (["paint", "-1 cat"], "No such option: -1 (words that begin with a dash come last, behind --)"),
         (["paint", "a cat", "--seed"], "--seed"),
         (["paint", "a", "b"], "unexpected extra argument"),
         (["serve", "--port", "99999"], "got --port '99999'; expected less than or equal to 65535"),

@@ -87,7 +87,9 @@ def as_our_errors() -> Iterator[None]:
         context = getattr(error, "ctx", None)
         command = "prima" if context is None else context.command_path
         dash = (
-            " (words that begin with a dash come behind --)" if type(error).__name__ == "NoSuchOption" else ""
+            " (words that begin with a dash come last, behind --)"
+            if type(error).__name__ == "NoSuchOption"
+            else ""
         )
         raise UsageError(f"{_complaint(error)}{dash}; `{command} --help` shows what there is") from error
 
