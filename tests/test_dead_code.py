@@ -14,7 +14,8 @@ CALLED_ELSEWHERE = {
     "allaprima.core.infotext.from_infotext",  # by programs of our users, which read texts without a picture
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
-    "allaprima.studio.server.live_socket.unpack_frame",  # by clients written in Python
+    "allaprima.studio.server.transport.eof_received",  # by asyncio
+    "allaprima.studio.server.live_messages.unpack_frame",  # by clients written in Python
 }
 HARMLESS = {
     "property",

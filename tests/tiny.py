@@ -10,7 +10,7 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.traits import TRAITS
-from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates
+from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, average_mask
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.contract.traits import BaseTraits
@@ -32,6 +32,7 @@ class SteadyBase(ResidentBase):
     guidance_rule: GuidanceRule = "plain"
     defaults: RequestDefaults = TRAITS.defaults
     stride: int = 8
+    reads_mask: bool = False
     text_widths: tuple[int, None] = (3, None)
     shift: float = 3.0
     encoded: list[list[str]] = field(default_factory=list)
@@ -43,7 +44,7 @@ class SteadyBase(ResidentBase):
 
     def check_size(self, width: int, height: int) -> None:
         if (width, height) not in ((256, 256), (128, 64)):
-            raise RequestError(f"got size {width}x{height}; expected 256x256 or 128x64")
+            raise RequestError(f"got size {width}x{height}; expected 256x256 or 128x64", field="size")
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         del width, height
@@ -79,6 +80,9 @@ class SteadyBase(ResidentBase):
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return 8 * (torch.nn.functional.avg_pool2d(pixels, 8) - 0.5)
+
+    def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
+        return average_mask(mask, 8)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         return {}

@@ -19,6 +19,7 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     LCMScheduler,
+    StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -43,6 +44,7 @@ def write_tiny_sdxl(
     prediction: Literal["epsilon", "v_prediction"] = "epsilon",
     scheduler: dict[str, Any] | None = None,
     embedded_guidance: bool = False,
+    reads_mask: bool = False,
     force_zeros: bool = True,
     dtype: torch.dtype = torch.float32,
     variant: str | None = None,
@@ -55,6 +57,7 @@ def write_tiny_sdxl(
         prediction: what the UNet is said to predict.
         scheduler: settings of the scheduler that differ.
         embedded_guidance: the UNet is told the guidance, as LCM's is.
+        reads_mask: the UNet has 9 channels, as those of inpainting checkpoints.
         force_zeros: zeros stand for the empty negative prompt.
         dtype: what the weights are stored in.
         variant: the word in the middle of the weight files' names, such as "fp16".
@@ -62,8 +65,9 @@ def write_tiny_sdxl(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         first, second = letter_tokenizer(), letter_tokenizer("!")
-        pipeline = StableDiffusionXLPipeline(
-            unet=tiny_unet(embedded_guidance=embedded_guidance),
+        kind_of_pipeline = StableDiffusionXLInpaintPipeline if reads_mask else StableDiffusionXLPipeline
+        pipeline = kind_of_pipeline(
+            unet=tiny_unet(embedded_guidance=embedded_guidance, channels=9 if reads_mask else 4),
             vae=_autoencoder(),
             text_encoder=CLIPTextModel(_text_config(len(first))),
             text_encoder_2=CLIPTextModelWithProjection(_text_config(len(second))),
@@ -142,7 +146,7 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 def tiny_unet(
     widths: tuple[int, int, int] = (16, 32, 32), *, groups: int = 8, text: int = WIDTH, times: int = 8,
-    embedded_guidance: bool = False,
+    embedded_guidance: bool = False, channels: int = 4,
 ) -> UNet2DConditionModel:  # fmt: skip
     """Return SDXL's denoiser: three levels, as its layers' names need.
 
@@ -152,8 +156,10 @@ def tiny_unet(
         text: width of each of the two text encoders.
         times: numbers that each side of the size conditioning becomes.
         embedded_guidance: it is told the guidance, as LCM's is.
+        channels: that it reads; 9 with a mask and a masked picture.
     """
     return UNet2DConditionModel(
+        in_channels=channels,
         sample_size=8,
         block_out_channels=widths,
         norm_num_groups=groups,

@@ -101,9 +101,8 @@ def test_what_nobody_can_paint_is_told_in_a_sentence(painter: Painter) -> None:
 def test_a_file_says_that_another_picture_was_painted_over(painter: Painter, tmp_path: Path) -> None:
     first = painter("cat", seed=1, steps=2)
     path = painter("dog", seed=1, steps=2, init_image=first, strength=0.5).save(tmp_path / "over.png")
-    (remark,) = import_request(path).remarks
-    assert remark.startswith("it was painted over another picture (strength 0.5)")
-    assert import_request(first.save(tmp_path / "first.jpg")).remarks == ()
+    assert import_request(path).init_strength == "0.5"
+    assert import_request(first.save(tmp_path / "first.jpg")).init_strength is None
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, note_finished, print_json, printable
-from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
+from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
+from allaprima.cli.start import open_start
 from allaprima.cli.targets import OutputTarget, is_stream, plan_targets
 from allaprima.core.errors import RequestError, UserError
 from allaprima.core.events import Finished, Started, Step
@@ -38,6 +39,7 @@ MAX_COUNT = 1000
 @spread_options
 def paint(
     asked: RequestOptions,
+    start: StartOptions,
     load: LoadOptions,
     out: OutputOptions,
     prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
@@ -49,6 +51,7 @@ def paint(
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
     )  # fmt: skip
     check_memory(load.memory)
+    picture = open_start(start, asked.source)
     imported = None if asked.source is None else _import(asked.source)
     first = None if imported is None else imported.request
     requests = make_requests(given, first, asked.seed, asked.count)
@@ -58,6 +61,7 @@ def paint(
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.painter import Painter
+    from allaprima.paint.pipeline.overpainting import Overpainting
 
     if first is not None and "base" not in given:
         _check_base(first.base, load.models_dir or ())
@@ -66,9 +70,16 @@ def paint(
         precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, first),
         loras=requests[0].loras,
     )  # fmt: skip
+    over = Overpainting(picture, painter.base)
+    over.check(given)
+    given |= over.size
+    if over.size:
+        width, height = over.size["width"], over.size["height"]
+        requests = [replace(request, width=width, height=height) for request in requests]
     requests = fill_requests(painter, requests, given, first, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
-    paths = save_events(painter.events(*requests, previews=out.previews), targets, requests[0].steps, timings)
+    events = over.events(painter.events, requests, previews=out.previews)
+    paths = save_events(events, targets, requests[0].steps * over.passes, timings)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:

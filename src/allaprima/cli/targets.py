@@ -1,4 +1,4 @@
-"""Where painted pictures go: named by the user, or after the prompt, or down a pipe."""
+"""Where pictures go: named by the user, after the prompt or the picture they are made of, or down a pipe."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from allaprima.core.picture import Picture
     from allaprima.core.picture_encoding import FileFormat
     from allaprima.core.request import GenerationRequest
+    from allaprima.core.retouched import RetouchedPicture
 
 STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 """What -o calls the standard output."""
@@ -37,7 +38,7 @@ class OutputTarget:
         """Whether the picture goes to the standard output."""
         return str(self.path) in STDOUT
 
-    def write(self, picture: Picture, label: str = "") -> Path:
+    def write(self, picture: Picture | RetouchedPicture, label: str = "") -> Path:
         """Write `picture` at the path, with `label` before its suffix, and return where it is.
 
         Raises:
@@ -65,17 +66,31 @@ def is_stream(path: Path) -> bool:
 def plan_targets(
     requests: list[GenerationRequest], output: Path | None, file_format: FileFormat | None
 ) -> list[OutputTarget]:
-    """Decide where each picture goes, and make sure that files can be written there."""
+    """Decide where each painted picture goes, and make sure that files can be written there."""
+    return place_targets(
+        [f"{slug(request.prompt)}-{request.seed}" for request in requests], output, file_format
+    )
+
+
+def place_targets(
+    stems: list[str], output: Path | None, file_format: FileFormat | None
+) -> list[OutputTarget]:
+    """Decide where each picture goes, and make sure that files can be written there.
+
+    Args:
+        stems: what the files are called, without an ending, where `output` is a folder or not given.
+        output: a file, or a folder; None: this folder.
+        file_format: None: what the file's name says, or PNG.
+    """
     if output is None or output.is_dir():
         chosen = file_format or "png"
-        names = [f"{slug(request.prompt)}-{request.seed}{_SUFFIX[chosen]}" for request in requests]
-        paths = [free_path((output or Path()) / name) for name in names]
+        paths = [free_path((output or Path()) / f"{stem}{_SUFFIX[chosen]}") for stem in stems]
     else:
         streams = is_stream(output)
         chosen = file_format or "png" if streams else _output_format(output, file_format)
-        if len(requests) > 1:
+        if len(stems) > 1:
             raise UserError(
-                f"got one file, {output}, for {len(requests)} pictures; expected a folder or --count 1"
+                f"got one file, {output}, for {len(stems)} pictures; expected a folder, or one picture"
             )
         paths = [output]
     overwrite = output is not None and paths == [output]

@@ -49,7 +49,7 @@ _ALIKE: Mapping[str, frozenset[str]] = {
 _INFORMATIVE = frozenset({
     "Size", "Denoising strength", "Model hash", "Lora hashes", "Hashes", "Version", "App", "Backend", "User",
     "Created Date", "Civitai resources", "Civitai metadata", "Batch size", "Batch pos", "Operations", "Parser",
-    "Pipeline", "allaprima", "Template", "Negative Template", "RNG",
+    "Pipeline", "allaprima", "Template", "Negative Template", "RNG", "Inpaint area",
 })  # fmt: skip
 """Settings that tell about a picture, or that others answer for, without a part in how it is painted here."""
 
@@ -62,6 +62,10 @@ class ImportedRequest:
     """The request."""
     remarks: tuple[str, ...] = ()
     """A sentence for each thing that was left out."""
+    init_strength: str | None = None
+    """How strongly another picture was painted over, in the file's words; None if it says nothing."""
+    inpaint_area: str | None = None
+    """Which part of that was painted, in the file's words; None if it says nothing."""
 
 
 def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = None) -> str:
@@ -81,8 +85,13 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
     lines = [" ".join([request.prompt, *tags])]
     if request.negative_prompt:
         lines.append(NEGATIVE + request.negative_prompt)
-    lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in settings.items()))
+    lines.append(_settings_line(settings))
     return "\n".join(lines)
+
+
+def with_settings(infotext: str, settings: Mapping[str, str]) -> str:
+    """Return an infotext with further settings at the end of its last line."""
+    return f"{infotext}, {_settings_line(settings)}"
 
 
 def from_infotext(text: str) -> GenerationRequest:
@@ -220,7 +229,10 @@ def _import_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...], list[str]]:
 
 
 def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
-    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name (by default at 1)."""
+    """Return `prompt` without its tags such as <lora:ink:0.8>, and the LoRAs they name, by default at 1.
+
+    The weights of one that is named again are added.
+    """
     loras = []
     for tag in LORA_TAG.findall(prompt):
         name, *weights = tag[len("<lora:") : -1].split(":")
@@ -234,8 +246,14 @@ def parse_size(text: str) -> tuple[int, int]:
     """Return (width, height) in pixels of a text such as 256x256; RequestError for any other."""
     match = re.fullmatch(r"(\d{1,6}) ?[xX×*] ?(\d{1,6})", text.strip(), re.ASCII)
     if match is None:
-        raise RequestError(f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256")
+        raise RequestError(
+            f"got size {text[:40]!r}; expected width x height in pixels, such as 256x256", field="size"
+        )
     return int(match[1]), int(match[2])
+
+
+def _settings_line(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())
 
 
 def _quote(value: str) -> str:

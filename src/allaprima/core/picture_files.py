@@ -7,16 +7,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.foreign_metadata import find_program
 from allaprima.core.infotext import MAX_CHARS, ImportedRequest, import_infotext, split_infotext
-from allaprima.core.picture_encoding import KEY, LAYOUT, STRENGTH
+from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STRENGTH
 from allaprima.core.picture_opening import read_picture_file
 from allaprima.core.picture_texts import read_texts
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouch import Operation, operations_from_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a picture file says about itself."""
+
+    request: GenerationRequest | None = None
+    """What our own JSON says it was painted from."""
+    operations: tuple[Operation, ...] = ()
+    """What was done to it afterwards."""
+    infotext: str | None = None
+    """Its A1111 infotext, without our JSON."""
+
 
 _PLACES = ("parameters", "UserComment", "ImageDescription", "XPComment", "comment", "Comment", "Description")
 """Where programs put infotext, the usual place first."""
@@ -45,14 +60,39 @@ def import_request(path: Path) -> ImportedRequest:
             "program has stripped"
         )
     try:
-        imported = import_infotext(infotext) if our_json is None else _from_our_json(our_json)  # type: ignore[arg-type]
+        ours = None if our_json is None else _parse_ours(our_json)
+        if ours is not None and "retouch" in ours and "request" not in ours:  # it may never have been painted
+            if infotext is None:
+                raise PictureError(
+                    f"{path} was retouched and carries no request; expected a picture painted by prima"
+                )
+            ours = None
+        imported = import_infotext(infotext) if ours is None else _request_of(ours)  # type: ignore[arg-type]
     except RequestError as error:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
-    strength = _init_strength(infotext)
-    if strength is None:
-        return imported
-    over = f"it was painted over another picture (strength {strength}), which it does not hold; words alone paint it"
-    return ImportedRequest(request=imported.request, remarks=(over, *imported.remarks))
+    strength, area = _read_overpainting(infotext)
+    return replace(imported, init_strength=strength, inpaint_area=area)
+
+
+def read_history(data: bytes, name: str = "the picture") -> History:
+    """Return all that the picture file `data` says about itself; a picture may say nothing.
+
+    Raises:
+        PictureError: it is no picture, or what it says is damaged.
+    """
+    texts = _read_safely(data, name)
+    infotext, our_json = _find_infotext(texts), _find_our_json(texts)
+    try:
+        ours = {} if our_json is None else _parse_ours(our_json)
+        request = _request_of(ours).request if "request" in ours else None
+        operations = operations_from_json(ours.get("retouch", ()))
+    except RequestError as error:
+        raise PictureError(f"what {name} says about itself cannot be used: {error}") from error
+    return History(
+        request=request,
+        operations=operations,
+        infotext=None if infotext is None else _without_ours(infotext),
+    )
 
 
 def read_infotext(file: BinaryIO) -> str | None:
@@ -86,19 +126,21 @@ def _find_infotext(texts: Mapping[str, str]) -> str | None:
 def _find_our_json(texts: Mapping[str, str]) -> str | None:
     if KEY in texts:
         return texts[KEY]
+    if (comment := texts.get("UserComment", "")).startswith(f"{KEY}: {{"):  # of what was never painted
+        return comment.removeprefix(f"{KEY}: ")
     infotext = _find_infotext(texts)
     return None if infotext is None else split_infotext(infotext)[2].get(KEY)
 
 
-def _init_strength(infotext: str | None) -> str | None:
-    """Return how strongly another picture was painted over, None if the infotext tells of none."""
+def _read_overpainting(infotext: str | None) -> tuple[str | None, str | None]:
+    """Return how strongly another picture was painted over, and which part of it; None for what is not told."""
     settings = {} if infotext is None else split_infotext(infotext)[2]
     # Of a picture that was enlarged, the strength is that of the second pass over itself.
     enlarged = any(name.startswith("Hires") for name in settings)
-    return None if enlarged or STRENGTH not in settings else settings[STRENGTH][:20]
+    return (None, None) if enlarged else (settings.get(STRENGTH), settings.get(INPAINT_AREA))
 
 
-def _from_our_json(text: str) -> ImportedRequest:
+def _parse_ours(text: str) -> dict[str, Any]:
     if len(text) > MAX_CHARS:
         raise RequestError(f"got JSON of {len(text):,} characters; expected at most {MAX_CHARS:,}")
     try:
@@ -109,5 +151,14 @@ def _from_our_json(text: str) -> ImportedRequest:
         raise RequestError(
             f"got JSON of another layout; expected layout {LAYOUT}, perhaps a newer prima reads it"
         )
-    request = GenerationRequest.from_json(data.get("request"))  # type: ignore[arg-type]  # it checks the type itself
+    return data
+
+
+def _request_of(ours: Mapping[str, Any]) -> ImportedRequest:
+    request = GenerationRequest.from_json(ours.get("request"))  # type: ignore[arg-type]  # it checks the type itself
     return ImportedRequest(request=request)
+
+
+def _without_ours(infotext: str) -> str:
+    """Return an infotext without our JSON, which is its last setting in JPEG and WebP."""
+    return infotext.rpartition(f", {KEY}: ")[0] if KEY in split_infotext(infotext)[2] else infotext

@@ -1,6 +1,6 @@
 """Opening pictures that people and programs send: every size is checked before anything is decoded.
 
-    image = load_picture(read_picture_file(path))
+    image = open_picture(path)
 
 What Pillow only warns about is read: a damaged EXIF, a header of several pictures that it cannot follow. Of films and
 of several pictures in one file the first is taken.
@@ -51,8 +51,8 @@ def picture_size(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX
     Raises:
         PictureError: as `load_picture` does.
     """
-    kind = format_of(data)
-    with _refuse_damage():
+    kind, bounds = format_of(data), f"expected at most {max_pixels:,} in all and {max_side} a side"
+    with _refuse_damage(bounds):
         # First, for Pillow's own reading of a header takes as long as there are blocks.
         check_structure(data, kind, 0)
         if kind == "WEBP":
@@ -61,12 +61,22 @@ def picture_size(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX
             with Image.open(io.BytesIO(data), formats=(kind,)) as image:
                 width, height = image.size
         if not (0 < width <= max_side and 0 < height <= max_side and width * height <= max_pixels):
-            raise PictureError(
-                f"got a picture of {width}x{height} pixels; expected at most {max_pixels:,} in all and {max_side} a "
-                "side"
-            )
+            raise PictureError(f"got a picture of {width}x{height} pixels; {bounds}")
         check_structure(data, kind, width * height)
     return width, height
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Return the picture in the file at `path`, decoded and upright, in its own mode.
+
+    Raises:
+        PictureError: as `read_picture_file` and `load_picture` do, with the file's name.
+    """
+    data = read_picture_file(path)
+    try:
+        return load_picture(data)
+    except PictureError as error:
+        raise PictureError(f"{path} cannot be read: {error}") from error
 
 
 def read_picture_file(path: Path) -> bytes:
@@ -109,18 +119,16 @@ def format_of(data: bytes) -> str:
 
 
 @contextmanager
-def _refuse_damage() -> Iterator[None]:
+def _refuse_damage(bounds: str = EXPECTED) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # bounds are checked here, and of damage Pillow reads what can be read
+            # Bounds are checked here, and of damage Pillow reads what can be read.
+            warnings.simplefilter("ignore")
             yield
     except PictureError:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's own bound, as it opens a file
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise PictureError(f"got a picture of over {most:,} pixels; expected a smaller one") from error
+    except Image.DecompressionBombError as error:  # Pillow's own bound, which some headers meet before ours
+        raise PictureError(f"got a picture of too many pixels; {bounds}") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"got a picture whose header is damaged; expected {EXPECTED}") from error
     except DAMAGED as error:

@@ -25,21 +25,24 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
-from allaprima.core.errors import PictureError, RequestError
+from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
+from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
-from allaprima.paint.lora.files.remarks import introductions, remarks_on, remarks_on_unused
+from allaprima.paint.lora.files.remarks import introductions
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import release
 from allaprima.paint.pipeline.img2img import check_init_size
+from allaprima.paint.pipeline.overpainting import Overpainting
 from allaprima.paint.pipeline.picture_group import PictureGroup
 from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
@@ -147,6 +150,10 @@ class Painter(Pipeline):
         loras: Loras = (),
         init_image: InitImage | Picture | Image.Image | Path | str | None = None,
         strength: float | None = None,
+        mask: Picture | Image.Image | Path | str | None = None,
+        feather_px: int | None = None,
+        padding_px: int | None = None,
+        outpaint: Margins | Mapping[str, int] | str | None = None,
         turbo: bool = True,
         **fields: Any,
     ) -> Picture | PictureSet:
@@ -160,7 +167,11 @@ class Painter(Pipeline):
             seed: of the first picture; None for a random one.
             loras: names to weights, or names or `LoraUse` s.
             init_image: what to paint over; one that is no `InitImage` is scaled and cut to the picture's size.
-            strength: how much of such an image is painted over, 0 to 1; 0.75 where nobody says.
+            strength: how much of such an image is painted over, 0 to 1; None for 0.75, or 1 with a mask or sides.
+            mask: what of it is painted: white, or transparent in a mask with a transparent pixel.
+            feather_px: how wide the edge of what is painted is; None for 8 pixels, or 16 around a picture.
+            padding_px: paint a window with so much around the mask at the base's size, and put it back.
+            outpaint: sides to extend the picture on, in pixels, such as {"left": 64}.
             turbo: False for the plain base.
             fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
 
@@ -172,15 +183,18 @@ class Painter(Pipeline):
         """
         if not _is_count(count):
             raise RequestError(f"got count {count}; expected a whole number of at least 1")
-        if strength is not None and (init_image is None or isinstance(init_image, InitImage)):
-            raise RequestError(f"got strength {strength}; expected it with an image that has none of its own")
+        options = {"strength": strength, "mask": mask, "feather_px": feather_px, "padding_px": padding_px}
+        start = _to_start(init_image, {**options, "outpaint": outpaint})
+        over = Overpainting(start, self.base)
+        over.check(fields)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        first = self.request(
+            turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields, **over.size
+        )
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
         requests = [replace(first, seed=first.seed + number) for number in range(count)]
-        over = _to_init_image(init_image, 0.75 if strength is None else strength, first)
-        pictures = _follow(self.events(*requests, init_image=over), first.steps * count)
+        pictures = _follow(over.events(self.events, requests), first.steps * count * over.passes)
         return pictures[0] if count == 1 else PictureSet(pictures)
 
     def close(self) -> None:
@@ -188,7 +202,8 @@ class Painter(Pipeline):
         with self._lock:
             for name in ("base", "lora_manager"):
                 object.__setattr__(self, name, _Closed())
-            vars(self).pop("prompts", None)
+            for name in ("prompts", "images"):
+                vars(self).pop(name, None)
         release()
 
     def __enter__(self) -> Painter:
@@ -228,16 +243,13 @@ class Painter(Pipeline):
             return introductions(request, lora_metadata(self.lora_manager, request.loras))
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
-        """Return, a sentence each, what in `request` its LoRAs make useless or unwise, and what of them is not used.
+        """Return, a sentence each, what `request` says and its picture will not honour; pictures carry them too.
 
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        acting = [use for use in request.loras if use.weight != 0.0]
         with self._lock:
-            unused = {} if self.lora_manager is None else self.lora_manager.unmatched(acting)
-            metadata = lora_metadata(self.lora_manager, request.loras)
-        return (*remarks_on_unused(unused), *remarks_on(request, metadata))
+            return super().remarks(request)
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.
@@ -337,21 +349,15 @@ def _to_uses(loras: Loras) -> tuple[LoraUse, ...]:
     return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in listed)
 
 
-def _to_init_image(image: object, strength: float, request: GenerationRequest) -> InitImage | None:
-    """Return `image` at the size of `request`, whatever a person calls an image."""
-    from PIL import Image
-
-    if image is None or isinstance(image, InitImage):
-        return image
-    size = {"width": request.width, "height": request.height}
-    if isinstance(image, Path | str):
-        return InitImage.open(image, **size, strength=strength)
-    pixels = image.image if isinstance(image, Picture) else image
-    if not isinstance(pixels, Image.Image):
-        raise PictureError(
-            f"got {type(image).__name__} as an image; expected a file, a picture or a PIL image"
+def _to_start(image: object, options: Mapping[str, Any]) -> StartingPicture | InitImage | None:
+    """Return what is painted over; `options` are those of `StartingPicture.of`."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and (image is None or isinstance(image, InitImage)):
+        name, value = next(iter(given.items()))
+        raise RequestError(
+            f"got {name} {str(value)[:40]}; expected it with an image that has none of its own"
         )
-    return InitImage.from_image(pixels, **size, strength=strength)
+    return image if image is None or isinstance(image, InitImage) else StartingPicture.of(image, **given)
 
 
 def _follow(events: Iterator[Event], steps: int) -> tuple[Picture, ...]:

@@ -14,4 +14,4 @@ def test_a_single_file_is_of_one_family_alone() -> None:
 
 def test_a_family_ships_or_has_folders_that_name_it() -> None:
     for family in FAMILIES.values():
-        assert (family.traits.shipped_weights is None) == (family.pipeline is not None)
+        assert (family.traits.shipped_weights is None) == bool(family.pipelines)

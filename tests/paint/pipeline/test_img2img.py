@@ -6,17 +6,13 @@ import pytest
 import torch
 from tests.tiny import SteadyBase
 
-from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.pipeline.img2img import first_step, start_from_image, to_pixels
 
 GREY = InitImage(width=128, height=64, rgb=bytes([128] * 3 * 128 * 64), strength=0.5)
 NOISE = torch.randn(2, 3, 8, 16, generator=torch.Generator().manual_seed(0))
-
-
-def under(strength: float) -> InitImage:
-    return InitImage(width=GREY.width, height=GREY.height, rgb=GREY.rgb, strength=strength)
+CLEAN = SteadyBase().encode(to_pixels(GREY))
 
 
 @pytest.mark.parametrize(
@@ -28,32 +24,19 @@ def test_strength_is_the_share_of_steps_taken(steps: int, strength: float, left_
 
 def test_flow_mixes_as_its_level_says() -> None:
     schedule = flow_schedule(flow_sigmas(4))
-    rest, latents = start_from_image(SteadyBase(), under(0.5), NOISE, schedule, width=128, height=64)
-    clean = SteadyBase().encode(to_pixels(GREY))
+    rest, latents = start_from_image(CLEAN, NOISE, schedule, "flow", 0.5)
     assert rest.sigmas == schedule.sigmas[2:]
     assert rest.times == schedule.times[2:]
-    torch.testing.assert_close(latents, 0.5 * clean + 0.5 * NOISE)
+    torch.testing.assert_close(latents, 0.5 * CLEAN + 0.5 * NOISE)
 
 
 def test_exploding_schedules_add_noise_to_the_picture() -> None:
     schedule = Schedule(
         sigmas=(14.0, 3.0, 0.0), times=(999.0, 400.0), kind="variance_exploding", noise_scale=14.0
     )
-    rest, latents = start_from_image(SteadyBase(), under(0.5), NOISE, schedule, width=128, height=64)
+    rest, latents = start_from_image(CLEAN, NOISE, schedule, "epsilon", 0.5)
     assert rest.noise_scale == 1.0
-    torch.testing.assert_close(latents, SteadyBase().encode(to_pixels(GREY)) + 3.0 * NOISE)
-
-
-def test_full_strength_is_painting_from_noise() -> None:
-    schedule = flow_schedule(flow_sigmas(4))
-    rest, latents = start_from_image(SteadyBase(), under(1.0), NOISE, schedule, width=128, height=64)
-    assert rest == schedule
-    assert latents is NOISE
-
-
-def test_another_size_is_refused() -> None:
-    with pytest.raises(RequestError, match="128x64 to paint over; expected 256x256"):
-        start_from_image(SteadyBase(), GREY, NOISE, flow_schedule(flow_sigmas(4)), width=256, height=256)
+    torch.testing.assert_close(latents, CLEAN + 3.0 * NOISE)
 
 
 def test_pixels_are_where_they_were() -> None:

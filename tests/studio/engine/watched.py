@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from tests.tiny import SteadyBase
 
+from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine_loop import EngineLoop
 from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
+from allaprima.studio.engine.live_scheduler import LiveScheduler
 from allaprima.studio.engine.live_session import LiveSession
 from allaprima.studio.engine.messages import (
     Frame,
@@ -36,6 +38,8 @@ class WatchedBase(SteadyBase):
     """
 
     decodes: int = 0
+    encodes: int = 0
+    """Pictures that were encoded."""
     during_predict: list[Callable[[], object]] = field(default_factory=list)
     """Called, and used up, one per prediction."""
     before_predict: Callable[[], None] = lambda: None
@@ -58,6 +62,10 @@ class WatchedBase(SteadyBase):
         self.decodes += len(latents)
         return super().decode(latents)
 
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.encodes += len(pixels)
+        return super().encode(pixels)
+
 
 @dataclass
 class Clock:
@@ -77,10 +85,11 @@ class Client:
     updates: list[LiveUpdate]
     sequence: int = 0
 
-    def ask(self, prompt: str, **settings: Any) -> int:
+    def ask(self, prompt: str, over: InitImage | None = None, **settings: Any) -> int:
         """Ask with the next sequence number and return it."""
         self.sequence += 1
-        self.session.ask(LivePrompt(sequence=self.sequence, prompt=prompt, settings=LiveSettings(**settings)))
+        asked = LiveSettings(**settings)
+        self.session.ask(LivePrompt(sequence=self.sequence, prompt=prompt, settings=asked, init_image=over))
         return self.sequence
 
     @property
@@ -153,6 +162,12 @@ class Bench:
             if self.worker.turn() != 0.0:
                 return
         raise AssertionError(f"there was still work after {most} turns")
+
+    @property
+    def live(self) -> LiveScheduler:
+        """What the worker knows of live sessions."""
+        assert self.worker._live is not None
+        return self.worker._live
 
     @property
     def stats(self) -> Snapshot:

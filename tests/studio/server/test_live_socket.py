@@ -11,49 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.studio.server.conftest import PacedBase, Serve, Served
+from tests.studio.server.live_clients import SIZE, dial, hear, hear_final, say, send_all_and_listen
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from allaprima.core.errors import RequestError
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.server.live_socket import parse_message, unpack_frame
+from allaprima.studio.server.live_messages import parse_message, unpack_frame
 from allaprima.studio.server.settings import Caps, ServerSettings
 
 TOKEN = "correct-horse-battery"
-SIZE = {"width": 128, "height": 64}
-
-
-def dial(served: Served, **headers: str) -> ClientConnection:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return connect(f"ws://127.0.0.1:{served.port}/live", additional_headers=named, proxy=None)
-
-
-def say(socket: ClientConnection, sequence: object, prompt: object, **settings: Any) -> None:
-    socket.send(json.dumps({"sequence": sequence, "prompt": prompt, "settings": {**SIZE, **settings}}))
-
-
-def hear(socket: ClientConnection) -> dict[str, Any]:
-    message = socket.recv(timeout=10)
-    if isinstance(message, str):
-        answer: dict[str, Any] = json.loads(message)
-        return answer
-    header, jpeg = unpack_frame(message)
-    assert jpeg.startswith(b"\xff\xd8")
-    return header
-
-
-def hear_final(socket: ClientConnection) -> dict[str, Any]:
-    while True:
-        header = hear(socket)
-        if header.get("final", True):
-            return header
-
-
-def send_all_and_listen(socket: ClientConnection, messages: list[str]) -> None:
-    for message in messages:
-        socket.send(message)
-    for _ in range(1000):
-        socket.recv(timeout=5)
 
 
 def test_a_prompt_is_answered_by_finer_and_finer_frames(served: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -81,3 +82,15 @@ def test_pictures_of_every_kind_become_rgb(mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, (8, 8)).save(out, "JPEG" if mode == "CMYK" else "PNG")
     assert open_upload(out.getvalue(), Caps()).mode == "RGB"
+
+
+def test_base64_with_blanks_costs_no_more_than_without() -> None:
+    assert decode_base64(" YWJj \r\n\tZGVm\v\f ") == b"abcdef"
+    text = "aa " * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError):
+            decode_base64(text + "!")
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(text)
+    finally:
+        tracemalloc.stop()

@@ -153,9 +153,14 @@ class UNet(Network):
         """Return SDXL's UNet with the betas of its checkpoint.
 
         Raises:
-            UserError: it predicts no noise, is told the guidance, or knows a time of pure noise.
+            UserError: it predicts no noise, is told the guidance, reads a mask, or knows a time of pure noise.
         """
         assert isinstance(base, SdxlBase)
+        if base.reads_mask:
+            raise UserError(
+                f"got {base.name}, which was trained to paint what a mask says; expected an SDXL that paints whole "
+                "pictures, such as the one it was made from"
+            )
         if (base.prediction, base.guidance_rule) != ("epsilon", "plain"):
             raise UserError(
                 f"got {base.name} with prediction {base.prediction!r} and guidance {base.guidance_rule!r}; expected "

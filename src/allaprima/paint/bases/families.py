@@ -29,8 +29,8 @@ class Family:
     traits: BaseTraits
     load: Callable[..., Base]
     """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does."""
-    pipeline: str | None = None
-    """The class that a folder's model_index.json names; None if the family has no such folders."""
+    pipelines: tuple[str, ...] = ()
+    """The classes that a folder's model_index.json may name, the usual one first; none if it has no such folders."""
     is_single_file: bool = False
     """Whether a lone `.safetensors` file is taken for this family's; its loader checks that."""
 
@@ -58,8 +58,17 @@ FAMILIES: dict[str, Family] = {
     family.traits.family: family
     for family in (
         Family(traits=VIGNETTE, load=_load_vignette),
-        Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipeline="QwenImagePipeline"),
-        Family(traits=SDXL, load=_load_sdxl, pipeline="StableDiffusionXLPipeline", is_single_file=True),
+        Family(
+            traits=QWEN_IMAGE,
+            load=_load_qwen_image,
+            pipelines=("QwenImagePipeline",),
+        ),
+        Family(
+            traits=SDXL,
+            load=_load_sdxl,
+            pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline"),
+            is_single_file=True,
+        ),
     )
 }
 """By the name that `BaseTraits.family` gives."""

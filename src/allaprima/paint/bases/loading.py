@@ -183,9 +183,10 @@ def _is_model(path: Path) -> bool:
 def _traits_of(path: Path) -> BaseTraits:
     if path.is_dir():
         pipeline = read_pipeline(path)
-        known = {family.pipeline: family.traits for family in FAMILIES.values() if family.pipeline}
+        known = {name: family.traits for family in FAMILIES.values() for name in family.pipelines}
         if pipeline not in known:
-            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(known)}")
+            usual = " or ".join(family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
+            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {usual}")
         return known[pipeline]
     if path.suffix.lower() in PICKLES:
         raise WeightsError(

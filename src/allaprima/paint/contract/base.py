@@ -15,6 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 
 from allaprima.core.errors import OutOfMemoryError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
@@ -115,11 +116,18 @@ class Base(Protocol):
         """The widths that `predict` reads: of `TextStates.states`, and of `pooled` or None."""
 
     @property
+    def reads_mask(self) -> bool:
+        """Whether `predict` is shown a mask and a masked picture beside the latents, for painting a part of it."""
+
+    @property
     def is_resident(self) -> bool:
         """Whether all networks stay on the device, so that a LoRA may be merged into them."""
 
     def check_size(self, width: int, height: int) -> None:
         """Raise RequestError unless this base paints pictures of width x height pixels."""
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a sentence each, what of the words of `request` it does not read, or reads in another sense."""
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         """Return the noise levels to visit for a picture of width x height pixels.
@@ -142,10 +150,11 @@ class Base(Protocol):
         """Return (B, C, h, w) standard normal latents, row i a function of `seeds[i]` and the size alone."""
 
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
-        """Return the prediction, shaped like `latents`.
+        """Return the prediction (B, C, h, w).
 
         Args:
-            latents: (B, C, h, w) noisy latents, scaled as the schedule's kind says.
+            latents: (B, C, h, w) noisy latents, scaled as the schedule's kind says; (B, C + 1 + C, h, w) with the
+                mask and the masked picture's latents behind them for a base that `reads_mask`.
             t: (B,) times from `Schedule.times`, in the model's unit.
             text: the B encoded prompts.
         """
@@ -155,6 +164,13 @@ class Base(Protocol):
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the clean latents (B, C, h, w) of pixels (B, 3, height, width) in [0, 1]."""
+
+    def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
+        """Return how much of each latent is painted, 0 to 1, as (1, C or 1, h, w).
+
+        Args:
+            mask: (1, 1, height, width) in [0, 1], how much of each pixel is.
+        """
 
     def modules(self) -> Mapping[str, torch.nn.Module]:
         """Return the networks a LoRA may touch, under diffusers' names.
@@ -187,6 +203,11 @@ class Base(Protocol):
 
     def shortage(self, width: int, height: int) -> OutOfMemoryError:
         """Return the error for a picture of width x height pixels that did not fit into memory."""
+
+
+def average_mask(mask: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return a mask of pixels (1, 1, height, width) as one of latent cells of `stride` pixels: their averages."""
+    return torch.nn.functional.avg_pool2d(mask, stride)
 
 
 def clamp_pixels(pixels: torch.Tensor) -> torch.Tensor:

@@ -131,6 +131,8 @@ def _needs(base: Base, width: int, height: int, count: int, reading: _ReadingCos
         text = _empty_text(base, rows=2 * count)
         with Rehearsal(networks, scratch=heap > 0) as step:
             pair = latents.repeat(2, 1, 1, 1)
+            if base.reads_mask:
+                pair = torch.cat([pair, pair.new_ones(len(pair), 1, *pair.shape[2:]), pair], dim=1)
             base.predict(pair, pair.new_zeros(len(pair)), text)
         whole, tiled = (_decode_work(base, latents, networks, heap, tiled=tiled) for tiled in (False, True))
     return _Needs(

@@ -22,9 +22,10 @@ from allaprima.core.picture import Rescues
 from allaprima.core.request import LoraUse
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.contract.schedule import Schedule
-from allaprima.paint.pipeline.img2img import start_from_image
+from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import join_prompts
+from allaprima.paint.pipeline.underpainting import Underpainting
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import Model, SamplerStep, sample_steps
 
@@ -38,13 +39,18 @@ class FirstPrediction:
     """LoRAs that were on the networks."""
     prediction: torch.Tensor
     """(C, h, w)."""
+    init_image: InitImage | None = None
+    """What it was painted over."""
 
-    def fits(self, schedule: Schedule, loras: tuple[LoraUse, ...]) -> bool:
+    def fits(
+        self, schedule: Schedule, loras: tuple[LoraUse, ...], init_image: InitImage | None = None
+    ) -> bool:
         """Return whether the model would be asked the same question first.
 
         Schedules of different length begin at the same noise, so 1, 2 and 4 steps in turn cost 5 predictions, not 7.
         """
-        return (loras, _beginning(schedule)) == (self.loras, _beginning(self.schedule))
+        asked = (loras, _beginning(schedule), init_image)
+        return asked == (self.loras, _beginning(self.schedule), self.init_image)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +68,8 @@ class DenoiseRow:
 
 
 def _beginning(schedule: Schedule) -> tuple[object, ...]:
-    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale
+    solver = None if schedule.solver is None else (schedule.solver.name, schedule.solver.settings)
+    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale, solver
 
 
 class DenoiseBatch:
@@ -76,7 +83,8 @@ class DenoiseBatch:
         schedule: what all of them follow.
         guidance: of all of them.
         loras: what `before_prediction` puts on the networks.
-        init_image: what all of them are painted over; it has their size.
+        init_image: what all of them are painted over, and the part of it that is; it has their size.
+        images: pictures that were encoded before.
         before_prediction: called before the model is asked: another batch may have been painted since the last
             step, with other LoRAs on the networks.
     """
@@ -92,6 +100,7 @@ class DenoiseBatch:
         guidance: float,
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
+        images: ImageCache | None = None,
         before_prediction: Callable[[], None] = lambda: None,
     ) -> None:
         guides = needs_negative(guard, guidance)
@@ -111,24 +120,36 @@ class DenoiseBatch:
         self._before_prediction = before_prediction
         self._alive = list(range(len(rows)))
         self._models: dict[tuple[int, ...], Model] = {}
-        self._start(schedule, width, height, init_image)
+        self._start(schedule, width, height, init_image, images)
 
     @torch.inference_mode()
-    def _start(self, schedule: Schedule, width: int, height: int, init_image: InitImage | None) -> None:
+    def _start(
+        self,
+        schedule: Schedule,
+        width: int,
+        height: int,
+        init_image: InitImage | None,
+        images: ImageCache | None,
+    ) -> None:
         seeds = [row.seed for row in self.rows]
-        self.latents = self.guard.noise(seeds, width, height)
+        noise = self.guard.noise(seeds, width, height)
+        self._under = under = Underpainting(
+            self.guard, init_image, noise, schedule, width=width, height=height, images=images
+        )
+        self._init_image = init_image
+        self.latents = under.latents
         """(B, C, h, w) after the steps taken, dropped rows too."""
-        if init_image is not None:
-            schedule, self.latents = start_from_image(
-                self.guard, init_image, self.latents, schedule, width=width, height=height
-            )
-        self.schedule = schedule
+        self.schedule = under.schedule
         """The levels that are visited, fewer than were given with an init image."""
         self._first = [
-            row.first.prediction if row.first is not None and row.first.fits(schedule, self.loras) else None
+            row.first.prediction
+            if row.first is not None and row.first.fits(self.schedule, self.loras, init_image)
+            else None
             for row in self.rows
         ]
-        self._steps = sample_steps(self._predict, self.latents, schedule, self.guard.prediction, seeds)
+        self._steps = sample_steps(
+            self._predict, self.latents, self.schedule, self.guard.prediction, seeds, under.settle
+        )
 
     @property
     def left(self) -> int:
@@ -145,7 +166,9 @@ class DenoiseBatch:
         prediction = self._first[row]
         if prediction is None:
             return None
-        return FirstPrediction(schedule=self.schedule, loras=self.loras, prediction=prediction)
+        return FirstPrediction(
+            schedule=self.schedule, loras=self.loras, prediction=prediction, init_image=self._init_image
+        )
 
     @property
     def alive(self) -> tuple[int, ...]:
@@ -187,7 +210,12 @@ class DenoiseBatch:
         """
         if not self.taken:
             raise RuntimeError("nothing was painted yet; expected at least one step before decoding")
-        return self.guard.finish(self.latents[list(rows)])
+        return self._under.paste(self.guard.finish(self.latents[list(rows)]))
+
+    @torch.inference_mode()
+    def preview(self, step: SamplerStep) -> torch.Tensor:
+        """Return the pixels (B, 3, height, width) that a step's prediction means; PaintError if they overflow."""
+        return self._under.paste(self.guard.decode(step.clean))
 
     def _predict(self, latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Predict for the rows that are alive; the others' share is zero, and nobody looks at it."""
@@ -220,4 +248,6 @@ class DenoiseBatch:
             negatives = [row.negative for row in rows if row.negative is not None]
             text = join_prompts([*(row.prompt for row in rows), *negatives])
             self._models = {asked: guided(self.guard, text, self._guidance)}
+        if (channels := self._under.channels) is not None:
+            latents = torch.cat([latents, channels.expand(len(latents), -1, -1, -1)], dim=1)
         return self._models[asked](latents, t).float()

@@ -12,37 +12,30 @@ import torch
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
-from allaprima.paint.contract.base import Base
+from allaprima.paint.contract.base import Prediction
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.sampling.process import process_of
 
 
 def start_from_image(
-    base: Base, init_image: InitImage, noise: torch.Tensor, schedule: Schedule, *, width: int, height: int
+    clean: torch.Tensor, noise: torch.Tensor, schedule: Schedule, prediction: Prediction, strength: float
 ) -> tuple[Schedule, torch.Tensor]:
     """Return the rest of `schedule` and the latents to begin it with, in place of noise.
 
     Args:
-        base: encodes the picture.
-        init_image: the picture; it has the size that is painted.
+        clean: (1, C, h, w) latents of the picture.
         noise: (B, C, h, w) standard normal, a row per seed.
         schedule: the whole way from noise.
-        width: pixels that are painted.
-        height: pixels that are painted.
-
-    Raises:
-        RequestError: the init image has another size.
+        prediction: what the base predicts.
+        strength: the share of the schedule that is left; 1 for one that begins where it is to.
     """
-    check_init_size(init_image, width, height)
-    first = first_step(len(schedule), init_image.strength)
-    if init_image.strength == 1.0:
-        return schedule, noise
-    sigma = schedule.sigmas[first]
-    clean = base.encode(to_pixels(init_image)).float().to(noise.device)
-    process = process_of(schedule.kind, base.prediction)
+    first = first_step(len(schedule), strength)
+    if schedule.solver is not None:
+        first -= first % schedule.solver.order
+    process = process_of(schedule.kind, prediction)
     # What `sample_steps` is given is taken as the latents themselves, for nothing scales them any more.
     rest = replace(schedule, sigmas=schedule.sigmas[first:], times=schedule.times[first:], noise_scale=1.0)
-    return rest, process.mix(clean, noise.float(), sigma)
+    return rest, process.mix(clean, noise.float(), schedule.sigmas[first])
 
 
 def check_init_size(init_image: InitImage, width: int, height: int) -> None:

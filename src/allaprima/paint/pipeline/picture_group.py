@@ -14,7 +14,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.pipeline.denoise import DenoiseRow
-from allaprima.paint.pipeline.pictures import to_pictures
+from allaprima.paint.pipeline.pictures import complete, to_pictures
 from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 
@@ -53,13 +53,14 @@ class PictureGroup:
             prompt, negative = self._encode()
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
-        yield Started(requests=tuple(requests))
+            remarks = pipeline.remarks(request)
+        yield Started(requests=tuple(requests), remarks=remarks)
         with watch("denoise"):
             batch = pipeline.begin(
                 [DenoiseRow(prompt=prompt, negative=negative, seed=each.seed) for each in requests],
                 width=request.width,
                 height=request.height,
-                schedule=pipeline.schedule_of(request),
+                schedule=pipeline.schedule_of(request, self._init_image),
                 guidance=self._guidance,
                 loras=request.loras,
                 init_image=self._init_image,
@@ -69,13 +70,13 @@ class PictureGroup:
             with watch("denoise"):
                 step = batch.step()
             with watch("decode"):
-                shown = to_pictures(batch.guard.decode(step.clean), requests) if self._previews else ()
+                shown = to_pictures(batch.preview(step), requests) if self._previews else ()
+                shown = complete(shown, self._init_image)
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
-        if self._init_image is not None:
-            strength = self._init_image.strength
-            pictures = tuple(replace(picture, init_strength=strength) for picture in pictures)
+            pictures = complete(pictures, self._init_image)
+        pictures = tuple(replace(picture, remarks=remarks) for picture in pictures)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

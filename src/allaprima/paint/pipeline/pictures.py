@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from allaprima.core.errors import PaintError
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest
 
@@ -24,6 +26,20 @@ def require_finite(values: torch.Tensor, what: str) -> None:
             f"the {what} of the picture stopped being finite numbers ({share:.1%} of them); "
             "the weights may be damaged, or the number format too small for them"
         )
+
+
+def complete(pictures: Sequence[Picture], init_image: InitImage | None) -> tuple[Picture, ...]:
+    """Return pictures that were painted over `init_image`, saying so, each put back where it is a window."""
+    if init_image is None:
+        return tuple(pictures)
+    done = []
+    for picture in pictures:
+        said = replace(picture, init_strength=init_image.strength, inpaint_area=init_image.area)
+        if (whole := init_image.surround) is not None:
+            rgb = whole.complete(picture.rgb, picture.width, picture.height)
+            said = replace(said, width=whole.width, height=whole.height, rgb=rgb)
+        done.append(said)
+    return tuple(done)
 
 
 def to_pictures(

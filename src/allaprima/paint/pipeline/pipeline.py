@@ -20,12 +20,17 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import first_look
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.lora.files.metadata import LoraMetadata
+from allaprima.paint.lora.files.remarks import remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
+from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
 from allaprima.paint.pipeline.request_filling import find_metadata
+from allaprima.paint.pipeline.strength_schedule import CURVE_STEPS, schedule_from
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
+from allaprima.paint.sampling.guidance import remarks_on_guidance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,11 @@ class Pipeline:
     def prompts(self) -> PromptCache:
         """The encoded prompts of the base, for all that is painted on it."""
         return PromptCache(self.base, self.prompt_cache_bytes)
+
+    @cached_property
+    def images(self) -> ImageCache:
+        """The encoded pictures that are painted over; LoRAs leave the autoencoder alone."""
+        return ImageCache()
 
     @property
     def text_state(self) -> Hashable:
@@ -64,7 +74,8 @@ class Pipeline:
         """
         if self.lora_manager is None:
             raise RequestError(
-                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
+                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open",
+                field="loras",
             )
         return self.lora_manager
 
@@ -101,23 +112,61 @@ class Pipeline:
         return first_look(loras, self.base.family, partial(find_metadata, self.lora_manager))
 
     def schedule(
-        self, steps: int, width: int, height: int, name: str | None = None, loras: Sequence[LoraUse] = ()
+        self,
+        steps: int,
+        width: int,
+        height: int,
+        name: str | None = None,
+        loras: Sequence[LoraUse] = (),
+        *,
+        init_image: InitImage | None = None,
     ) -> Schedule:
         """Return the base's schedule, or what the LoRAs were trained at if none is named.
+
+        Over an image of `full_steps` it begins at the level of its strength.
 
         Raises:
             RequestError: the base has no schedule of that name, or none of so many steps.
             LoraError: a LoRA is not there or cannot be used.
         """
+        if init_image is not None and init_image.full_steps and init_image.strength < 1.0:
+            curve = self.schedule(CURVE_STEPS, width, height, name, loras)
+            return schedule_from(curve, init_image.strength, steps)
         own = self.base.schedule(steps, width, height, name)
         acting = [use for use in loras if use.weight != 0.0]
         if name is not None or self.lora_manager is None or not acting:
             return own
         return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
 
-    def schedule_of(self, request: GenerationRequest) -> Schedule:
+    def schedule_of(self, request: GenerationRequest, init_image: InitImage | None = None) -> Schedule:
         """Return the schedule of a request, see `schedule`."""
-        return self.schedule(request.steps, request.width, request.height, request.schedule, request.loras)
+        width, height, name = request.width, request.height, request.schedule
+        return self.schedule(request.steps, width, height, name, request.loras, init_image=init_image)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a sentence each, what `request` says and its picture does not honour, or only in another sense.
+
+        Raises:
+            LoraError: a LoRA is not there or cannot be used.
+        """
+        acting = [use for use in request.loras if use.weight != 0.0]
+        loras: dict[str, LoraMetadata] = {}
+        unused: dict[str, tuple[str, ...]] = {}
+        if self.lora_manager is not None and acting:
+            loras = dict(
+                zip((use.name for use in acting), self.lora_manager.loaded_metadata(acting), strict=True)
+            )
+            unused = self.lora_manager.unmatched(acting)
+        about_loras = remarks_on(request, loras)
+        about_guidance = remarks_on_guidance(self.base, request)
+        if any("negative prompt" in remark for remark in about_loras):
+            about_guidance = ()
+        return (
+            *self.base.remarks(request),
+            *remarks_on_unused(unused),
+            *about_loras,
+            *about_guidance,
+        )
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""
@@ -157,5 +206,6 @@ class Pipeline:
             guidance=guidance,
             loras=loras,
             init_image=init_image,
+            images=self.images,
             before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),
         )

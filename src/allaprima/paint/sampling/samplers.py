@@ -17,9 +17,10 @@ from torch import Tensor
 
 from allaprima.core.errors import PaintError
 from allaprima.paint.contract.base import Prediction
-from allaprima.paint.contract.schedule import ProcessKind, Schedule
+from allaprima.paint.contract.schedule import ProcessKind, Schedule, Solver
 from allaprima.paint.sampling.noise import noise_stream
 from allaprima.paint.sampling.process import Process, process_of
+from allaprima.paint.sampling.solver import solver_steps
 
 Model = Callable[[Tensor, Tensor], Tensor]
 """(latents (B, ...), times (B,) in the model's unit) -> its prediction, shaped like the latents."""
@@ -57,22 +58,30 @@ class _Move:
 
 Sampler = Callable[[_Move], tuple[Tensor, Tensor]]
 """One step to the latents at the next level and the clean picture."""
+Settle = Callable[[Tensor, float], Tensor]
+"""(latents (B, ...), their noise level) -> what is gone on from in their place."""
 
 
 def sample_steps(
-    model: Model, noise: Tensor, schedule: Schedule, prediction: Prediction, seeds: Sequence[int]
+    model: Model,
+    noise: Tensor,
+    schedule: Schedule,
+    prediction: Prediction,
+    seeds: Sequence[int],
+    settle: Settle = lambda latents, _: latents,
 ) -> Iterator[SamplerStep]:
     """Yield each step of `schedule`; stop iterating to cancel.
 
     Args:
         noise: (B, ...) standard normal; not changed.
         seeds: B seeds, those `noise` was drawn from.
+        settle: puts right what each step has led to, and the clean picture, whose level is 0.
 
     Raises:
         PaintError: no such sampler, or the model's prediction is not of the schedule's kind.
     """
     sampler = SAMPLERS.get((schedule.sampler, schedule.kind))
-    if sampler is None:
+    if sampler is None and schedule.solver is None:
         known = " or ".join(f"{sampler} ({kind})" for sampler, kind in SAMPLERS)
         raise PaintError(
             f"got the sampler {schedule.sampler!r} for a {schedule.kind} schedule; expected {known}"
@@ -82,9 +91,21 @@ def sample_steps(
             f"the model predicts {prediction}, which a schedule of kind {schedule.kind} cannot follow"
         )
     process = process_of(schedule.kind, prediction)
+    if schedule.solver is not None:
+        return _solved(schedule.solver, model, noise, schedule, process, seeds)
+    assert sampler is not None
     # The first of a seed's noises is what `noise` was drawn from.
     fresh = islice(noise_stream(seeds, noise.shape[1:], noise.device), 1, None)
-    return _steps(sampler, model, noise, schedule, process, fresh)
+    return _steps(sampler, model, noise, schedule, process, fresh, settle)
+
+
+def _solved(
+    solver: Solver, model: Model, noise: Tensor, schedule: Schedule, process: Process, seeds: Sequence[int]
+) -> Iterator[SamplerStep]:
+    x = noise.float() * schedule.noise_scale
+    steps = solver_steps(solver, model, x, schedule, process, seeds)
+    for index, (latents, clean) in enumerate(steps, start=1):
+        yield SamplerStep(index=index, latents=latents, clean=clean)
 
 
 def _steps(
@@ -94,6 +115,7 @@ def _steps(
     schedule: Schedule,
     process: Process,
     fresh: Iterator[Tensor],
+    settle: Settle,
 ) -> Iterator[SamplerStep]:
     # In float32 whatever the model computes in, for fifty roundings to bf16 would add up.
     x = noise.float() * schedule.noise_scale
@@ -112,7 +134,8 @@ def _steps(
             fresh=fresh,
         )
         x, clean = sampler(move)
-        yield SamplerStep(index=index, latents=x, clean=clean)
+        x = settle(x, after)
+        yield SamplerStep(index=index, latents=x, clean=settle(clean, 0.0))
 
 
 def _flow_euler(move: _Move) -> tuple[Tensor, Tensor]:

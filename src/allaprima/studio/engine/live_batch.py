@@ -132,7 +132,7 @@ class LiveBatch:
 
     @attempted
     def _decode(self, rows: Sequence[int]) -> Sequence[Picture]:
-        from allaprima.paint.pipeline.pictures import to_pictures  # it imports torch
+        from allaprima.paint.pipeline.pictures import complete, to_pictures  # they import torch
 
         aims = [self.rows[row].state.aim or self.rows[row].prepared.prompt for row in rows]
         requests = [
@@ -140,7 +140,8 @@ class LiveBatch:
             for row, aim in zip(rows, aims, strict=True)
         ]
         with self._timed("decode"):
-            return to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
+            pictures = to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
+        return complete(pictures, self.rows[0].prepared.prompt.init_image)
 
     def _send(self, index: int, picture: Picture) -> None:
         row = self.rows[index]

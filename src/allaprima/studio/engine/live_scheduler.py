@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from allaprima.core.init_image import InitImage
 from allaprima.core.request import LoraUse
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.fairness import Candidate, select_batch
@@ -37,6 +38,7 @@ class BatchKey(NamedTuple):
     loras: tuple[LoraUse, ...]
     guidance: float
     steps: int
+    init_image: InitImage | None
 
 
 @dataclass(kw_only=True)
@@ -210,5 +212,5 @@ def _batch_key(prompt: LivePrompt, steps: int) -> BatchKey:
     asked = prompt.settings
     return BatchKey(
         base=asked.base, width=asked.width, height=asked.height, schedule=asked.schedule, loras=asked.loras,
-        guidance=asked.guidance, steps=steps,
+        guidance=asked.guidance, steps=steps, init_image=prompt.init_image,
     )  # fmt: skip

@@ -40,12 +40,16 @@ def next_step_count(shown: int, steps: int) -> int | None:
 
 
 def prompt_key(prompt: LivePrompt) -> Hashable:
-    """Return what a prompt's pictures depend on as far as can be told without a model; equal: same pictures."""
+    """Return what a prompt's pictures depend on as far as can be told without a model; equal: same pictures.
+
+    An underpainting is compared, not hashed: mostly it is the very same object, or differs within a few rows.
+    """
     request = prompt.request
-    against = None if request.guidance == 1.0 else request.negative_prompt
+    # Without guidance it does not matter what the negative prompt says, but a remark tells that there is one.
+    against = bool(request.negative_prompt) if request.guidance <= 1.0 else request.negative_prompt
     return (
         request.base, request.prompt, against, request.guidance, request.width, request.height, request.seed,
-        request.schedule, request.loras,
+        request.schedule, request.loras, prompt.init_image,
     )  # fmt: skip
 
 

@@ -136,12 +136,15 @@ class SessionState:
             self.stats.time_frame(total_ms)
             timings_ms = {"total": total_ms, **timings_ms}
         prompt = shown.prepared.prompt
+        below = prompt.init_image
         self._frames += 1
         final = next_step_count(shown.steps, prompt.settings.steps) is None
         frame = Frame(
             sequence=prompt.sequence, frame=self._frames, steps=shown.steps, prompt=prompt.prompt,
             jpeg=shown.jpeg, width=shown.picture.width, height=shown.picture.height, final=final,
             repeated=repeated, timings_ms=timings_ms, dropped=self._superseded,
+            strength=shown.picture.init_strength, masked=below is not None and below.mask is not None,
+            remarks=shown.prepared.remarks,
         )  # fmt: skip
         self._superseded = 0
         self.waits_since = None

@@ -11,13 +11,22 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from allaprima.core.infotext import split_loras
-from allaprima.core.request import GenerationRequest
+from allaprima.core.infotext import parse_size, split_infotext, split_loras
+from allaprima.studio.server.a1111_names import (
+    is_automatic,
+    is_own_sampler,
+    is_sampler,
+    is_scheduler,
+    plain_checkpoint,
+)
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio
+from allaprima.studio.server.studio import BaseCard, Order, Studio
 
-SAMPLER = "Euler"
 CHECKPOINT = "sd_model_checkpoint"
+FILL = 0
+"""The `inpainting_fill` that begins with the colours around what is painted."""
+MASK_BLUR_PX = 4
+MAX_BLUR_PX = 256
 _NOT_HERE = frozenset({
     "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
 })  # fmt: skip
@@ -31,12 +40,22 @@ _NEUTRAL = frozenset({
 })  # fmt: skip
 """Fields that mean nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {
-    "disable_extra_networks": (False,), "eta": (0,), "infotext": ("",),
+    "clip_skip": (0, 1), "disable_extra_networks": (False,), "eta": (0,),
     "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
     "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
     "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
 }  # fmt: skip
 """Fields that are not honoured, with the values, besides null, at which they ask for nothing."""
+_USUAL_OVERRIDES: dict[str, tuple[object, ...]] = {
+    "CLIP_stop_at_last_layers": (0, 1), "ENSD": (0,), "eta_noise_seed_delta": (0,), "face_restoration_model": (),
+    "randn_source": ("CPU",), "samples_format": ("png",), "sd_vae": ("", "Automatic", "None"),
+    "sd_model_hash": ("",),
+}  # fmt: skip
+_BY_INFOTEXT: dict[str, tuple[str, type]] = {
+    "Steps": ("steps", int), "CFG scale": ("cfg_scale", float), "Seed": ("seed", int),
+    "Sampler": ("sampler_name", str), "Schedule type": ("scheduler", str),
+}  # fmt: skip
+"""Settings of an infotext to the fields that take them where a body leaves them out."""
 
 
 class TextToImage(BaseModel):
@@ -59,11 +78,24 @@ class TextToImage(BaseModel):
     override_settings: dict[str, Any] | None = None
     turbo: bool = True
     send_images: bool = True
-    do_not_save_samples: bool | None = False
+    do_not_save_samples: bool = False
+    infotext: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, body: Any) -> Any:
+        """Drop what is null: many clients send so what they do not set."""
+        return (
+            {key: value for key, value in body.items() if value is not None}
+            if isinstance(body, dict)
+            else body
+        )
 
     def echo(self) -> dict[str, Any]:
         """Return what the answer repeats of the body: no pictures, no unknown fields and nothing nested."""
-        echoed = self.model_dump(include={*type(self).model_fields} - {"init_images", "override_settings"})
+        echoed = self.model_dump(
+            include={*type(self).model_fields} - {"init_images", "mask", "override_settings"}
+        )
         if self.override_settings is not None:
             settings = self.override_settings.items()
             flat = {key: value for key, value in settings if not isinstance(value, dict | list)}
@@ -86,15 +118,43 @@ class ImageToImage(TextToImage):
     init_images: list[str] = Field(min_length=1, max_length=1)
     denoising_strength: float = Field(default=0.75, ge=0.0, le=1.0)
     resize_mode: int = Field(default=0, ge=0, le=2)
+    mask: str | None = None
+    """In base64; see `a1111_pictures`."""
+    mask_blur: int | None = Field(default=None, ge=0, le=MAX_BLUR_PX)
+    mask_blur_x: int | None = Field(default=None, ge=0, le=MAX_BLUR_PX)
+    mask_blur_y: int | None = Field(default=None, ge=0, le=MAX_BLUR_PX)
+    mask_round: bool | None = True
+    """Not honoured: a mask's soft edge is soft in the latents too."""
+    inpainting_mask_invert: int | None = Field(default=0, ge=0, le=1)
+    inpainting_fill: int | None = Field(default=FILL, ge=0, le=3)
+    """What is painted begins as the colours around it (0) or as it is (1); 2 and 3, noise and nothing, count as 1."""
+    inpaint_full_res: bool | None = True
+    """Show the base a window around what is painted, at its full size, rather than the whole picture."""
+    inpaint_full_res_padding: int | None = Field(default=0, ge=0, le=4096)
+    """Pixels around what is painted in that window."""
+
+    @property
+    def blur(self) -> tuple[int, int]:
+        """How far the mask is blurred, across and down, in pixels."""
+        both = MASK_BLUR_PX if self.mask_blur is None else self.mask_blur
+        across, down = (both if one is None else one for one in (self.mask_blur_x, self.mask_blur_y))
+        return across, down
+
+    def unheard(self) -> set[str]:
+        """Return what it says about a mask that is not honoured."""
+        said = {"mask_round": self.mask_round is False, "inpainting_fill": (self.inpainting_fill or 0) > 1}
+        return {name for name, is_said in said.items() if is_said and self.mask}
 
 
-def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for; ProblemError for something that is not here."""
+def to_order(body: TextToImage, studio: Studio) -> Order:
+    """Return what `body` asks for; ProblemError for something that is not here."""
+    body = _with_infotext(body)
     _refuse_what_is_not_here(body)
     prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
     if count > most:
         raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
+    base = _base(body, studio)
     fields = {
         "prompt": prompt,
         "negative_prompt": body.negative_prompt or "",
@@ -103,20 +163,57 @@ def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
         "steps": body.steps or None,
         "guidance": body.cfg_scale,
         "seed": None if body.seed is None or body.seed < 0 else body.seed,
-        "base": _base(body, studio).name,
-        "schedule": None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler,
+        "base": base.name,
+        "schedule": _find_schedule(body, base),
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_requests(given, count, turbo=body.turbo)
+    return studio.make_order(given, count, turbo=body.turbo, ignored=_ignored_fields(body, base))
 
 
-def ignored_fields(body: TextToImage) -> list[str]:
+def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
     """Return the fields of `body` that are not honoured, for the answer to list."""
     extra = (body.model_extra or {}).items()
     unheard = {name for name, value in extra if name not in _USUAL or value not in (None, *_USUAL[name])}
-    overridden = {f"override_settings.{key}" for key in body.override_settings or {} if key != CHECKPOINT}
-    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden)[:20]
+    overrides = (body.override_settings or {}).items()
+    overridden = {
+        f"override_settings.{key}"
+        for key, value in overrides
+        if key != CHECKPOINT and value not in (None, *_USUAL_OVERRIDES.get(key, ()))
+    }
+    rules = {name for name in ("sampler_name", "sampler_index") if not is_own_sampler(getattr(body, name))}
+    if body.sampler_name:  # the older name counts only where the newer one is left out
+        rules.discard("sampler_index")
+    if not is_automatic(body.scheduler) and _find_schedule(body, base) is None:
+        rules.add("scheduler")
+    about_mask = body.unheard() if isinstance(body, ImageToImage) else set()
+    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden | rules | about_mask)[:20]
+
+
+def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
+    """Return the schedule of `base` that `body` names; None where it names one of A1111's own."""
+    name = body.scheduler
+    if name is None or is_automatic(name):
+        return None
+    return None if is_scheduler(name) and name not in base.schedules else name
+
+
+def _with_infotext(body: TextToImage) -> TextToImage:
+    """Return `body` with what its infotext says where it says nothing itself."""
+    if not body.infotext.strip():
+        return body
+    prompt, negative, settings = split_infotext(body.infotext)
+    said: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
+    for key, (name, kind) in _BY_INFOTEXT.items():
+        if key in settings:
+            try:
+                said[name] = kind(settings[key])
+            except ValueError:
+                message = f"got {key} {settings[key][:40]!r} in the infotext; expected a number"
+                raise ProblemError(422, message, param="infotext") from None
+    if "Size" in settings:
+        said["width"], said["height"] = parse_size(settings["Size"])
+    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set})
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:
@@ -125,17 +222,20 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
         if extra.get(name):
             raise ProblemError(422, f"{name} is not something this studio does; leave it out", param=name)
     # As A1111 reads them: the older name counts where the newer one is left out.
-    name = "sampler_name" if body.sampler_name else "sampler_index"
-    if getattr(body, name) not in (None, "", SAMPLER, "euler", "Automatic"):
-        raise ProblemError(404, "Sampler not found", code="sampler", param=name)
+    field = "sampler_name" if body.sampler_name else "sampler_index"
+    name = getattr(body, field)
+    if not is_own_sampler(name) and not is_sampler(name):
+        raise ProblemError(404, "Sampler not found", code="sampler", param=field)
 
 
 def get_base(name: object, studio: Studio) -> BaseCard:
     """Return the base that a client calls a checkpoint; ProblemError if there is none of that name."""
-    if not isinstance(name, str) or name not in studio.bases:
-        message = "there is no such checkpoint; GET /sdapi/v1/sd-models lists them"
-        raise ProblemError(404, message, code="model_not_found")
-    return studio.bases[name]
+    # Clients send what a list showed them: A1111's shows endings and hashes too.
+    for one in (name, plain_checkpoint(name)) if isinstance(name, str) else ():
+        if one in studio.bases:
+            return studio.bases[one]
+    message = "there is no such checkpoint; GET /sdapi/v1/sd-models lists them"
+    raise ProblemError(404, message, code="model_not_found")
 
 
 def _base(body: TextToImage, studio: Studio) -> BaseCard:

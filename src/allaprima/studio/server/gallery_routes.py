@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -12,15 +14,21 @@ from PIL import Image
 from starlette.responses import Response
 
 from allaprima import __version__
+from allaprima.core.errors import OutputError, RequestError
+from allaprima.core.infotext import parse_size
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
+from allaprima.core.picture_opening import DAMAGED
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
+from allaprima.studio.server.live_messages import PROTOCOL
 from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.security import unsigned
+from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
 router = APIRouter(tags=["studio"])
@@ -29,6 +37,8 @@ THUMBNAIL_SIDE = 256
 PREVIEW_SUFFIXES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 MAX_PREVIEW_BYTES = 8 * 2**20
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+_PNG_BEGINS, _PNG_ENDS = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_LOG = logging.getLogger(__name__)
 _FILE = re.compile(r"([0-9a-f-]{1,40})\.(png|jpeg|jpg|webp|thumbnail)")
 
 
@@ -47,8 +57,10 @@ def config(studio: StudioDep) -> dict[str, Any]:
             "count": caps.count,
             "live_steps": MAX_LIVE_STEPS,
             "messages_per_s": caps.messages_per_s,
+            "live_picture_bytes": caps.live_picture_bytes,
             "flipbook": {"pages": MAX_PAGES, "pixels": MAX_PIXELS, "bytes": caps.upload_bytes * 5 // 8},
         },
+        "live_protocol": PROTOCOL,
         "login": studio.settings.token is not None,
     }
 
@@ -91,35 +103,77 @@ def find(
 
 @router.get("/api/gallery/{name}")
 def entry(name: str, studio: StudioDep) -> dict[str, Any]:
-    """Return one kept picture with its request."""
-    return to_json(_require(studio, name))
+    """Return one kept picture with its request, and how strongly it was painted over what is kept with it."""
+    found = _require(studio, name)
+    over = studio.gallery.find_init_image(name) if found.underpainted else None
+    return {**to_json(found), "init": None if over is None else _facts(over, name)}
+
+
+@router.get("/api/gallery/{name}/init", response_class=Response)
+def init(name: str, studio: StudioDep) -> Response:
+    """Return the picture that a kept one was painted over, as a PNG."""
+    over = _require_init_image(studio, name)
+    return _png("RGB", over, over.rgb)
+
+
+@router.get("/api/gallery/{name}/mask", response_class=Response)
+def mask(name: str, studio: StudioDep) -> Response:
+    """Return the mask with which a kept picture was painted, as a grey PNG: white was painted."""
+    over = _require_init_image(studio, name)
+    if over.mask is None:
+        raise ProblemError(404, "that picture was painted without a mask", code="not_found")
+    return _png("L", over, over.mask)
 
 
 @router.delete("/api/gallery/{name}", status_code=204)
 def delete(name: str, studio: StudioDep) -> None:
     """Delete a picture for good."""
-    if not studio.gallery.delete(name):
+    try:
+        deleted = studio.gallery.delete(name)
+    except OutputError as error:
+        _LOG.warning("a picture cannot be deleted: %s", error)
+        raise ProblemError(507, "the picture cannot be deleted: its folder is closed to the server") from None
+    if not deleted:
         raise ProblemError(404, "there is no such picture", code="not_found")
 
 
 @router.get("/pictures/{file}", response_class=Response)
-def picture(file: str, studio: StudioDep) -> Response:
-    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail."""
+def picture(
+    file: str, studio: StudioDep, size: Annotated[str | None, Query(max_length=20)] = None
+) -> Response:
+    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail, or scaled to a `size`."""
     match = _FILE.fullmatch(unsigned(file))
     data = studio.gallery.find_png(match[1]) if match else None
     if match is None or data is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
+    if not (data.startswith(_PNG_BEGINS) and data.endswith(_PNG_ENDS)):
+        raise ProblemError(410, "the picture's file is damaged", code="damaged")
     kind = match[2]
+    try:
+        return _picture(studio, data, match[1], kind, size)
+    except DAMAGED as error:
+        if isinstance(error, RequestError):
+            raise
+        raise ProblemError(410, "the picture's file is damaged", code="damaged") from error
+
+
+def _picture(studio: Studio, data: bytes, name: str, kind: str, size: str | None) -> Response:
     if kind == "thumbnail":
         return Response(_thumbnail(data), media_type="image/jpeg", headers=_FOREVER)
     file_format = SUFFIXES[f".{kind}"]
-    if file_format != "png":
-        data = _to_picture(data, _require(studio, match[1])).encode(file_format)
+    if file_format != "png" or size is not None:
+        shown = _to_picture(data, _require(studio, name))
+        if size is not None:
+            asked = parse_size(size)
+            studio.settings.caps.check_size(*asked)
+            shown = FittedSize(asked=asked).show(shown)
+        data = shown.encode(file_format)
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
-def to_json(entry: GalleryEntry) -> dict[str, Any]:
-    """Return what clients see of an entry."""
+def to_json(entry: GalleryEntry, remarks: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what clients see of an entry, with `remarks` if it was just painted and there are any."""
+    told = {"remarks": list(remarks)} if remarks else {}
     return {
         "id": entry.id,
         "created_ms": entry.created_ms,
@@ -128,6 +182,8 @@ def to_json(entry: GalleryEntry) -> dict[str, Any]:
         "request": entry.request.to_json(),
         "url": f"/pictures/{entry.id}.png",
         "thumbnail": f"/pictures/{entry.id}.thumbnail",
+        "underpainted": entry.underpainted,
+        **told,
     }
 
 
@@ -136,6 +192,30 @@ def _require(studio: Studio, name: str) -> GalleryEntry:
     if entry is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
     return entry
+
+
+def _require_init_image(studio: Studio, name: str) -> InitImage:
+    over = studio.gallery.find_init_image(name)
+    if over is None:
+        _require(studio, name)
+        raise ProblemError(404, "nothing is kept that this picture was painted over", code="not_found")
+    return over.whole
+
+
+def _facts(over: InitImage, name: str) -> dict[str, Any]:
+    place = f"/api/gallery/{name}"
+    return {
+        "strength": over.strength,
+        "full_steps": over.full_steps,
+        "url": f"{place}/init",
+        "mask": None if over.mask is None else f"{place}/mask",
+    }
+
+
+def _png(mode: str, over: InitImage, levels: bytes) -> Response:
+    out = io.BytesIO()
+    Image.frombytes(mode, (over.width, over.height), levels).save(out, "PNG")
+    return Response(out.getvalue(), media_type="image/png", headers=_FOREVER)
 
 
 def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,3 +61,68 @@ class OpenCount:
             self._open[client] -= 1
             if not self._open[client]:
                 del self._open[client]
+
+
+@dataclass
+class OpenAmount:
+    """An amount of what each client has open, up to `most` for all of its holders together."""
+
+    most: int
+    """Per client."""
+    what: str
+    """What is measured, in the plural, for the refusal."""
+    _held: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def hold(self, client: str) -> Iterator[HeldAmount]:
+        """Yield a holder of nothing yet, whose amount is given back after the block."""
+        holder = HeldAmount(self, client)
+        try:
+            yield holder
+        finally:
+            holder.change(0)
+
+    def add(self, client: str, amount: int) -> None:
+        """Add to what the client has, or take away; BusyError if that is too much."""
+        held = self._held.get(client, 0) + amount
+        if amount > 0 and held > self.most:
+            raise BusyError(f"got {held:,} {self.what} of yours in all; expected at most {self.most:,}")
+        self._held[client] = held
+        if not held:
+            del self._held[client]
+
+
+@dataclass
+class HeldAmount:
+    """What one holder has of an `OpenAmount`."""
+
+    _all: OpenAmount = field(repr=False)
+    _client: str
+    amount: int = 0
+
+    def change(self, amount: int) -> None:
+        """Have `amount` from now on; BusyError, and no change, if that is too much."""
+        self._all.add(self._client, amount - self.amount)
+        self.amount = amount
+
+
+@dataclass
+class RoomForecast:
+    """When there will be room for who was turned away: one after the other, at the pace at which jobs end."""
+
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, never going back."""
+    most_s: float = 60.0
+    """The longest wait that is told; OpenAI's clients take no longer one for an answer."""
+    _pace_s: float = 1.0
+    _booked: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Note how long a job took."""
+        self._pace_s = 0.7 * self._pace_s + 0.3 * seconds
+
+    def book_s(self) -> int:
+        """Return after how many whole seconds to ask again; the next to ask is told a later time."""
+        now = self.clock()
+        self._booked = min(max(now, self._booked) + self._pace_s, now + self.most_s)
+        return max(1, math.ceil(self._booked - now))

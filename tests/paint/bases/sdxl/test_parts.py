@@ -40,8 +40,10 @@ def test_a_unet_that_is_no_sdxl(copy: Path) -> None:
     edit_json(copy / "unet" / "config.json", addition_embed_type=None)
     with pytest.raises(WeightsError, match="expected 'text_time'"):
         load_sdxl(copy)
-    edit_json(copy / "unet" / "config.json", addition_embed_type="text_time", in_channels=9)
-    with pytest.raises(WeightsError, match="takes 9 channels; expected 4"):
+    edit_json(copy / "unet" / "config.json", addition_embed_type="text_time", in_channels=8)
+    with pytest.raises(
+        WeightsError, match="takes 8 channels; expected 4, or 9 for painting what a mask says"
+    ):
         load_sdxl(copy)
 
 

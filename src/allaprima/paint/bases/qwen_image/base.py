@@ -18,15 +18,25 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import RequestError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.bases.qwen_image.traits import TRAITS
-from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.contract.base import (
+    GuidanceRule,
+    Prediction,
+    Stage,
+    TextStates,
+    average_mask,
+    clamp_pixels,
+)
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.sampling.flow_schedule import FlowSettings, adaptive_cosine_schedule, lightning_schedule
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 if TYPE_CHECKING:
@@ -54,6 +64,7 @@ class QwenImageBase(ResidentBase):
     traits: BaseTraits = TRAITS
     prediction: Prediction = "flow"
     guidance_rule: GuidanceRule = "rescaled"
+    reads_mask: bool = False
 
     @property
     def stride(self) -> int:
@@ -70,7 +81,8 @@ class QwenImageBase(ResidentBase):
         if width % self.stride or height % self.stride:
             raise RequestError(
                 f"got size {width}x{height}; expected sides that are multiples of {self.stride}, such as "
-                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}"
+                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
@@ -90,6 +102,11 @@ class QwenImageBase(ResidentBase):
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 3584); prompts beyond 512 tokens are cut, the empty prompt is a space."""
         return self.text.encode(prompts)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 512 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
         """Return the noise (B, 64, height/16, width/16) that diffusers draws for the same seeds."""
@@ -143,6 +160,11 @@ class QwenImageBase(ResidentBase):
         cells: Tensor = self.autoencoder.encode(frames, return_dict=False)[0].mode()[:, :, 0].float()
         mean, scale = self._statistics(cells.device)
         return pack((cells - mean) * scale)
+
+    def latent_mask(self, mask: Tensor) -> Tensor:
+        """Return the share of each cell of 8 x 8 pixels that is painted, packed: (1, 64, h, w)."""
+        cells = average_mask(mask, self.stride // PATCH)
+        return pack(cells.expand(-1, int(self.autoencoder.config.z_dim), -1, -1))
 
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return each channel's mean, and one over its deviation, since diffusers rounds so."""

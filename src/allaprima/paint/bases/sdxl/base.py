@@ -14,23 +14,32 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.core.request import MAX_SIDE_PX
+from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.config_values import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
 from allaprima.paint.bases.sdxl.folder import load_folder
-from allaprima.paint.bases.sdxl.parts import Parts
+from allaprima.paint.bases.sdxl.parts import INPAINT_CHANNELS, LATENT_CHANNELS, Parts
 from allaprima.paint.bases.sdxl.published import PUBLISHED, Shapes
 from allaprima.paint.bases.sdxl.scheduling import Scheduler, read_scheduler
 from allaprima.paint.bases.sdxl.single_file import load_file
 from allaprima.paint.bases.sdxl.text import SdxlText
 from allaprima.paint.bases.sdxl.traits import TRAITS
-from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.contract.base import (
+    GuidanceRule,
+    Prediction,
+    Stage,
+    TextStates,
+    average_mask,
+    clamp_pixels,
+)
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.device.precision import pick_dtype
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 
@@ -61,6 +70,8 @@ class SdxlBase(ResidentBase):
         """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
         side = int(self.unet.config.sample_size) * self.stride
         habits = self.scheduler.habits
+        if habits is None:
+            return replace(TRAITS.defaults, width=side, height=side)
         if (habits.sampler, habits.spacing) == ("ancestral", "trailing"):
             return RequestDefaults(width=side, height=side, steps=1, guidance=1.0)
         if habits.sampler == "lcm":
@@ -72,6 +83,15 @@ class SdxlBase(ResidentBase):
     def stride(self) -> int:
         """Pixels to a latent cell, along a side."""
         return int(2 ** (len(self.autoencoder.config.block_out_channels) - 1))
+
+    @property
+    def reads_mask(self) -> bool:
+        """Whether the UNet has channels for a mask and a masked picture, as inpainting checkpoints do."""
+        return bool(self.unet.config.in_channels == INPAINT_CHANNELS)
+
+    @property
+    def _latent_channels(self) -> int:
+        return int(self.autoencoder.config.latent_channels)
 
     @property
     def text_widths(self) -> tuple[int, int]:
@@ -87,7 +107,8 @@ class SdxlBase(ResidentBase):
                 max(self.stride, round(side / self.stride) * self.stride) for side in (width, height)
             )
             raise RequestError(
-                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}"
+                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
@@ -99,13 +120,21 @@ class SdxlBase(ResidentBase):
         """Return token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
         return self.text.encode(prompts)
 
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 77 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
+
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, 4, height/8, width/8), one per seed."""
-        shape = (int(self.unet.config.in_channels), height // self.stride, width // self.stride)
+        shape = (self._latent_channels, height // self.stride, width // self.stride)
         return seeded_noise(seeds, shape, self.device)
 
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
-        """Return the noise or v in latents (B, 4, h, w) of variance 1 at times `t` (B,) from 0 to 999."""
+        """Return the noise or v in latents (B, 4, h, w) of variance 1 at times `t` (B,) from 0 to 999.
+
+        With 9 channels the mask and the masked picture's latents come behind them.
+        """
         dtype, rows, (height, width) = self.dtype, len(latents), latents.shape[2:]
         assert text.pooled is not None
         sizes = size_ids(rows, width * self.stride, height * self.stride, latents.device)
@@ -133,6 +162,10 @@ class SdxlBase(ResidentBase):
         mean, deviation = self._latent_scale()
         latents: torch.Tensor = autoencoder.encode(signed).latent_dist.mode().float()
         return (latents - mean) / deviation
+
+    def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
+        """Return the share of each cell of 8 x 8 pixels that is painted, (1, 1, h, w)."""
+        return average_mask(mask, self.stride)
 
     def prepacked_bytes(self, *, mapped: bool) -> dict[Stage, int]:
         """Return the bytes of the UNet's convolutions if they are mapped, for they are copied to channels last."""
@@ -235,6 +268,7 @@ def _check_numbers(path: Path, parts: Parts) -> None:
 
 def _check_together(path: Path, parts: Parts) -> None:
     unet, (first, second) = parts.unet.config, parts.text.encoders
+    latents = LATENT_CHANNELS if unet.in_channels == INPAINT_CHANNELS else unet.in_channels
     for what, reads, written in (
         ("text", unet.cross_attention_dim, first.config.hidden_size + second.config.hidden_size),
         (
@@ -242,7 +276,7 @@ def _check_together(path: Path, parts: Parts) -> None:
             unet.projection_class_embeddings_input_dim,
             SIZE_IDS * unet.addition_time_embed_dim + second.config.projection_dim,
         ),
-        ("latents", unet.in_channels, parts.autoencoder.config.latent_channels),
+        ("latents", latents, parts.autoencoder.config.latent_channels),
     ):
         if reads != written:
             raise WeightsError(

@@ -41,6 +41,9 @@ class Parts:
     """The settings of `scheduler_config.json`, or their equals for a single file."""
 
 
+LATENT_CHANNELS = 4
+INPAINT_CHANNELS = 9
+"""Latents, a mask, and the latents of the masked picture: what the UNet of an inpainting checkpoint reads."""
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # The autoencoder's attention before diffusers 0.18; some autoencoders still use these names.
 _OLD_ATTENTION = {"query.": "to_q.", "key.": "to_k.", "value.": "to_v.", "proj_attn.": "to_out.0."}
@@ -125,9 +128,10 @@ def build_unet(
             f"{where} is told {config.get('addition_embed_type')!r} besides the prompt; expected 'text_time', "
             "sizes and pooled text: this is no SDXL"
         )
-    if config.get("in_channels", 4) != 4:
+    if (channels := config.get("in_channels", LATENT_CHANNELS)) not in (LATENT_CHANNELS, INPAINT_CHANNELS):
         raise WeightsError(
-            f"{where} takes {config['in_channels']} channels; expected 4: this is SDXL for filling in masks"
+            f"{where} takes {str(channels)[:20]} channels; expected {LATENT_CHANNELS}, or {INPAINT_CHANNELS} for "
+            "painting what a mask says"
         )
     return _build(where, lambda: UNet2DConditionModel.from_config(dict(config)), tensors, dtype)
 

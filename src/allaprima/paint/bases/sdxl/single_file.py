@@ -19,6 +19,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.sdxl.parts import (
+    LATENT_CHANNELS,
     Builder,
     M,
     Parts,
@@ -107,14 +108,21 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
         build("first text encoder", "text", first, shapes.text_encoder, convert_ldm_clip_checkpoint),
         build("second text encoder", "text", second, shapes.text_encoder_2, open_clip),
     )
-    unet = partial(convert_ldm_unet_checkpoint, config=dict(shapes.unet))
+    # Inpainting checkpoints differ in the width of their first layer alone.
+    shape = {**shapes.unet, "in_channels": _read_channels(tensors)}
+    unet = partial(convert_ldm_unet_checkpoint, config=shape)
     autoencoder = partial(_autoencoder_of, shapes)
     return Parts(
-        unet=build("UNet", "predict", build_unet, shapes.unet, unet),
+        unet=build("UNet", "predict", build_unet, shape, unet),
         autoencoder=build("autoencoder", "decode", build_autoencoder, shapes.vae, autoencoder),
         text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=True),
         scheduler=_scheduler_of(tensors, shapes.scheduler),
     )
+
+
+def _read_channels(tensors: Tensors) -> int:
+    first = tensors.get(f"{UNET}input_blocks.0.0.weight")
+    return LATENT_CHANNELS if first is None or first.ndim != 4 else int(first.shape[1])
 
 
 def _autoencoder_of(shapes: Shapes, tensors: Tensors) -> Tensors:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
@@ -22,11 +23,20 @@ from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.traits import TRAITS, WEIGHTS
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
-from allaprima.paint.contract.base import GuidanceRule, Prediction, Stage, TextStates, clamp_pixels
+from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.contract.base import (
+    GuidanceRule,
+    Prediction,
+    Stage,
+    TextStates,
+    average_mask,
+    clamp_pixels,
+)
 from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.device.precision import pick_dtype
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 SHIFT = 2.0
@@ -47,6 +57,7 @@ class VignetteBase(ResidentBase):
     guidance_rule: GuidanceRule = "plain"
     defaults: RequestDefaults = TRAITS.defaults
     stride: int = STRIDE
+    reads_mask: bool = False
     shift: float = SHIFT
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
@@ -66,7 +77,8 @@ class VignetteBase(ResidentBase):
         known = (self.defaults.width, self.defaults.height)
         if (width, height) != known:
             raise RequestError(
-                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints"
+                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
@@ -81,6 +93,11 @@ class VignetteBase(ResidentBase):
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 384); prompts beyond 48 tokens are cut."""
         return self.text.encode(prompts)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 48 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, C, height/16, width/16), one per seed."""
@@ -104,6 +121,10 @@ class VignetteBase(ResidentBase):
         weight = next(self.autoencoder.parameters())
         signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
         return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
+
+    def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
+        """Return the share of each cell of 16 x 16 pixels that is painted, (1, 1, h, w)."""
+        return average_mask(mask, self.stride)
 
     def prepacked_bytes(self, *, mapped: bool) -> dict[Stage, int]:
         """Return the bytes of the text encoder's fp16 copies, and of the decoder's where it computes in fp32.

@@ -1,0 +1,138 @@
+"""Masks as grey images (mode L) of a picture's size: 0 keeps a pixel, 255 paints it.
+
+mask = feather(to_mask(image), 8)
+box = painted_box(mask, padding=32, size=(256, 256))
+filled = fill_painted(picture, mask)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allaprima.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels; a box may stick out of its picture."""
+
+KEEPS_ALL = (
+    "got a mask that keeps every pixel; expected some to paint: white, or transparent where it has alpha"
+)
+MAX_FEATHER_PX = 64
+
+
+def feather(mask: Image.Image, width_px: int) -> Image.Image:
+    """Return `mask` with an edge that rises over `width_px` pixels inside it, so that what it keeps is still kept.
+
+    It is the average of the mask and of what is left of it as its edge is worn away, a pixel at a time.
+    """
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    if not 0 <= width_px <= MAX_FEATHER_PX:
+        raise RequestError(f"got a feather of {width_px} pixels; expected 0 to {MAX_FEATHER_PX}")
+    if width_px < 2:
+        return mask
+    total = np.zeros((mask.height, mask.width), dtype=np.uint32)
+    worn = mask
+    for _ in range(width_px):
+        total += np.asarray(worn)
+        worn = worn.filter(ImageFilter.MinFilter(3))
+    return Image.fromarray((total // width_px).astype(np.uint8))
+
+
+def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> PixelBox:
+    """Return the smallest box of the shape of `size` around all that is painted, and `padding` pixels on every side.
+
+    It lies inside the picture where it fits there. RequestError if nothing is painted.
+    """
+    painted = mask.getbbox()
+    if painted is None:
+        raise RequestError(KEEPS_ALL)
+    left, top, right, bottom = painted
+    wide, high = right - left + 2 * padding, bottom - top + 2 * padding
+    scale = max(wide / size[0], high / size[1])
+    wide, high = max(wide, round(scale * size[0])), max(high, round(scale * size[1]))
+    x = _placed((left + right - wide) // 2, wide, mask.width)
+    y = _placed((top + bottom - high) // 2, high, mask.height)
+    return x, y, x + wide, y + high
+
+
+def _placed(start: int, length: int, room: int) -> int:
+    """Return where a stretch of `length` lies in `room`: near `start`, or around the middle if it is too long."""
+    return (room - length) // 2 if length > room else min(max(start, 0), room - length)
+
+
+def cut_box(
+    picture: Image.Image, mask: Image.Image, box: PixelBox, *, fill: bool
+) -> tuple[Image.Image, Image.Image]:
+    """Return a box of an RGB picture and of its mask; what lies outside the picture is filled, and painted.
+
+    With `fill` what is painted is filled too. Its colours come from as far around the box as this is large, for all
+    of it may be painted.
+    """
+    from PIL import Image, ImageChops
+
+    left, top, right, bottom = box
+    x, y = (right - left) // 2, (bottom - top) // 2
+    around = (left - x, top - y, right + x, bottom + y)
+    outside = Image.new("L", (around[2] - around[0], around[3] - around[1]), 255)
+    outside.paste(0, (-around[0], -around[1], picture.width - around[0], picture.height - around[1]))
+    near, painted = picture.crop(around), ImageChops.lighter(mask.crop(around), outside)
+    near = fill_painted(near, painted if fill else outside)
+    inner = (x, y, x + right - left, y + bottom - top)
+    return near.crop(inner), painted.crop(inner)
+
+
+def fill_painted(image: Image.Image, mask: Image.Image) -> Image.Image:
+    """Return the RGB `image` with what is painted filled by the colours around it, the softer the farther away.
+
+    Push and pull (Gortler et al. 1996, "The Lumigraph", section 3.4): the kept pixels are averaged in ever coarser
+    grids, and each grid's holes are filled from the next coarser one.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if mask.getbbox() is None:
+        return image
+    colours = np.asarray(image, dtype=np.float32)
+    weight = 1.0 - np.asarray(mask, dtype=np.float32)[..., None] / 255.0
+    filled = _pull(colours * weight, weight)
+    return Image.fromarray(np.where(weight == 1.0, colours, filled).round().astype(np.uint8))
+
+
+def _pull(sums: Any, weight: Any) -> Any:
+    """Return the colours (H, W, 3) of which `sums` is the part that is known, by `weight` (H, W, 1) in [0, 1]."""
+    import numpy as np
+    from PIL import Image
+
+    height, width = weight.shape[:2]
+    if weight.min() == 1.0:
+        return sums
+    if max(height, width) == 1:  # nothing is known
+        return sums / np.maximum(weight, 1e-6)
+    coarse_weight = _halve(weight)
+    known = np.minimum(coarse_weight, 1.0)
+    coarse = _pull(_halve(sums) * known / np.maximum(coarse_weight, 1e-6), known)
+    channels = [
+        Image.fromarray(coarse[..., channel].astype(np.float32)) for channel in range(coarse.shape[2])
+    ]
+    size = (2 * coarse.shape[1], 2 * coarse.shape[0])
+    fine = np.stack([np.asarray(c.resize(size, Image.Resampling.BILINEAR)) for c in channels], axis=-1)
+    return sums + (1.0 - weight) * fine[:height, :width]
+
+
+def _halve(values: Any) -> Any:
+    """Return the sums (H/2, W/2, C) of 4 x 4 windows, which overlap: a hole's edge may lie between two of 2 x 2."""
+    import numpy as np
+
+    for axis in (0, 1):
+        length = values.shape[axis]
+        pad = [(0, 0)] * 3
+        pad[axis] = (1, 1 + length % 2)
+        padded = np.moveaxis(np.pad(values, pad), axis, 0)
+        pairs = padded[0::2] + padded[1::2]
+        values = np.moveaxis(pairs[:-1] + pairs[1:], 0, axis)
+    return values
