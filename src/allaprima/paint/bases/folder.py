@@ -19,6 +19,9 @@ INDEX = "model_index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
 """Endings of weight files that are no safetensors; most of them may run code when read."""
 
+VARIANTS = ("fp16", "bf16", "fp32", "non_ema")
+"""Forms of weights besides the plain one; the first that is there is taken where nobody asks for one."""
+
 _VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 _MAX_JSON_BYTES = 64 * 2**20
 
@@ -90,6 +93,16 @@ def check_weight_files(part: Path) -> None:
                 f"{part} lacks {missing[0]}, one of {len(missing)} missing of {len(shards)} shards that {index} "
                 "names; fetch the model again"
             )
+
+
+def find_variant(part: Path) -> str | None:
+    """Return the form of a part's weights, as a word in their names; None if they are there in the plain form."""
+    names = [path.name for path in part.glob("*.safetensors")]
+    forms = {
+        next((form for form in VARIANTS if f".{form}." in name or f".{form}-" in name), None)
+        for name in names
+    }
+    return None if None in forms else next((form for form in VARIANTS if form in forms), None)
 
 
 def read_shards(index: Path) -> list[str]:

@@ -14,7 +14,7 @@ from torch import nn
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.config_values import check_latent_statistics, is_number
-from allaprima.paint.bases.folder import check_parts, read_json
+from allaprima.paint.bases.folder import check_parts, find_variant, read_json
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.contract.base import Stage
@@ -114,7 +114,12 @@ def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
         loaded, info = _read(
             part,
             lambda path: model.from_pretrained(
-                path, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+                path,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                variant=find_variant(part),
+                local_files_only=True,
+                output_loading_info=True,
             ),
         )
     for problem, what in (

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline, read_shards
+from allaprima.paint.bases.folder import INDEX, VARIANTS, check_parts, read_json, read_pipeline, read_shards
 from allaprima.paint.bases.sdxl.parts import (
     Builder,
     M,
@@ -103,7 +103,7 @@ def _weight_files(folder: Path) -> list[Path]:
     """Return the files of one set of weights: the plain one if there is one, else a variant such as fp16."""
     names = sorted(file.name for file in folder.glob("*.safetensors"))
     for stem in ("diffusion_pytorch_model", "model"):
-        for middle in ("", ".fp16", ".bf16"):
+        for middle in ("", *(f".{variant}" for variant in VARIANTS)):
             if f"{stem}{middle}.safetensors" in names:
                 return [folder / f"{stem}{middle}.safetensors"]
             index = folder / f"{stem}.safetensors.index{middle}.json"
