@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains what `prima retouch` works with. Every line resumes where it was stopped.
+# Trains what `prima retouch` cuts out and restyles with. Every line resumes where it was stopped.
 #
-# Cost on two cores with AVX512-BF16, in core-hours: large sprites 0.01, pictures 0.05, upscaler 0.3
+# Cost on processor cores, in core-hours: scenes 0.1, matte 0.4, restyle 0.5.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,10 +9,11 @@ runs=${RUNS:-runs}
 weights=src/allaprima/weights/retouch
 threads=${THREADS:-0}
 
-prima scenes build --large --style fluent
-prima scenes build --large --style flat
-prima train pictures "$runs/pictures" --count 1000 --first-seed 900000000
-prima train upscaler "$runs/upscaler" --store "$runs/pictures" --steps 5000 --decay 4000 --threads "$threads"
-mkdir -p "$weights"
-prima train release "$runs/upscaler" upscaler -o "$weights/upscaler.safetensors"
-prima evaluate retouch
+prima scenes build
+prima train styled-scenes "$runs/styled-scenes"
+
+prima train matte "$runs/matte" --store "$runs/styled-scenes" --steps 2000 --threads "$threads"
+prima train release "$runs/matte" matte -o "$weights/matte.safetensors"
+
+prima train restyle "$runs/restyle" --store "$runs/styled-scenes" --steps 3000 --threads "$threads"
+prima train release "$runs/restyle" restyle -o "$weights/restyle.safetensors" --store "$runs/styled-scenes"

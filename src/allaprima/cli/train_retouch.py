@@ -143,6 +143,7 @@ def restyle(
     store: Annotated[Path, typer.Option("--store", help="Styled scenes.")],
     loop: RestyleLoop,
     crop: Annotated[int, typer.Option(min=16, max=256, help="Side of the crops, a multiple of 8.")] = 128,
+    start: Annotated[Path | None, typer.Option(help="Begin with this weight file.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Train the decoder that paints pictures in other styles."""
@@ -155,4 +156,4 @@ def restyle(
         raise UserError(f"got --crop {crop}; expected a multiple of {STRIDE}")
     prepare(loop.seed, loop.threads)
     task = RestyleTask(scenes=StyledScenes.open(store), encoder=load_lite_encoder(SIZES), crop=crop)
-    loop.train(new_decoder(task), task, run, json_, ema_decay=0.998, warmup_steps=50)
+    loop.train(new_decoder(task, start), task, run, json_, ema_decay=0.998, warmup_steps=50)

@@ -45,7 +45,8 @@ def test_the_styles_have_the_names_that_people_use() -> None:
 
 
 def test_known_answers_are_the_same_part_of_the_same_scene() -> None:
-    content, style = task().batch(draw(0, 24), known=True)
+    content, style, names = task().batch(draw(0, 24), known=True)
+    assert names.sum(1).tolist() == [1.0] * 24
     same = [torch.equal(one, other) for one, other in zip(content, style, strict=True)]
     assert 0 < sum(same) < 24
     for one, other in zip(content, style, strict=True):
@@ -54,8 +55,10 @@ def test_known_answers_are_the_same_part_of_the_same_scene() -> None:
 
 
 def test_other_styles_are_of_the_hands_or_of_the_last_style() -> None:
-    _, style = task().batch(draw(0, 24), known=False)
+    _, style, names = task().batch(draw(0, 24), known=False)
     green = [bool((one[1] > one[0] + 0.5).all()) for one in style]
+    assert [bool(one.any()) for one in names] == [not one for one in green]
+    assert not names[:, :-1].any()
     assert 12 < sum(green) < 24
 
 
@@ -120,6 +123,9 @@ def test_what_is_released_is_the_average_with_its_encoder_and_rules(tmp_path: Pa
     pixels = to_pixels(one.scenes.pictures[0, 0, :64, :64, :3][None])
     maps = one.encoder(pixels)
     own = [statistics_of(part) for part in maps]
-    assert torch.allclose(released(pixels, own), average(maps, own), atol=0.05)
+    none = torch.zeros(1, len(STYLES))
+    assert torch.allclose(released(pixels, own), average(maps, own, none), atol=0.05)
+    again = new_decoder(one, path)
+    assert torch.allclose(again(maps, own, none), released(pixels, own), atol=1e-4)
     assert path.stat().st_size < 1.5e6
     assert not torch.equal(released.slopes, torch.ones_like(released.slopes))

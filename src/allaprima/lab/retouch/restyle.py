@@ -29,7 +29,7 @@ from allaprima.lab.training.checkpoint import write_tensors
 from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.release import averaged, training_facts
 from allaprima.paint.retouch.lite_encoder import InvertedBottleneck, LiteEncoder, MapScale
-from allaprima.paint.retouch.network_files import stored
+from allaprima.paint.retouch.network_files import load_restyler, stored
 from allaprima.paint.retouch.restyler import Restyler, StyleStatistics
 from allaprima.paint.retouch.style_decoder import StyleDecoder, adapt, told_of
 from allaprima.paint.retouch.style_encoder import SIZES, statistics_of
@@ -42,6 +42,9 @@ SAME_SHARE: Final = 0.2
 """How many of those are to stay as they are."""
 NOTO_SHARE: Final = 0.2
 """How many of the others are to take the last style's statistics rather than another hand's."""
+
+
+_Pair = tuple[NDArray[np.uint8], NDArray[np.uint8], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +62,24 @@ class RestyleTask:
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """Return the loss of one batch: of pixels where the answer is known, else of what the encoder sees."""
         known = float(torch.rand((), generator=draw.generator)) < KNOWN_SHARE
-        content, style = (part.to(draw.device) for part in self.batch(draw, known=known))
+        content, style, names = (part.to(draw.device) for part in self.batch(draw, known=known))
         if known:
             with torch.no_grad():
                 given, styles = self.encoder(content), list(map(statistics_of, self.encoder(style)))
-            output = model(given, styles)
+            output = model(given, styles, names)
             pixels = functional.l1_loss(output, style) + gradient_error(output, style)
             return {"loss": self.pixel_weight * pixels, "pixels": pixels}
-        return self._loss_by_looks(model, content, style)
+        return self._loss_by_looks(model, content, style, names)
 
-    def _loss_by_looks(self, model: nn.Module, content: Tensor, style: Tensor) -> dict[str, Tensor]:
+    def _loss_by_looks(
+        self, model: nn.Module, content: Tensor, style: Tensor, names: Tensor
+    ) -> dict[str, Tensor]:
         with torch.no_grad():
             wanted, textures = self._look(style)
             given = self.encoder(content)
             styles = [statistics_of(one) for one in wanted]
             goal = [adapt(one, two) for one, two in zip(given, styles, strict=True)]
-        seen, painted = self._look(model(given, styles))
+        seen, painted = self._look(model(given, styles, names))
         scales = [scale for scale in model.scales if isinstance(scale, MapScale)]  # type: ignore[union-attr]
         unlike = [_unlike(seen[size], goal[size], scales[size]) for size in (2, 3)]
         texture = [_texture_error(one, two) for one, two in zip(painted, textures, strict=True)]
@@ -104,48 +109,59 @@ class RestyleTask:
             for hook in hooks:
                 hook.remove()
 
-    def batch(self, draw: Draw, *, known: bool) -> tuple[Tensor, Tensor]:
-        """Return contents and styles (rows, 3, crop, crop) in [-1, 1]; `known`: the style is the content's answer."""
+    def batch(self, draw: Draw, *, known: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return contents and styles (rows, 3, crop, crop) in [-1, 1], and the styles' names (rows, `STYLES`).
+
+        `known`: the style is the content's answer.
+        """
         pairs = []
         for seed in draw.uniform().tolist():
             rng = np.random.default_rng(int(seed * 2**31))
             pairs.append(self._known_pair(rng) if known else self._free_pair(rng))
-        contents, styles = zip(*pairs, strict=True)
-        return to_pixels(np.stack(contents)), to_pixels(np.stack(styles))
+        contents, styles, numbers = zip(*pairs, strict=True)
+        names = torch.stack([_one_of(number) for number in numbers])
+        return to_pixels(np.stack(contents)), to_pixels(np.stack(styles)), names
 
-    def _known_pair(self, rng: Generator) -> list[NDArray[np.uint8]]:
+    def _known_pair(self, rng: Generator) -> _Pair:
+        """Return a scene in two styles, and the second one's number."""
         row = self.scenes.pictures[int(rng.integers(len(self.scenes.pictures)))]
         first, second = rng.permutation(ALIGNED)[:2]
         if rng.random() < SAME_SHARE:
             first = second = int(rng.integers(len(STYLES)))
-        return _cut([row[first, ..., :3], row[second, ..., :3]], self.crop, rng)
+        content, style = _cut([row[first, ..., :3], row[second, ..., :3]], self.crop, rng)
+        return content, style, int(second)
 
-    def _free_pair(self, rng: Generator) -> list[NDArray[np.uint8]]:
+    def _free_pair(self, rng: Generator) -> _Pair:
+        """Return a scene and a picture in another style, and that one's number if it has a name."""
         row = self.scenes.pictures[int(rng.integers(len(self.scenes.pictures)))]
-        content = _cut([row[int(rng.integers(len(STYLES))), ..., :3]], self.crop, rng)
-        other = (
-            row[-1, ..., :3]
-            if rng.random() < NOTO_SHARE
-            else self.scenes.hands[int(rng.integers(len(self.scenes.hands)))]
-        )
-        return [*content, *_cut([other], self.crop, rng)]
+        (content,) = _cut([row[int(rng.integers(len(STYLES))), ..., :3]], self.crop, rng)
+        last = rng.random() < NOTO_SHARE
+        other = row[-1, ..., :3] if last else self.scenes.hands[int(rng.integers(len(self.scenes.hands)))]
+        (style,) = _cut([other], self.crop, rng)
+        return content, style, len(STYLES) - 1 if last else None
 
     def sample(self, model: nn.Module, folder: Path, step: int) -> None:
         """Write a grid: contents across, styles down."""
         many = len(self.scenes.pictures)
         contents = [self.scenes.pictures[7 * number % many, 0, ..., :3] for number in range(5)]
-        styles = [
-            self.scenes.pictures[7 * column % many, column, ..., :3] for column in range(1, len(STYLES))
+        named = [
+            (self.scenes.pictures[7 * column % many, column, ..., :3], column)
+            for column in range(1, len(STYLES))
         ]
-        styles += list(self.scenes.hands[:5])
         rows = [np.concatenate([np.full_like(contents[0], 255), *contents], axis=1)]
         with torch.no_grad():
             given = self.encoder(to_pixels(np.stack(contents)))
-            for style in styles:
+            for style, number in [*named, *((hand, None) for hand in self.scenes.hands[:5])]:
                 wanted = [statistics_of(one) for one in self.encoder(to_pixels(style[None]))]
-                painted = from_pixels(model(given, wanted).float())
+                names = _one_of(number).expand(len(contents), -1)
+                painted = from_pixels(model(given, wanted, names).float())
                 rows.append(np.concatenate([style, *painted], axis=1))
         Image.fromarray(np.concatenate(rows)).save(folder / f"sample-{step:07d}.jpg")
+
+
+def _one_of(number: int | None) -> Tensor:
+    """Return which of the styles with names is meant, as (`STYLES`,) of nought and one; None is none of them."""
+    return torch.tensor([float(number == index) for index in range(len(STYLES))])
 
 
 def _cut(pictures: Sequence[NDArray[np.uint8]], crop: int, rng: Generator) -> list[NDArray[np.uint8]]:
@@ -196,8 +212,10 @@ def measure_scales(model: StyleDecoder, task: RestyleTask, *, pictures: int = 25
         scale.measure(torch.cat([part.float() for part in parts]))
 
 
-def new_decoder(task: RestyleTask) -> StyleDecoder:
-    """Return an untrained decoder whose scales are measured."""
+def new_decoder(task: RestyleTask, start: Path | None = None) -> StyleDecoder:
+    """Return the decoder of a weight file, or an untrained one whose scales are measured."""
+    if start is not None:
+        return load_restyler(start, torch.device("cpu"), torch.float32).decoder.requires_grad_(True).train()
     decoder = StyleDecoder()
     measure_scales(decoder, task)
     return decoder

@@ -65,5 +65,8 @@ class Restyler(nn.Module):
         maps = self.encoder(pixels)
         own = [statistics_of(one) for one in maps]
         wanted = self.named_style(style, own) if isinstance(style, str) else style
-        painted: Tensor = self.decoder(maps, blend(own, wanted, strength))
+        names = pixels.new_tensor(
+            [[strength * (style == name) if isinstance(style, str) else 0.0 for name in STYLE_NAMES]]
+        )
+        painted: Tensor = self.decoder(maps, blend(own, wanted, strength), names)
         return painted

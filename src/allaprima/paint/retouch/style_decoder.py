@@ -2,7 +2,8 @@
 
 Each map of a picture is given the style's mean and deviation, channel by channel (Huang & Belongie 2017,
 arXiv:1703.06868, equation 8), the finer maps too, so that outlines stay where they are. The statistics themselves are
-told to the decoder's coarsest level: by them it knows a drawing in lines from a painting.
+told to the decoder's coarsest level, and every level hears the style's name, if it has one: by them it knows a
+drawing in lines from a painting.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allaprima.core.retouch import STYLE_NAMES
 from allaprima.paint.bases.vignette.autoencoder import ResidualBlock, Resize
 from allaprima.paint.retouch.lite_encoder import MapScale
 from allaprima.paint.retouch.style_encoder import WIDTHS, Statistics, statistics_of
@@ -48,19 +50,31 @@ class StyleDecoder(nn.Module):
             for width, depth in zip(self.config.widths, self.config.depths, strict=True)
         )
         self.up = nn.ModuleList((Resize(coarse, middle, -2), Resize(middle, fine, -2)))
+        self.hints = nn.ModuleList(
+            nn.Linear(len(STYLE_NAMES), width, bias=False) for width in self.config.widths
+        )
+        for hint in self.hints:
+            nn.init.zeros_(hint.weight)  # type: ignore[arg-type]
         self.head = nn.Conv2d(fine, 12, 3, padding=1)
 
-    def forward(self, maps: Sequence[Tensor], styles: Sequence[Statistics]) -> Tensor:
-        """Return pictures (B, 3, H, W), about [-1, 1] and not clamped, from the encoder's maps."""
+    def forward(self, maps: Sequence[Tensor], styles: Sequence[Statistics], names: Tensor) -> Tensor:
+        """Return pictures (B, 3, H, W), about [-1, 1] and not clamped.
+
+        Args:
+            maps: the encoder's, of pictures of that size.
+            styles: the statistics that each map is given.
+            names: how much of each style with a name (B, `STYLE_NAMES`) there is in them, 0 to 1; nothing for others.
+        """
         turned = [
             scale(adapt(one, style)) for scale, one, style in zip(self.scales, maps, styles, strict=True)
         ]
         stem, half, quarter, eighth = (enter(one) for enter, one in zip(self.enter, turned, strict=True))
         told = [told_of(scale, style) for scale, style in zip(self.scales, styles, strict=True)]
+        hints = [hint(names)[:, :, None, None] for hint in self.hints]
         x = eighth + self.told(torch.cat(told, dim=1))[:, :, None, None]
-        x = self.up[0](self.levels[0](x))
-        x = self.up[1](self.levels[1](x + quarter))
-        x = self.levels[2](x + half + stem)
+        x = self.up[0](self.levels[0](x + hints[0]))
+        x = self.up[1](self.levels[1](x + quarter + hints[1]))
+        x = self.levels[2](x + half + stem + hints[2])
         return functional.pixel_shuffle(self.head(x), 2)
 
 
