@@ -16,6 +16,7 @@ from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.encoder_sketch import EncoderSketch
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
 from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, prepacked_bytes
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
@@ -60,12 +61,14 @@ class VignetteBase(ResidentBase):
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
     _encoder: QuickEncoder = field(init=False, repr=False, compare=False)
+    _sketch: EncoderSketch = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Set up the quick networks, which compute some things once from the weights."""
         object.__setattr__(self, "_denoiser", QuickDenoiser(self.denoiser))
         object.__setattr__(self, "_decoder", QuickDecoder(self.autoencoder))
         object.__setattr__(self, "_encoder", QuickEncoder(self.autoencoder))
+        object.__setattr__(self, "_sketch", EncoderSketch(self.encode))
 
     @property
     def text_widths(self) -> tuple[int, None]:
@@ -115,6 +118,10 @@ class VignetteBase(ResidentBase):
         weight = next(self.autoencoder.parameters())
         signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
         return self._encoder.encode(signed).float()
+
+    def sketch(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return about the latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1], by a linear map."""
+        return self._sketch.encode(pixels)
 
     def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
         """Return the share of each cell of 16 x 16 pixels that is painted, (1, 1, h, w)."""
