@@ -67,8 +67,8 @@ def main(
     ] = 10_000,
     kills: Annotated[int, typer.Option(help="How often the studio is killed while it paints.")] = 20,
     rounds: Annotated[
-        int, typer.Option(help="Rounds of two seconds each of typing, pictures and strokes.")
-    ] = 8,
+        int, typer.Option(help="Keystrokes, pictures and strokes over a picture, as many of each.")
+    ] = 100,
     init: Annotated[bool, typer.Option("--init", help="Nothing but pictures that are painted over.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Little of everything, to see that it works.")

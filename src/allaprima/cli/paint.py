@@ -13,7 +13,8 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions
+from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
+from allaprima.cli.start import open_start
 from allaprima.cli.targets import OutputTarget, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
@@ -37,6 +38,7 @@ MAX_COUNT = 1000
 @spread_options
 def paint(
     asked: RequestOptions,
+    start: StartOptions,
     load: LoadOptions,
     out: OutputOptions,
     prompt: Annotated[str | None, typer.Argument(help="What to paint.", show_default=False)] = None,
@@ -48,21 +50,27 @@ def paint(
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
     )  # fmt: skip
     check_memory(load.memory)
+    picture = open_start(start, asked.source)
+    if picture is not None:
+        picture.check_fields(given)
     requests = make_requests(given, asked.source, asked.seed, asked.count)
     targets = plan_targets(requests, out.output, out.file_format)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.painter import Painter
+    from allaprima.paint.pipeline.overpainting import Overpainting
 
     painter = Painter.load(
         requests[0].base, folder=load.weights, models_dirs=load.models_dir or (), lora_dir=load.lora_dir,
         precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
         loras=requests[0].loras,
     )  # fmt: skip
-    requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
+    over = Overpainting(picture, painter.base)
+    requests = over.fit(fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
-    paths = save_events(painter.events(*requests, previews=out.previews), targets, requests[0].steps, timings)
+    events = over.events(painter.events, requests, previews=out.previews)
+    paths = save_events(events, targets, requests[0].steps * over.passes, timings)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
@@ -142,14 +150,9 @@ def make_requests(
     if not 1 <= count <= MAX_COUNT:
         raise RequestError(f"got count {count}; expected 1 to {MAX_COUNT}")
     if source is not None:
-        from allaprima.core.picture_files import read_init_strength, read_request
+        from allaprima.core.picture_files import read_request
 
         first = read_request(source)
-        if (strength := read_init_strength(source)) is not None:
-            said = f"{source} was painted over another picture (strength {strength[:20]})"
-            print(
-                f"prima: {printable(said)}, which it does not hold; words alone paint it now", file=sys.stderr
-            )
         if "loras" in given:
             given = given | {"loras": keep_turbo(first.loras, given["loras"])}
         first = replace(first, **given)

@@ -1,4 +1,4 @@
-"""The options of `prima paint`, in three groups, and types for those that other commands share."""
+"""The options of `prima paint`, in four groups, and types for those that other commands share."""
 
 from __future__ import annotations
 
@@ -70,6 +70,49 @@ class RequestOptions:
             "steps do.",
         ),
     ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """What the pictures are painted over."""
+
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to start from, scaled and cut to the size that is painted. Default: none."
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="How much of --init is painted over: 0 keeps it, 1 forgets it. Default: 0.75; 1 with --mask or "
+            "--outpaint."
+        ),
+    ] = None
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture of the size of --init that says what is painted: white, or, where a pixel of it is "
+            "transparent, transparent. The rest stays to the bit. Default: all is painted."
+        ),
+    ] = None
+    feather: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels over which what is painted fades in at its edge, 0 to 64. Default: 8; 16 with --outpaint."
+        ),
+    ] = None
+    padding: Annotated[
+        int | None,
+        typer.Option(
+            help="Paint a window of --init at the base's size, with so many pixels around the mask, and put it back. "
+            "Default: the whole picture."
+        ),
+    ] = None
+    outpaint: Annotated[
+        str | None,
+        typer.Option(help="Sides to extend --init on, in pixels, such as left=64,top=32. Default: none."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

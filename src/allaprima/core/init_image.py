@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from allaprima.core.errors import RequestError
 from allaprima.core.image_modes import to_mask, to_rgb
-from allaprima.core.mask import KEEPS_ALL, Box, fill_painted
+from allaprima.core.mask import KEEPS_ALL, PixelBox, cut_box
 from allaprima.core.surround import Surround
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class InitImage:
         cls,
         picture: Image.Image,
         mask: Image.Image,
-        box: Box,
+        box: PixelBox,
         *,
         width: int,
         height: int,
@@ -125,14 +125,10 @@ class InitImage:
             strength: see the attribute.
             fill: begin with the colours around what is painted, rather than with what is there.
         """
-        from PIL import Image, ImageChops
+        from PIL import Image
 
-        size, (left, top, right, bottom) = (width, height), box
-        outside = Image.new("L", (right - left, bottom - top), 255)
-        outside.paste(0, (-left, -top, picture.width - left, picture.height - top))
-        part, painted = picture.crop(box), mask.crop(box)
-        part = fill_painted(part, ImageChops.lighter(outside, painted) if fill else outside)
-        painted = ImageChops.lighter(painted, outside)
+        size = (width, height)
+        part, painted = cut_box(picture, mask, box, fill=fill)
         surround = Surround(
             width=picture.width, height=picture.height, rgb=picture.tobytes(), mask=mask.tobytes(), box=box
         )

@@ -14,7 +14,7 @@ from allaprima.core.errors import RequestError
 if TYPE_CHECKING:
     from PIL import Image
 
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels; a box may stick out of its picture."""
 
 KEEPS_ALL = (
@@ -43,7 +43,7 @@ def feather(mask: Image.Image, width_px: int) -> Image.Image:
     return Image.fromarray((total // width_px).astype(np.uint8))
 
 
-def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> Box:
+def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> PixelBox:
     """Return the smallest box of the shape of `size` around all that is painted, and `padding` pixels on every side.
 
     It lies inside the picture where it fits there. RequestError if nothing is painted.
@@ -65,6 +65,27 @@ def _placed(start: int, length: int, room: int) -> int:
     return (room - length) // 2 if length > room else min(max(start, 0), room - length)
 
 
+def cut_box(
+    picture: Image.Image, mask: Image.Image, box: PixelBox, *, fill: bool
+) -> tuple[Image.Image, Image.Image]:
+    """Return a box of an RGB picture and of its mask; what lies outside the picture is filled, and painted.
+
+    With `fill` what is painted is filled too. Its colours come from as far around the box as that is large: all of
+    it may be painted.
+    """
+    from PIL import Image, ImageChops
+
+    left, top, right, bottom = box
+    x, y = (right - left) // 2, (bottom - top) // 2
+    around = (left - x, top - y, right + x, bottom + y)
+    outside = Image.new("L", (around[2] - around[0], around[3] - around[1]), 255)
+    outside.paste(0, (-around[0], -around[1], picture.width - around[0], picture.height - around[1]))
+    near, painted = picture.crop(around), ImageChops.lighter(mask.crop(around), outside)
+    near = fill_painted(near, painted if fill else outside)
+    inner = (x, y, x + right - left, y + bottom - top)
+    return near.crop(inner), painted.crop(inner)
+
+
 def fill_painted(image: Image.Image, mask: Image.Image) -> Image.Image:
     """Return the RGB `image` with what is painted filled by the colours around it, the softer the farther away.
 
@@ -74,6 +95,8 @@ def fill_painted(image: Image.Image, mask: Image.Image) -> Image.Image:
     import numpy as np
     from PIL import Image
 
+    if mask.getbbox() is None:
+        return image
     colours = np.asarray(image, dtype=np.float32)
     weight = 1.0 - np.asarray(mask, dtype=np.float32)[..., None] / 255.0
     filled = _pull(colours * weight, weight)

@@ -15,7 +15,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Self
 
 from allaprima.core.errors import RequestError
-from allaprima.core.mask import Box
+from allaprima.core.mask import PixelBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,9 +53,9 @@ class Margins:
         return cls(**sides)
 
     @classmethod
-    def of(cls, sides: Mapping[str, int] | str | Self) -> Self:
+    def of(cls, sides: Mapping[str, int] | str | Margins) -> Margins:
         """Return the margins of a mapping or a text; those that are given are returned."""
-        if isinstance(sides, cls):
+        if isinstance(sides, Margins):
             return sides
         if isinstance(sides, str):
             return cls.parse(sides)
@@ -73,7 +73,7 @@ class Margins:
         return width + self.left + self.right, height + self.top + self.bottom
 
 
-def plan_windows(margins: Margins, picture: tuple[int, int], window: tuple[int, int]) -> list[Box]:
+def plan_windows(margins: Margins, picture: tuple[int, int], window: tuple[int, int]) -> list[PixelBox]:
     """Return boxes of the canvas, each of the size of `window`, that together cover all that is new.
 
     They are to be painted in this order: of those that show at least half of what is known, the next is the one that
@@ -90,7 +90,7 @@ def plan_windows(margins: Margins, picture: tuple[int, int], window: tuple[int, 
     unknown = np.ones((height, width), dtype=bool)
     unknown[margins.top : margins.top + picture[1], margins.left : margins.left + picture[0]] = False
     places = list(product(_places(width, window[0]), _places(height, window[1])))
-    boxes: list[Box] = []
+    boxes: list[PixelBox] = []
     while unknown.any():
         left, top = _next_place(unknown, places, window)
         boxes.append((left, top, left + window[0], top + window[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from allaprima.core.mask import Box
+from allaprima.core.mask import PixelBox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Surround:
     """Rows from the top, three bytes a pixel."""
     mask: bytes = field(repr=False)
     """One byte a pixel: 0 keeps it, bit for bit, 255 paints it."""
-    box: Box
+    box: PixelBox
     """Where the window lies."""
 
     def complete(self, rgb: bytes, width: int, height: int) -> bytes:

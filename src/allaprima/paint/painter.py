@@ -41,8 +41,8 @@ from allaprima.paint.lora.files.remarks import introductions, remarks_on, remark
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import release
-from allaprima.paint.painting_over import PaintingOver
 from allaprima.paint.pipeline.img2img import check_init_size
+from allaprima.paint.pipeline.overpainting import Overpainting
 from allaprima.paint.pipeline.picture_group import PictureGroup
 from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
@@ -185,16 +185,16 @@ class Painter(Pipeline):
             raise RequestError(f"got count {count}; expected a whole number of at least 1")
         options = {"strength": strength, "mask": mask, "feather_px": feather_px, "padding_px": padding_px}
         start = _to_start(init_image, {**options, "outpaint": outpaint})
-        over = PaintingOver(start, self.base)
-        over.check(fields)
+        if isinstance(start, StartingPicture):
+            start.check_fields(fields)
+        over = Overpainting(start, self.base)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(
-            turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields, **over.size
-        )
+        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        (first,) = over.fit([first])
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
         requests = [replace(first, seed=first.seed + number) for number in range(count)]
-        pictures = _follow(over.events(self, requests), first.steps * count * over.passes)
+        pictures = _follow(over.events(self.events, requests), first.steps * count * over.passes)
         return pictures[0] if count == 1 else PictureSet(pictures)
 
     def close(self) -> None:

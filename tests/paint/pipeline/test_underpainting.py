@@ -17,7 +17,7 @@ from allaprima.paint.contract.schedule import flow_schedule, flow_sigmas
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.underpainting import Underpainting
 
-SIZE = {"width": 128, "height": 64}
+SIZE: dict[str, Any] = {"width": 128, "height": 64}
 SCHEDULE = flow_schedule(flow_sigmas(4))
 NOISE = torch.randn(2, 3, 8, 16, generator=torch.Generator().manual_seed(0))
 
@@ -27,8 +27,8 @@ def picture(strength: float = 1.0, *, masked: bool = True, value: int = 255) -> 
     rgb = torch.randint(0, 256, (64, 128, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     mask = torch.zeros(64, 128, dtype=torch.uint8)
     mask[:, 41:87] = value
-    pixels = {"rgb": rgb.numpy().tobytes(), "mask": mask.numpy().tobytes() if masked else None}
-    return InitImage(**SIZE, **pixels, strength=strength)
+    levels = mask.numpy().tobytes() if masked else None
+    return InitImage(**SIZE, rgb=rgb.numpy().tobytes(), mask=levels, strength=strength)
 
 
 def under(init_image: InitImage | None) -> Underpainting:

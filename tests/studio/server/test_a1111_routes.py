@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, PngImagePlugin
 from tests.studio.server.conftest import PacedBase, Serve, Served
@@ -98,6 +99,117 @@ def test_img2img_keeps_as_much_as_it_is_told(served: Served) -> None:
     assert means[0] != means[1]
     files = [path.read_bytes() for path in served.gallery_folder.glob("*.png")]
     assert sum(b"Denoising strength: 0.0" in data for data in files) == 1
+
+
+def noisy(width: int, height: int) -> Image.Image:
+    return Image.effect_noise((width, height), 90).convert("RGB")
+
+
+def sent(image: Image.Image) -> str:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return b64(out.getvalue())
+
+
+def got(served: Served, **body: Any) -> tuple[Image.Image, dict[str, Any]]:
+    with served.client() as client:
+        answer = client.post("/sdapi/v1/img2img", json={"prompt": "a", "steps": 2, "seed": 1, **body})
+    assert answer.status_code == 200, answer.text
+    image = Image.open(io.BytesIO(base64.b64decode(answer.json()["images"][0])))
+    return image.convert("RGB"), {
+        **json.loads(answer.json()["info"]),
+        "parameters": answer.json()["parameters"],
+    }
+
+
+def outside(image: Image.Image, box: tuple[int, int, int, int]) -> bytes:
+    rest = image.copy()
+    rest.paste("black", box)
+    return rest.tobytes()
+
+
+def test_a_mask_says_what_is_painted(served: Served) -> None:
+    picture, mask, box = noisy(128, 64), Image.new("L", (128, 64), 0), (32, 16, 96, 48)
+    mask.paste(255, box)
+    body = {
+        "init_images": [sent(picture)], "mask": sent(mask), "mask_blur": 0, "inpaint_full_res": False,
+        "inpainting_fill": 1, "denoising_strength": 1.0,
+    }  # fmt: skip
+    painted, info = got(served, **body)
+    assert outside(painted, box) == outside(picture, box)
+    assert painted.crop(box).tobytes() != picture.crop(box).tobytes()
+    assert info["infotexts"][0].endswith("Denoising strength: 1.0, Inpaint area: Whole picture")
+    assert info["ignored"] == []
+    assert "mask" not in info["parameters"]
+    turned, _ = got(served, **body, inpainting_mask_invert=1)
+    assert turned.crop(box).tobytes() == picture.crop(box).tobytes()
+    assert outside(turned, box) != outside(picture, box)
+    # Blurred, a few pixels beyond the mask change too; far from it nothing does.
+    soft, _ = got(served, **{**body, "mask_blur": 4})
+    assert outside(soft, box) != outside(picture, box)
+    assert outside(soft, (12, 0, 116, 64)) == outside(picture, (12, 0, 116, 64))
+
+
+def test_a_mask_that_is_transparent_is_painted_where_it_is_opaque_as_a1111_does(served: Served) -> None:
+    picture, mask, box = noisy(128, 64), Image.new("RGBA", (128, 64), (0, 0, 0, 0)), (32, 16, 96, 48)
+    mask.paste((0, 0, 0, 255), box)
+    body = {"mask_blur": 0, "inpaint_full_res": False, "init_images": [sent(picture)], "mask": sent(mask)}
+    painted, _ = got(served, **body)
+    assert outside(painted, box) == outside(picture, box)
+    assert painted.crop(box).tobytes() != picture.crop(box).tobytes()
+
+
+def test_only_what_is_masked_is_painted_at_full_size_and_put_back(served: Served) -> None:
+    picture, mask, box = noisy(400, 300), Image.new("L", (400, 300), 0), (300, 200, 340, 220)
+    mask.paste(255, box)
+    body = {
+        "init_images": [sent(picture)],
+        "mask": sent(mask),
+        "mask_blur": 0,
+        "inpaint_full_res_padding": 16,
+    }
+    painted, info = got(served, **body)
+    assert painted.size == (400, 300)
+    assert outside(painted, box) == outside(picture, box)
+    assert painted.crop(box).tobytes() != picture.crop(box).tobytes()
+    assert "Inpaint area: Only masked" in info["infotexts"][0]
+    # A mask of another size is stretched, as A1111 does.
+    smaller, _ = got(served, **{**body, "mask": sent(mask.resize((200, 150), Image.Resampling.NEAREST))})
+    assert smaller.size == (400, 300)
+    assert outside(smaller, (298, 198, 342, 222)) == outside(picture, (298, 198, 342, 222))
+
+
+def test_what_is_painted_may_begin_as_the_colours_around_it(served: Served) -> None:
+    picture, mask, box = Image.new("RGB", (128, 64), "white"), Image.new("L", (128, 64), 0), (32, 16, 96, 48)
+    picture.paste("black", box)
+    mask.paste(255, box)
+    body = {"init_images": [sent(picture)], "mask": sent(mask), "mask_blur": 0, "denoising_strength": 0.0}
+    for full in (True, False):
+        filled, _ = got(served, **body, inpainting_fill=0, inpaint_full_res=full)
+        as_it_is, _ = got(served, **body, inpainting_fill=1, inpaint_full_res=full)
+        assert mean_of(sent(filled.crop(box))) > 40 + mean_of(sent(as_it_is.crop(box)))
+
+
+def test_what_is_not_honoured_of_a_mask_is_listed(served: Served) -> None:
+    body = {"init_images": [sent(noisy(128, 64))], "mask": sent(Image.new("L", (128, 64), 255))}
+    _, info = got(served, **body, inpainting_fill=2, mask_round=False)
+    assert info["ignored"] == ["inpainting_fill", "mask_round"]
+    _, info = got(served, init_images=body["init_images"], inpainting_fill=2)
+    assert info["ignored"] == []
+
+
+def test_masks_that_paint_nothing_or_are_none_are_refused(served: Served) -> None:
+    with served.client() as client:
+        for mask, told in (
+            (sent(Image.new("L", (128, 64), 0)), "keeps every pixel"),
+            (b64(b"no picture"), "cannot be read"),
+            ("%", "not base64"),
+        ):
+            body = {"prompt": "a", "init_images": [sent(noisy(128, 64))], "mask": mask}
+            answer = client.post("/sdapi/v1/img2img", json=body)
+            assert (answer.status_code, told in answer.json()["detail"]) == (400, True), answer.text
+        answer = client.post("/sdapi/v1/txt2img", json={"prompt": "a", "mask": "x"})
+        assert answer.status_code == 422
 
 
 def test_img2img_fits_pictures_of_other_sizes(served: Served) -> None:

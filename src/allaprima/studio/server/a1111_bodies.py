@@ -18,6 +18,10 @@ from allaprima.studio.server.studio import BaseCard, Studio, one_line
 
 SAMPLER = "Euler"
 CHECKPOINT = "sd_model_checkpoint"
+FILL = 0
+"""The `inpainting_fill` that begins with the colours around what is painted."""
+MASK_BLUR_PX = 4
+MAX_BLUR_PX = 256
 _NOT_HERE = frozenset({
     "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
 })  # fmt: skip
@@ -63,7 +67,9 @@ class TextToImage(BaseModel):
 
     def echo(self) -> dict[str, Any]:
         """Return what the answer repeats of the body: no pictures, no unknown fields and nothing nested."""
-        echoed = self.model_dump(include={*type(self).model_fields} - {"init_images", "override_settings"})
+        echoed = self.model_dump(
+            include={*type(self).model_fields} - {"init_images", "mask", "override_settings"}
+        )
         if self.override_settings is not None:
             settings = self.override_settings.items()
             flat = {key: value for key, value in settings if not isinstance(value, dict | list)}
@@ -86,6 +92,32 @@ class ImageToImage(TextToImage):
     init_images: list[str] = Field(min_length=1, max_length=1)
     denoising_strength: float = Field(default=0.75, ge=0.0, le=1.0)
     resize_mode: int = Field(default=0, ge=0, le=2)
+    mask: str | None = None
+    """In base64; see `a1111_pictures`."""
+    mask_blur: int | None = Field(default=None, ge=0, le=MAX_BLUR_PX)
+    mask_blur_x: int | None = Field(default=None, ge=0, le=MAX_BLUR_PX)
+    mask_blur_y: int | None = Field(default=None, ge=0, le=MAX_BLUR_PX)
+    mask_round: bool | None = True
+    """Not honoured: a mask's soft edge is soft in the latents too."""
+    inpainting_mask_invert: int | None = Field(default=0, ge=0, le=1)
+    inpainting_fill: int | None = Field(default=FILL, ge=0, le=3)
+    """What is painted begins as the colours around it (0) or as it is (1); 2 and 3, noise and nothing, count as 1."""
+    inpaint_full_res: bool | None = True
+    """Show the base a window around what is painted, at its full size, rather than the whole picture."""
+    inpaint_full_res_padding: int | None = Field(default=0, ge=0, le=4096)
+    """Pixels around what is painted in that window."""
+
+    @property
+    def blur(self) -> tuple[int, int]:
+        """How far the mask is blurred, across and down, in pixels."""
+        both = MASK_BLUR_PX if self.mask_blur is None else self.mask_blur
+        across, down = (both if one is None else one for one in (self.mask_blur_x, self.mask_blur_y))
+        return across, down
+
+    def unheard(self) -> set[str]:
+        """Return what it says about a mask that is not honoured."""
+        said = {"mask_round": self.mask_round is False, "inpainting_fill": (self.inpainting_fill or 0) > 1}
+        return {name for name, is_said in said.items() if is_said and self.mask}
 
 
 def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
@@ -116,7 +148,8 @@ def ignored_fields(body: TextToImage) -> list[str]:
     extra = (body.model_extra or {}).items()
     unheard = {name for name, value in extra if name not in _USUAL or value not in (None, *_USUAL[name])}
     overridden = {f"override_settings.{key}" for key in body.override_settings or {} if key != CHECKPOINT}
-    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden)[:20]
+    about_mask = body.unheard() if isinstance(body, ImageToImage) else set()
+    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden | about_mask)[:20]
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:

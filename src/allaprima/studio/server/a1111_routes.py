@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
+from allaprima.core.picture_encoding import underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import Progress
@@ -32,10 +33,10 @@ from allaprima.studio.server.a1111_bodies import (
     ignored_fields,
     to_requests,
 )
+from allaprima.studio.server.a1111_pictures import to_init_image
 from allaprima.studio.server.jobs import Ticket, finish
-from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.studio import StudioDep
-from allaprima.studio.server.uploads import decode_base64, fit, open_upload
+from allaprima.studio.server.uploads import decode_base64
 
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 
@@ -59,7 +60,7 @@ async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[s
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture."""
     requests = to_requests(body, studio)
-    init_image = await asyncio.to_thread(_init_image, body, requests[0], studio.settings.caps)
+    init_image = await asyncio.to_thread(to_init_image, body, requests[0], studio.settings.caps)
     return await _paint(body, requests, init_image, http, studio)
 
 
@@ -195,18 +196,18 @@ async def _paint(
     kept = await finish(run)
     pictures = kept.pictures if kept is not None and body.send_images else ()
     files = await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
-    strength = None if init_image is None else init_image.strength
-    info = _info(body, requests, strength, interrupted=kept is None)
+    info = _info(body, requests, init_image, interrupted=kept is None)
     text = json.dumps({**info, "remarks": studio.remarks(requests[0])}, allow_nan=False)
     images = [base64.b64encode(file).decode() for file in files]
     return {"images": images, "parameters": body.echo(), "info": text}
 
 
 def _info(
-    body: TextToImage, requests: list[GenerationRequest], strength: float | None, *, interrupted: bool
+    body: TextToImage, requests: list[GenerationRequest], init_image: InitImage | None, *, interrupted: bool
 ) -> dict[str, Any]:
     first = requests[0]
-    extra = {} if strength is None else {"Denoising strength": repr(strength)}
+    strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
+    extra = underpainting_settings(strength, area)
     return {
         "prompt": first.prompt, "all_prompts": [request.prompt for request in requests],
         "negative_prompt": first.negative_prompt,
@@ -219,12 +220,6 @@ def _info(
         "infotexts": [to_infotext(request, extra) for request in requests],
         "interrupted": interrupted, "ignored": ignored_fields(body),
     }  # fmt: skip
-
-
-def _init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
-    width, height = request.width, request.height
-    image = fit(open_upload(decode_base64(body.init_images[0]), caps), width, height, body.resize_mode)
-    return InitImage(width=width, height=height, rgb=image.tobytes(), strength=body.denoising_strength)
 
 
 def _seconds_left(ticket: Ticket | None) -> float:

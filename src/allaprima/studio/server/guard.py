@@ -30,7 +30,10 @@ from allaprima.studio.server.security import (
 )
 from allaprima.studio.server.settings import ServerSettings
 
-UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks", "/api/jobs"})
+FORMS = frozenset({"/v1/images/edits", "/v1/images/variations"})
+"""Routes whose bodies may be forms with files. A foreign page can send one without asking, but browsers name the page
+then, and that is refused before."""
+UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks", "/api/jobs"}) | FORMS
 """Routes whose bodies hold pictures."""
 MAX_VALUES = 100_000
 """Objects, lists and members of one body: small ones unfold to a hundred times their bytes when they are parsed."""
@@ -143,6 +146,8 @@ class Guard:
         except TimeoutError:
             raise ProblemError(408, "the request's body came too slowly", code="slow") from None
         kind = caller.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data" and caller.path in FORMS:
+            return body
         if body and kind != "application/json":
             # A form on a foreign page can send any text, but not this type without asking first.
             message = f"got the content type {kind[:60]!r}; expected application/json"

@@ -1,4 +1,4 @@
-"""OpenAI's image routes: /v1/images/generations and /v1/models.
+"""OpenAI's image routes: /v1/images/generations, /v1/images/edits and /v1/models.
 
 Field names, error shape and event names are OpenAI's, so that its clients work unchanged; `seed`, `steps`,
 `guidance`, `negative_prompt`, `schedule` and `loras` are ours. A parameter that we do not have is refused, never
@@ -19,6 +19,7 @@ from fastapi import APIRouter, Request
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import Cancelled, Progress
@@ -26,6 +27,7 @@ from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import Events, EventStream
 from allaprima.studio.server.jobs import Kept, finish
 from allaprima.studio.server.openai_bodies import ImagesBody, get_model, to_requests
+from allaprima.studio.server.openai_edits import EDIT_BODY, read_edit
 from allaprima.studio.server.security import sign_path
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
@@ -40,11 +42,36 @@ _NO_USAGE = {
 @router.post("/images/generations")
 async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Response:
     """Paint one or more pictures from words."""
-    requests = to_requests(body, studio)
+    return await _answer(body, to_requests(body, studio), None, http, studio)
+
+
+@router.post("/images/edits", openapi_extra=EDIT_BODY)
+async def edit(http: Request, studio: StudioDep) -> Response:
+    """Paint over a picture, or over what a mask of it says."""
+    asked = await read_edit(http)
+    requests = to_requests(asked.body, studio)
+    init_image = await asyncio.to_thread(asked.to_init_image, requests[0], studio.settings.caps)
+    return await _answer(asked.body, requests, init_image, http, studio)
+
+
+@router.post("/images/variations")
+def variations() -> None:
+    """Refuse: pictures are painted from words here."""
+    message = "no picture is painted without words here; POST the picture with a prompt to /v1/images/edits"
+    raise ProblemError(400, message, code="not_supported")
+
+
+async def _answer(
+    body: ImagesBody,
+    requests: list[GenerationRequest],
+    init_image: InitImage | None,
+    http: Request,
+    studio: Studio,
+) -> Response:
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
-        return EventStream(_events(body, requests, http, studio))
-    kept = await finish(studio.jobs.run(requests, http, api="openai"))
+        return EventStream(_events(body, requests, init_image, http, studio))
+    kept = await finish(studio.jobs.run(requests, http, api="openai", init_image=init_image))
     if kept is None:
         raise ProblemError(409, "the job was cancelled", code="cancelled")
     if body.response_format == "url":
@@ -98,14 +125,19 @@ def _remarks(request: GenerationRequest, studio: Studio) -> dict[str, Any]:
 
 
 async def _events(
-    body: ImagesBody, requests: list[GenerationRequest], http: Request, studio: Studio
+    body: ImagesBody,
+    requests: list[GenerationRequest],
+    init_image: InitImage | None,
+    http: Request,
+    studio: Studio,
 ) -> Events:
     """Yield None once the job is taken, then OpenAI's events: up to `partial_images` previews, then each picture."""
     file_format: FileFormat = body.output_format or "png"
     wanted = body.partial_images or 0
+    family = "image_generation" if init_image is None else "image_edit"
     sent: dict[int, int] = {}
     taken = False
-    run = studio.jobs.run(requests, http, api="openai", previews=wanted > 0)
+    run = studio.jobs.run(requests, http, api="openai", init_image=init_image, previews=wanted > 0)
     async with aclosing(run) as steps:
         async for step in steps:
             if not taken:
@@ -117,13 +149,14 @@ async def _events(
                 if index < wanted and _is_due(step, index, wanted):
                     sent[step.picture] = index + 1
                     file = await asyncio.to_thread(_reencode, step.preview, file_format)
-                    yield _event("partial_image", requests[0], file, file_format, partial_image_index=index)
+                    name = f"{family}.partial_image"
+                    yield _event(name, requests[0], file, file_format, partial_image_index=index)
             elif isinstance(step, Kept):
                 for picture in step.pictures:
                     file = await asyncio.to_thread(picture.encode, file_format)
                     remarks = _remarks(picture.request, studio)
                     extra = {"usage": _NO_USAGE, "seed": picture.request.seed, **remarks}
-                    yield _event("completed", picture.request, file, file_format, **extra)
+                    yield _event(f"{family}.completed", picture.request, file, file_format, **extra)
             elif isinstance(step, Cancelled):
                 raise ProblemError(409, "the job was cancelled", code="cancelled")
 
@@ -134,9 +167,8 @@ def _is_due(step: Progress, index: int, wanted: int) -> bool:
 
 
 def _event(
-    kind: str, request: GenerationRequest, file: bytes, file_format: FileFormat, **extra: Any
+    name: str, request: GenerationRequest, file: bytes, file_format: FileFormat, **extra: Any
 ) -> tuple[str, Mapping[str, Any]]:
-    name = f"image_generation.{kind}"
     encoded = base64.b64encode(file).decode()
     return name, {"type": name, "b64_json": encoded, **_facts(request, file_format), **extra}
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image, ImageOps
@@ -32,12 +32,22 @@ def decode_base64(text: str) -> bytes:
 
 def open_upload(data: bytes, caps: Caps) -> Image.Image:
     """Return the picture in `data` as RGB, upright; refuse it as `upload_size` does, or if it is damaged."""
-    return _open(data, caps, to_rgb)
+    return to_rgb(decode_upload(data, caps))
+
+
+def decode_upload(data: bytes, caps: Caps) -> Image.Image:
+    """Return the picture in `data` in its own mode, upright; refuse it as `open_upload` does."""
+    with _refuse_damage(caps):
+        upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
+        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+            _check_size(image.width, image.height, caps)
+            image.load()
+            return ImageOps.exif_transpose(image)
 
 
 def open_mask(data: bytes, caps: Caps) -> Image.Image:
-    """Return the mask in `data` as grey, as `core.mask` reads it; refuse it as `open_upload` does."""
-    return _open(data, caps, to_mask)
+    """Return the mask in `data` as grey, as `image_modes.to_mask` reads it; refuse it as `open_upload` does."""
+    return to_mask(decode_upload(data, caps))
 
 
 def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:
@@ -71,15 +81,6 @@ def fit(image: Image.Image, width: int, height: int, resize_mode: int) -> Image.
     canvas = image.resize((8, 8), Image.Resampling.BOX).resize((width, height), Image.Resampling.BICUBIC)
     canvas.paste(whole, ((width - whole.width) // 2, (height - whole.height) // 2))
     return canvas
-
-
-def _open(data: bytes, caps: Caps, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    with _refuse_damage(caps):
-        upload_size(data, caps)  # Pillow sets up a decoder for the whole canvas when it opens a WebP
-        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
-            _check_size(image.width, image.height, caps)
-            image.load()
-            return convert(ImageOps.exif_transpose(image))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from diffusers import StableDiffusionXLInpaintPipeline
 from tests.inpainting import assert_inpainted_alike, finished_pixels, masked_picture, stock_inpaint
 from tests.tiny_sdxl import Kind, give_scheduler, shapes_of, write_tiny_file, write_tiny_sdxl
 
+from allaprima.core.events import Finished
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.loading import load_base, locate
@@ -86,4 +87,5 @@ def test_without_a_mask_a_reader_paints_freely(reader: Path) -> None:
     free = painter.paint(REQUEST)
     grey = InitImage(width=64, height=96, rgb=bytes([7]) * 3 * 64 * 96, strength=1.0, mask=b"\xff" * 64 * 96)
     *_, last = painter.events(REQUEST, init_image=grey)
+    assert isinstance(last, Finished)
     assert free.rgb == last.pictures[0].rgb

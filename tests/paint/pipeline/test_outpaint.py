@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from PIL import Image
 from tests.tiny import SteadyBase
@@ -10,9 +12,9 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.starting_picture import StartingPicture
-from allaprima.paint.outpaint import Outpainting
 from allaprima.paint.painter import Painter
-from allaprima.paint.painting_over import PaintingOver
+from allaprima.paint.pipeline.outpaint import Outpainting
+from allaprima.paint.pipeline.overpainting import Overpainting
 
 PICTURE = Image.effect_noise((256, 256), 90).convert("RGB")
 
@@ -63,10 +65,13 @@ def test_a_canvas_that_the_base_paints_is_painted_at_once() -> None:
 
 def test_its_events_are_those_of_one_picture() -> None:
     start = StartingPicture.of(PICTURE, outpaint="left=64,top=32")
-    over = PaintingOver(start, SteadyBase())
-    assert (over.passes, over.size) == (3, {"width": 256, "height": 256})
-    request = painter().request(prompt="cat", seed=7, steps=2, guidance=1.0, **over.size)
-    events = list(over.events(painter(), [request], previews=True))
+    over = Overpainting(start, SteadyBase())
+    assert over.passes == 3
+    (request,) = over.fit(
+        [painter().request(prompt="cat", seed=7, steps=2, guidance=1.0, width=128, height=64)]
+    )
+    assert (request.width, request.height) == (256, 256)
+    events = list(over.events(painter().events, [request], previews=True))
     assert isinstance(events[0], Started)
     steps = [event for event in events if isinstance(event, Step)]
     assert [(step.index, step.total) for step in steps] == [(index, 6) for index in range(1, 7)]
@@ -77,7 +82,7 @@ def test_its_events_are_those_of_one_picture() -> None:
 
 
 def test_several_pictures_differ_and_repeat() -> None:
-    given = {"steps": 1, "guidance": 1.0, "init_image": PICTURE, "outpaint": "left=8"}
+    given: dict[str, Any] = {"steps": 1, "guidance": 1.0, "init_image": PICTURE, "outpaint": "left=8"}
     pictures = painter()("cat", seed=3, count=2, **given)
     assert isinstance(pictures, PictureSet)
     again = painter()("cat", seed=4, **given)

@@ -1,7 +1,7 @@
 """Painting around a picture: a canvas that grows window by window, the picture in it kept to the bit.
 
     outpainting = Outpainting(start, Margins(left=64), base)
-    for event in outpainting.events(painter, request): ...
+    for event in outpainting.events(painter.events, request): ...
 
 A canvas that the base paints at once is one window; any other is covered by windows of the base's own size, at the
 picture's scale. What is new begins as the colours around it, at the strength asked for, and meets what is known in an
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from PIL import Image
 
@@ -20,18 +20,24 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.image_files import MAX_PIXELS
 from allaprima.core.init_image import InitImage
-from allaprima.core.mask import Box, feather, fill_painted
+from allaprima.core.mask import PixelBox, feather, fill_painted
 from allaprima.core.outpaint import Margins, plan_windows
 from allaprima.core.picture import Picture
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.contract.base import Base
 
-if TYPE_CHECKING:
-    from allaprima.paint.painter import Painter
-
 MAX_AT_ONCE = 2
 """A canvas of more than so many pictures of the base's own size is painted in windows: bases repeat things there."""
+
+
+class Paint(Protocol):
+    """What paints whole pictures: `Painter.events`."""
+
+    def __call__(
+        self, *requests: GenerationRequest, previews: bool = False, init_image: InitImage | None = None
+    ) -> Iterator[Event]:
+        """Paint `requests` over the init image, reporting each step."""
 
 
 class Outpainting:
@@ -60,14 +66,12 @@ class Outpainting:
         )
         """Width and height of a window, in pixels: the size that the request is to have."""
         whole = self.size == self._canvas
-        self.windows: list[Box] = (
+        self.windows: list[PixelBox] = (
             [(0, 0, *self._canvas)] if whole else plan_windows(margins, picture.size, self.size)
         )
         """What is painted, one after the other."""
 
-    def events(
-        self, painter: Painter, request: GenerationRequest, *, previews: bool = False
-    ) -> Iterator[Event]:
+    def events(self, paint: Paint, request: GenerationRequest, *, previews: bool = False) -> Iterator[Event]:
         """Paint `request` around the picture and report each step, as if the windows were one picture.
 
         The windows have seeds that follow each other, so that they do not repeat one another.
@@ -78,7 +82,7 @@ class Outpainting:
         for number, box in enumerate(self.windows):
             window = self._window(canvas, mask, box)
             own = replace(request, seed=(request.seed + number) % 2**63)
-            for event in painter.events(own, previews=previews, init_image=window):
+            for event in paint(own, previews=previews, init_image=window):
                 if isinstance(event, Step):
                     yield self._step(event, request, number)
                 elif isinstance(event, Finished):
@@ -96,7 +100,7 @@ class Outpainting:
         mask.paste(0, (*place, place[0] + self._picture.width, place[1] + self._picture.height))
         return canvas, mask
 
-    def _window(self, canvas: Image.Image, mask: Image.Image, box: Box) -> InitImage:
+    def _window(self, canvas: Image.Image, mask: Image.Image, box: PixelBox) -> InitImage:
         new = Image.new("L", mask.size)
         new.paste(mask.crop(box), box)
         edged = feather(new, self._feather_px)
@@ -119,4 +123,4 @@ def _paints(base: Base, width: int, height: int) -> bool:
         base.check_size(width, height)
     except RequestError:
         return False
-    return width * height <= MAX_AT_ONCE * own
+    return width * height <= MAX_AT_ONCE * own and max(width, height) <= MAX_SIDE_PX
