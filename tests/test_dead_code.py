@@ -11,8 +11,10 @@ from tests.source import ROOT, TREES
 # Called by a library, by name, or part of what users may call; the reason stands beside each.
 CALLED_ELSEWHERE = {
     "allaprima.cli.app.list_commands",  # by click
+    "allaprima.core.infotext.from_infotext",  # by programs of our users, which read texts without a picture
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
+    "allaprima.studio.server.transport.eof_received",  # by asyncio
     "allaprima.studio.server.live_messages.unpack_frame",  # by clients written in Python
 }
 HARMLESS = {

@@ -25,7 +25,7 @@ PAINT = {
     *LORA,
     *CONTRACT,
 }
-LAB = {"allaprima", "paint.painter", "lab", "lab.scenes", *PAINT}
+LAB = {"allaprima", "paint.painter", "paint.retouch", "lab", "lab.scenes", *PAINT}
 
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
 ARROWS = {
@@ -43,19 +43,23 @@ ARROWS = {
     "paint.bases": {"paint.device", "paint.sampling", *CONTRACT},
     "paint.memory": {"paint.bases", "paint.device", *CONTRACT},
     "paint.pipeline": PAINT - {"paint.bases", "paint.pipeline"},
+    "paint.retouch": {"core", "paint.device", "paint.retouch.upscaler_folder"},
+    "paint.retouch.upscaler_folder": {"core"},
     "paint.painter": PAINT,
     "lab": LAB - {"lab", "lab.scenes"},
     "lab.scenes": LAB - {"lab.scenes"},
     "lab.evaluation": LAB,
     "lab.training": {"lab.evaluation", *LAB},
     "lab.distill": {"lab.evaluation", "lab.training", *LAB},
+    "lab.retouch": {"lab.training", *LAB},
     "studio": {"core"},
-    "studio.engine": {"paint.painter", *PAINT},
-    "studio.server": {"core", "studio", "studio.engine", "paint.lora.files"},
+    "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
+    "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
     "cli": {
         "lab.evaluation",
         "lab.training",
         "lab.distill",
+        "lab.retouch",
         "studio",
         "studio.engine",
         "studio.server",

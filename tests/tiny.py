@@ -44,7 +44,7 @@ class SteadyBase(ResidentBase):
 
     def check_size(self, width: int, height: int) -> None:
         if (width, height) not in ((256, 256), (128, 64)):
-            raise RequestError(f"got size {width}x{height}; expected 256x256 or 128x64")
+            raise RequestError(f"got size {width}x{height}; expected 256x256 or 128x64", field="size")
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         del width, height

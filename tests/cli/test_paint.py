@@ -129,7 +129,7 @@ def test_previews_lie_beside_the_picture(weights: Path, folder: Path) -> None:
     [
         ([], "got no prompt; expected words"),
         ([""], "the prompt is empty"),
-        (["x" * 10_000], "10,000 characters; expected at most 1,000"),
+        (["x" * 10_001], "10,001 characters; expected at most 10,000"),
         (["cat", "--size", "512x512"], "got size 512x512; expected 256x256"),
         (["cat", "--size", "big"], "got size 'big'; expected width x height"),
         (["cat", "--size", "0x256"], "got width 0; expected 1 to 4096"),
@@ -148,7 +148,7 @@ def test_previews_lie_beside_the_picture(weights: Path, folder: Path) -> None:
         (["cat", "-o", "cat.png", "--count", "2"], "got one file, cat.png, for 2 pictures"),
         (["--from", "missing.png"], "missing.png does not exist"),
         (["--from", "plain.png"], "carries no request"),
-        (["--from", "text.png"], "cannot be read as a PNG, JPEG or WebP picture: it is none"),
+        (["--from", "text.png"], "text.png cannot be read: got a file that is text"),
         (["--from", "foreign.png"], "got base 'sd_xl'; expected vignette"),
     ],
 )

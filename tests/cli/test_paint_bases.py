@@ -71,7 +71,7 @@ def test_a_size_that_the_base_does_not_paint_is_told(
         (["--lora-dir", "none"], "got none as the folder of LoRAs, which is not there; expected a folder"),
         (["--lora", "ink:much"], "got --lora 'ink:much'; expected NAME or NAME:WEIGHT"),
         (["--lora", "ink:99"], "got weight 99.0 for LoRA 'ink'; expected -10 to 10"),
-        (["--lora", "ink", "--lora", "ink:2"], "got the LoRA 'ink' twice"),
+        (["--lora", "ink:9", "--lora", "ink:2"], "got weight 11"),
     ],
 )
 def test_what_cannot_be_painted_is_told(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.core.test_image_files import huge_png
+from tests.core.test_picture_opening import png_of
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Image.new("L", (256, 256), 0).save("black.png")
     Image.new("L", (64, 64), 255).save("small.png")
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    Path("huge.png").write_bytes(huge_png(20_000))
+    Path("huge.png").write_bytes(png_of(20_000, 20_000))
     yield tmp_path
     assert not list(tmp_path.rglob("*.part"))
 
@@ -122,8 +122,14 @@ def test_a_file_repeats_the_strength_and_says_what_it_does_not_hold(
         (["--strength", "0"], "got --strength without --init"),
         (["--init", "nowhere.png"], "nowhere.png does not exist; expected a picture file"),
         (["--init", "broken.png"], "broken.png cannot be read"),
-        (["--init", "huge.png"], "huge.png has too many pixels; expected at most 67,108,864"),
-        (["--init", "old.png", "--mask", "huge.png"], "huge.png has too many pixels"),
+        (
+            ["--init", "huge.png"],
+            "huge.png cannot be read: got a picture of too many pixels; expected at most 134,217,728",
+        ),
+        (
+            ["--init", "old.png", "--mask", "huge.png"],
+            "huge.png cannot be read: got a picture of too many pixels",
+        ),
         (["--init", "old.png", "--mask", "small.png"], "got a mask of 64x64 pixels; expected 256x256"),
         (["--init", "old.png", "--mask", "black.png"], "got a mask that keeps every pixel"),
         (["--init", "old.png", "--strength", "1.5"], "got strength 1.5; expected 0 to 1"),

@@ -34,7 +34,7 @@ def test_only_a_file_that_is_named_is_overwritten(tmp_path: Path, monkeypatch: p
 
 
 def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"for 2 pictures; expected a folder or --count 1"):
+    with pytest.raises(UserError, match=r"for 2 pictures; expected a folder, or one picture"):
         plan_targets(REQUESTS, tmp_path / "cat.png", None)
     with pytest.raises(UserError, match=r"expected one that ends in \.png"):
         plan_targets(REQUESTS[:1], tmp_path / "cat.gif", None)

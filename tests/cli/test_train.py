@@ -23,8 +23,8 @@ from allaprima.paint.bases.vignette import layout
     [
         ("denoiser run --cache c --compile", "for every length is compiled anew"),
         ("denoiser run --cache c --text-tokens 24 --text-multiple 8", "both say how long captions are"),
-        ("release run denoiser -o d --channels 4", "its checkpoint says how many it has"),
-        ("release run denoiser -o d --start a", "expected it for an autoencoder"),
+        ("release run denoiser -o d --channels 4", "for the checkpoints of others say all"),
+        ("release run upscaler -o d --start a", "expected it with autoencoder"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(

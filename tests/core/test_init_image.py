@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from allaprima.core.errors import RequestError
+from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.image_modes import to_rgb
 from allaprima.core.init_image import InitImage
 
@@ -73,6 +73,16 @@ def test_a_window_is_cut_scaled_and_filled_beyond_the_picture() -> None:
     assert list(beyond.mask) == [255] * 8 + [0, 255, 255, 255] + [0, 0, 255, 255]
 
 
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
+def test_what_is_no_picture_is_told(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    with pytest.raises(PictureError, match=r"cannot be read: .*; expected a PNG, JPEG"):
+        InitImage.open(path, width=2, height=2)
+    with pytest.raises(PictureError, match="does not exist; expected a picture file"):
+        InitImage.open(tmp_path / "nowhere.png", width=2, height=2)
+
+
 @pytest.mark.parametrize(
     ("rgb", "strength"), [(b"abc", 0.5), (bytes(3 * 128 * 64), 1.5), (bytes(3 * 128 * 64), float("nan"))]
 )
@@ -87,3 +97,29 @@ def test_what_is_transparent_lies_on_white_and_sixteen_bits_become_eight() -> No
     grey = Image.new("I;16", (1, 1), 0x8000)
     assert to_rgb(grey).tobytes() == b"\x80\x80\x80"
     assert InitImage.from_image(grey, width=1, height=1).rgb == b"\x80\x80\x80"
+    for mode, level in (
+        ("I", 128),
+        ("I", 0x8000),
+        ("I", 2**31 - 2**24),
+        ("F", 0.5),
+        ("F", 128.0),
+        ("F", 32768.0),
+    ):
+        (shade, *_) = to_rgb(Image.new(mode, (1, 1), level)).tobytes()
+        assert shade in (127, 128), (mode, level)
+    premultiplied = Image.new("RGBA", (1, 1), (0, 0, 255, 128)).convert("RGBa")
+    assert to_rgb(premultiplied).tobytes() == b"\x7f\x7f\xff"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF", "WEBP", "PNG", "JPEG", "MPO"])
+def test_every_format_is_read_by_what_it_is_and_not_by_its_name(kind: str, tmp_path: Path) -> None:
+    red, blue = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
+    several = (
+        {"save_all": True, "append_images": [blue]} if kind in ("GIF", "TIFF", "WEBP", "PNG", "MPO") else {}
+    )
+    red.save(path := tmp_path / "picture.dat", kind, **several)
+    opened = InitImage.open(path, width=16, height=16)
+    first = Image.frombytes("RGB", (16, 16), opened.rgb).getpixel((8, 8))
+    assert isinstance(first, tuple)
+    assert first[0] > 240
+    assert max(first[1:]) < 16

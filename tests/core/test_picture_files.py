@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from allaprima.core import image_files
 from allaprima.core.errors import PictureError
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import FileFormat
-from allaprima.core.picture_files import read_request
+from allaprima.core.picture_files import import_request, read_request
+from allaprima.core.picture_opening import MAX_FILE_BYTES
 from allaprima.core.request import GenerationRequest
 
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -71,6 +71,126 @@ def test_pictures_of_other_programs_are_read(tmp_path: Path) -> None:
     assert read_request(jpeg_with(tmp_path, b"ASCII\0\0\0" + text.encode())) == expected
 
 
+TEXT = "a cat 猫\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 123, Size: 512x768"
+FROM_TEXT = GenerationRequest(prompt="a cat 猫", steps=20, guidance=7, seed=123, width=512, height=768)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_of(*chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(72)))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        chunk(b"tEXt", b"parameters\0" + TEXT.encode()),
+        chunk(b"zTXt", b"parameters\0\0" + zlib.compress(TEXT.encode())),
+        chunk(b"iTXt", b"parameters\0\0\0\0\0" + TEXT.encode()),
+        chunk(b"iTXt", b"parameters\0\1\0en\0words\0" + zlib.compress(TEXT.encode())),
+        chunk(b"tEXt", b"Comment\0hello") + chunk(b"tEXt", b"Description\0" + TEXT.encode()),
+    ],
+)
+def test_text_of_a_png_is_read_behind_its_pixels_too(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png_of(body))
+    assert read_request(path) == FROM_TEXT
+
+
+CODES = (b"UNICODE\0", b"Unicode\0", b"ASCII\0\0\0", b"\0" * 8, b"")
+ENCODINGS = ("utf-16-be", "utf-16-le", "utf-16", "utf-8", "utf-8-sig")
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_comment_is_read_in_any_encoding(tmp_path: Path, code: bytes, encoding: str) -> None:
+    assert read_request(jpeg_with(tmp_path, code + TEXT.encode(encoding))) == FROM_TEXT
+    assert read_request(jpeg_with(tmp_path, code + TEXT.encode(encoding) + b"\0\0")) == FROM_TEXT
+
+
+@pytest.mark.parametrize("file_format", ["jpeg", "webp", "png", "avif"])
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (0x010E, TEXT.encode()),  # ImageDescription
+        (0x010E, TEXT.encode("utf-16-le")),
+        (0x9C9C, TEXT.encode("utf-16-le") + b"\0\0"),  # XPComment
+        (0x9286, b"UNICODE\0" + TEXT.encode("utf-16-le")),  # a UserComment in the wrong directory
+    ],
+)
+def test_words_are_found_in_any_directory(
+    tmp_path: Path, file_format: str, endian: str, tag: int, value: bytes
+) -> None:
+    path = tmp_path / f"x.{file_format}"
+    kind = 2 if tag == 0x010E else 1 if tag == 0x9C9C else 7
+    mark = b"II*\0" if endian == "<" else b"MM\0*"
+    entry = struct.pack(f"{endian}HHII", tag, kind, len(value), 26)
+    exif = mark + struct.pack(f"{endian}IH", 8, 1) + entry + struct.pack(f"{endian}I", 0) + value
+    Image.new("RGB", (8, 8)).save(path, exif=b"Exif\0\0" + exif)
+    assert read_request(path) == FROM_TEXT
+
+
+def test_the_words_of_a_tiff_are_read(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.tif", tiffinfo={0x010E: TEXT.encode()})
+    assert read_request(tmp_path / "x.tif") == FROM_TEXT
+
+
+def test_a_comment_of_a_jpeg_or_gif_is_read(tmp_path: Path) -> None:
+    for name in ("x.jpg", "x.gif"):
+        Image.new("L", (8, 8)).save(tmp_path / name, comment=TEXT.encode())
+        assert read_request(tmp_path / name) == FROM_TEXT
+
+
+FOREIGN: dict[str, dict[str, str]] = {
+    "SwarmUI": {"parameters": '{"sui_image_params": {"prompt": "a cat", "seed": 1}}'},
+    "ComfyUI": {"prompt": '{"3": {"class_type": "KSampler"}}', "workflow": '{"nodes": []}'},
+    "InvokeAI": {"invokeai_metadata": '{"positive_prompt": "a cat"}'},
+    "Fooocus": {"parameters": '{"prompt": "a cat", "fooocus_version": "2"}', "fooocus_scheme": "fooocus"},
+    "NovelAI": {"Software": "NovelAI", "Comment": '{"prompt": "a cat", "uc": "x", "scale": 5}'},
+    "Draw Things": {"Comment": '{"c": "a cat", "uc": "", "v2": {}}'},
+    "Easy Diffusion": {"num_inference_steps": "20", "prompt": "a cat"},
+}
+
+
+@pytest.mark.parametrize("program", FOREIGN)
+def test_what_other_programs_write_is_named(tmp_path: Path, program: str) -> None:
+    with pytest.raises(PictureError, match=f"carries {program}'s? ?.*which prima does not read"):
+        read_request(png_with(tmp_path, **FOREIGN[program]))
+
+
+def test_the_graph_of_a_webp_is_named(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = 'workflow:{"nodes": []}', 'prompt:{"3": {"class_type": "KSampler"}}'
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.webp", exif=exif)
+    with pytest.raises(PictureError, match="carries ComfyUI's graph of nodes"):
+        read_request(tmp_path / "x.webp")
+    with pytest.raises(PictureError, match="carries SwarmUI's JSON"):
+        read_request(jpeg_with(tmp_path, b"UNICODE\0" + FOREIGN["SwarmUI"]["parameters"].encode("utf-16-be")))
+
+
+def test_a_picture_that_was_enlarged_was_not_painted_over_another(tmp_path: Path) -> None:
+    over = import_request(png_with(tmp_path, parameters=TEXT + ", Denoising strength: 0.5"))
+    assert over.request == FROM_TEXT
+    assert over.init_strength == "0.5"
+    enlarged = import_request(
+        png_with(tmp_path, parameters=TEXT + ", Denoising strength: 0.5, Hires upscale: 2")
+    )
+    assert enlarged.remarks == ("not followed here: Hires upscale: 2",)
+    assert enlarged.init_strength is None
+
+
+def test_a_damaged_exif_hides_no_words(tmp_path: Path) -> None:
+    path = png_with(tmp_path, parameters=TEXT)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:33] + chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff\1\2") + whole[33:])
+    assert read_request(path) == FROM_TEXT
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -119,9 +239,11 @@ def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
         missing: "does not exist",
         tmp_path: "is a folder",
         pipe: "no ordinary file",
-        empty: "cannot be read",
+        empty: "cannot be read: got a file that is empty",
+        text: "cannot be read: got a file that is text; expected a PNG, JPEG",
+        gif: "carries no request",
     }
-    for path, told in (cases | {text: "cannot be read", gif: "cannot be read"}).items():
+    for path, told in cases.items():
         with pytest.raises(PictureError, match=told):
             read_request(path)
     with pytest.raises(PictureError, match="expected a picture file"):
@@ -133,15 +255,12 @@ def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
 def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as file:
-        file.truncate(image_files.MAX_FILE_BYTES + 1)  # a hole: it takes no room
+        file.truncate(MAX_FILE_BYTES + 1)  # a hole: it takes no room
     with pytest.raises(PictureError, match="more than"):
         read_request(path)
 
 
 def test_compressed_text_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
     bomb = chunk(b"zTXt", b"allaprima\0\0" + zlib.compress(b" " * 50_000_000))
     path = tmp_path / "bomb.png"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
@@ -36,6 +37,29 @@ requests = st.builds(
 )
 
 
+WORDS = "a cat, on a roof"
+
+
+@pytest.mark.parametrize(
+    "space", ["\t", "\n", "\r", "\r\n", "\n\n", " \t ", "\v", "\f", "\x1c", "\x85", "\n\u3000\n"]
+)
+def test_white_space_of_any_kind_is_a_space(space: str) -> None:
+    words = WORDS.replace(", ", f",{space}")
+    request = GenerationRequest(prompt=space + words + space, negative_prompt=f"{words}{space}")
+    assert (request.prompt, request.negative_prompt) == (WORDS, WORDS)
+
+
+def test_other_white_space_stays_as_it_is() -> None:
+    words = "  two  blanks,\u00a0\u3000wide\u2028or\u2029none \u200d\u200e "
+    assert GenerationRequest(prompt=words).prompt == words
+
+
+def test_a_page_of_blanks_costs_no_time() -> None:
+    started = time.perf_counter()
+    assert GenerationRequest(prompt="a\n" + " " * 900 + "\t" + "b").prompt == "a b"
+    assert time.perf_counter() - started < 1
+
+
 @given(requests)
 def test_json_brings_every_request_back(request_: GenerationRequest) -> None:
     assert GenerationRequest.from_json(json.loads(json.dumps(request_.to_json()))) == request_
@@ -54,12 +78,12 @@ def test_the_defaults_are_those_of_the_command() -> None:
     [
         ("prompt", "", "empty"),
         ("prompt", " \u3000", "empty"),
-        ("prompt", "x" * 10_000, "10,000 characters; expected at most 1,000"),
-        ("prompt", "a\nb", r"U\+000A at position 1"),
+        ("prompt", "x" * 10_001, "10,001 characters; expected at most 10,000"),
+        ("prompt", "a\0b", r"U\+0000 at position 1"),
         ("prompt", "\x1b[2J", r"U\+001B"),
         ("prompt", "\udcff", r"U\+DCFF"),
         ("prompt", None, "expected text"),
-        ("negative_prompt", "x" * 1001, "1,001 characters"),
+        ("negative_prompt", "x" * 10_001, "10,001 characters"),
         ("negative_prompt", 3, "expected text"),
         ("width", 0, "expected 1 to 4096"),
         ("height", 4097, "expected 1 to 4096"),
@@ -96,7 +120,7 @@ def test_the_defaults_are_those_of_the_command() -> None:
         ("loras", [{"name": "a", "weight": math.nan}], "got weight nan for LoRA 'a'; expected -10 to 10"),
         ("loras", [{"name": "a", "weight": "1"}], "expected -10 to 10"),
         ("loras", [{"name": "a", "weight": True}], "expected -10 to 10"),
-        ("loras", [{"name": "a"}, {"name": "a", "weight": 2}], "got the LoRA 'a' twice"),
+        ("loras", [{"name": "a", "weight": 9}, {"name": "a", "weight": 2}], "got weight 11"),
         ("loras", [{"name": str(number)} for number in range(100)], "got more than 32 LoRAs"),
         ("quality", "best", "expected high or medium"),
         ("quality", [], "expected high or medium"),
@@ -129,3 +153,14 @@ def test_a_request_cannot_be_changed_and_can_be_a_key() -> None:
     assert isinstance(request_.guidance, float)
     with pytest.raises(FrozenInstanceError):
         request_.seed = 3  # type: ignore[misc]
+
+
+def test_the_weights_of_a_lora_that_is_named_twice_are_added() -> None:
+    request = GenerationRequest.from_json(
+        {
+            "prompt": "cat",
+            "loras": [{"name": "a", "weight": 0.5}, {"name": "b"}, {"name": "a", "weight": 0.25}],
+        }
+    )
+    assert request.loras == (LoraUse(name="a", weight=0.75), LoraUse(name="b"))
+    assert GenerationRequest.from_json(request.to_json()) == request

@@ -139,3 +139,16 @@ def test_a_painter_refuses_what_it_cannot_drive() -> None:
         Painter(base=SteadyBase(prediction="epsilon")).paint(CAT)
     with pytest.raises(ValueError, match="expected a whole number of at least 1"):
         Painter(base=SteadyBase(), pictures_per_pass=0)
+
+
+def test_pictures_carry_what_their_request_asks_for_in_vain() -> None:
+    painter = Painter(base=SteadyBase())
+    said = ("the negative prompt does nothing, for there is no guidance",)
+    vain = replace(CAT, guidance=0.0)
+    started, *_, finished = painter.events(CAT, vain)
+    assert isinstance(started, Started)
+    assert isinstance(finished, Finished)
+    assert (started.remarks, finished.pictures[0].remarks) == ((), said)
+    assert painter.remarks(vain) == said
+    assert painter.paint(CAT).remarks == ()
+    assert painter.paint(vain).rgb == painter.paint(replace(vain, guidance=1.0)).rgb

@@ -23,7 +23,7 @@ from allaprima import (
     RequestError,
     UserError,
 )
-from allaprima.core.picture_files import read_init_strength
+from allaprima.core.picture_files import import_request
 from allaprima.core.request import GenerationRequest
 
 
@@ -101,8 +101,8 @@ def test_what_nobody_can_paint_is_told_in_a_sentence(painter: Painter) -> None:
 def test_a_file_says_that_another_picture_was_painted_over(painter: Painter, tmp_path: Path) -> None:
     first = painter("cat", seed=1, steps=2)
     path = painter("dog", seed=1, steps=2, init_image=first, strength=0.5).save(tmp_path / "over.png")
-    assert read_init_strength(path) == "0.5"
-    assert read_init_strength(first.save(tmp_path / "first.jpg")) is None
+    assert import_request(path).init_strength == "0.5"
+    assert import_request(first.save(tmp_path / "first.jpg")).init_strength is None
 
 
 @pytest.fixture

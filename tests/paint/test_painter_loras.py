@@ -116,7 +116,9 @@ def test_a_lora_says_how_to_paint_with_it(
     assert "guidance 3 a picture takes twice the time" in painter.remarks(chosen)[0]
     against = replace(both, negative_prompt="rain")
     assert "the negative prompt does nothing, for the LoRA 'quick'" in painter.remarks(against)[0]
-    assert painter.remarks(replace(against, loras=(plain,))) == ()
+    assert painter.remarks(replace(against, loras=(plain,))) == (
+        "the negative prompt does nothing, for there is no guidance",
+    )
     assert Painter(base=SteadyBase()).remarks(both) == ()
     with pytest.raises(LoraError, match="'pastel', which is not in"):
         painter.request(prompt="cat", loras=(LoraUse(name="pastel"),))

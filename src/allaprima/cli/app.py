@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "paint": "allaprima.cli.paint",
+    "retouch": "allaprima.cli.retouch",
     "serve": "allaprima.cli.serve",
     "plan": "allaprima.cli.plan",
     "show": "allaprima.cli.show",

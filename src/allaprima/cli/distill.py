@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from allaprima.cli.loop_options import Batch, Decay, SaveEvery, Threads, TrainingSeed
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, parse_duration, print_json
-from allaprima.cli.train import Batch, Decay, SaveEvery, Threads, TrainingSeed
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:

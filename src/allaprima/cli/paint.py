@@ -150,9 +150,12 @@ def make_requests(
     if not 1 <= count <= MAX_COUNT:
         raise RequestError(f"got count {count}; expected 1 to {MAX_COUNT}")
     if source is not None:
-        from allaprima.core.picture_files import read_request
+        from allaprima.core.picture_files import import_request
 
-        first = read_request(source)
+        imported = import_request(source)
+        first = imported.request
+        for remark in imported.remarks:
+            print(f"prima: {printable(f'of {source}: {remark}')}", file=sys.stderr)
         if "loras" in given:
             given = given | {"loras": keep_turbo(first.loras, given["loras"])}
         first = replace(first, **given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import socket
 import ssl
@@ -56,6 +55,16 @@ class AccessOptions:
         list[str] | None,
         typer.Option(help="Origin whose pages may use the API, such as https://example.com."),
     ] = None
+    root_path: Annotated[
+        str,
+        typer.Option(help="Path under which a proxy shows the studio, such as /studio.", show_default=False),
+    ] = ""
+    strict_sizes: Annotated[
+        bool,
+        typer.Option(
+            "--strict-sizes", help="Refuse sizes that a base does not paint; do not scale pictures."
+        ),
+    ] = False
     certificate: Annotated[
         Path | None, typer.Option(help="TLS certificate (PEM); with --key the studio speaks https.")
     ] = None
@@ -90,6 +99,7 @@ def serve(
     if (access.certificate is None) != (access.key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
     check_memory(memory)
+    from allaprima.studio.server.log_lines import write_log
     from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
     address = access.host or ("0.0.0.0" if access.listen else "127.0.0.1")  # noqa: S104 (asked for, guarded by a token)
@@ -98,9 +108,10 @@ def serve(
         token = secrets.token_urlsafe(24)
     settings = ServerSettings(
         host=address, port=access.port, token=token, allowed_hosts=tuple(access.allow_host or ()),
-        cors_origins=tuple(access.cors_origin or ()),
+        cors_origins=tuple(access.cors_origin or ()), root_path=access.root_path.rstrip("/"),
+        strict_sizes=access.strict_sizes,
     )  # fmt: skip
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    write_log(sys.stderr)
     makers = Makers(
         names=tuple(dict.fromkeys(base or ["vignette"])), weights=weights, lora_dir=lora_dir,
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory,
@@ -153,7 +164,8 @@ class Makers:
             schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
-                fixed_size=traits.fixed_size, english_only=traits.english_only, starters=traits.starters,
+                fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
+                starters=traits.starters,
             )  # fmt: skip
         return cards
 
@@ -180,7 +192,8 @@ def read_tls(certificate: Path, key: Path) -> dict[str, str]:
 def bind(settings: ServerSettings) -> Iterator[socket.socket]:
     """Hold the address for the with-block: one that is taken is to be reported before anything is loaded."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
+    # Only where the protocol is named does asyncio send small answers at once (TCP_NODELAY).
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((settings.host, settings.port))
@@ -209,9 +222,15 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
-    with closing(Gallery.open(gallery)) as opened, Engine(makers.load, bases=makers.names) as engine:
+    with (
+        closing(Gallery.open(gallery)) as opened,
+        Engine(makers.load, bases=makers.names, models_dirs=makers.models_dirs) as engine,
+    ):
         bases = LoadedCards(cards, engine)
-        yield Studio(engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras)
+        yield Studio(
+            engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras,
+            models_dirs=makers.models_dirs,
+        )  # fmt: skip
 
 
 def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:
@@ -219,16 +238,17 @@ def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_
     import uvicorn
 
     from allaprima.studio.server.app import create_app, server_options
+    from allaprima.studio.server.transport import StudioServer
 
     address = _address(studio.settings, bound, secure=bool(tls))
 
-    class Server(uvicorn.Server):
+    class Server(StudioServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             _announce(address, studio.settings, as_json=as_json)
 
     config = uvicorn.Config(create_app(studio), **server_options(studio.settings), **tls)  # type: ignore[arg-type]
-    Server(config).run([bound])
+    Server(config, studio.jobs).run([bound])
 
 
 def _address(settings: ServerSettings, bound: socket.socket, *, secure: bool) -> str:

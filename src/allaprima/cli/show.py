@@ -21,18 +21,18 @@ def show(
 
     Reads what this program and, as far as it goes, what other programs write into their pictures.
     """
-    from allaprima.core.picture_files import read_init_strength, read_inpaint_area, read_request
+    from allaprima.core.picture_files import import_request
 
-    request = read_request(file)
-    over = {"strength": read_init_strength(file), "area": read_inpaint_area(file)}
+    imported = import_request(file)
+    request, strength, area = imported.request, imported.init_strength, imported.inpaint_area
     fields = request.to_json()
     # As one would type them after --lora.
     fields["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in request.loras)
     for name, value in fields.items():
         print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else value}")
-    if over["strength"] is not None:
-        part = "" if over["area"] is None else f", {over['area']}"
-        print(printable(f"painted over:    another picture (strength {over['strength'][:20]}{part[:80]})"))
+    if strength is not None:
+        part = "" if area is None else f", {area[:80]}"
+        print(printable(f"painted over:    another picture (strength {strength[:20]}{part})"))
     if as_json:
-        init = {} if over["strength"] is None else {"init": over}
+        init = {} if strength is None else {"init": {"strength": strength, "area": area}}
         print_json({"path": str(file), "request": request.to_json(), **init})

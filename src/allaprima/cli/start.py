@@ -51,10 +51,10 @@ def open_start(options: StartOptions, source: Path | None) -> StartingPicture | 
 
 
 def _read_start(source: Path) -> tuple[str | None, str | None]:
-    from allaprima.core.picture_files import read_init_strength, read_inpaint_area, read_request
+    from allaprima.core.picture_files import import_request
 
-    read_request(source)  # it says best what is wrong with a file
-    return read_init_strength(source), read_inpaint_area(source)
+    imported = import_request(source)
+    return imported.init_strength, imported.inpaint_area
 
 
 def _refuse_without_init(options: StartOptions) -> None:

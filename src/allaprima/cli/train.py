@@ -4,70 +4,39 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from allaprima.cli.loop_options import (
+    Batch,
+    Decay,
+    LoopOptions,
+    Rate,
+    Run,
+    SampleEvery,
+    SaveEvery,
+    Threads,
+    Updates,
+    prepare,
+    report,
+)
 from allaprima.cli.option_groups import spread_options
-from allaprima.cli.output import JsonFlag, parse_duration, print_json
+from allaprima.cli.output import JsonFlag
+from allaprima.cli.train_retouch import pictures, upscaler
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from allaprima.lab.training.loop import Task
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
     from allaprima.paint.bases.vignette.denoiser import Denoiser
 
 app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's parts.")
+app.command()(pictures)
+app.command()(upscaler)
 
-Run = Annotated[Path, typer.Argument(help="Folder of the training: checkpoint, log and samples.")]
 Stores = Annotated[list[Path], typer.Option("--store", help="Scene store; several may be given.")]
-Updates = Annotated[int, typer.Option(min=1, help="Updates in all, those before a resume counted in.")]
-Batch = Annotated[int, typer.Option(min=1, help="Samples per update.")]
-Rate = Annotated[float, typer.Option(min=0.0, help="Learning rate after warm-up.")]
-Decay = Annotated[int, typer.Option(min=0, help="The last so many updates bring the rate down to zero.")]
-Budget = Annotated[
-    float | None,
-    typer.Option(
-        parser=parse_duration,
-        metavar="TIME",
-        help="Stop after so long, such as 30m, 2h or 90s, earlier runs counted in; the decay ends there.",
-    ),
-]
-SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
-SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
-TrainingSeed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
 Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device, for what scenes need.")]
-Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopOptions:
-    """How long a training goes, and how fast; see `LoopConfig`."""
-
-    steps: Updates = 4000
-    batch: Batch = 32
-    rate: Rate = 1e-3
-    decay: Decay = 0
-    budget: Budget = None
-    save_every: SaveEvery = 200
-    sample_every: SampleEvery = 500
-    seed: TrainingSeed = 0
-    threads: Threads = 0
-
-    def train(self, model: nn.Module, task: Task, folder: Path, json_: bool, **settings: Any) -> None:
-        """Train `model` in `folder` and say what came of it; `settings` are further ones of the loop."""
-        from allaprima.lab.training.loop import LoopConfig, train
-
-        config = LoopConfig(
-            folder=folder, steps=self.steps, batch_size=self.batch, learning_rate=self.rate, decay_steps=self.decay,
-            budget_s=self.budget, save_every=self.save_every, sample_every=self.sample_every, seed=self.seed,
-            **settings,
-        )  # fmt: skip
-        train(model, task, config)
-        _report({"run": str(folder), "steps": config.steps}, json_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +67,7 @@ def scenes(
 
     config = StoreConfig(count=count, first_seed=first_seed, framed=framed)
     store = build_store(folder, config, processes=processes)
-    _report({"store": str(folder), **asdict(store.config)}, json_)
+    report({"store": str(folder), **asdict(store.config)}, json_)
 
 
 @app.command()
@@ -132,7 +101,7 @@ def autoencoder(
 
     if crop % 32:
         raise UserError(f"got --crop {crop}; expected a multiple of 32")
-    _prepare(loop.seed, loop.threads)
+    prepare(loop.seed, loop.threads)
     model = _autoencoder(start, channels).requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(not decoder_only)
     task = ReconstructionTask(
@@ -168,10 +137,10 @@ def text(
     from allaprima.lab.training.text import TextRecipe
     from allaprima.lab.training.text_run import train_text
 
-    _prepare(0, threads)
+    prepare(0, threads)
     npm_root = npm_root or install_packages(default_cache_dir(), WORD_PACKAGES)
     reading = train_text(npm_root, run, output, TextRecipe(), steps=steps, batch=batch, start=start)
-    _report({"path": str(output), "reading": reading}, json_)
+    report({"path": str(output), "reading": reading}, json_)
 
 
 @app.command()
@@ -190,10 +159,10 @@ def judge(
     from allaprima.lab.evaluation.judge import default_judge_path
     from allaprima.lab.training.judge import train_judge
 
-    _prepare(0, threads)
+    prepare(0, threads)
     path = output or default_judge_path()
     accuracy = train_judge(run, path, steps=steps, workers=workers, compiled=compile_model)
-    _report({"path": str(path), "accuracy": accuracy}, json_)
+    report({"path": str(path), "accuracy": accuracy}, json_)
 
 
 @app.command()
@@ -223,7 +192,7 @@ def latents(
 
     if part not in {"pictures", "captions", "both"}:
         raise UserError(f"got --part {part!r}; expected pictures, captions or both")
-    _prepare(0, threads)
+    prepare(0, threads)
     weights = weights or weights_folder()
     device, opened = pick_device(), SceneStore.open(store)
     chosen = range(first, len(opened.images) if count is None else min(first + count, len(opened.images)))
@@ -237,7 +206,7 @@ def latents(
     if part != "pictures":
         text = TextEncoder.from_file(weights / "text.safetensors").to(device)
         build_text(folder, opened, text, scenes=chosen, batch=batch, processes=processes)
-    _report({"cache": str(folder), "scenes": len(chosen)}, json_)
+    report({"cache": str(folder), "scenes": len(chosen)}, json_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +272,7 @@ def denoiser(
         raise UserError(
             "got --text-multiple with --text-tokens; expected one of them, for both say how long captions are"
         )
-    _prepare(loop.seed, loop.threads)
+    prepare(loop.seed, loop.threads)
     caches = tuple(LatentCache.open(one) for one in cache)
     if start:
         model = load_denoiser(start, torch.device("cpu"), torch.float32).requires_grad_(True)
@@ -328,7 +297,7 @@ def denoiser(
 @app.command()
 def release(
     run: Run,
-    kind: Annotated[str, typer.Argument(help="autoencoder or denoiser.")],
+    kind: Annotated[str, typer.Argument(help="autoencoder, denoiser or upscaler.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
     channels: Annotated[
         int | None, typer.Option(min=1, help="Latent channels of an autoencoder; 16 by default.")
@@ -342,20 +311,24 @@ def release(
     json_: JsonFlag = False,
 ) -> None:
     """Write a training's averaged weights as the file that ships."""
+    from allaprima.lab.retouch.upscaler import release_upscaler
     from allaprima.lab.training.release import averaged, denoiser_of, measure_latents
     from allaprima.lab.training.release import release as write
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
     from allaprima.paint.device.precision import pick_device
 
-    if kind not in {"autoencoder", "denoiser"}:
-        raise UserError(f"got {kind!r}; expected autoencoder or denoiser")
-    if kind == "denoiser" and start is not None:
-        raise UserError("got --start for a denoiser; expected it for an autoencoder, which may learn in part")
-    if kind == "denoiser" and channels is not None:
-        raise UserError(
-            "got --channels for a denoiser; expected none, for its checkpoint says how many it has"
-        )
+    if kind not in {"autoencoder", "denoiser", "upscaler"}:
+        raise UserError(f"got {kind!r}; expected autoencoder, denoiser or upscaler")
+    for option, value in {"--start": start, "--channels": channels}.items():
+        if kind != "autoencoder" and value is not None:
+            raise UserError(
+                f"got {option} with kind {kind}; expected it with autoencoder, for the checkpoints of others say all"
+            )
+    if kind == "upscaler":
+        step = release_upscaler(run, output)
+        report({"path": str(output), "steps": step}, json_)
+        return
     model: Autoencoder | Denoiser
     model = _autoencoder(start, channels or 16) if kind == "autoencoder" else denoiser_of(run)
     step = averaged(run, model, kept=start is not None)
@@ -363,7 +336,7 @@ def release(
     if isinstance(model, Autoencoder) and store is not None:
         measure_latents(model, SceneStore.open(store))
     write(model, output, run, step)
-    _report({"path": str(output), "steps": step}, json_)
+    report({"path": str(output), "steps": step}, json_)
 
 
 def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
@@ -376,19 +349,3 @@ def _autoencoder(start: Path | None, channels: int) -> Autoencoder:
     if start is None:
         return Autoencoder(AutoencoderConfig(latent_channels=channels))
     return load_autoencoder(start, torch.device("cpu"), torch.float32)
-
-
-def _prepare(seed: int, threads: int) -> None:
-    import torch
-
-    torch.manual_seed(seed)
-    torch.backends.cudnn.benchmark = True  # every batch has the same shape
-    torch.set_float32_matmul_precision("high")
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def _report(facts: dict[str, Any], json_: bool) -> None:
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    if json_:
-        print_json(facts)

@@ -11,7 +11,16 @@ class AllaPrimaError(Exception):
 
 
 class UserError(AllaPrimaError, ValueError):
-    """What was asked cannot be done as asked; the command exits with 2, for all others with 1."""
+    """What was asked cannot be done as asked; the command exits with 2, for all others with 1.
+
+    Args:
+        message: what was got, what was expected, what to do.
+        field: the field of a request that is to blame, under its own name; None where it is none, or several.
+    """
+
+    def __init__(self, *message: object, field: str | None = None) -> None:
+        super().__init__(*message)
+        self.field = field
 
 
 class RequestError(UserError):

@@ -18,6 +18,8 @@ class Started:
     """A pass began; its requests differ in nothing but their seeds."""
 
     requests: tuple[GenerationRequest, ...]
+    remarks: tuple[str, ...] = ()
+    """As each of its pictures will have them, see `Picture.remarks`."""
 
 
 @dataclass(frozen=True, kw_only=True)

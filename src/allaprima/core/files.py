@@ -6,15 +6,23 @@ Whatever interrupts that, a full disk or a signal, leaves no half-written file a
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from allaprima.core.errors import OutputError
 
+STALE_S = 3600.0
+"""After so long nobody writes a piece any more."""
 MAX_SLUG_CHARS = 40
 MAX_SLUG_BYTES = 120  # file systems count bytes, and a Chinese character is three of them
+_PIECE = re.compile(r"\.[0-9a-f]{12}\.part")
 
 
 def slug(text: str) -> str:
@@ -35,12 +43,15 @@ def free_path(path: Path) -> Path:
 def check_target(path: Path) -> None:
     """Make sure that a file can be written at `path`, before the work that is to fill it.
 
+    What an interrupted write has left in the folder long ago is removed.
+
     Raises:
         OutputError: the folder is missing or closed to us, or `path` is something other than a file.
     """
     try:
         problem = _find_problem(path)
         if problem is None:
+            remove_pieces(path.resolve().parent)
             beside = _beside(path)
             os.close(_create(beside))
             beside.unlink()
@@ -82,6 +93,25 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool) -> Path:
         raise OutputError(_cannot_write(path, error)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_pieces(folder: Path, *, now: Callable[[], float] = time.time) -> None:
+    """Remove what an interrupted `write_whole` has left in `folder`; a younger piece may be another process's."""
+    for piece in folder.glob(".*.part"):
+        if _PIECE.fullmatch(piece.name) and not piece.is_symlink() and piece.is_file():
+            with suppress(FileNotFoundError):
+                if now() - piece.stat().st_mtime > STALE_S:
+                    piece.unlink()
+
+
+def read_ordinary(path: Path) -> bytes:
+    """Return what the file at `path` holds; OSError for a link, a folder, a pipe or whatever else is no file."""
+    # Not blocking, for to open a pipe would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        return file.read()
 
 
 def _find_problem(path: Path) -> str | None:

@@ -9,15 +9,16 @@ if TYPE_CHECKING:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return `image` as RGB: what is transparent lies on white, and 16 bits of grey become 8."""
+    """Return `image` as RGB: what is transparent lies on white, and finer levels than 8 bits become 8."""
     from PIL import Image
 
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    image = _to_eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        if image.mode in ("RGBa", "La"):
+            image = image.convert({"RGBa": "RGBA", "La": "LA"}[image.mode])
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return image.point(lambda level: level / 256).convert("L").convert("RGB")
     return image.convert("RGB")
 
 
@@ -43,3 +44,19 @@ def is_transparent(image: Image.Image) -> bool:
         return False
     low, _ = image.convert("RGBA").getchannel("A").getextrema()
     return low != 255
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Return a picture of finer levels, whose range its file does not say, with levels of 8 bits."""
+    if image.mode.startswith("I;16"):
+        grey = image.point(lambda level: level / 256).convert("L")
+        grey.info.pop("transparency", None)  # a level of 16 bits, which names nothing any more
+        return grey
+    if image.mode not in ("I", "F"):
+        return image
+    highest = float(image.convert("F").getextrema()[1])  # type: ignore[arg-type]
+    if image.mode == "F" and highest <= 1:
+        scale = 255.0
+    else:
+        scale = 1.0 if highest < 2**8 else 2**-8 if highest < 2**16 else 2**-24
+    return image.convert("F").point(lambda level: level * scale).convert("L")

@@ -89,14 +89,15 @@ class InitImage:
         """
         from PIL import Image, ImageOps
 
+        from allaprima.core.picture_opening import upright
+
         size = (width, height)
-        fitted = ImageOps.fit(
-            upright := to_rgb(ImageOps.exif_transpose(image)), size, Image.Resampling.LANCZOS
-        )
+        picture = to_rgb(upright(image))
+        fitted = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
         if mask is None:
             return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength)
-        levels = to_mask(ImageOps.exif_transpose(mask))
-        check_mask_size(levels, upright)
+        levels = to_mask(upright(mask))
+        check_mask_size(levels, picture)
         cut = ImageOps.fit(levels, size, Image.Resampling.BILINEAR)
         return cls(width=width, height=height, rgb=fitted.tobytes(), strength=strength, mask=cut.tobytes())
 
@@ -140,10 +141,14 @@ class InitImage:
 
     @classmethod
     def open(cls, path: Path | str, *, width: int, height: int, strength: float = 0.75) -> InitImage:
-        """Return the picture file at `path`, as `from_image`; PictureError if it cannot be read as one."""
-        from allaprima.core.image_files import open_image
+        """Return the picture file at `path`, as `from_image`.
 
-        return cls.from_image(open_image(path), width=width, height=height, strength=strength)
+        Raises:
+            PictureError: it cannot be read as a picture, or is larger than `picture_opening` decodes.
+        """
+        from allaprima.core.picture_opening import open_picture
+
+        return cls.from_image(open_picture(Path(path)), width=width, height=height, strength=strength)
 
 
 def check_strength(strength: object) -> None:

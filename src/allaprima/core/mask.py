@@ -70,8 +70,8 @@ def cut_box(
 ) -> tuple[Image.Image, Image.Image]:
     """Return a box of an RGB picture and of its mask; what lies outside the picture is filled, and painted.
 
-    With `fill` what is painted is filled too. Its colours come from as far around the box as that is large: all of
-    it may be painted.
+    With `fill` what is painted is filled too. Its colours come from as far around the box as this is large, for all
+    of it may be painted.
     """
     from PIL import Image, ImageChops
 

@@ -63,6 +63,8 @@ class Picture:
     """Rows from the top, three bytes (red, green, blue) a pixel: 3 * width * height bytes in all."""
     rescues: Rescues = Rescues()
     """What had to be computed again to get it; nothing, as a rule."""
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+    """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
     inpaint_area: str | None = None
@@ -82,11 +84,25 @@ class Picture:
 
         return Image.frombytes("RGB", (self.width, self.height), self.rgb)
 
+    @property
+    def infotext(self) -> str:
+        """Its request and what else is known of it, in the words other programs read."""
+        from allaprima.core.infotext import to_infotext
+        from allaprima.core.picture_encoding import rescued
+
+        return to_infotext(self.request, {**self._underpainting, **rescued(self.rescues.counts())})
+
+    @property
+    def _underpainting(self) -> dict[str, str]:
+        from allaprima.core.picture_encoding import underpainting_settings
+
+        return underpainting_settings(self.init_strength, self.inpaint_area)
+
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
-        from allaprima.core.picture_encoding import encode_file, underpainting_settings
+        from allaprima.core.picture_encoding import encode_file
 
-        extra = {**underpainting_settings(self.init_strength, self.inpaint_area), **(extra or {})}
+        extra = {**self._underpainting, **(extra or {})}
         return encode_file(self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra)
 
     def save(self, path: Path | str) -> Path:

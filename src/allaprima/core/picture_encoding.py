@@ -3,21 +3,26 @@
 Two forms are written, so that other programs and this one can both read them:
 
 * the A1111 infotext (see `infotext`): PNG text `parameters`; EXIF UserComment in JPEG and WebP;
-* our JSON: PNG text `allaprima`; in JPEG and WebP the last setting of the infotext, also named `allaprima`.
+* our JSON: PNG text `allaprima`; in JPEG and WebP the last setting of the infotext, also named `allaprima`, or all of
+  the comment in a picture that was never painted.
+
+Our JSON is `layout`, `request` and, in a retouched picture, `retouch`: what was done to it afterwards.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from allaprima.core.infotext import to_infotext
+from allaprima.core.errors import OutputError
+from allaprima.core.infotext import to_infotext, with_settings
 from allaprima.core.request import GenerationRequest, Quality
+from allaprima.core.retouch import Operation, operations_to_json
 
 FileFormat = Literal["png", "jpeg", "webp"]
 SUFFIXES: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
@@ -33,7 +38,6 @@ LAYOUT = 1  # of our JSON; a reader refuses one it does not know
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
 UTF16 = b"UNICODE\0"
-ASCII = b"ASCII\0\0\0"
 
 
 def underpainting_settings(strength: float | None, area: str | None) -> dict[str, str]:
@@ -59,30 +63,73 @@ def encode_file(
         extra: settings for the infotext: what the request does not hold, such as how strongly another picture was
             painted over.
     """
-    extra = {**extra, **{f"Rescued {name}": str(count) for name, count in rescues.items()}}
-    ours = _to_our_json(request, rescues)
+    extra = {**extra, **rescued(rescues)}
+    noted = {"rescues": rescues} if rescues else {}
+    ours = {"layout": LAYOUT, "request": request.to_json(), **noted}
+    return _write(image, file_format, request.quality, to_infotext(request, extra), ours)
+
+
+def rescued(rescues: Mapping[str, int]) -> dict[str, str]:
+    """Return what had to be computed again as settings of an infotext."""
+    return {f"Rescued {name}": str(count) for name, count in rescues.items()}
+
+
+def encode_retouched(
+    image: Image.Image,
+    file_format: FileFormat,
+    *,
+    operations: Sequence[Operation],
+    request: GenerationRequest | None,
+    infotext: str | None,
+) -> bytes:
+    """Return the bytes of a file that carries what was done to a picture, and its request if it has one.
+
+    What another program wrote into the picture stays; what was done is added to its last line.
+
+    Raises:
+        OutputError: something is transparent, and JPEG files know no transparency.
+    """
+    if file_format == "jpeg" and image.mode == "RGBA":
+        raise OutputError(
+            "got a picture with transparent parts for a JPEG file, which has none; expected .png or .webp"
+        )
+    infotext = infotext or (None if request is None else to_infotext(request))
+    settings = {key: value for one in operations for key, value in one.settings.items()}
+    if infotext is not None and settings:
+        infotext = with_settings(infotext, settings)
+    ours: dict[str, Any] = {"layout": LAYOUT, "retouch": operations_to_json(operations)}
+    if request is not None:
+        ours["request"] = request.to_json()
+    return _write(image, file_format, "high" if request is None else request.quality, infotext, ours)
+
+
+def _write(
+    image: Image.Image,
+    file_format: FileFormat,
+    quality: Quality,
+    infotext: str | None,
+    ours: Mapping[str, Any],
+) -> bytes:
+    """Return the bytes of a file with an infotext, if there is one, and our JSON."""
+    json_text = json.dumps(ours, ensure_ascii=False)
     out = io.BytesIO()
     if file_format == "png":
         text = PngInfo()
-        text.add_text("parameters", to_infotext(request, extra))
-        text.add_text(KEY, ours)
+        if infotext is not None:
+            text.add_text("parameters", infotext)
+        text.add_text(KEY, json_text)
         image.save(out, "PNG", pnginfo=text)
         return out.getvalue()
-    settings: dict[str, Any] = {"quality": QUALITY[request.quality], "exif": _to_exif(request, extra, ours)}
+    settings: dict[str, Any] = {"quality": QUALITY[quality], "exif": _to_exif(infotext, json_text)}
     if file_format == "jpeg":
         # Coloured edges are what these pictures consist of, so the high quality keeps colour at full size.
-        settings["subsampling"] = "4:4:4" if request.quality == "high" else "4:2:0"
+        settings["subsampling"] = "4:4:4" if quality == "high" else "4:2:0"
     image.save(out, file_format.upper(), **settings)
     return out.getvalue()
 
 
-def _to_our_json(request: GenerationRequest, rescues: Mapping[str, int]) -> str:
-    noted = {"rescues": rescues} if rescues else {}
-    return json.dumps({"layout": LAYOUT, "request": request.to_json(), **noted}, ensure_ascii=False)
-
-
-def _to_exif(request: GenerationRequest, extra: Mapping[str, str], ours: str) -> bytes:
-    text = to_infotext(request, {**extra, KEY: ours})
+def _to_exif(infotext: str | None, ours: str) -> bytes:
+    text = f"{KEY}: {ours}" if infotext is None else with_settings(infotext, {KEY: ours})
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UTF16 + text.encode("utf-16-be")
     return exif.tobytes()

@@ -1,96 +1,148 @@
 """Reading the request that a picture file carries; see `picture_encoding` for how it is written.
 
-Nothing is trusted: only headers are parsed, sizes are limited, and a request that is there is checked.
+Nothing is trusted: only texts are parsed, sizes are limited, and a request that is there is checked.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import struct
-import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image, UnidentifiedImageError
-
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.image_files import DAMAGED, check_file
-from allaprima.core.infotext import MAX_CHARS, from_infotext, split_infotext
-from allaprima.core.picture_encoding import (
-    ASCII,
-    EXIF_IFD,
-    INPAINT_AREA,
-    KEY,
-    LAYOUT,
-    STRENGTH,
-    USER_COMMENT,
-    UTF16,
-)
+from allaprima.core.foreign_metadata import find_program
+from allaprima.core.infotext import MAX_CHARS, ImportedRequest, import_infotext, split_infotext
+from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STRENGTH
+from allaprima.core.picture_opening import picture_size, read_picture_file
+from allaprima.core.picture_texts import read_texts
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouch import Operation, operations_from_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a picture file says about itself."""
+
+    request: GenerationRequest | None = None
+    """What our own JSON says it was painted from."""
+    operations: tuple[Operation, ...] = ()
+    """What was done to it afterwards."""
+    infotext: str | None = None
+    """Its A1111 infotext, without our JSON."""
+
+
+_PLACES = ("parameters", "UserComment", "ImageDescription", "XPComment", "comment", "Comment", "Description")
+"""Where programs put infotext, the usual place first."""
 
 
 def read_request(path: Path) -> GenerationRequest:
-    """Return the request that the picture file at `path` carries.
+    """Return the request that the picture file at `path` carries; see `import_request`."""
+    return import_request(path).request
+
+
+def import_request(path: Path) -> ImportedRequest:
+    """Return the request that the picture file at `path` carries, and what of its words that leaves out.
 
     Our own JSON wins; a file of another program is read by its infotext.
 
     Raises:
         PictureError: there is no such file, it is no picture, it carries no request, or a damaged one.
     """
-    check_file(path)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        texts = _parse_safely(file, str(path))
-    if texts is None:
+    texts = _read_safely(read_picture_file(path), str(path))
+    infotext, our_json = _find_infotext(texts), _find_our_json(texts)
+    if infotext is None and our_json is None:
+        program = find_program(texts)
+        found = "no request" if program is None else f"{program}, which prima does not read"
         raise PictureError(
-            f"{path} carries no request; expected a picture painted by prima, "
-            "or one with A1111 parameters, that no program has stripped"
+            f"{path} carries {found}; expected a picture painted by prima, or one with A1111 parameters, that no "
+            "program has stripped"
         )
-    infotext, our_json = texts
     try:
-        return _from_our_json(our_json) if our_json is not None else from_infotext(infotext)
+        ours = None if our_json is None else _parse_ours(our_json)
+        if ours is not None and "retouch" in ours and "request" not in ours:  # it may never have been painted
+            if infotext is None:
+                raise PictureError(
+                    f"{path} was retouched and carries no request; expected a picture painted by prima"
+                )
+            ours = None
+        imported = import_infotext(infotext) if ours is None else _request_of(ours)  # type: ignore[arg-type]
     except RequestError as error:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
+    strength, area = _read_overpainting(infotext)
+    return replace(imported, init_strength=strength, inpaint_area=area)
 
 
-def read_init_strength(path: Path) -> str | None:
-    """Return how strongly another picture was painted over, as the file at `path` says; None if it says nothing.
-
-    Raises:
-        PictureError: it is no picture, or a damaged one.
-    """
-    return _read_settings(path).get(STRENGTH)
-
-
-def read_inpaint_area(path: Path) -> str | None:
-    """Return which part of another picture was painted, as the file at `path` says; None if it says nothing.
+def read_history(data: bytes, name: str = "the picture") -> History:
+    """Return all that the picture file `data` says about itself; a picture may say nothing.
 
     Raises:
-        PictureError: it is no picture, or a damaged one.
+        PictureError: it is no picture, or what it says is damaged.
     """
-    return _read_settings(path).get(INPAINT_AREA)
-
-
-def _read_settings(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        infotext = read_infotext(file)
+    texts = _read_safely(data, name)
+    infotext, our_json = _find_infotext(texts), _find_our_json(texts)
     try:
-        return {} if infotext is None else split_infotext(infotext)[2]
-    except RequestError:  # a text of another kind
-        return {}
+        ours = {} if our_json is None else _parse_ours(our_json)
+        request = _request_of(ours).request if "request" in ours else None
+        operations = operations_from_json(ours.get("retouch", ()))
+    except RequestError as error:
+        raise PictureError(f"what {name} says about itself cannot be used: {error}") from error
+    return History(
+        request=request,
+        operations=operations,
+        infotext=None if infotext is None else _without_ours(infotext),
+    )
 
 
 def read_infotext(file: BinaryIO) -> str | None:
-    """Return the A1111 infotext that an open picture file carries, None if it carries none."""
-    texts = _parse_safely(file, "the picture")
-    return None if texts is None else texts[0]
+    """Return the A1111 infotext that an open picture file carries, None if it carries none.
+
+    Raises:
+        PictureError: it is no picture, or a damaged one.
+    """
+    texts = _read_safely(file.read(), "the picture")
+    return texts.get("parameters", _find_infotext(texts))
 
 
-def _from_our_json(text: str) -> GenerationRequest:
+def _read_safely(data: bytes, name: str) -> dict[str, str]:
+    try:
+        # A large picture is no danger here, for its pixels are never decoded.
+        picture_size(data, max_side=2**32, max_pixels=2**64)
+        return read_texts(data)
+    except PictureError as error:
+        raise PictureError(f"{name} cannot be read: {error}") from error
+
+
+def _find_infotext(texts: Mapping[str, str]) -> str | None:
+    """Return the first text that has the form of infotext; None if there is none, as in a photograph."""
+    for text in (texts[place] for place in _PLACES if place in texts):
+        try:
+            split_infotext(text)
+        except RequestError:
+            continue
+        return text
+    return None
+
+
+def _find_our_json(texts: Mapping[str, str]) -> str | None:
+    if KEY in texts:
+        return texts[KEY]
+    if (comment := texts.get("UserComment", "")).startswith(f"{KEY}: {{"):  # of what was never painted
+        return comment.removeprefix(f"{KEY}: ")
+    infotext = _find_infotext(texts)
+    return None if infotext is None else split_infotext(infotext)[2].get(KEY)
+
+
+def _read_overpainting(infotext: str | None) -> tuple[str | None, str | None]:
+    """Return how strongly another picture was painted over, and which part of it; None for what is not told."""
+    settings = {} if infotext is None else split_infotext(infotext)[2]
+    # Of a picture that was enlarged, the strength is that of the second pass over itself.
+    enlarged = any(name.startswith("Hires") for name in settings)
+    return (None, None) if enlarged else (settings.get(STRENGTH), settings.get(INPAINT_AREA))
+
+
+def _parse_ours(text: str) -> dict[str, Any]:
     if len(text) > MAX_CHARS:
         raise RequestError(f"got JSON of {len(text):,} characters; expected at most {MAX_CHARS:,}")
     try:
@@ -101,65 +153,14 @@ def _from_our_json(text: str) -> GenerationRequest:
         raise RequestError(
             f"got JSON of another layout; expected layout {LAYOUT}, perhaps a newer prima reads it"
         )
-    return GenerationRequest.from_json(data.get("request"))  # type: ignore[arg-type]  # it checks the type itself
+    return data
 
 
-def _parse_safely(file: BinaryIO, name: str) -> tuple[str, str | None] | None:
-    """Return the infotext and our JSON (None where absent), or None if the file holds neither."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow warns about damaged EXIF and reads on
-            # A large picture is no danger here, for its pixels are never decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _parse_texts(file)
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: it is none") from error
-    except DAMAGED as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise PictureError(f"{name} cannot be read as a PNG, JPEG or WebP picture: {reason}") from error
+def _request_of(ours: Mapping[str, Any]) -> ImportedRequest:
+    request = GenerationRequest.from_json(ours.get("request"))  # type: ignore[arg-type]  # it checks the type itself
+    return ImportedRequest(request=request)
 
 
-def _parse_texts(file: BinaryIO) -> tuple[str, str | None] | None:
-    head = file.read(12)
-    file.seek(0)
-    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        # Pillow would set up a decoder for the whole canvas; the header does not say whether that is sane.
-        return _split_comment(_webp_exif(file))
-    with Image.open(file, formats=("PNG", "JPEG")) as image:
-        if image.format == "JPEG":
-            return _split_comment(image.info.get("exif", b""))
-        infotext, our_json = image.info.get("parameters"), image.info.get(KEY)
-    if infotext is None and our_json is None:
-        return None
-    return str(infotext or ""), None if our_json is None else str(our_json)
-
-
-def _webp_exif(file: BinaryIO) -> bytes:
-    """Return the EXIF chunk of a WebP file, or nothing (container: RFC 9649, section 2.3)."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        kind, length = struct.unpack("<4sI", head)
-        if kind == b"EXIF":
-            return file.read(min(length, 8 * MAX_CHARS))
-        file.seek(length + length % 2, io.SEEK_CUR)
-    return b""
-
-
-def _split_comment(exif_bytes: bytes) -> tuple[str, str | None] | None:
-    if not exif_bytes:
-        return None
-    exif = Image.Exif()
-    exif.load(exif_bytes)
-    comment = exif.get_ifd(EXIF_IFD).get(USER_COMMENT)
-    if not isinstance(comment, bytes):
-        return None
-    if comment.startswith(UTF16):
-        infotext = comment[len(UTF16) :].decode("utf-16-be")
-    elif comment.startswith(ASCII):
-        infotext = comment[len(ASCII) :].decode("ascii")
-    else:
-        return None
-    try:
-        return infotext, split_infotext(infotext)[2].get(KEY)
-    except RequestError:  # a photographer's comment, say
-        return None
+def _without_ours(infotext: str) -> str:
+    """Return an infotext without our JSON, which is its last setting in JPEG and WebP."""
+    return infotext.rpartition(f", {KEY}: ")[0] if KEY in split_infotext(infotext)[2] else infotext

@@ -18,7 +18,7 @@ from allaprima.core.errors import RequestError
 
 Quality = Literal["high", "medium"]
 
-MAX_PROMPT_CHARS = 1000
+MAX_PROMPT_CHARS = 10_000
 MAX_STEPS = 1000
 MAX_GUIDANCE = 30.0
 MAX_SEED = 2**63 - 1
@@ -29,6 +29,7 @@ MAX_LORA_CHARS = 200
 MAX_LORAS = 32
 MAX_LORA_WEIGHT = 10.0
 
+_CONTROL_SPACE = re.compile(r"[\t-\r\x1c-\x1f\x85]")
 LORA_TAG = re.compile(r"<lora:[^<>]*>")
 """How other programs name a LoRA inside a prompt."""
 
@@ -45,10 +46,13 @@ class LoraUse:
     def __post_init__(self) -> None:
         _check_text("LoRA name", self.name, MAX_LORA_CHARS)
         if not self.name.strip() or set(self.name) & set("<>:"):
-            raise RequestError(f"got LoRA name {_short(self.name)}; expected a name without < > and :")
+            raise RequestError(
+                f"got LoRA name {_short(self.name)}; expected a name without < > and :", field="loras"
+            )
         if not _is_number(self.weight, -MAX_LORA_WEIGHT, MAX_LORA_WEIGHT):
             raise RequestError(
-                f"got weight {_short(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10"
+                f"got weight {_short(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10",
+                field="loras",
             )
         object.__setattr__(self, "weight", float(self.weight))
 
@@ -56,7 +60,9 @@ class LoraUse:
     def from_json(cls, data: object) -> LoraUse:
         """Return the LoRA in an object with the keys name and, perhaps, weight."""
         if not isinstance(data, Mapping) or not {"name"} <= set(data) <= {"name", "weight"}:
-            raise RequestError(f"got LoRA {_short(data)}; expected an object with name and weight")
+            raise RequestError(
+                f"got LoRA {_short(data)}; expected an object with name and weight", field="loras"
+            )
         return cls(**data)
 
 
@@ -65,9 +71,10 @@ class GenerationRequest:
     """One picture, asked for. Raises RequestError for values outside the ranges below."""
 
     prompt: str
-    """What to paint, in words: 1 to 1000 characters, no control characters."""
+    """What to paint, in words: 1 to 10,000 characters. Line breaks and tabs become spaces; other control characters
+    are refused."""
     negative_prompt: str = ""
-    """What guidance leads away from; used only when guidance is not 1."""
+    """What guidance leads away from, in such words; used only when guidance is not 1."""
     width: int = 256
     """Pixels, 1 to 4096; a base narrows this to the sizes it can paint."""
     height: int = 256
@@ -75,7 +82,7 @@ class GenerationRequest:
     steps: int = 50
     """Steps of the sampler, 1 to 1000."""
     guidance: float = 4.0
-    """Classifier-free guidance, 0 to 30; 1 takes the prompt alone and halves the work."""
+    """Classifier-free guidance, 0 to 30; 1 and less take the prompt alone and halve the work."""
     seed: int = 0
     """Seed of the noise, 0 to 2**63 - 1."""
     base: str = "vignette"
@@ -85,15 +92,18 @@ class GenerationRequest:
     schedule: str | None = None
     """The name of a schedule that the base knows, such as lightning; None for the base's own."""
     loras: tuple[LoraUse, ...] = ()
-    """LoRAs that act on the base, each named once, at most 32."""
+    """LoRAs that act on the base, at most 32; the weights of one that is named twice are added."""
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "negative_prompt"):
+            object.__setattr__(self, name, _one_line(getattr(self, name)))
         _check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
         if not self.prompt.strip():
-            raise RequestError("the prompt is empty; expected words that say what to paint")
+            raise RequestError("the prompt is empty; expected words that say what to paint", field="prompt")
         if tag := LORA_TAG.search(self.prompt):
             raise RequestError(
-                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs, as --lora NAME:WEIGHT"
+                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs, as --lora NAME:WEIGHT",
+                field="prompt",
             )
         _check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)
         _check_whole("width", self.width, 1, MAX_SIDE_PX)
@@ -102,19 +112,25 @@ class GenerationRequest:
         _check_whole("seed", self.seed, 0, MAX_SEED)
         if not _is_number(self.guidance, 0, MAX_GUIDANCE):
             raise RequestError(
-                f"got guidance {_short(self.guidance)}; expected a number from 0 to {MAX_GUIDANCE:g}"
+                f"got guidance {_short(self.guidance)}; expected a number from 0 to {MAX_GUIDANCE:g}",
+                field="guidance",
             )
         object.__setattr__(self, "guidance", float(self.guidance))
         _check_text("base", self.base, MAX_BASE_CHARS)
         if not self.base.strip():
-            raise RequestError("the base is empty; expected a name such as vignette")
+            raise RequestError("the base is empty; expected a name such as vignette", field="base")
         if self.quality not in get_args(Quality):
-            raise RequestError(f"got quality {_short(self.quality)}; expected high or medium")
+            raise RequestError(
+                f"got quality {_short(self.quality)}; expected high or medium", field="quality"
+            )
         if self.schedule is not None:
             _check_text("schedule", self.schedule, MAX_SCHEDULE_CHARS)
             if not self.schedule.strip():
-                raise RequestError("the schedule is empty; expected a name such as lightning")
+                raise RequestError(
+                    "the schedule is empty; expected a name such as lightning", field="schedule"
+                )
         _check_loras(self.loras)
+        object.__setattr__(self, "loras", _added_up(self.loras))
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values that `from_json` takes back unchanged."""
@@ -150,40 +166,72 @@ def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _loras_from_json(data: object) -> tuple[LoraUse, ...]:
     if not isinstance(data, list | tuple):
-        raise RequestError(f"got loras {_short(data)}; expected a list")
+        raise RequestError(f"got loras {_short(data)}; expected a list", field="loras")
     return tuple(LoraUse.from_json(item) for item in data[: MAX_LORAS + 1])
 
 
 def _check_loras(loras: object) -> None:
     if not isinstance(loras, tuple) or not all(isinstance(lora, LoraUse) for lora in loras):
-        raise RequestError(f"got loras {_short(loras)}; expected a tuple of LoraUse")
+        raise RequestError(f"got loras {_short(loras)}; expected a tuple of LoraUse", field="loras")
     if len(loras) > MAX_LORAS:
-        raise RequestError(f"got more than {MAX_LORAS} LoRAs; expected at most {MAX_LORAS}")
-    names = [lora.name for lora in loras]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RequestError(f"got the LoRA {twice[:40]!r} twice; expected each once, with its weight")
+        raise RequestError(f"got more than {MAX_LORAS} LoRAs; expected at most {MAX_LORAS}", field="loras")
+
+
+def _added_up(loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+    """Return each LoRA once, where it is named first, with the sum of its weights, as A1111 counts them."""
+    weights: dict[str, float] = {}
+    for lora in loras:
+        weights[lora.name] = weights.get(lora.name, 0.0) + lora.weight
+    if len(weights) == len(loras):
+        return loras
+    return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
+
+
+def _one_line(value: object) -> object:
+    """Return text with each run of white space that holds a line break, a tab or the like as one space.
+
+    At the ends such a run goes altogether.
+    """
+    if not isinstance(value, str) or _CONTROL_SPACE.search(value) is None:
+        return value
+    text = value
+
+    def joined(run: re.Match[str]) -> str:
+        if _CONTROL_SPACE.search(run[0]) is None:
+            return run[0]
+        return "" if run.start() == 0 or run.end() == len(text) else " "
+
+    return re.sub(r"\s+", joined, text)
 
 
 def _check_text(name: str, value: object, max_chars: int) -> None:
     if not isinstance(value, str):
-        raise RequestError(f"got {name} {_short(value)}; expected text")
+        raise RequestError(f"got {name} {_short(value)}; expected text", field=_field_of(name))
     if len(value) > max_chars:
-        raise RequestError(f"got a {name} of {len(value):,} characters; expected at most {max_chars:,}")
+        message = f"got a {name} of {len(value):,} characters; expected at most {max_chars:,}"
+        raise RequestError(message, field=_field_of(name))
     # Cc are control characters (a terminal would obey them), Cs lone surrogates (no file can hold them).
     for position, char in enumerate(value):
         if unicodedata.category(char) in ("Cc", "Cs"):
             raise RequestError(
                 f"got a {name} with the control character U+{ord(char):04X} at position {position}; "
-                "expected plain text on one line"
+                "expected plain text",
+                field=_field_of(name),
             )
+
+
+def _field_of(name: str) -> str:
+    """Return the field of a request that a message calls `name`."""
+    return "loras" if name == "LoRA name" else name.replace(" ", "_")
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     # bool is an int to Python, but `true` steps in a JSON request is a mistake.
     if not isinstance(value, int) or isinstance(value, bool):
-        raise RequestError(f"got {name} {_short(value)}; expected a whole number from {low} to {high}")
+        message = f"got {name} {_short(value)}; expected a whole number from {low} to {high}"
+        raise RequestError(message, field=name)
     if not low <= value <= high:
-        raise RequestError(f"got {name} {_short(value)}; expected {low} to {high}")
+        raise RequestError(f"got {name} {_short(value)}; expected {low} to {high}", field=name)
 
 
 def _is_number(value: object, low: float, high: float) -> bool:

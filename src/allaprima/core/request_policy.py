@@ -59,5 +59,5 @@ def complete_request(
 def _defeats(given: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Return whether turbo without guidance would spoil the guidance of `given`, or undo its negative prompt."""
     guidance = given.get("guidance")
-    wants = bool(given.get("negative_prompt")) if guidance is None else guidance != 1.0
+    wants = bool(given.get("negative_prompt")) if guidance is None else guidance > 1.0
     return settings["guidance"] == 1.0 and wants

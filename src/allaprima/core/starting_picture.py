@@ -127,15 +127,15 @@ class StartingPicture:
 
 
 def _to_image(image: object) -> Image.Image:
-    from PIL import Image, ImageOps
+    from PIL import Image
+
+    from allaprima.core.picture_opening import open_picture, upright
 
     if isinstance(image, Path | str):
-        from allaprima.core.image_files import open_image
-
-        return open_image(image)
+        return open_picture(Path(image))
     pixels = image.image if isinstance(image, Picture) else image
     if not isinstance(pixels, Image.Image):
         raise PictureError(
             f"got {type(image).__name__} as an image; expected a file, a picture or a PIL image"
         )
-    return ImageOps.exif_transpose(pixels)
+    return upright(pixels)

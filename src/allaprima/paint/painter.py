@@ -37,7 +37,7 @@ from allaprima.paint.bases.loading import locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
-from allaprima.paint.lora.files.remarks import introductions, remarks_on, remarks_on_unused
+from allaprima.paint.lora.files.remarks import introductions
 from allaprima.paint.lora.manager import LoraManager, check_uses
 from allaprima.paint.memory.loading import load_planned
 from allaprima.paint.memory.planned_base import release
@@ -243,16 +243,13 @@ class Painter(Pipeline):
             return introductions(request, lora_metadata(self.lora_manager, request.loras))
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
-        """Return, a sentence each, what in `request` its LoRAs make useless or unwise, and what of them is not used.
+        """Return, a sentence each, what `request` says and its picture will not honour; pictures carry them too.
 
         Raises:
             LoraError: a LoRA is not there or cannot be used.
         """
-        acting = [use for use in request.loras if use.weight != 0.0]
         with self._lock:
-            unused = {} if self.lora_manager is None else self.lora_manager.unmatched(acting)
-            metadata = lora_metadata(self.lora_manager, request.loras)
-        return (*remarks_on_unused(unused), *remarks_on(request, metadata))
+            return super().remarks(request)
 
     def paint(self, request: GenerationRequest) -> Picture:
         """Return the picture of `request`.

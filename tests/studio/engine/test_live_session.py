@@ -34,7 +34,8 @@ def test_frames_come_finer_and_finer(steps: int, expected: tuple[int, ...]) -> N
 def test_likeness_leaves_out_what_cannot_be_seen() -> None:
     plain = prompt_key(prompt(1))
     assert prompt_key(prompt(2, quality="medium", steps=8)) == plain
-    assert prompt_key(prompt(2, negative_prompt="rain")) == plain  # guidance is 1
+    rain, hail = (prompt_key(prompt(2, negative_prompt=words)) for words in ("rain", "hail"))
+    assert rain == hail != plain  # guidance is 1, but that there is a negative prompt is remarked on
     assert prompt_key(prompt(2, negative_prompt="rain", guidance=2.0)) != prompt_key(prompt(2, guidance=2.0))
     for other in ({"seed": 1}, {"width": 128}, {"schedule": "even"}, {"guidance": 2.0}, {"base": "sdxl"}):
         assert prompt_key(prompt(2, **other)) != plain

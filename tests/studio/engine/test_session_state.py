@@ -85,3 +85,18 @@ def test_a_callback_that_raises_ends_its_own_session(caplog: pytest.LogCaptureFi
     assert good.frames[-1].final
     assert "is gone" in caplog.text
     assert bench.stats.sessions == 1
+
+
+def test_frames_say_what_their_prompt_asks_for_in_vain() -> None:
+    bench = Bench()
+    client = bench.client()
+    said = "the negative prompt does nothing, for there is no guidance"
+    client.ask("cat", steps=2)
+    client.ask("cat", steps=2, negative_prompt="rain")
+    bench.run()
+    client.ask("cat", steps=2)
+    bench.run()
+    client.ask("cat", steps=2, negative_prompt="rain")
+    bench.run()
+    assert [frame.remarks for frame in client.frames if frame.final] == [(said,), (), (said,)]
+    assert [frame.repeated for frame in client.frames if frame.final] == [False, True, True]

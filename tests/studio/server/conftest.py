@@ -27,6 +27,7 @@ from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.studio import BaseCard, Studio
+from allaprima.studio.server.transport import StudioServer
 
 CARD = BaseCard(
     name="vignette",
@@ -61,6 +62,8 @@ class Served:
     base: PacedBase
     studio: Studio
     gallery_folder: Path
+    stop: Callable[[], None]
+    """Ends it as a signal does, and returns once it has ended."""
 
     def client(self, **headers: str) -> httpx2.Client:
         """Return a client; the token, if any, is for the caller to add."""
@@ -95,8 +98,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         ) -> Served:
             chosen, painted_with = settings or ServerSettings(), base or PacedBase()
             folder = tmp_path / "gallery"
+            models_dirs = (tmp_path / "models",)
             engine = stack.enter_context(
-                Engine(lambda name: Painter(base=painted_with), limits=limits)  # noqa: ARG005
+                Engine(lambda name: Painter(base=painted_with), limits=limits, models_dirs=models_dirs)  # noqa: ARG005
             )
             studio = Studio(
                 engine=engine,
@@ -104,11 +108,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 settings=chosen,
                 bases={CARD.name: CARD},
                 loras=loras or LoraCards(tmp_path / "loras"),
+                models_dirs=models_dirs,
             )
-            port = _run(studio, stack)
-            return Served(
-                url=f"http://127.0.0.1:{port}", base=painted_with, studio=studio, gallery_folder=folder
-            )
+            port, stop = _run(studio, stack)
+            url = f"http://127.0.0.1:{port}"
+            return Served(url=url, base=painted_with, studio=studio, gallery_folder=folder, stop=stop)
 
         yield start
 
@@ -119,11 +123,11 @@ def served(serve: Serve) -> Served:
     return serve()
 
 
-def _run(studio: Studio, stack: ExitStack) -> int:
-    bound = stack.enter_context(socket.socket())
+def _run(studio: Studio, stack: ExitStack) -> tuple[int, Callable[[], None]]:
+    bound = stack.enter_context(socket.socket(proto=socket.IPPROTO_TCP))
     bound.bind(("127.0.0.1", 0))
     bound.listen(256)
-    server = uvicorn.Server(uvicorn.Config(create_app(studio), **server_options(studio.settings)))
+    server = StudioServer(uvicorn.Config(create_app(studio), **server_options(studio.settings)), studio.jobs)
 
     def run() -> None:
         with asyncio.Runner() as runner:
@@ -134,15 +138,18 @@ def _run(studio: Studio, stack: ExitStack) -> int:
 
     def stop() -> None:
         server.should_exit = True
-        studio_held(studio)
         thread.join()
+
+    def end() -> None:
+        studio_held(studio)
+        stop()
         studio.gallery.close()
 
-    stack.callback(stop)
+    stack.callback(end)
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.005)
-    return int(bound.getsockname()[1])
+    return int(bound.getsockname()[1]), stop
 
 
 def studio_held(studio: Studio) -> None:

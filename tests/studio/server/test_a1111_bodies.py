@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.studio.server.conftest import Served
+from tests.studio.server.conftest import Serve, Served
+from tests.studio.server.lora_files import cards_with
 
-from allaprima.studio.server.a1111_bodies import TextToImage
+from allaprima.core.errors import RequestError
+from allaprima.core.request import LoraUse
+from allaprima.studio.server.a1111_bodies import TextToImage, to_order
+from allaprima.studio.server.a1111_routes import _info
+from allaprima.studio.server.sizes import FittedSize
+from allaprima.studio.server.studio import Order
 
 REFUSED: list[tuple[dict[str, object], int, str]] = [
     ({"prompt": "a cat", "enable_hr": True}, 422, "enable_hr"),
     ({"prompt": "a cat", "alwayson_scripts": {"controlnet": {}}}, 422, "alwayson_scripts"),
-    ({"prompt": "a cat", "sampler_name": "DPM++ 2M"}, 404, "Sampler not found"),
-    ({"prompt": "a cat", "sampler_index": "DPM++ 2M"}, 404, "Sampler not found"),
+    ({"prompt": "a cat", "sampler_name": "DPM++ 9M"}, 404, "Sampler not found"),
+    ({"prompt": "a cat", "sampler_index": "Euler b"}, 404, "Sampler not found"),
     ({"prompt": "a cat", "batch_size": 10, "n_iter": 10}, 422, "100 pictures"),
     ({"prompt": "a cat", "override_settings": {"sd_model_checkpoint": "../x"}}, 404, "checkpoint"),
     ({"prompt": "a cat <lora:../../x:1>"}, 400, "LoRA"),
@@ -47,12 +55,15 @@ def test_what_is_dropped_is_said(served: Served) -> None:
     usual = {
         "sampler_name": None, "sampler_index": "Euler", "subseed": -1, "subseed_strength": 0, "eta": None,
         "s_churn": 0.0, "s_noise": 1.0, "seed_resize_from_w": -1, "hr_scale": 2,
-        "mask_blur": 4, "override_settings_restore_afterwards": True,
-        "override_settings": {"sd_model_checkpoint": "vignette"},
+        "mask_blur": 4, "clip_skip": 1, "scheduler": "Automatic", "override_settings_restore_afterwards": True,
+        "override_settings": {
+            "sd_model_checkpoint": "vignette.safetensors [abcdef0123]", "CLIP_stop_at_last_layers": 1,
+            "sd_vae": "Automatic",
+        },
     }  # fmt: skip
     dropped = {
         "subseed": 7, "subseed_strength": 0.9, "s_churn": 9, "eta": [[0]], "seed_resize_from_w": 512,
-        "infotext": "a dog", "disable_extra_networks": True,
+        "disable_extra_networks": True,
         "override_settings": {"CLIP_stop_at_last_layers": 2},
     }  # fmt: skip
     ignored = []
@@ -91,3 +102,97 @@ def test_what_is_not_echoed_costs_nothing() -> None:
     body = TextToImage.model_validate(fields)
     assert time.process_time() - started < 0.1
     assert body.echo()["override_settings"] == {}
+
+
+SAMPLERS = [
+    "Euler a", "DPM++ 2M Karras", "DPM++ 2M", "LCM", "DDIM", "UniPC", "DPM++ 2M SDE Heun Exponential", "k_euler_a",
+    "k_dpmpp_2m", "DPM++ SDE Karras", "Restart", "LMS Karras", "dpmpp_2m_sde_gpu", "[Forge] Flux Realistic",
+    "euler_ancestral",
+]  # fmt: skip
+SCHEDULES = [
+    "Karras",
+    "karras",
+    "SGM Uniform",
+    "sgm_uniform",
+    "Align Your Steps",
+    "Beta",
+    "Turbo",
+    "exponential",
+]
+
+
+def told_by(served: Served, **fields: object) -> dict[str, Any]:
+    """Return the `info` of a picture that is painted with `fields`."""
+    with served.client() as client:
+        answer = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat", "steps": 1, **fields})
+    assert answer.status_code == 200, answer.text
+    info: dict[str, Any] = json.loads(answer.json()["info"])
+    return info
+
+
+def test_every_sampler_that_a1111_names_is_taken_and_told(served: Served) -> None:
+    for name in SAMPLERS:
+        assert told_by(served, sampler_name=name)["ignored"] == ["sampler_name"], name
+        assert told_by(served, sampler_index=name)["ignored"] == ["sampler_index"], name
+    for own in ("Euler", "k_euler", "Automatic", "", None):
+        assert told_by(served, sampler_name=own, sampler_index="Euler")["ignored"] == [], own
+
+
+def test_every_scheduler_that_a1111_names_is_taken_and_told(served: Served) -> None:
+    for name in SCHEDULES:
+        assert told_by(served, scheduler=name)["ignored"] == ["scheduler"], name
+    for own in ("Automatic", "automatic", "", None):
+        assert told_by(served, scheduler=own)["ignored"] == [], own
+
+
+def test_null_is_as_if_left_out(served: Served) -> None:
+    fields = dict.fromkeys(
+        {*TextToImage.model_fields, "eta", "script_name", "hr_prompt"} - {"prompt", "steps"}
+    )
+    info = told_by(served, **fields)
+    assert (info["ignored"], info["batch_size"]) == ([], 1)
+
+
+def test_a_lora_twice_is_worn_once_with_both_weights(serve: Serve, tmp_path: Path) -> None:
+    served = serve(loras=cards_with(tmp_path / "loras", "ink"))
+    body = TextToImage(prompt="<lora:ink:0.5> a cat <lora:ink:0.25>")
+    (request,) = to_order(body, served.studio).requests
+    assert request.loras == (LoraUse(name="ink", weight=0.75),)
+
+
+def test_what_info_says_paints_the_same(serve: Serve, tmp_path: Path) -> None:
+    served = serve(
+        loras=cards_with(tmp_path / "loras", "turbo", family="vignette", steps="2", guidance="1.0")
+    )
+    first = to_order(TextToImage(prompt="a fox", seed=3), served.studio).requests[0]
+    assert first.loras
+    info = _info(TextToImage(), Order(requests=[first], size=FittedSize(asked=None)), [], interrupted=False)
+    again = {key: info[key] for key in ("prompt", "seed", "steps", "cfg_scale", "width", "height")}
+    assert to_order(TextToImage(**again), served.studio).requests == [first]
+
+
+def test_an_infotext_says_what_the_body_does_not(served: Served) -> None:
+    text = "a dog <lora:x:0>\nNegative prompt: rain\nSteps: 3, Sampler: Euler, CFG scale: 1.5, Seed: 9, Size: 64x64"
+    request = to_order(TextToImage(infotext=text), served.studio).requests[0]
+    assert (request.prompt, request.negative_prompt, request.steps, request.seed) == ("a dog", "rain", 3, 9)
+    request = to_order(TextToImage(infotext=text, prompt="a cat", steps=5), served.studio).requests[0]
+    assert (request.prompt, request.steps, request.guidance) == ("a cat", 5, 1.5)
+    with pytest.raises(RequestError, match="without a line of settings"):
+        to_order(TextToImage(infotext="nothing"), served.studio)
+
+
+LISTS = (
+    "latent-upscale-modes", "sd-vae", "embeddings", "prompt-styles", "cmd-flags", "memory", "scripts", "script-info",
+    "hypernetworks", "face-restorers", "realesrgan-models", "extensions", "sd-modules",
+)  # fmt: skip
+
+
+def test_lists_that_clients_ask_first_are_there(served: Served) -> None:
+    with served.client() as client:
+        for name in LISTS:
+            answer = client.get(f"/sdapi/v1/{name}")
+            assert answer.status_code == 200, name
+            assert not isinstance(answer.json(), list) or answer.json() == []
+        for name in ("refresh-checkpoints", "refresh-vae", "unload-checkpoint", "reload-checkpoint"):
+            assert client.post(f"/sdapi/v1/{name}").json() == {}
+        assert client.get("/sdapi/v1/memory").json()["ram"]["total"] > 2**20

@@ -202,7 +202,7 @@ def test_masks_that_paint_nothing_or_are_none_are_refused(served: Served) -> Non
     with served.client() as client:
         for mask, told in (
             (sent(Image.new("L", (128, 64), 0)), "keeps every pixel"),
-            (b64(b"no picture"), "cannot be read"),
+            (b64(b"no picture"), "that is text"),
             ("%", "not base64"),
         ):
             body = {"prompt": "a", "init_images": [sent(noisy(128, 64))], "mask": mask}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,8 @@ from tests.studio.server.pictures import plain_picture
 
 from allaprima.core.errors import OutputError, RequestError, UserError
 from allaprima.core.picture_files import read_request
-from allaprima.studio.server.gallery import INDEX, Gallery
+from allaprima.studio.server import gallery_index
+from allaprima.studio.server.gallery import INDEX, Gallery, GalleryEntry, _insert
 
 WRITER = """
 import sys, threading
@@ -87,12 +91,12 @@ def test_opening_puts_right_what_was_cut_short(tmp_path: Path) -> None:
     (tmp_path / f"{entries[1].id}.png").unlink()  # killed between the two halves of a delete
     (tmp_path / "0123456789ab-0123456789ab.png").write_bytes(b"no picture")
     (tmp_path / "holiday.png").write_bytes(b"not ours")
-    (tmp_path / ".old.part").write_bytes(b"half")
-    os.utime(tmp_path / ".old.part", (0, 0))
+    (tmp_path / ".0123456789ab.part").write_bytes(b"half")
+    os.utime(tmp_path / ".0123456789ab.part", (0, 0))
     again = Gallery.open(tmp_path)
     assert again.search() == [entries[2], entries[0]]
     assert [entry.id for entry in again.search("cat 0")] == [entries[0].id]
-    assert not (tmp_path / ".old.part").exists()
+    assert not (tmp_path / ".0123456789ab.part").exists()
     assert (tmp_path / "holiday.png").exists()
 
 
@@ -159,3 +163,106 @@ def test_kill_9_loses_nothing_that_was_reported(tmp_path: Path) -> None:
     assert len(gallery) == len(files)
     for name, entry in kept.items():
         assert read_request(tmp_path / f"{name}.png") == entry.request
+
+
+def test_a_full_disk_is_said_and_what_is_there_is_shown(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path)
+    kept = gallery.add(plain_picture("a cat"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        pictures = [plain_picture("a cat " + "on the roof " * 60, seed=seed) for seed in range(400)]
+        with pytest.raises(OutputError, match="room"):  # the index is full before a picture is
+            list(map(gallery.add, pictures))
+        gallery.close()
+        with closing(Gallery.open(tmp_path)) as again:
+            assert again.find_png(kept.id) is not None
+            assert again.delete(kept.id)
+            assert again.find_png(kept.id) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with closing(Gallery.open(tmp_path)) as roomy:
+        assert len(roomy) == len(
+            list(tmp_path.glob("*.png"))
+        )  # the pictures that the index had no room for too
+
+
+def test_a_folder_that_cannot_be_written_shows_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Gallery.open(tmp_path)) as gallery:
+        kept = gallery.add(plain_picture("a cat"))
+    stored = (tmp_path / INDEX).read_bytes()
+
+    # Tests may run as root, to whom no folder is closed.
+    def refuse(path: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError(f"attempt to write a readonly database: {path}")
+
+    monkeypatch.setattr(gallery_index, "_connect", refuse)
+    for index in (stored, b"junk" * 100, None):
+        (tmp_path / INDEX).unlink(missing_ok=True)
+        if index is not None:
+            (tmp_path / INDEX).write_bytes(index)
+        with closing(Gallery.open(tmp_path)) as gallery:
+            assert [entry.id for entry in gallery.search("cat")] == [kept.id]
+
+
+def test_what_is_no_file_of_ours_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a secret")
+    with closing(Gallery.open(tmp_path / "gallery")) as gallery:
+        for change in (
+            lambda file: file.symlink_to(tmp_path / "secret"),
+            lambda file: file.symlink_to("nowhere"),
+            lambda file: file.mkdir(),
+            os.mkfifo,
+        ):
+            name = gallery.add(plain_picture()).id
+            file = tmp_path / "gallery" / f"{name}.png"
+            file.unlink()
+            change(file)
+            assert gallery.find_png(name) is None
+            assert gallery.delete(name)
+            assert gallery.find_entry(name) is None
+    with closing(Gallery.open(tmp_path / "gallery")) as again:  # a folder is left alone
+        assert len(again) == 0
+
+
+def test_a_link_in_the_folder_never_becomes_a_picture(tmp_path: Path) -> None:
+    with closing(Gallery.open(tmp_path / "other")) as other:
+        name = other.add(plain_picture()).id
+    with closing(Gallery.open(tmp_path / "gallery")) as gallery:
+        pass
+    (tmp_path / "gallery" / f"{name}.png").symlink_to(tmp_path / "other" / f"{name}.png")
+    with closing(Gallery.open(tmp_path / "gallery")) as gallery:
+        assert len(gallery) == 0
+
+
+def test_a_picture_deleted_by_hand_leaves_the_list(tmp_path: Path) -> None:
+    with closing(Gallery.open(tmp_path)) as gallery:
+        name = gallery.add(plain_picture()).id
+        (tmp_path / f"{name}.png").unlink()
+        assert gallery.find_png(name) is None
+        assert gallery.search() == []
+
+
+def test_the_newest_is_first_though_the_clock_went_back(tmp_path: Path) -> None:
+    ids = []
+    for now in (2e9, 1e9, 1e9 + 1):
+        with closing(Gallery.open(tmp_path, now=partial(float, now))) as gallery:
+            ids += [gallery.add(plain_picture(seed=seed)).id for seed in range(2)]
+            assert [entry.id for entry in gallery.search()] == ids[::-1]
+
+
+def test_two_processes_may_keep_one_gallery(tmp_path: Path) -> None:
+    with closing(Gallery.open(tmp_path)) as first, closing(Gallery.open(tmp_path)) as second:
+        one, two = first.add(plain_picture("a cat")), second.add(plain_picture("a dog"))
+        assert {entry.id for entry in first.search()} == {one.id, two.id}
+        assert second.delete(one.id)
+        assert first.find_png(one.id) is None
+        file = tmp_path / f"{two.id}.png"
+        copied = tmp_path / f"{'f' * 12}-{'0' * 12}.png"
+        copied.write_bytes(file.read_bytes())
+        with closing(Gallery.open(tmp_path)) as third:  # finds it before the one that wrote it notes it
+            with first._transaction() as cursor:
+                _insert(cursor, GalleryEntry(id=copied.stem, request=two.request))
+            assert len(third) == len(first) == 2

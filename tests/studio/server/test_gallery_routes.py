@@ -48,3 +48,28 @@ def test_the_configuration_tells_bounds_and_no_paths(served: Served) -> None:
         assert config["login"] is False
         assert client.get("/api/loras").json() == {"loras": []}
         assert str(served.gallery_folder) not in client.get("/api/config").text
+
+
+def test_a_damaged_picture_is_said_to_be_so(served: Served) -> None:
+    entry = paint(served)
+    file = served.gallery_folder / f"{entry['id']}.png"
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    jpeg = entry["url"].replace(".png", ".jpeg")
+    with served.client() as client:
+        for data in (
+            whole[:100],
+            b"",
+            b"junk",
+            whole[:middle] + whole[middle + 40 :],
+            whole[:60] + bytes(40) + whole[100:],
+        ):
+            file.write_bytes(data)
+            assert client.get(entry["thumbnail"]).status_code == 410, len(data)
+            assert client.get(jpeg).status_code == 410
+            assert client.get(entry["url"]).status_code in (200, 410)
+        file.unlink()
+        file.symlink_to("/etc/hostname")
+        for url in (entry["url"], entry["thumbnail"], jpeg):
+            assert client.get(url).status_code == 404
+        assert client.delete(f"/api/gallery/{entry['id']}").status_code == 204

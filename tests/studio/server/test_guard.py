@@ -120,6 +120,10 @@ def test_no_cors_unless_configured(serve: Serve) -> None:
     with open_to_one.client(origin=origin, sec_fetch_site="cross-site") as client:
         preflight = client.options(PAINT, headers={"access-control-request-method": "POST"})
         assert preflight.status_code == 204
+        # OpenAI's own client adds headers, and a browser sends none that it was not allowed to.
+        asked = {"access-control-request-headers": "authorization,X-Stainless-Lang,x-stainless-os,<b>,a b"}
+        allowed = client.options(PAINT, headers=asked).headers["access-control-allow-headers"].split(", ")
+        assert allowed == ["authorization", "content-type", "x-stainless-lang", "x-stainless-os"]
         answer = client.get("/v1/models")
         assert answer.headers["access-control-allow-origin"] == origin
         assert "access-control-allow-credentials" not in answer.headers

@@ -1,4 +1,4 @@
-"""HEAD is what GET would say, without saying it."""
+"""HEAD is what GET would say, without saying it; OPTIONS says what there is."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ def test_head_needs_the_token_where_get_does(serve: Serve) -> None:
         assert client.head("/healthz").status_code == 200
         assert client.head("/api/config").status_code == 401
         assert client.head("/healthz", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_options_says_what_there_is(served: Served) -> None:
+    with served.client() as client:
+        answer = client.options("/v1/images/generations")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["allow"] == "POST, OPTIONS"
+        assert client.options("/nowhere").status_code == 404
+        assert client.options("/healthz", headers={"host": "evil.example"}).status_code == 421

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from typing import Any
 
 import httpx2
 import openai
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
-from tests.studio.server.clients import REQUEST, openai_client
+from tests.studio.server.clients import REQUEST, events_of, openai_client
 from tests.studio.server.conftest import PacedBase, Serve
 
 from allaprima.core.request import GenerationRequest
+from allaprima.studio.engine.messages import Done
 from allaprima.studio.server.jobs import Jobs, Kept
 from allaprima.studio.server.settings import Caps, ServerSettings
 
@@ -80,9 +83,82 @@ def test_pictures_are_kept_whether_or_not_their_client_reads(serve: Serve) -> No
             (ticket,) = jobs.tickets.values()
             assert ticket.share > 0.9
             heard = [step async for step in steps]
-        assert isinstance(heard[-1], Kept)
+        assert isinstance(heard[-1], Done)
+        assert sum(len(step.pictures) for step in heard if isinstance(step, Kept)) == 3
         assert len(heard) < 3 * 60  # progress that nobody read has made way for newer
 
     with ThreadPoolExecutor() as pool:  # the browser's tests leave this thread a loop that runs
         pool.submit(asyncio.run, read_once()).result()
     assert not jobs.tickets
+
+
+def stream_of(client: httpx2.Client, **body: object) -> list[tuple[str, dict[str, Any]]]:
+    """Return the events of a stream from OpenAI's route."""
+    asked = {"prompt": "a cat", "stream": True, **body}
+    return events_of(client.post("/v1/images/generations", json=asked).text)
+
+
+def test_each_picture_of_a_stream_is_sent_when_it_is_done(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    body = {"prompt": "a cat", "steps": 50, "n": 4, "stream": True}
+    with served.client() as client, client.stream("POST", "/v1/images/generations", json=body) as answer:
+        next(line for line in answer.iter_lines() if line == "event: image_generation.completed")
+        (ticket,) = served.studio.jobs.tickets.values()  # the job goes on
+        assert ticket.share < 0.9
+
+
+def test_a_cancelled_job_stays_cancelled_whatever_its_client_repeats(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    tickets = served.studio.jobs.tickets
+    with ThreadPoolExecutor() as pool:
+        client = openai.OpenAI(
+            base_url=f"{served.url}/v1", api_key="none", timeout=20
+        )  # with its two retries
+        asked = pool.submit(client.images.generate, prompt="a cat", extra_body={"steps": 150})
+        served.wait_for(lambda: len(tickets) == 1)
+        next(iter(tickets.values())).cancel()
+        with pytest.raises(openai.ConflictError):
+            asked.result()
+    assert served.studio.engine.stats().counters["jobs_cancelled"] == 1
+
+
+def test_who_waits_is_told_that_the_studio_closes(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    body = {"prompt": "a cat", "steps": 30, "n": 4}
+    with served.client() as client, ThreadPoolExecutor() as pool:
+        plain = pool.submit(client.post, "/v1/images/generations", json=body)
+        served.wait_for(lambda: len(served.studio.gallery) == 1)
+        streamed = pool.submit(stream_of, client, **body)
+        served.wait_for(lambda: len(served.studio.jobs.tickets) == 2)
+        served.stop()
+        answer = plain.result()
+        assert answer.status_code == 503
+        assert "1 of 4 pictures are kept" in answer.json()["error"]["message"]
+        name, data = streamed.result()[-1]
+    assert (name, data["error"]["code"]) == ("error", "closing")
+
+
+def test_skip_leaves_out_one_picture(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    body = {"prompt": "a cat", "steps": 20, "n_iter": 3, "seed": 5}
+    with served.client() as client, ThreadPoolExecutor() as pool:
+        assert client.post("/sdapi/v1/skip").json() == {}  # nothing to skip
+        asked = pool.submit(client.post, "/sdapi/v1/txt2img", json=body)
+        served.wait_for(lambda: client.get("/sdapi/v1/progress").json()["state"]["job_no"] == 1)
+        client.post("/sdapi/v1/skip")
+        answer = asked.result().json()
+    info = json.loads(answer["info"])
+    assert (info["all_seeds"], info["interrupted"]) == ([5, 7], False)
+    assert len(answer["images"]) == len(served.studio.gallery) == 2
+
+
+def test_interrupt_sends_what_is_done(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.02))
+    body = {"prompt": "a cat", "steps": 20, "n_iter": 3, "seed": 5}
+    with served.client() as client, ThreadPoolExecutor() as pool:
+        asked = pool.submit(client.post, "/sdapi/v1/txt2img", json=body)
+        served.wait_for(lambda: client.get("/sdapi/v1/progress").json()["state"]["job_no"] == 1)
+        client.post("/sdapi/v1/interrupt")
+        answer = asked.result().json()
+    info = json.loads(answer["info"])
+    assert (len(answer["images"]), info["all_seeds"], info["interrupted"]) == (1, [5], True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allaprima.core.errors import BusyError
-from allaprima.studio.server.limits import OpenCount, RateLimiter
+from allaprima.studio.server.limits import OpenCount, RateLimiter, RoomForecast
 
 
 def test_a_bucket_refills_as_time_goes_by() -> None:
@@ -34,3 +34,16 @@ def test_places_are_given_back() -> None:
     assert not count._open
     with count.hold("a"):
         assert count._open == {"a": 1}
+
+
+def test_who_is_turned_away_is_told_when_there_will_be_room() -> None:
+    now = [100.0]
+    room = RoomForecast(clock=lambda: now[0])
+    for _ in range(40):
+        room.note(2.0)
+    assert [room.book_s() for _ in range(3)] == [2, 4, 6]
+    now[0] = 104.0
+    assert room.book_s() == 4  # behind those who were told before
+    now[0] = 1000.0
+    assert room.book_s() == 2
+    assert max(room.book_s() for _ in range(100)) == 60

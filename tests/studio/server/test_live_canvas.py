@@ -145,7 +145,7 @@ def test_rectangles_that_are_none_are_refused(values: dict[str, object], says: s
         (Region(x=0, y=0, width=2, height=2, raw=True), bytes(15), "15 bytes; expected 16"),
         (Region(x=0, y=0, width=2, height=2, raw=True), bytes(17), "17 bytes; expected 16"),
         (Region(x=0, y=0, width=2, height=2), png_bytes(3, 2), "3x2; expected 2x2"),
-        (Region(x=0, y=0, width=2, height=2), b"no picture", "cannot be read"),
+        (Region(x=0, y=0, width=2, height=2), b"no picture", "that is text"),
     ],
 )
 def test_a_region_that_cannot_be_used_changes_nothing(region: Region, data: bytes, says: str) -> None:
@@ -161,9 +161,9 @@ def test_a_region_that_cannot_be_used_changes_nothing(region: Region, data: byte
 def test_a_file_that_cannot_be_used_changes_nothing(data: bytes) -> None:
     canvas = filled()
     before = made(canvas)
-    with pytest.raises(RequestError, match="expected a PNG, JPEG or WebP picture"):
+    with pytest.raises(RequestError, match="expected a PNG, JPEG, WebP"):
         canvas.set_picture(data, SIZE)
-    with pytest.raises(RequestError, match="expected a PNG, JPEG or WebP picture"):
+    with pytest.raises(RequestError, match="expected a PNG, JPEG, WebP"):
         canvas.set_mask(data)
     assert made(canvas) is before
 
@@ -172,7 +172,7 @@ def test_a_picture_of_20000_a_side_is_refused_before_it_is_decoded() -> None:
     head = bytearray(png_bytes(1, 1))
     head[16:24] = (20_000).to_bytes(4, "big") * 2
     head[29:33] = zlib_crc(bytes(head[12:29]))
-    with pytest.raises(RequestError, match="far more pixels; expected at most 16,777,216"):
+    with pytest.raises(RequestError, match="too many pixels; expected at most 16,777,216"):
         filled().set_picture(bytes(head), SIZE)
 
 

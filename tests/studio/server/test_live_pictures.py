@@ -136,8 +136,8 @@ def test_strokes_are_followed_like_keystrokes_and_the_last_is_painted(serve: Ser
 
 
 BAD: list[tuple[dict[str, Any], bytes | None, str]] = [
-    ({"picture": {}}, b"no picture", "expected a PNG, JPEG or WebP"),
-    ({"picture": {}}, plain(7)[:60], "expected a PNG, JPEG or WebP"),
+    ({"picture": {}}, b"no picture", "expected a PNG, JPEG, WebP"),
+    ({"picture": {}}, plain(7)[:60], "expected a PNG, JPEG, WebP"),
     ({"picture": {}}, None, "without its bytes"),
     ({"mask": {}}, plain(7), "a mask without a picture"),
     ({"mask": {"x": 0, "y": 0, "width": 1, "height": 1, "raw": True}}, b"\0", "a mask without a picture"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import torch
@@ -42,3 +44,30 @@ def test_a_link_beside_a_lora_is_no_picture_of_it(tmp_path: Path) -> None:
     (tmp_path / "loras" / "ink.png").symlink_to(tmp_path / "secret")
     (card,) = cards.all()
     assert card.preview is None
+
+
+def test_a_list_that_is_known_costs_a_look_at_each_file(tmp_path: Path) -> None:
+    cards = cards_with(tmp_path, "a0", family="vignette")
+    for number in range(1, 400):
+        (tmp_path / f"a{number}.safetensors").write_bytes((tmp_path / "a0.safetensors").read_bytes())
+    os.utime(tmp_path, (0, 0))  # a folder that has not just changed
+    first = cards.all()
+    assert len(first) == 400
+    started = time.process_time()
+    assert cards.all() is first
+    assert time.process_time() - started < 0.2
+
+
+def test_changes_are_noticed(tmp_path: Path) -> None:
+    cards = cards_with(tmp_path, "ink", steps="2")
+    os.utime(tmp_path, (0, 0))
+    assert [(card.name, card.steps, card.preview) for card in cards.all()] == [("ink", 2, None)]
+    cards_with(tmp_path, "ink", steps="12")  # written over: the folder's time may stay
+    os.utime(tmp_path, (0, 0))
+    assert [card.steps for card in cards.all()] == [12]
+    cards_with(tmp_path, "wash")
+    assert [card.name for card in cards.all()] == ["ink", "wash"]
+    (tmp_path / "ink.png").write_bytes(b"")
+    assert [card.preview for card in cards.all()] == [tmp_path / "ink.png", None]
+    (tmp_path / "ink.safetensors").unlink()
+    assert [card.name for card in cards.all()] == ["wash"]

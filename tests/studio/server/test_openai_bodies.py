@@ -17,7 +17,7 @@ def test_openais_own_model_names_mean_the_first_base(served: Served) -> None:
 
 REFUSED: list[tuple[dict[str, object], str]] = [
     ({"prompt": ""}, "prompt is empty"),
-    ({"prompt": "x" * 1001}, "1,001 characters"),
+    ({"prompt": "x" * 10_001}, "10,001 characters"),
     ({"prompt": "a cat", "size": "100000x10000"}, "width 100000"),
     ({"prompt": "a cat", "size": "4096x4096"}, "4096x4096 pixels"),
     ({"prompt": "a cat", "size": "64x64"}, "expected 256x256 or 128x64"),
@@ -30,7 +30,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"prompt": "a cat", "background": "transparent"}, "background"),
     ({"prompt": "a cat", "colour": "red"}, "colour"),
     ({"prompt": "a cat", "loras": [{"name": "../../etc/passwd"}]}, "LoRA"),
-    ({"prompt": "<lora:ink:1> a cat"}, "among the LoRAs"),
+    ({"prompt": "<lora:ink:1:2> a cat"}, "one weight"),
     ({"prompt": "a\x00cat"}, "control character"),
     ({}, "prompt"),
 ]
@@ -63,3 +63,23 @@ def test_numbers_beyond_reason_and_broken_json_are_refused(served: Served) -> No
             answer = client.post("/v1/images/generations", content=text)
             assert answer.status_code in {400, 413}, (text[:60], answer.text)
             assert "error" in answer.json()
+
+
+BLAMED: list[tuple[dict[str, object], str]] = [
+    ({"size": "64x64"}, "size"), ({"size": "banana"}, "size"), ({"size": "4096x4096"}, "size"),
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": "x" * 10_001}, "prompt"), ({"negative_prompt": "a\x00"}, "negative_prompt"),
+    ({"steps": 151}, "steps"),
+    ({"steps": 0}, "steps"), ({"loras": [{"name": "nope"}]}, "loras"), ({"loras": [{"name": "a:b"}]}, "loras"),
+    ({"seed": -1}, "seed"), ({"guidance": 99}, "guidance"), ({"n": 11}, "n"), ({"schedule": ""}, "schedule"),
+    ({"model": "none"}, "model"), ({"colour": "red"}, "colour"),
+]  # fmt: skip
+
+
+def test_the_field_that_is_to_blame_is_named(served: Served) -> None:
+    with served.client() as client:
+        for fields, param in BLAMED:
+            answer = client.post("/v1/images/generations", json={"prompt": "a cat", **fields})
+            error = answer.json()["error"]
+            code = "model_not_found" if param == "model" else "invalid_value"
+            assert (error["param"], error["code"]) == (param, code), error

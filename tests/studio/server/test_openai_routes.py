@@ -108,3 +108,20 @@ def test_a_failure_gives_an_id_and_no_secret(serve: Serve, caplog: pytest.LogCap
     assert "Traceback" not in text
     problem_id = json.loads(text)["error"]["id"]
     assert problem_id in caplog.text
+
+
+def test_openais_older_names_are_answered_with_addresses(served: Served) -> None:
+    with openai_client(served) as client:
+        for model in ("dall-e-2", "dall-e-3"):
+            answer = client.images.generate(prompt="a cat", model=model, style="vivid", quality="standard")
+            assert answer.data is not None
+            assert answer.data[0].url is not None
+            assert answer.data[0].b64_json is None
+            told = answer.model_extra
+            assert told is not None
+            assert told["remarks"] == [f"{model} is not here; vignette painted"]
+            assert told["ignored"] == ["style"]
+            assert client.models.retrieve(model).id == model
+        answer = client.images.generate(prompt="a cat", model="gpt-image-1")
+        assert answer.data is not None
+        assert answer.data[0].b64_json

@@ -12,6 +12,7 @@ from allaprima.studio.server.security import (
     check_origin,
     check_token,
     client_key,
+    cookie_name,
     cookie_value,
     same_secret,
     sign_path,
@@ -114,7 +115,9 @@ def test_the_token_opens_as_bearer_as_password_and_as_cookie() -> None:
         {"authorization": f"Bearer {TOKEN}"},
         {"authorization": f"bearer {TOKEN}"},
         {"authorization": "Basic dXNlcjpjb3JyZWN0LWhvcnNlLWJhdHRlcnk="},
-        {"cookie": f"other=1; allaprima={cookie_value(TOKEN)}"},
+        {"cookie": f"other=1; {cookie_name(TOKEN)}={cookie_value(TOKEN)}"},
+        {"cookie": f'neighbour={{"a": 1}}; odd; {cookie_name(TOKEN)}="{cookie_value(TOKEN)}"; b=[1'},
+        {"cookie": f"large={'x' * 9000}; {cookie_name(TOKEN)}={cookie_value(TOKEN)}"},
     ):
         assert check_token(caller(**headers), LISTENING) is None
 
@@ -130,8 +133,9 @@ def test_the_token_opens_as_bearer_as_password_and_as_cookie() -> None:
         {"authorization": "Bearer caf\xe9"},
         {"authorization": "Basic ???"},
         {"authorization": "Basic //79"},
-        {"cookie": f"allaprima={TOKEN}"},
-        {"cookie": "allaprima="},
+        {"cookie": f"{cookie_name(TOKEN)}={TOKEN}"},
+        {"cookie": f"{cookie_name(TOKEN)}="},
+        {"cookie": f"{cookie_name('another token of it')}={cookie_value(TOKEN)}"},
         {"cookie": ";;;=\x01" * 50},
         {"x_token": TOKEN},
     ],

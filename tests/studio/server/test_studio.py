@@ -13,7 +13,7 @@ from tests.studio.server.conftest import CARD, Serve
 from tests.studio.server.lora_files import cards_with
 
 from allaprima.core.errors import RequestError
-from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.request import LoraUse
 from allaprima.paint.bases.vignette.traits import TRAITS
 from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.studio import LoadedCards, Studio
@@ -57,16 +57,6 @@ def test_seeds_follow_each_other_and_the_caps_are_kept(serve: Serve, tmp_path: P
     assert studio.make_requests({"prompt": "a cat"}, 1) != studio.make_requests({"prompt": "a cat"}, 1)
     with pytest.raises(RequestError, match="got 151 steps; expected 1 to 150"):
         studio.make_requests({"prompt": "a cat", "steps": 151}, 1)
-
-
-def test_remarks_are_those_of_the_loras_that_act(serve: Serve, tmp_path: Path) -> None:
-    studio = studio_with(serve, cards_with(tmp_path / "mine", "turbo", **TURBO))
-    asked = GenerationRequest(prompt="a cat", steps=9, guidance=4.0, loras=WORN)
-    off_levels, burning = studio.remarks(asked)
-    assert "trained to paint in 2 steps; 9 are asked for" in off_levels
-    assert "with guidance 4" in burning
-    assert studio.remarks(replace(asked, loras=(LoraUse(name="turbo", weight=0.0),))) == ()
-    assert studio.remarks(replace(asked, loras=(LoraUse(name="unknown"),))) == ()
 
 
 def test_the_engine_knows_better_once_it_has_loaded_a_base(serve: Serve) -> None:

@@ -204,9 +204,9 @@ def test_a1111s_img2img_keeps_its_underpainting(served: Served) -> None:
         ({"kept": "../x"}, "expected the id"),
         ({"under": "../x"}, "painted over another"),
         ({"picture": "!"}, "base64"),
-        ({"picture": "AAAA"}, "cannot be read"),
+        ({"picture": "AAAA"}, "no picture"),
         ({"picture": base64.b64encode(plain(1)).decode(), "strength": 2}, "strength"),
-        ({"picture": base64.b64encode(plain(1)).decode(), "mask": "AAAA"}, "cannot be read"),
+        ({"picture": base64.b64encode(plain(1)).decode(), "mask": "AAAA"}, "no picture"),
         (
             {"picture": base64.b64encode(plain(1)).decode(), "mask": base64.b64encode(plain(0)).decode()},
             "keeps every",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -13,9 +14,8 @@ from tests.studio.server.conftest import Served
 from tests.studio.server.pictures import png_bytes
 
 from allaprima.core.errors import RequestError
-from allaprima.core.image_files import webp_size
 from allaprima.studio.server.settings import Caps
-from allaprima.studio.server.uploads import decode_base64, open_upload
+from allaprima.studio.server.uploads import decode_base64, open_upload, upload_size
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -63,7 +63,7 @@ def test_what_is_sent_must_be_a_picture() -> None:
 def test_the_size_of_a_webp_is_read_from_its_header(size: tuple[int, int], lossless: bool, mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, size, 128).save(out, "WEBP", lossless=lossless, exif=Image.Exif().tobytes())
-    assert webp_size(out.getvalue()) == size
+    assert upload_size(out.getvalue(), Caps()) == size
     assert open_upload(out.getvalue(), Caps()).size == size
 
 
@@ -82,3 +82,15 @@ def test_pictures_of_every_kind_become_rgb(mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, (8, 8)).save(out, "JPEG" if mode == "CMYK" else "PNG")
     assert open_upload(out.getvalue(), Caps()).mode == "RGB"
+
+
+def test_base64_with_blanks_costs_no_more_than_without() -> None:
+    assert decode_base64(" YWJj \r\n\tZGVm\v\f ") == b"abcdef"
+    text = "aa " * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError):
+            decode_base64(text + "!")
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(text)
+    finally:
+        tracemalloc.stop()

@@ -18,7 +18,7 @@ from allaprima.core.errors import AssetError
 from allaprima.lab.scenes.accessories import ICONS
 from allaprima.lab.scenes.places import PROP_ICONS
 from allaprima.lab.scenes.spec import Style
-from allaprima.lab.scenes.sprites import rasterise, save_sprites
+from allaprima.lab.scenes.sprites import SPRITE_SIZE, rasterise, save_sprites
 from allaprima.lab.scenes.subjects import SUBJECTS
 
 PACKAGES: dict[Style, tuple[str, str]] = {
@@ -47,8 +47,9 @@ def build_sprites(
     progress: Callable[[Style, int, int], None] | None = None,
     *,
     styles: Iterable[Style] = ("fluent", "flat", "line", "noto"),
+    size: int = SPRITE_SIZE,
 ) -> dict[Style, int]:
-    """Rasterise the icons of the styles into the cache; returns how many each has.
+    """Rasterise the icons of the styles into the cache, size x size pixels; returns how many each has.
 
     `progress(style, done, total)` is called after each icon. `npm_root` is the `node_modules` folder.
 
@@ -61,7 +62,7 @@ def build_sprites(
         read = _reader(npm_root, style)
         pictures: dict[str, Image.Image] = {}
         for name, noto in icons.items():
-            picture = rasterise(read(noto if style == "noto" else name))
+            picture = rasterise(read(noto if style == "noto" else name), size)
             pictures[name] = fill_outline(picture) if style == "line" else picture
             if progress is not None:
                 progress(style, len(pictures), len(icons))

@@ -33,11 +33,21 @@ class Figure:
 
 
 def figure(
-    subject: Subject, sprites: SpriteCache, style: Style, *, width: int, height: int, near: bool = False
+    subject: Subject,
+    sprites: SpriteCache,
+    style: Style,
+    *,
+    width: int,
+    height: int,
+    near: bool = False,
+    person_size: int = SPRITE_SIZE,
 ) -> Figure:
-    """Return the subject in width x height pixels at most; `near` draws a person at that size, to be sharp."""
+    """Return the subject in width x height pixels at most.
+
+    A person is drawn at a side of `person_size` and then scaled; `near` draws one at the size asked for, to be sharp.
+    """
     if subject.person is not None:
-        whole = _bust(subject, subject.person, sprites, style, height if near else SPRITE_SIZE)
+        whole = _bust(subject, subject.person, sprites, style, height if near else person_size)
         return whole.fitted(width, height)
     icon, worn = SUBJECTS[subject.kind].icon, subject.accessory
     if worn is None:

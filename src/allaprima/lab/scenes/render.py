@@ -23,7 +23,7 @@ from allaprima.lab.scenes.layout import LATTICE, Spot, spots_of
 from allaprima.lab.scenes.light import Light, apply_picture, light_of
 from allaprima.lab.scenes.places import paint_place
 from allaprima.lab.scenes.spec import Scene, Style
-from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.lab.scenes.sprites import SPRITE_SIZE, SpriteCache
 from allaprima.lab.scenes.weather import fall_over, veil_behind
 
 
@@ -76,7 +76,10 @@ def _stand(
     # Sizes in steps of two pixels: sprites of a size made once serve again.
     width, height = max(2, 2 * round(spot.width * size / 2)), max(2, 2 * round(spot.height * size / 2))
     near = scene.framing == "portrait"
-    drawn = figure(subject, sprites, scene.style, width=width, height=height, near=near)
+    person_size = SPRITE_SIZE * max(1, size // 256)  # as sharp in a large picture as in a usual one
+    drawn = figure(
+        subject, sprites, scene.style, width=width, height=height, near=near, person_size=person_size
+    )
     picture = drawn.picture
     cell = size // LATTICE
     left = cell * round((spot.x * size - picture.width / 2) / cell)

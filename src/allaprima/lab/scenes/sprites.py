@@ -2,7 +2,8 @@
 
 One style is two files: `sprites-fluent.npy`, a (n, 192, 192, 4) array of uint8 RGBA that is mapped into
 memory and so shared by all processes, and `sprites-fluent.json`, the names of its rows. Names are those of
-Fluent Emoji in every style. The files are made by :mod:`allaprima.lab.scenes.build`.
+Fluent Emoji in every style. Large ones have 384 pixels a side. The files are made by
+:mod:`allaprima.lab.scenes.build`.
 
     sprites = SpriteCache()
     cat = sprites.sized("cat-face", "fluent", width=150, height=150)
@@ -28,6 +29,8 @@ from allaprima.lab.scenes.spec import Style
 Made = TypeVar("Made")
 
 SPRITE_SIZE = 192
+LARGE_SPRITE_SIZE = 384
+"""Side of the sprites for pictures of 512 pixels, in which the usual ones would be soft."""
 MEMO_LIMIT = 1024
 
 
@@ -37,13 +40,18 @@ def default_cache_dir() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "allaprima"
 
 
+def large_cache_dir() -> Path:
+    """Return the folder of the large sprites, inside the cache folder."""
+    return default_cache_dir() / "large"
+
+
 def sprite_paths(cache_dir: Path, style: Style) -> tuple[Path, Path]:
     """Return where a style's pixels and names lie."""
     return cache_dir / f"sprites-{style}.npy", cache_dir / f"sprites-{style}.json"
 
 
 def save_sprites(cache_dir: Path, style: Style, pictures: dict[str, Image.Image]) -> None:
-    """Write the cache of one style from square RGBA pictures of side 192, by name."""
+    """Write the cache of one style from square RGBA pictures of one size, by name."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     pixels_path, names_path = sprite_paths(cache_dir, style)
     pixels = np.stack([np.asarray(picture.convert("RGBA"), dtype=np.uint8) for picture in pictures.values()])

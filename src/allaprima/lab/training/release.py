@@ -25,7 +25,7 @@ def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
     Raises:
         WeightsError: the folder has no whole checkpoint, or one of another model.
     """
-    learned, step = _learned(run)
+    learned, step = learned_weights(run)
     try:
         model.load_state_dict({**model.state_dict(), **learned} if kept else learned)
     except RuntimeError as error:
@@ -34,7 +34,7 @@ def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
     return step
 
 
-def _learned(run: Path) -> tuple[dict[str, Tensor], int]:
+def learned_weights(run: Path) -> tuple[dict[str, Tensor], int]:
     """Return the averaged weights in a training's folder and the updates behind them."""
     tensors, metadata = read_tensors(run / "checkpoint.safetensors")
     average = of_prefix("average", tensors)
@@ -44,7 +44,7 @@ def _learned(run: Path) -> tuple[dict[str, Tensor], int]:
 
 def denoiser_of(run: Path) -> Denoiser:
     """Return an untrained denoiser with the latent and layout channels of the one in a training's folder."""
-    learned, _ = _learned(run)
+    learned, _ = learned_weights(run)
     try:
         inputs = learned["transformer.img_in.weight"].shape[1] // PATCH**2
         latent = learned["transformer.proj_out.weight"].shape[0] // PATCH**2
@@ -68,6 +68,10 @@ def measure_latents(model: Autoencoder, store: SceneStore, *, pictures: int = 10
 def release(model: Autoencoder | Denoiser, path: Path, run: Path, step: int) -> None:
     """Write `model` to `path` in the precision that ships, with how it was trained in the metadata."""
     tensors, metadata = stored(model)
+    write_tensors(path, tensors, {**metadata, "trained": training_facts(run, step)})
+
+
+def training_facts(run: Path, step: int) -> dict[str, float]:
+    """Return what a released file says about the training in a folder."""
     config = json.loads((run / "config.json").read_text())
-    trained = {"steps": step, "batch_size": config["batch_size"], "learning_rate": config["learning_rate"]}
-    write_tensors(path, tensors, {**metadata, "trained": trained})
+    return {"steps": step, "batch_size": config["batch_size"], "learning_rate": config["learning_rate"]}

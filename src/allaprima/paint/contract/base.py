@@ -15,6 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 
 from allaprima.core.errors import OutOfMemoryError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
@@ -124,6 +125,9 @@ class Base(Protocol):
 
     def check_size(self, width: int, height: int) -> None:
         """Raise RequestError unless this base paints pictures of width x height pixels."""
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a sentence each, what of the words of `request` it does not read, or reads in another sense."""
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         """Return the noise levels to visit for a picture of width x height pixels.

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 import torch
 
 from allaprima.core.errors import OutOfMemoryError
+from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import Stage
 
 
 class ResidentBase:
-    """The answers that suit a base whose networks are always on their device, with nothing quick beside them.
+    """The answers that suit a base whose networks are always on their device, and which reads every word.
 
     See :class:`allaprima.paint.contract.base.Base` for what is asked.
     """
@@ -20,6 +21,10 @@ class ResidentBase:
     def is_resident(self) -> bool:
         """Always True."""
         return True
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:  # noqa: ARG002
+        """Return nothing: every word is read as it stands."""
+        return ()
 
     def fit_memory(self, width: int, height: int, before_move: Callable[[], object]) -> None:
         """Change nothing: no picture is planned for."""

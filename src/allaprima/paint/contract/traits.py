@@ -28,6 +28,8 @@ class BaseTraits:
     """The schedules that a request may name, those for few steps first."""
     fixed_size: bool = False
     """Whether bases paint their default size alone."""
+    stride: int = 8
+    """Pixels that both sides of a picture are multiples of."""
     english_only: bool = False
     """Whether the text encoder reads no other language."""
     starters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: STARTERS)

@@ -45,6 +45,7 @@ class BaseWrapper:
     reads_mask = Forwarded(lambda base: base.reads_mask)
     text_widths = Forwarded(lambda base: base.text_widths)
     check_size = Forwarded(lambda base: base.check_size)
+    remarks = Forwarded(lambda base: base.remarks)
     schedule = Forwarded(lambda base: base.schedule)
     noise = Forwarded(lambda base: base.noise)
     sketch = Forwarded(lambda base: base.sketch)

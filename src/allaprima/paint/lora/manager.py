@@ -148,7 +148,8 @@ class LoraManager:
 
     def unmatched(self, uses: Sequence[LoraUse]) -> dict[str, tuple[str, ...]]:
         """Return, by name, the keys of the files of `uses` that match no layer of the base."""
-        self.load(uses)
+        if not all(use.name in self._loaded for use in uses):
+            self.load(uses)
         return {use.name: self._loaded[use.name][1].unmatched for use in uses}
 
     def apply(self, uses: Sequence[LoraUse]) -> None:

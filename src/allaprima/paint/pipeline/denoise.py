@@ -68,7 +68,8 @@ class DenoiseRow:
 
 
 def _beginning(schedule: Schedule) -> tuple[object, ...]:
-    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale
+    solver = None if schedule.solver is None else (schedule.solver.name, schedule.solver.settings)
+    return schedule.sigmas[0], schedule.times[0], schedule.kind, schedule.noise_scale, solver
 
 
 class DenoiseBatch:

@@ -30,6 +30,8 @@ def start_from_image(
         strength: the share of the schedule that is left; 1 for one that begins where it is to.
     """
     first = first_step(len(schedule), strength)
+    if schedule.solver is not None:
+        first -= first % schedule.solver.order
     process = process_of(schedule.kind, prediction)
     # What `sample_steps` is given is taken as the latents themselves, for nothing scales them any more.
     rest = replace(schedule, sigmas=schedule.sigmas[first:], times=schedule.times[first:], noise_scale=1.0)

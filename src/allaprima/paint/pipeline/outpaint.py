@@ -18,11 +18,11 @@ from PIL import Image
 
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
-from allaprima.core.image_files import MAX_PIXELS
 from allaprima.core.init_image import InitImage
 from allaprima.core.mask import PixelBox, feather, fill_painted
 from allaprima.core.outpaint import Margins, plan_windows
 from allaprima.core.picture import Picture
+from allaprima.core.picture_opening import MAX_PIXELS
 from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.contract.base import Base

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -52,7 +53,8 @@ class PictureGroup:
             prompt, negative = self._encode()
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
-        yield Started(requests=tuple(requests))
+            remarks = pipeline.remarks(request)
+        yield Started(requests=tuple(requests), remarks=remarks)
         with watch("denoise"):
             batch = pipeline.begin(
                 [DenoiseRow(prompt=prompt, negative=negative, seed=each.seed) for each in requests],
@@ -74,6 +76,7 @@ class PictureGroup:
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
             pictures = complete(pictures, self._init_image)
+        pictures = tuple(replace(picture, remarks=remarks) for picture in pictures)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

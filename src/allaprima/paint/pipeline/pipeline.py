@@ -20,6 +20,8 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import first_look
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.lora.files.metadata import LoraMetadata
+from allaprima.paint.lora.files.remarks import remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.image_cache import ImageCache
@@ -28,6 +30,7 @@ from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
 from allaprima.paint.pipeline.request_filling import find_metadata
 from allaprima.paint.pipeline.strength_schedule import CURVE_STEPS, schedule_from
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
+from allaprima.paint.sampling.guidance import remarks_on_guidance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ class Pipeline:
         """
         if self.lora_manager is None:
             raise RequestError(
-                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open"
+                f"got LoRA {loras[0].name[:80]!r}; expected none, for no folder of LoRAs is open",
+                field="loras",
             )
         return self.lora_manager
 
@@ -138,6 +142,31 @@ class Pipeline:
         """Return the schedule of a request, see `schedule`."""
         width, height, name = request.width, request.height, request.schedule
         return self.schedule(request.steps, width, height, name, request.loras, init_image=init_image)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return, a sentence each, what `request` says and its picture does not honour, or only in another sense.
+
+        Raises:
+            LoraError: a LoRA is not there or cannot be used.
+        """
+        acting = [use for use in request.loras if use.weight != 0.0]
+        loras: dict[str, LoraMetadata] = {}
+        unused: dict[str, tuple[str, ...]] = {}
+        if self.lora_manager is not None and acting:
+            loras = dict(
+                zip((use.name for use in acting), self.lora_manager.loaded_metadata(acting), strict=True)
+            )
+            unused = self.lora_manager.unmatched(acting)
+        about_loras = remarks_on(request, loras)
+        about_guidance = remarks_on_guidance(self.base, request)
+        if any("negative prompt" in remark for remark in about_loras):
+            about_guidance = ()
+        return (
+            *self.base.remarks(request),
+            *remarks_on_unused(unused),
+            *about_loras,
+            *about_guidance,
+        )
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

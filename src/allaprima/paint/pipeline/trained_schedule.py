@@ -31,6 +31,7 @@ def trained_schedule(own: Schedule, loras: Iterable[LoraMetadata]) -> Schedule:
     trained = next((metadata for metadata in loras if metadata.sigmas), None)
     if trained is None:
         return own
+    own = own.without_solver()
     schedule = replace(own, sampler=trained.sampler or "euler")
     if len(trained.sigmas) != len(own) + 1:
         return schedule

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import Base, GuidanceRule, TextStates
 from allaprima.paint.sampling.samplers import Model
 
@@ -38,18 +39,33 @@ RULES: dict[GuidanceRule, Callable[[torch.Tensor, torch.Tensor, float], torch.Te
 
 
 def effective_guidance(base: Base, scale: float, *, same_text: bool) -> float:
-    """Return the guidance that matters: leading away from the prompt itself leads nowhere.
+    """Return the guidance that matters: leading away from the prompt itself leads nowhere, and 0 means none.
 
     Args:
         base: the model; one that is told the guidance is told it whatever the negative prompt.
         same_text: whether prompt and negative prompt are one to the model.
     """
-    return 1.0 if same_text and base.guidance_rule != "embedded" else scale
+    return scale if base.guidance_rule == "embedded" or (scale > 1.0 and not same_text) else 1.0
 
 
 def needs_negative(base: Base, scale: float) -> bool:
-    """Return whether the negative prompts matter: not at a scale of 1, nor where the model is told the scale."""
-    return scale != 1.0 and base.guidance_rule != "embedded"
+    """Return whether the negative prompts matter: not up to a scale of 1, nor where the model is told the scale.
+
+    The cards of SDXL-Turbo and Lightning write "no guidance" as 0, and diffusers guides above 1 alone.
+    """
+    return scale > 1.0 and base.guidance_rule != "embedded"
+
+
+def remarks_on_guidance(base: Base, request: GenerationRequest) -> tuple[str, ...]:
+    """Return, a sentence each, what of the guidance and the negative prompt of `request` counts for nothing."""
+    said = []
+    told, scale = base.guidance_rule == "embedded", request.guidance
+    if 0.0 < scale < 1.0 and not told:
+        said.append(f"guidance {scale:g} is none, as 1 is: only guidance above 1 leads away from something")
+    if request.negative_prompt and not needs_negative(base, scale):
+        why = "for the base is told the guidance itself" if told else "for there is no guidance"
+        said.append(f"the negative prompt does nothing, {why}")
+    return tuple(said)
 
 
 def guided(base: Base, text: TextStates, scale: float) -> Model:

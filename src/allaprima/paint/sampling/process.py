@@ -8,6 +8,8 @@ Everything follows from x = alpha * clean + sigma * noise at a noise level:
   sqrt(1 - a_t) noise at one of a thousand times; the network predicts the noise.
 * `VarianceExploding` (SDXL as it is painted, Song et al. 2021, arXiv:2011.13456): the same latents divided by
   sqrt(a_t), so that x = clean + sigma noise; the network predicts the noise or v.
+* `Normalized` (SDXL as many of diffusers' schedulers paint it): those latents of variance 1 again, at levels that are
+  named by sigma.
 
 Samplers give one level for all rows, a float; trainings give one per row, a tensor (B,). Both compute alike.
 """
@@ -245,9 +247,30 @@ class VarianceExploding(Process):
         return out * clean + (skip / _norm(level)) * x
 
 
+@dataclass(frozen=True, kw_only=True)
+class Normalized(VarianceExploding):
+    """x = (clean + sigma noise) / sqrt(sigma^2 + 1), which is what the network is shown."""
+
+    def alpha_sigma(self, level: Level) -> tuple[Level, Level]:
+        """Return 1 and sigma, over sqrt(sigma^2 + 1)."""
+        return 1.0 / _norm(level), _rows(level) / _norm(level)
+
+    def network_input(self, x: Tensor, level: Level) -> Tensor:
+        """Return `x` itself."""
+        del level
+        return x
+
+    def clean(self, x: Tensor, level: Level, predicted: Tensor) -> Tensor:
+        """Return what `VarianceExploding` does for the same latents before they were divided."""
+        return super().clean(x * _norm(level), level, predicted)
+
+
+_PROCESSES = {"variance_exploding": VarianceExploding, "variance_preserving": Normalized}
+
+
 def process_of(kind: ProcessKind, prediction: Prediction) -> Process:
     """Return the process that a schedule of this kind follows by a model's predictions."""
-    return Flow() if kind == "flow" else VarianceExploding(predicts=prediction)
+    return Flow() if kind == "flow" else _PROCESSES[kind](predicts=prediction)
 
 
 def exploding_sigma(share: float) -> float:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from allaprima.core.errors import PaintError
 from allaprima.paint.contract.base import Prediction
-from allaprima.paint.contract.schedule import ProcessKind, Schedule
+from allaprima.paint.contract.schedule import ProcessKind, Schedule, Solver
 from allaprima.paint.sampling.noise import noise_stream
 from allaprima.paint.sampling.process import Process, process_of
+from allaprima.paint.sampling.solver import solver_steps
 
 Model = Callable[[Tensor, Tensor], Tensor]
 """(latents (B, ...), times (B,) in the model's unit) -> its prediction, shaped like the latents."""
@@ -80,7 +81,7 @@ def sample_steps(
         PaintError: no such sampler, or the model's prediction is not of the schedule's kind.
     """
     sampler = SAMPLERS.get((schedule.sampler, schedule.kind))
-    if sampler is None:
+    if sampler is None and schedule.solver is None:
         known = " or ".join(f"{sampler} ({kind})" for sampler, kind in SAMPLERS)
         raise PaintError(
             f"got the sampler {schedule.sampler!r} for a {schedule.kind} schedule; expected {known}"
@@ -90,9 +91,21 @@ def sample_steps(
             f"the model predicts {prediction}, which a schedule of kind {schedule.kind} cannot follow"
         )
     process = process_of(schedule.kind, prediction)
+    if schedule.solver is not None:
+        return _solved(schedule.solver, model, noise, schedule, process, seeds)
+    assert sampler is not None
     # The first of a seed's noises is what `noise` was drawn from.
     fresh = islice(noise_stream(seeds, noise.shape[1:], noise.device), 1, None)
     return _steps(sampler, model, noise, schedule, process, fresh, settle)
+
+
+def _solved(
+    solver: Solver, model: Model, noise: Tensor, schedule: Schedule, process: Process, seeds: Sequence[int]
+) -> Iterator[SamplerStep]:
+    x = noise.float() * schedule.noise_scale
+    steps = solver_steps(solver, model, x, schedule, process, seeds)
+    for index, (latents, clean) in enumerate(steps, start=1):
+        yield SamplerStep(index=index, latents=latents, clean=clean)
 
 
 def _steps(

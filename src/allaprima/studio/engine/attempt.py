@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from allaprima.core.errors import AllaPrimaError, UserError
+from allaprima.core.errors import AllaPrimaError, LoraError, UserError
 
 _LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -26,6 +26,13 @@ class Failure:
     def at_fault(self) -> bool:
         """Whether what was asked for is the reason."""
         return isinstance(self.error, UserError)
+
+    @property
+    def blamed(self) -> str | None:
+        """The field of the request that is the reason, where it is one."""
+        if isinstance(self.error, LoraError):
+            return "loras"
+        return self.error.field if isinstance(self.error, UserError) else None
 
     def explain(self) -> tuple[str, str]:
         """Log the error; return a sentence for whoever asked and the id that it has in the log.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from allaprima.studio.engine.engine_loop import EngineLoop
 from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
 from allaprima.studio.engine.live_session import LiveSession
-from allaprima.studio.engine.messages import JobUpdate, LiveUpdate
+from allaprima.studio.engine.messages import JobUpdate, LiveUpdate, RetouchOrder
 from allaprima.studio.engine.stats import Snapshot
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Engine:
             was dropped to make room for others. It raises UserError for a base that cannot be had.
         bases: the names that may be asked for; `start` loads the first.
         limits: how much may wait, and how many share a pass.
+        models_dirs: folders of models in which upscalers lie.
         clock: seconds, never going back.
     """
 
@@ -50,13 +52,14 @@ class Engine:
         *,
         bases: Sequence[str] = ("vignette",),
         limits: Limits | None = None,
+        models_dirs: Sequence[Path] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not bases:
             raise ValueError("got no bases; expected at least one name")
         self.bases = tuple(bases)
         self.limits = limits or Limits()
-        self._worker = EngineLoop(painter_factory, self.limits, clock)
+        self._worker = EngineLoop(painter_factory, self.limits, clock, models_dirs)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -126,6 +129,17 @@ class Engine:
             self._check_base(request.base)
         job = tuple(requests)
         return self._worker.submit(job, on_update, owner=owner, previews=previews, init_image=init_image)
+
+    def retouch(self, order: RetouchOrder, on_update: Callable[[JobUpdate], None], *, owner: str = "") -> Job:
+        """Queue a picture to be retouched, as `submit` queues pictures to be painted.
+
+        Raises:
+            RequestError: there is nothing to do.
+            BusyError: too many jobs wait, or the engine is closed.
+        """
+        if not order.operations:
+            raise RequestError("got a picture and nothing to do; expected an operation, such as upscale")
+        return self._worker.submit((), on_update, owner=owner, previews=False, init_image=None, retouch=order)
 
     def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:
         """Open a live session whose frames and failures `on_update` gets, on the engine's thread.

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allaprima.core.errors import BusyError
 from allaprima.core.events import Event
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.fairness import FairShare
 from allaprima.studio.engine.job_queue import Job, JobQueue
@@ -22,7 +24,7 @@ from allaprima.studio.engine.job_scheduler import JobScheduler
 from allaprima.studio.engine.limits import Limits
 from allaprima.studio.engine.live_scheduler import LiveScheduler
 from allaprima.studio.engine.live_session import LiveSession
-from allaprima.studio.engine.messages import JobUpdate, LiveUpdate
+from allaprima.studio.engine.messages import JobUpdate, LiveUpdate, RetouchOrder
 from allaprima.studio.engine.stats import Snapshot, Stats
 
 if TYPE_CHECKING:
@@ -45,9 +47,14 @@ class EngineLoop:
     """All that one engine has under way."""
 
     def __init__(
-        self, painter_factory: Callable[[str], Painter], limits: Limits, clock: Callable[[], float]
+        self,
+        painter_factory: Callable[[str], Painter],
+        limits: Limits,
+        clock: Callable[[], float],
+        models_dirs: Sequence[Path] = (),
     ) -> None:
         self._factory = painter_factory
+        self._models_dirs = models_dirs
         self._limits = limits
         self._clock = clock
         self._door = threading.Condition()
@@ -79,13 +86,14 @@ class EngineLoop:
         owner: str,
         previews: bool,
         init_image: InitImage | None,
+        retouch: RetouchOrder | None = None,
     ) -> Job:
         """Queue a job; BusyError if there is no room."""
         with self._door:
             self._check_open()
             job = Job(
                 next(self._numbers), requests, on_update, owner=owner, previews=previews,
-                init_image=init_image, submitted_at=self._clock(), ring=self.ring,
+                init_image=init_image, retouch=retouch, submitted_at=self._clock(), ring=self.ring,
             )  # fmt: skip
             self._queue.put(job)
         self.ring()
@@ -165,7 +173,7 @@ class EngineLoop:
         # Here, not above: it imports torch, which those who only speak to an engine do without.
         from allaprima.studio.engine.model_runner import ModelRunner
 
-        self._runner = ModelRunner(self._factory, self._limits)
+        self._runner = ModelRunner(self._factory, self._limits, self._models_dirs)
         self._runner.painter(base)
         self._live = LiveScheduler(
             runner=self._runner, limits=self._limits, stats=self._stats, clock=self._clock
@@ -222,9 +230,13 @@ class EngineLoop:
                 if delay != 0.0 and self._rings == seen and not self._closing:
                     self._door.wait(delay)
 
-    def _begin_job(self, job: Job) -> Iterator[Event]:
+    def _begin_job(
+        self, job: Job, requests: tuple[GenerationRequest, ...]
+    ) -> Iterator[Event | RetouchedPicture]:
         assert self._runner is not None
-        return self._runner.events(job.requests, previews=job.previews, init_image=job.init_image)
+        if job.retouch is not None:
+            return self._runner.retouch(job.retouch)
+        return self._runner.events(requests, previews=job.previews, init_image=job.init_image)
 
     def _check_open(self) -> None:
         if self._closing:

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from allaprima.core.errors import BusyError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
-from allaprima.studio.engine.messages import JobUpdate
+from allaprima.studio.engine.messages import JobUpdate, RetouchOrder
 
 
 @dataclass(eq=False)
@@ -27,17 +27,30 @@ class Job:
     owner: str
     previews: bool
     init_image: InitImage | None = None
+    retouch: RetouchOrder | None = None
+    """What is to be done to a picture, in place of painting `requests`, of which there are none then."""
     submitted_at: float
     ring: Callable[[], None]
     position: int | None = None
     """Jobs that will be begun before it, as last reported; None once it is begun."""
     cancelled: bool = False
+    _skipped: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
         """Stop before the next step; answered by Cancelled, unless the job ends first."""
         self.cancelled = True
         self.ring()
+
+    def skip(self) -> None:
+        """Leave out the picture under way before its next step, and go on; does nothing before the first is begun."""
+        self._skipped = True
+        self.ring()
+
+    def take_skip(self) -> bool:
+        """Return whether a picture is to be left out, and forget it; for the engine."""
+        skipped, self._skipped = self._skipped, False
+        return skipped
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the last update was sent; return whether it was. Not from a callback."""
@@ -64,7 +77,7 @@ class JobQueue:
         if len(self) >= self.capacity:
             raise BusyError(f"{len(self)} jobs wait, which is all there is room for; try again later")
         start = max(self._virtual, self._owed.get(job.owner, 0.0))
-        self._owed[job.owner] = start + len(job.requests)
+        self._owed[job.owner] = start + max(1, len(job.requests))
         self._waiting.append((start, job.number, job))
         self._waiting.sort(key=lambda entry: entry[:2])
 

@@ -9,9 +9,20 @@ from threading import Condition
 
 from allaprima.core.events import Event, Finished, Started
 from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.job_queue import Job, JobQueue
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
+from allaprima.studio.engine.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    JobUpdate,
+    Painted,
+    Progress,
+    Queued,
+    Retouched,
+)
 from allaprima.studio.engine.stats import Stats
 
 _LOG = logging.getLogger(__name__)
@@ -20,8 +31,10 @@ _LOG = logging.getLogger(__name__)
 @dataclass(kw_only=True)
 class _Running:
     job: Job
-    events: Iterator[Event]
+    events: Iterator[Event | RetouchedPicture]
     began_at: float
+    left: tuple[GenerationRequest, ...]
+    """Requests of pictures that are neither finished nor skipped."""
     pictures: list[Picture] = field(default_factory=list)
 
 
@@ -29,8 +42,8 @@ class _Running:
 class JobScheduler:
     """The jobs of one engine; belongs to the engine's thread, except that `queue` is shared under `door`."""
 
-    begin: Callable[[Job], Iterator[Event]]
-    """Starts to paint a job; closing the iterator stops it."""
+    begin: Callable[[Job, tuple[GenerationRequest, ...]], Iterator[Event | RetouchedPicture]]
+    """Starts to paint so many of a job's requests, or to retouch; closing the iterator stops it."""
     queue: JobQueue
     door: Condition
     stats: Stats
@@ -59,6 +72,8 @@ class JobScheduler:
                 self._send(job, Queued(position=position))
         if self._running is not None and self._running.job.cancelled:
             self._stop(Cancelled(), "jobs_cancelled")
+        elif self._running is not None and self._running.job.take_skip():
+            self._skip(self._running)
 
     def step(self) -> None:
         """Take one step of the job whose turn it is."""
@@ -69,14 +84,17 @@ class JobScheduler:
         event = attempt(lambda: next(running.events, None))
         if isinstance(event, Failure):
             message, number = event.explain()
-            self._stop(Failed(message=message, id=number, at_fault=event.at_fault), "jobs_failed")
+            self._stop(
+                Failed(message=message, id=number, at_fault=event.at_fault, blamed=event.blamed),
+                "jobs_failed",
+            )
+            return
+        if isinstance(event, RetouchedPicture):
+            self._stop(Retouched(picture=event), "jobs_done")
             return
         if event is not None:
             self._report(running, event)
-        if len(running.pictures) == len(running.job.requests):
-            waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
-            timings = {"queue": 1e3 * waited, "total": 1e3 * took}
-            self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
+        self._finish_if_done(running)
 
     def close(self) -> None:
         """Cancel every job."""
@@ -96,12 +114,30 @@ class JobScheduler:
         if job is None:
             return None
         job.position = None
-        return _Running(job=job, events=self.begin(job), began_at=self.clock())
+        events = self.begin(job, job.requests)
+        return _Running(job=job, events=events, began_at=self.clock(), left=job.requests)
+
+    def _skip(self, running: _Running) -> None:
+        """Leave out the picture under way and go on with the next; a retouch ends with it."""
+        if running.job.retouch is not None:
+            self._stop(Cancelled(), "jobs_cancelled")
+            return
+        _close(running.events)
+        running.left = running.left[1:]
+        running.events = self.begin(running.job, running.left) if running.left else iter(())
+        self._finish_if_done(running)
+
+    def _finish_if_done(self, running: _Running) -> None:
+        if not running.left and running.job.retouch is None:
+            waited, took = running.began_at - running.job.submitted_at, self.clock() - running.began_at
+            timings = {"queue": 1e3 * waited, "total": 1e3 * took}
+            self._stop(Done(pictures=tuple(running.pictures), timings_ms=timings), "jobs_done")
 
     def _report(self, running: _Running, event: Event) -> None:
         job = running.job
         if isinstance(event, Finished):
             running.pictures += event.pictures
+            running.left = running.left[len(event.pictures) :]
             self.stats.count("pictures", len(event.pictures))
             self.stats.count("rescues", sum(picture.rescues.total for picture in event.pictures))
             self._send(job, Painted(pictures=event.pictures))
@@ -111,15 +147,14 @@ class JobScheduler:
         else:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
-        number, pictures = len(running.pictures) + 1, len(job.requests)
+        pictures = max(1, len(job.requests))
+        number = pictures - max(1, len(running.left)) + 1
         self._send(job, Progress(picture=number, pictures=pictures, step=step, total=total, preview=preview))
 
     def _stop(self, update: JobUpdate, counter: str) -> None:
         running, self._running = self._running, None
         if running is not None:
-            close = getattr(running.events, "close", None)
-            if close is not None:
-                close()
+            _close(running.events)
             self._end(running.job, update, counter)
 
     def _end(self, job: Job, update: JobUpdate, counter: str) -> None:
@@ -132,3 +167,9 @@ class JobScheduler:
         if isinstance(sent, Failure):
             _LOG.error("the callback of job %d failed; it is cancelled", job.number, exc_info=sent.error)
             job.cancel()
+
+
+def _close(events: Iterator[Event | RetouchedPicture]) -> None:
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()

@@ -45,7 +45,8 @@ def prompt_key(prompt: LivePrompt) -> Hashable:
     An underpainting is compared, not hashed: mostly it is the very same object, or differs within a few rows.
     """
     request = prompt.request
-    against = None if request.guidance == 1.0 else request.negative_prompt
+    # Without guidance it does not matter what the negative prompt says, but a remark tells that there is one.
+    against = bool(request.negative_prompt) if request.guidance <= 1.0 else request.negative_prompt
     return (
         request.base, request.prompt, against, request.guidance, request.width, request.height, request.seed,
         request.schedule, request.loras, prompt.init_image,

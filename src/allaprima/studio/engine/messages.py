@@ -2,7 +2,8 @@
 
 Into a live session go :class:`LivePrompt` s with rising sequence numbers; out come :class:`Frame` s that say which
 prompt they show, and :class:`LiveFailed`. A job of whole pictures reports :data:`JobUpdate` s: any number of
-Queued and Progress, Painted for each picture, then exactly one of Done, Failed and Cancelled.
+Queued and Progress, Painted for each picture, then exactly one of Done, Failed and
+Cancelled; of one that retouches a picture Retouched comes in the place of Painted and Done.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
+from allaprima.core.retouch import Operation
+from allaprima.core.retouched import RetouchedPicture
 
 MAX_LIVE_STEPS = 8
 MAX_SEQUENCE = 2**53 - 1
@@ -49,6 +52,7 @@ class LiveSettings:
     def __post_init__(self) -> None:
         request = self.request("a picture", 1)
         object.__setattr__(self, "guidance", request.guidance)
+        object.__setattr__(self, "loras", request.loras)
         if not _is_whole(self.steps, 1, MAX_LIVE_STEPS):
             raise RequestError(f"got {str(self.steps)[:40]} live steps; expected 1 to {MAX_LIVE_STEPS}")
 
@@ -125,6 +129,8 @@ class Frame:
     """How strongly a picture was painted over; None where there was none."""
     masked: bool = False
     """Whether a part of that picture alone was painted over."""
+    remarks: tuple[str, ...] = ()
+    """As those of a `Picture`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +185,24 @@ class Done:
     """The job is finished."""
 
     pictures: tuple[Picture, ...]
-    """One per request, in order; `Picture.encode` makes files of them."""
+    """One per request that was not skipped, in order; `Picture.encode` makes files of them."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds: queue (waiting to be begun) and total (since then)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetouchOrder:
+    """A picture, and what is to be done to it."""
+
+    picture: RetouchedPicture
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retouched:
+    """The job was to retouch a picture, and is finished."""
+
+    picture: RetouchedPicture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +215,8 @@ class Failed:
     """Found in the log beside the cause."""
     at_fault: bool = False
     """What was asked for is the reason, so that asking the same again is of no use."""
+    blamed: str | None = None
+    """The field of the request that is the reason, where it is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +224,7 @@ class Cancelled:
     """The job was cancelled, or the engine was closed."""
 
 
-JobUpdate = Queued | Progress | Painted | Done | Failed | Cancelled
+JobUpdate = Queued | Progress | Painted | Done | Retouched | Failed | Cancelled
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:

@@ -9,18 +9,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress, groupby
+from pathlib import Path
 
-from allaprima.core.events import Event
+from allaprima.core.events import Event, Step
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_defaults import RequestDefaults
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.memory.process_memory import keep_heap_warm
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow, FirstPrediction
 from allaprima.paint.pipeline.prompt_cache import EncodedPrompt
+from allaprima.paint.retouch.retoucher import Retoucher
+from allaprima.paint.retouch.work import Workshop
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 from allaprima.studio.engine.limits import Limits
-from allaprima.studio.engine.messages import LivePrompt
+from allaprima.studio.engine.messages import LivePrompt, RetouchOrder
+
+RETOUCH_STEPS = 100
+"""Retouching counts in hundredths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +44,18 @@ class PreparedPrompt:
     """The LoRAs of a first frame that finer ones will follow."""
     key: Hashable
     """All that the picture depends on but the steps: equal keys, equal pictures."""
+    remarks: tuple[str, ...]
+    """What of the prompt its pictures will not honour."""
 
 
 class ModelRunner:
     """The loaded bases of an engine. Belongs to its thread."""
 
-    def __init__(self, painter_factory: Callable[[str], Painter], limits: Limits) -> None:
+    def __init__(
+        self, painter_factory: Callable[[str], Painter], limits: Limits, models_dirs: Sequence[Path] = ()
+    ) -> None:
         self._factory = painter_factory
+        self._retoucher = Retoucher(Workshop(models_dirs=models_dirs))
         self._limits = limits
         self._painters: OrderedDict[str, Painter] = OrderedDict()
         self.defaults: dict[str, RequestDefaults] = {}
@@ -66,6 +78,17 @@ class ModelRunner:
         """Paint whole pictures, one after the other, exactly as `Painter.events` does."""
         for base, group in groupby(requests, key=lambda request: request.base):
             yield from self.painter(base).events(*group, previews=previews, init_image=init_image)
+
+    def retouch(self, order: RetouchOrder) -> Iterator[Step | RetouchedPicture]:
+        """Retouch a picture: a step after each short piece of the work, then the picture."""
+        work = self._retoucher.work(order.picture, order.operations)
+        while True:
+            try:
+                share = next(work)
+            except StopIteration as done:
+                yield done.value
+                return
+            yield Step(index=round(share * RETOUCH_STEPS), total=RETOUCH_STEPS)
 
     def prepare(self, prompts: Sequence[LivePrompt]) -> list[PreparedPrompt]:
         """Check and encode prompts of one base, size and set of LoRAs."""
@@ -151,5 +174,11 @@ def _prepare(
         settings.width, settings.height, settings.schedule, painter.lora_state, prompt.init_image,
     )  # fmt: skip
     return PreparedPrompt(
-        prompt=prompt, text=text, negative=negative, guidance=guidance, first_look=first_look, key=key
+        prompt=prompt,
+        text=text,
+        negative=negative,
+        guidance=guidance,
+        first_look=first_look,
+        key=key,
+        remarks=painter.remarks(prompt.request),
     )

@@ -11,12 +11,17 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from allaprima.core.infotext import split_loras
-from allaprima.core.request import GenerationRequest
+from allaprima.core.infotext import parse_size, split_infotext, split_loras
+from allaprima.studio.server.a1111_names import (
+    is_automatic,
+    is_own_sampler,
+    is_sampler,
+    is_scheduler,
+    plain_checkpoint,
+)
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Order, Studio
 
-SAMPLER = "Euler"
 CHECKPOINT = "sd_model_checkpoint"
 FILL = 0
 """The `inpainting_fill` that begins with the colours around what is painted."""
@@ -35,12 +40,22 @@ _NEUTRAL = frozenset({
 })  # fmt: skip
 """Fields that mean nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {
-    "disable_extra_networks": (False,), "eta": (0,), "infotext": ("",),
+    "clip_skip": (0, 1), "disable_extra_networks": (False,), "eta": (0,),
     "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
     "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
     "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
 }  # fmt: skip
 """Fields that are not honoured, with the values, besides null, at which they ask for nothing."""
+_USUAL_OVERRIDES: dict[str, tuple[object, ...]] = {
+    "CLIP_stop_at_last_layers": (0, 1), "ENSD": (0,), "eta_noise_seed_delta": (0,), "face_restoration_model": (),
+    "randn_source": ("CPU",), "samples_format": ("png",), "sd_vae": ("", "Automatic", "None"),
+    "sd_model_hash": ("",),
+}  # fmt: skip
+_BY_INFOTEXT: dict[str, tuple[str, type]] = {
+    "Steps": ("steps", int), "CFG scale": ("cfg_scale", float), "Seed": ("seed", int),
+    "Sampler": ("sampler_name", str), "Schedule type": ("scheduler", str),
+}  # fmt: skip
+"""Settings of an infotext to the fields that take them where a body leaves them out."""
 
 
 class TextToImage(BaseModel):
@@ -63,7 +78,18 @@ class TextToImage(BaseModel):
     override_settings: dict[str, Any] | None = None
     turbo: bool = True
     send_images: bool = True
-    do_not_save_samples: bool | None = False
+    do_not_save_samples: bool = False
+    infotext: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, body: Any) -> Any:
+        """Drop what is null: many clients send so what they do not set."""
+        return (
+            {key: value for key, value in body.items() if value is not None}
+            if isinstance(body, dict)
+            else body
+        )
 
     def echo(self) -> dict[str, Any]:
         """Return what the answer repeats of the body: no pictures, no unknown fields and nothing nested."""
@@ -120,36 +146,74 @@ class ImageToImage(TextToImage):
         return {name for name, is_said in said.items() if is_said and self.mask}
 
 
-def to_requests(body: TextToImage, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for; ProblemError for something that is not here."""
+def to_order(body: TextToImage, studio: Studio) -> Order:
+    """Return what `body` asks for; ProblemError for something that is not here."""
+    body = _with_infotext(body)
     _refuse_what_is_not_here(body)
-    prompt, loras = split_loras(one_line(body.prompt))
+    prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
     if count > most:
         raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
+    base = _base(body, studio)
     fields = {
         "prompt": prompt,
-        "negative_prompt": one_line(body.negative_prompt or ""),
+        "negative_prompt": body.negative_prompt or "",
         "width": body.width or None,
         "height": body.height or None,
         "steps": body.steps or None,
         "guidance": body.cfg_scale,
         "seed": None if body.seed is None or body.seed < 0 else body.seed,
-        "base": _base(body, studio).name,
-        "schedule": None if body.scheduler in (None, "", "Automatic", "automatic") else body.scheduler,
+        "base": base.name,
+        "schedule": _find_schedule(body, base),
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_requests(given, count, turbo=body.turbo)
+    return studio.make_order(given, count, turbo=body.turbo, ignored=_ignored_fields(body, base))
 
 
-def ignored_fields(body: TextToImage) -> list[str]:
+def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
     """Return the fields of `body` that are not honoured, for the answer to list."""
     extra = (body.model_extra or {}).items()
     unheard = {name for name, value in extra if name not in _USUAL or value not in (None, *_USUAL[name])}
-    overridden = {f"override_settings.{key}" for key in body.override_settings or {} if key != CHECKPOINT}
+    overrides = (body.override_settings or {}).items()
+    overridden = {
+        f"override_settings.{key}"
+        for key, value in overrides
+        if key != CHECKPOINT and value not in (None, *_USUAL_OVERRIDES.get(key, ()))
+    }
+    rules = {name for name in ("sampler_name", "sampler_index") if not is_own_sampler(getattr(body, name))}
+    if body.sampler_name:  # the older name counts only where the newer one is left out
+        rules.discard("sampler_index")
+    if not is_automatic(body.scheduler) and _find_schedule(body, base) is None:
+        rules.add("scheduler")
     about_mask = body.unheard() if isinstance(body, ImageToImage) else set()
-    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden | about_mask)[:20]
+    return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden | rules | about_mask)[:20]
+
+
+def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
+    """Return the schedule of `base` that `body` names; None where it names one of A1111's own."""
+    name = body.scheduler
+    if name is None or is_automatic(name):
+        return None
+    return None if is_scheduler(name) and name not in base.schedules else name
+
+
+def _with_infotext(body: TextToImage) -> TextToImage:
+    """Return `body` with what its infotext says where it says nothing itself."""
+    if not body.infotext.strip():
+        return body
+    prompt, negative, settings = split_infotext(body.infotext)
+    said: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
+    for key, (name, kind) in _BY_INFOTEXT.items():
+        if key in settings:
+            try:
+                said[name] = kind(settings[key])
+            except ValueError:
+                message = f"got {key} {settings[key][:40]!r} in the infotext; expected a number"
+                raise ProblemError(422, message, param="infotext") from None
+    if "Size" in settings:
+        said["width"], said["height"] = parse_size(settings["Size"])
+    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set})
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:
@@ -158,17 +222,20 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
         if extra.get(name):
             raise ProblemError(422, f"{name} is not something this studio does; leave it out", param=name)
     # As A1111 reads them: the older name counts where the newer one is left out.
-    name = "sampler_name" if body.sampler_name else "sampler_index"
-    if getattr(body, name) not in (None, "", SAMPLER, "euler", "Automatic"):
-        raise ProblemError(404, "Sampler not found", code="sampler", param=name)
+    field = "sampler_name" if body.sampler_name else "sampler_index"
+    name = getattr(body, field)
+    if not is_own_sampler(name) and not is_sampler(name):
+        raise ProblemError(404, "Sampler not found", code="sampler", param=field)
 
 
 def get_base(name: object, studio: Studio) -> BaseCard:
     """Return the base that a client calls a checkpoint; ProblemError if there is none of that name."""
-    if not isinstance(name, str) or name not in studio.bases:
-        message = "there is no such checkpoint; GET /sdapi/v1/sd-models lists them"
-        raise ProblemError(404, message, code="model_not_found")
-    return studio.bases[name]
+    # Clients send what a list showed them: A1111's shows endings and hashes too.
+    for one in (name, plain_checkpoint(name)) if isinstance(name, str) else ():
+        if one in studio.bases:
+            return studio.bases[one]
+    message = "there is no such checkpoint; GET /sdapi/v1/sd-models lists them"
+    raise ProblemError(404, message, code="model_not_found")
 
 
 def _base(body: TextToImage, studio: Studio) -> BaseCard:

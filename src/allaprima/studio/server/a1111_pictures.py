@@ -1,4 +1,4 @@
-"""What A1111's img2img starts from: its picture and mask, prepared in the order in which A1111 does it.
+"""What A1111's img2img starts from: its picture and mask, prepared as A1111 does in its processing module.
 
 A mask is white where it is painted. In one that is transparent somewhere what is opaque is painted, the other way
 round than in OpenAI's. It is stretched to the picture's size, turned round, and softened, in this order.

@@ -20,22 +20,22 @@ from pydantic import BaseModel, Field
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
+from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.studio.engine.messages import Progress
 from allaprima.studio.server.a1111_bodies import (
     CHECKPOINT,
-    SAMPLER,
     ImageToImage,
     TextToImage,
     get_base,
-    ignored_fields,
-    to_requests,
+    to_order,
 )
+from allaprima.studio.server.a1111_names import SAMPLER
 from allaprima.studio.server.a1111_pictures import to_init_image
 from allaprima.studio.server.jobs import Ticket, finish
-from allaprima.studio.server.studio import StudioDep
+from allaprima.studio.server.studio import Order, Studio, StudioDep
 from allaprima.studio.server.uploads import decode_base64
 
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
@@ -53,15 +53,15 @@ class PngInfoBody(BaseModel):
 @router.post("/txt2img")
 async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint pictures from words."""
-    return await _paint(body, to_requests(body, studio), None, http, studio)
+    return await _paint(body, to_order(body, studio), None, http, studio)
 
 
 @router.post("/img2img")
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture."""
-    requests = to_requests(body, studio)
-    init_image = await asyncio.to_thread(to_init_image, body, requests[0], studio.settings.caps)
-    return await _paint(body, requests, init_image, http, studio)
+    order = to_order(body, studio)
+    init_image = await asyncio.to_thread(to_init_image, body, order.requests[0], studio.settings.caps)
+    return await _paint(body, order, init_image, http, studio)
 
 
 @router.get("/progress")
@@ -92,13 +92,25 @@ async def progress(studio: StudioDep, skip_current_image: Annotated[bool, Query(
 
 
 @router.post("/interrupt")
-@router.post("/skip")
 async def interrupt(studio: StudioDep) -> dict[str, Any]:
-    """Cancel the A1111 job that is painted now, or else the next one."""
-    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.api == "a1111"]
-    for ticket in sorted(own, key=lambda ticket: -1 if ticket.position is None else ticket.position)[:1]:
+    """Cancel the A1111 job that is painted now, or else the next one; its answer has the pictures that are done."""
+    if (ticket := _first_own(studio)) is not None:
         ticket.cancel()
     return {}
+
+
+@router.post("/skip")
+async def skip(studio: StudioDep) -> dict[str, Any]:
+    """Leave out the picture of an A1111 job that is painted now, and go on with the job's next."""
+    ticket = _first_own(studio)
+    if ticket is not None and ticket.position is None:
+        ticket.skip()
+    return {}
+
+
+def _first_own(studio: Studio) -> Ticket | None:
+    own = [ticket for ticket in studio.jobs.tickets.values() if ticket.api == "a1111"]
+    return min(own, key=lambda ticket: -1 if ticket.position is None else ticket.position, default=None)
 
 
 @router.get("/options")
@@ -184,42 +196,57 @@ def png_info(body: PngInfoBody) -> dict[str, Any]:
 
 
 async def _paint(
-    body: TextToImage,
-    requests: list[GenerationRequest],
-    init_image: InitImage | None,
-    http: Request,
-    studio: StudioDep,
+    body: TextToImage, order: Order, init_image: InitImage | None, http: Request, studio: StudioDep
 ) -> dict[str, Any]:
     previews = bool(studio.a1111_options.get(_PREVIEWS, False))
     keep = not body.do_not_save_samples
-    run = studio.jobs.run(requests, http, api="a1111", init_image=init_image, previews=previews, keep=keep)
-    kept = await finish(run)
-    pictures = kept.pictures if kept is not None and body.send_images else ()
-    files = await asyncio.to_thread(lambda: [picture.encode() for picture in pictures])
-    info = _info(body, requests, init_image, interrupted=kept is None)
-    text = json.dumps({**info, "remarks": studio.remarks(requests[0])}, allow_nan=False)
-    images = [base64.b64encode(file).decode() for file in files]
+    run = studio.jobs.run(
+        order.requests, http, api="a1111", init_image=init_image, previews=previews, keep=keep
+    )
+    result = await finish(run)
+
+    def encode() -> tuple[list[Picture], list[str]]:
+        shown = [order.size.show(picture) for picture in result.pictures]
+        sent = shown if body.send_images else []
+        return shown, [base64.b64encode(picture.encode()).decode() for picture in sent]
+
+    pictures, images = await asyncio.to_thread(encode)
+    info = _info(body, order, pictures, interrupted=result.cancelled)
+    text = json.dumps({**info, **_about_init(pictures, init_image)}, allow_nan=False)
     return {"images": images, "parameters": body.echo(), "info": text}
 
 
-def _info(
-    body: TextToImage, requests: list[GenerationRequest], init_image: InitImage | None, *, interrupted: bool
-) -> dict[str, Any]:
+def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupted: bool) -> dict[str, Any]:
+    # Of an interrupted job what it was to be; A1111's clients read the first of each list.
+    requests = [picture.request for picture in pictures] or order.requests[:1]
     first = requests[0]
-    strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
-    extra = underpainting_settings(strength, area)
+    width, height = (pictures[0].width, pictures[0].height) if pictures else (first.width, first.height)
+    prompts = [_tagged(request) for request in requests]
     return {
-        "prompt": first.prompt, "all_prompts": [request.prompt for request in requests],
+        "prompt": prompts[0], "all_prompts": prompts,
         "negative_prompt": first.negative_prompt,
         "all_negative_prompts": [request.negative_prompt for request in requests],
         "seed": first.seed, "all_seeds": [request.seed for request in requests],
-        "subseed": -1, "subseed_strength": 0, "width": first.width, "height": first.height,
+        "subseed": -1, "all_subseeds": [-1] * len(requests), "subseed_strength": 0,
+        "width": width, "height": height,
         "sampler_name": SAMPLER, "cfg_scale": first.guidance, "steps": first.steps,
-        "batch_size": body.batch_size, "denoising_strength": strength, "sd_model_name": first.base,
+        "batch_size": body.batch_size, "sd_model_name": first.base,
         "sd_model_hash": None, "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
-        "infotexts": [to_infotext(request, extra) for request in requests],
-        "interrupted": interrupted, "ignored": ignored_fields(body),
+        "interrupted": interrupted, "ignored": order.ignored,
+        "remarks": list(dict.fromkeys(remark for picture in pictures for remark in picture.remarks)),
     }  # fmt: skip
+
+
+def _tagged(request: GenerationRequest) -> str:
+    """Return the prompt with the LoRAs as tags, so that a client that sends it again gets the same picture."""
+    return to_infotext(request).partition("\n")[0]
+
+
+def _about_init(pictures: list[Picture], init_image: InitImage | None) -> dict[str, Any]:
+    strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
+    extra = underpainting_settings(strength, area)
+    infotexts = [to_infotext(picture.request, extra) for picture in pictures]
+    return {"denoising_strength": strength, "infotexts": infotexts}
 
 
 def _seconds_left(ticket: Ticket | None) -> float:

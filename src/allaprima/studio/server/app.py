@@ -8,6 +8,7 @@ The engine is started and closed by whoever made it. Importing this loads no tor
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from starlette.responses import JSONResponse, Response
 
 from allaprima import __version__
 from allaprima.studio.server import (
+    a1111_lists,
+    a1111_retouch_routes,
     a1111_routes,
     flipbook_routes,
     gallery_routes,
@@ -23,16 +26,21 @@ from allaprima.studio.server import (
     live_socket,
     openai_routes,
     page,
+    retouch_routes,
 )
 from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
-from allaprima.studio.server.head import HeadAsGet
+from allaprima.studio.server.head import CommonMethods
 from allaprima.studio.server.metrics import metrics_page
 from allaprima.studio.server.page import Assets
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.studio import Studio, StudioDep
+from allaprima.studio.server.transport import HttpConnection, SocketConnection
 
 STATIC = Path(__file__).parent / "static"
+BACKLOG = 128
+"""Connections that wait to be accepted; where the system has no descriptors, each of them costs a complaint."""
+KEEP_ALIVE_S = 75
 CLOSING_S = 2
 """How long connections may take to end when the server is stopped."""
 
@@ -51,11 +59,14 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    for part in (openai_routes, a1111_routes, gallery_routes, job_routes, flipbook_routes, live_socket, page):
+    kept = (gallery_routes, job_routes, retouch_routes, flipbook_routes)
+    for part in (openai_routes, a1111_routes, a1111_lists, a1111_retouch_routes, *kept):
+        app.include_router(part.router)
+    for part in (live_socket, page):
         app.include_router(part.router)
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
-    app.add_middleware(HeadAsGet)  # inside the guard, which knows HEAD from GET
+    app.add_middleware(CommonMethods)  # inside the guard, which knows HEAD from GET
     app.add_middleware(Guard, settings=studio.settings, refused=studio.refused)
     return app
 
@@ -63,7 +74,11 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
 def server_options(settings: ServerSettings) -> dict[str, Any]:
     """Return the settings of uvicorn: it trusts no proxy about clients, bounds messages and adds no headers."""
     return {
-        "ws": "websockets-sansio",
+        "http": partial(HttpConnection, caps=settings.caps),
+        "ws": partial(SocketConnection, caps=settings.caps),
+        "backlog": BACKLOG,
+        # Longer than the pools of usual clients keep a connection, so that none sends into one that is just closed.
+        "timeout_keep_alive": KEEP_ALIVE_S,
         "ws_max_size": settings.caps.live_picture_bytes,
         # Frames are JPEG already; compressing them again costs more than a frame's decode.
         "ws_per_message_deflate": False,

@@ -18,13 +18,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from allaprima.core.errors import AllaPrimaError, BusyError, OutputError, PaintError, UserError
+from allaprima.core.errors import AllaPrimaError, BusyError, LoraError, OutputError, PaintError, UserError
 
 _LOG = logging.getLogger(__name__)
 _FOLDERS = re.compile(r"""(?<![\w/:])/(?:[^/;\n]*[^/;\n:\s'"(]/)+""")
 """Matches an absolute path. Folders may have any name, so it cuts off a word too many rather than one too few."""
 _HIDDEN: set[str] = set()
 """Folders of this process, as messages may write them, with the slash at the end."""
+_COMES_BACK = 503
+_OPENAIS = {"width": "size", "height": "size", "base": "model", "count": "n"}
+"""Fields of a request to what OpenAI's routes call them."""
 _KINDS = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
     404: "not_found_error", 429: "rate_limit_error",
@@ -77,15 +80,23 @@ def problem_response(problem: ProblemError, path: str) -> Response:
     """Return the answer to a request at `path`, and write the problem to the log."""
     problem_id = problem.id or new_id()
     level = logging.ERROR if problem.status >= 500 else logging.INFO
-    _LOG.log(level, "%s: %d at %r: %s", problem_id, problem.status, path[:200], problem.message)
+    # One kind for each sort of refusal: a stranger may be refused as often as the network lets him ask.
+    kind = f"{problem.status} {problem.code}"
+    said = (problem_id, problem.status, path[:200], problem.message)
+    _LOG.log(level, "%s: %d at %r: %s", *said, extra={"kind": kind})
+    headers = problem.headers
+    if problem.status >= 500 and problem.status != _COMES_BACK:
+        # OpenAI's clients repeat these by themselves, at the price of a whole picture, and fail again.
+        headers = {"x-should-retry": "false", **headers}
     kind = _KINDS.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
     if path.startswith("/sdapi/"):
         text = problem.message
         body: dict[str, Any] = {"error": kind, "detail": text, "body": "", "errors": text, "id": problem_id}
     else:
-        error = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
+        param = _OPENAIS.get(problem.param or "", problem.param) if path.startswith("/v1/") else problem.param
+        error = {"message": problem.message, "type": kind, "param": param, "code": problem.code}
         body = {"error": {**error, "id": problem_id}}
-    return JSONResponse(body, problem.status, problem.headers)
+    return JSONResponse(body, problem.status, headers)
 
 
 def to_problem(error: ProblemError | AllaPrimaError) -> ProblemError:
@@ -101,7 +112,8 @@ def to_problem(error: ProblemError | AllaPrimaError) -> ProblemError:
         message = "the picture could not be kept: the server has no room for it"
         return ProblemError(507, message, problem_id=problem_id)
     if isinstance(error, UserError):
-        return ProblemError(400, hide_paths(str(error)), code="invalid_value")
+        param = "loras" if isinstance(error, LoraError) else error.field
+        return ProblemError(400, hide_paths(str(error)), code="invalid_value", param=param)
     message = hide_paths(str(error)) if isinstance(error, PaintError) else "something went wrong"
     return ProblemError(500, message, code="failed")
 

@@ -19,40 +19,28 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from allaprima.core.errors import OutputError, PictureError, RequestError, UserError
-from allaprima.core.files import write_whole
+from allaprima.core.errors import OutputError, PictureError, RequestError
+from allaprima.core.files import STALE_S, read_ordinary, remove_pieces, write_whole
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
+from allaprima.studio.server.gallery_index import open_index
 from allaprima.studio.server.search_words import match_expression, to_words
 from allaprima.studio.server.underpaintings import Underpaintings
 
-LAYOUT = 1
 MAX_PAGE = 200
 INDEX = "index.sqlite"
 UNDERPAINTINGS = "underpaintings"
 """The folder, in the gallery's, of what pictures were painted over."""
 _ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")
-_STALE_PART_S = 3600.0  # another process may be writing a younger one
 _LOG = logging.getLogger(__name__)
 
-_SCHEMA = f"""
-CREATE TABLE pictures (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    created_ms INTEGER NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    request TEXT NOT NULL
-);
-CREATE VIRTUAL TABLE search USING fts5(words, tokenize = "unicode61 remove_diacritics 2");
-PRAGMA user_version = {LAYOUT};
-"""
 _COLUMNS = "id, created_ms, width, height, request"
 
 
@@ -89,17 +77,21 @@ class Gallery:
         """Return the gallery in `folder`, which is made if it is missing, with its index put right.
 
         Raises:
-            OutputError: the folder cannot be made or written.
+            OutputError: the folder cannot be made or read. One that cannot be written shows what it holds.
             UserError: a newer version of this program wrote the index.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            connection = _open_index(folder / INDEX)
+            connection = open_index(folder / INDEX)
         except (OSError, sqlite3.OperationalError) as error:
             message = f"cannot keep pictures in {folder}: {error}; expected a folder open to you"
             raise OutputError(message) from error
         gallery = cls(folder, connection, now)
-        gallery._recover()
+        try:
+            gallery._recover()
+        except (OSError, OutputError) as error:  # a full disk: whoever makes room needs what there is
+            _LOG.warning("the gallery's index may miss pictures: %s", error)
+        gallery._last_ms = gallery._newest_ms()
         return gallery
 
     def close(self) -> None:
@@ -108,23 +100,28 @@ class Gallery:
             self._connection.close()
 
     def add(
-        self, picture: Picture, extra: Mapping[str, str] | None = None, init_image: InitImage | None = None
+        self,
+        picture: Picture | RetouchedPicture,
+        extra: Mapping[str, str] | None = None,
+        init_image: InitImage | None = None,
     ) -> GalleryEntry:
-        """Keep `picture` and return its entry; when this returns, the picture is on the disk.
+        """Keep `picture`, which has a request, and return its entry; when this returns, it is on the disk.
 
         Args:
-            picture: what was painted.
-            extra: settings for the file's infotext.
+            picture: what was painted or retouched.
+            extra: settings for the infotext of one that was painted.
             init_image: what it was painted over, kept beside it and not in its file.
 
         Raises:
             OutputError: a file cannot be written, for example because the disk is full.
         """
+        assert picture.request is not None
         underpainted = init_image is not None
         entry = GalleryEntry(id=self._new_id(), request=picture.request, underpainted=underpainted)
+        data = picture.encode("png", extra) if isinstance(picture, Picture) else picture.encode("png")
         if init_image is not None:
             self._underpaintings.put(entry.id, init_image)
-        write_whole(self._file(entry.id), picture.encode("png", extra), overwrite=True)
+        write_whole(self._file(entry.id), data, overwrite=True)
         with self._transaction() as cursor:
             _insert(cursor, entry)
         return entry
@@ -161,8 +158,12 @@ class Gallery:
         if self.find_entry(name) is None:
             return None
         try:
-            return self._file(name).read_bytes()
-        except FileNotFoundError:  # deleted in between
+            return read_ordinary(self._file(name))
+        except FileNotFoundError:  # deleted by hand, or in between
+            self._forget(name)
+            return None
+        except OSError as error:
+            _LOG.info("a picture in the gallery cannot be read: %s", error)
             return None
 
     def search(self, text: str = "", *, before: str | None = None, limit: int = 50) -> list[GalleryEntry]:
@@ -197,10 +198,23 @@ class Gallery:
         if self.find_entry(name) is None:
             return False
         # The files first: if we are killed in between, the index drops the entry at the next start.
-        self._underpaintings.delete(name)
-        self._file(name).unlink(missing_ok=True)
-        with self._transaction() as cursor:
-            return _remove(cursor, name)
+        try:
+            self._underpaintings.delete(name)
+            self._file(name).unlink(missing_ok=True)
+        except IsADirectoryError:
+            _LOG.warning("%s is a folder, which is left alone", self._file(name))
+        except OSError as error:
+            raise OutputError(f"cannot delete {self._file(name)}: {error.strerror}") from error
+        self._forget(name)
+        return True
+
+    def _forget(self, name: str) -> None:
+        """Take what is gone out of the index, now or, on a full disk, at the next start."""
+        try:
+            with self._transaction() as cursor:
+                _remove(cursor, name)
+        except OutputError as error:
+            _LOG.info("the gallery's index keeps a picture that is gone: %s", error)
 
     def __len__(self) -> int:
         return self.count()
@@ -221,22 +235,34 @@ class Gallery:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        with self._lock, self._connection:
-            yield self._connection.cursor()
+        try:
+            with self._lock, self._connection:
+                yield self._connection.cursor()
+        except sqlite3.OperationalError as error:  # the disk is full, or closed to us
+            raise OutputError(
+                f"cannot write {self.folder / INDEX}: {error}; expected room on the disk"
+            ) from error
+
+    def _newest_ms(self) -> int:
+        """Return the time of the newest picture, after which the next one is filed whatever the clock says now."""
+        with self._transaction() as cursor:
+            newest = cursor.execute("SELECT max(id) FROM pictures").fetchone()[0]
+        return 0 if newest is None else int(newest[:12], 16)
 
     def _recover(self) -> None:
         """Make the index say what the folder holds."""
-        for part in self.folder.glob(".*.part"):
-            if self._now() - part.stat().st_mtime > _STALE_PART_S:
-                part.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder closed to us
+            remove_pieces(self.folder, now=self._now)
         files = {path.stem for path in self.folder.glob("*.png") if _ID.fullmatch(path.stem)}
-        self._underpaintings.tidy(files, self._now() - _STALE_PART_S)
+        self._underpaintings.tidy(files, self._now() - STALE_S)
         with self._transaction() as cursor:
             known = {str(row[0]) for row in cursor.execute("SELECT id FROM pictures")}
             for name in known - files:
                 _remove(cursor, name)
             for name in sorted(files - known):
                 try:
+                    if self._file(name).is_symlink():
+                        raise PictureError(f"{self._file(name)} is a link; expected a file")
                     _insert(cursor, GalleryEntry(id=name, request=read_request(self._file(name))))
                 except PictureError as error:
                     _LOG.warning("a picture in the gallery is left alone: %s", error)
@@ -244,47 +270,13 @@ class Gallery:
             _LOG.info("gallery put right: %d missing, %d found", len(known - files), len(files - known))
 
 
-def _open_index(path: Path) -> sqlite3.Connection:
-    """Return a connection to the index at `path`; a damaged index is put aside and begun anew."""
-    try:
-        return _connect(path)
-    except sqlite3.OperationalError:  # closed to us, locked: nothing a new index would help
-        raise
-    except sqlite3.DatabaseError as error:
-        _LOG.warning("the gallery's index is damaged (%s); it is made anew from the pictures", error)
-        for suffix in ("", "-wal", "-shm"):
-            damaged = path.with_name(path.name + suffix)
-            if damaged.exists():
-                damaged.replace(path.with_name(f"damaged-{damaged.name}"))
-        return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=10.0, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A killed process loses nothing this way; after a power cut `_recover` finds the files, which are synced.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        layout = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if layout == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        elif layout != LAYOUT:
-            raise UserError(
-                f"{path} has layout {layout}; expected {LAYOUT}: a newer version of prima wrote it, use that one"
-            )
-        elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("it fails SQLite's own check")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _insert(cursor: sqlite3.Cursor, entry: GalleryEntry) -> None:
     request = entry.request
     text = json.dumps(request.to_json(), ensure_ascii=False)
     values = (entry.id, entry.created_ms, request.width, request.height, text)
-    cursor.execute(f"INSERT INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
+    cursor.execute(f"INSERT OR IGNORE INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
+    if cursor.rowcount == 0:  # another process on this gallery was quicker to find the file
+        return
     words = to_words(request.prompt)
     cursor.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (cursor.lastrowid, words))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -12,9 +14,12 @@ from PIL import Image
 from starlette.responses import Response
 
 from allaprima import __version__
+from allaprima.core.errors import OutputError, RequestError
+from allaprima.core.infotext import parse_size
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
+from allaprima.core.picture_opening import DAMAGED
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
@@ -23,6 +28,7 @@ from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
 from allaprima.studio.server.live_messages import PROTOCOL
 from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.security import unsigned
+from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
 
 router = APIRouter(tags=["studio"])
@@ -31,6 +37,8 @@ THUMBNAIL_SIDE = 256
 PREVIEW_SUFFIXES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 MAX_PREVIEW_BYTES = 8 * 2**20
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+_PNG_BEGINS, _PNG_ENDS = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_LOG = logging.getLogger(__name__)
 _FILE = re.compile(r"([0-9a-f-]{1,40})\.(png|jpeg|jpg|webp|thumbnail)")
 
 
@@ -120,28 +128,52 @@ def mask(name: str, studio: StudioDep) -> Response:
 @router.delete("/api/gallery/{name}", status_code=204)
 def delete(name: str, studio: StudioDep) -> None:
     """Delete a picture for good."""
-    if not studio.gallery.delete(name):
+    try:
+        deleted = studio.gallery.delete(name)
+    except OutputError as error:
+        _LOG.warning("a picture cannot be deleted: %s", error)
+        raise ProblemError(507, "the picture cannot be deleted: its folder is closed to the server") from None
+    if not deleted:
         raise ProblemError(404, "there is no such picture", code="not_found")
 
 
 @router.get("/pictures/{file}", response_class=Response)
-def picture(file: str, studio: StudioDep) -> Response:
-    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail."""
+def picture(
+    file: str, studio: StudioDep, size: Annotated[str | None, Query(max_length=20)] = None
+) -> Response:
+    """Return a kept picture as ID.png (the file itself), ID.jpeg, ID.webp or ID.thumbnail, or scaled to a `size`."""
     match = _FILE.fullmatch(unsigned(file))
     data = studio.gallery.find_png(match[1]) if match else None
     if match is None or data is None:
         raise ProblemError(404, "there is no such picture", code="not_found")
+    if not (data.startswith(_PNG_BEGINS) and data.endswith(_PNG_ENDS)):
+        raise ProblemError(410, "the picture's file is damaged", code="damaged")
     kind = match[2]
+    try:
+        return _picture(studio, data, match[1], kind, size)
+    except DAMAGED as error:
+        if isinstance(error, RequestError):
+            raise
+        raise ProblemError(410, "the picture's file is damaged", code="damaged") from error
+
+
+def _picture(studio: Studio, data: bytes, name: str, kind: str, size: str | None) -> Response:
     if kind == "thumbnail":
         return Response(_thumbnail(data), media_type="image/jpeg", headers=_FOREVER)
     file_format = SUFFIXES[f".{kind}"]
-    if file_format != "png":
-        data = _to_picture(data, _require(studio, match[1])).encode(file_format)
+    if file_format != "png" or size is not None:
+        shown = _to_picture(data, _require(studio, name))
+        if size is not None:
+            asked = parse_size(size)
+            studio.settings.caps.check_size(*asked)
+            shown = FittedSize(asked=asked).show(shown)
+        data = shown.encode(file_format)
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
-def to_json(entry: GalleryEntry) -> dict[str, Any]:
-    """Return what clients see of an entry."""
+def to_json(entry: GalleryEntry, remarks: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what clients see of an entry, with `remarks` if it was just painted and there are any."""
+    told = {"remarks": list(remarks)} if remarks else {}
     return {
         "id": entry.id,
         "created_ms": entry.created_ms,
@@ -151,6 +183,7 @@ def to_json(entry: GalleryEntry) -> dict[str, Any]:
         "url": f"/pictures/{entry.id}.png",
         "thumbnail": f"/pictures/{entry.id}.thumbnail",
         "underpainted": entry.underpainted,
+        **told,
     }
 
 

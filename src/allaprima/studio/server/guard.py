@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from allaprima.studio.server.body_budget import BodyBudget, BodyShare, too_many_bodies
 from allaprima.studio.server.errors import ProblemError, new_id, problem_response
 from allaprima.studio.server.limits import RateLimiter
+from allaprima.studio.server.public_address import within_root
 from allaprima.studio.server.security import (
     HEADERS,
     OPEN_PATHS,
@@ -33,11 +36,15 @@ from allaprima.studio.server.settings import ServerSettings
 FORMS = frozenset({"/v1/images/edits", "/v1/images/variations"})
 """Routes whose bodies may be forms with files. A foreign page can send one without asking, but browsers name the page
 then, and that is refused before."""
-UPLOADS = frozenset({"/sdapi/v1/img2img", "/sdapi/v1/png-info", "/api/flipbooks", "/api/jobs"}) | FORMS
+UPLOADS = frozenset({
+    "/sdapi/v1/img2img", "/sdapi/v1/png-info", "/sdapi/v1/extra-single-image", "/sdapi/v1/extra-batch-images",
+    "/sdapi/v1/interrogate", "/api/flipbooks", "/api/jobs", "/api/retouch", *FORMS,
+})  # fmt: skip
 """Routes whose bodies hold pictures."""
 MAX_VALUES = 100_000
 """Objects, lists and members of one body: small ones unfold to a hundred times their bytes when they are parsed."""
 _BURST_S = 10.0
+_HEADER_NAME = re.compile(r"[a-z0-9-]{1,100}")
 _LOG = logging.getLogger(__name__)
 
 
@@ -51,9 +58,11 @@ class Guard:
         self.refused = refused
         self._reads = RateLimiter(rate=caps.reads_per_s, burst=caps.reads_per_s * _BURST_S)
         self._writes = RateLimiter(rate=caps.writes_per_s, burst=caps.writes_per_s * _BURST_S)
+        self._bodies = BodyBudget(most=caps.all_bodies_bytes, small=caps.body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or refuse one connection."""
+        scope = within_root(scope, self.settings.root_path) if "path" in scope else scope
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -65,14 +74,15 @@ class Guard:
         caller = _caller(scope)
         origin = caller.headers.get("origin")
         cors = origin if origin in self.settings.cors_origins else None
-        answer = _Answer(send, cors)
+        answer = _Answer(send, cors, caller.headers.get("access-control-request-headers", ""))
         try:
             early = self._answer_early(caller, scope, cors)
             if early is not None:
                 await early(scope, receive, answer)
                 return
-            body = await self._read_body(caller, receive)
-            await self.app(scope, _replay(body, receive), answer)
+            with self._bodies.hold() as share:
+                body = await self._read_body(caller, receive, share)
+                await self.app(scope, _replay(body, receive), answer)
         except ProblemError as problem:
             self._count(problem)
             await problem_response(problem, caller.path)(scope, receive, answer)
@@ -105,13 +115,17 @@ class Guard:
                 _LOG.info("%s: the socket was closed already", problem_id)
 
     def _answer_early(self, caller: Caller, scope: Scope, cors: str | None) -> Response | None:
+        root = self.settings.root_path
+        if root and caller.path == root and caller.method in READS:
+            return RedirectResponse(f"{root}/", 308)
         if caller.method == "OPTIONS" and cors is not None and check_host(caller, self.settings) is None:
             return Response(status_code=204)
         refusal = self._refuse(caller, scope)
         if refusal is None:
             return None
         if refusal.status == 401 and _wants_page(caller):
-            return RedirectResponse("/login", 303)
+            # Relative, so that it holds behind a proxy under a path too.
+            return RedirectResponse("../" * (caller.path.count("/") - 1) + "login", 303)
         return problem_response(refusal, caller.path)
 
     def _refuse(self, caller: Caller, scope: Scope) -> ProblemError | None:
@@ -134,16 +148,19 @@ class Guard:
     def _count(self, refusal: ProblemError) -> None:
         self.refused[refusal.code or "other"] += 1
 
-    async def _read_body(self, caller: Caller, receive: Receive) -> bytes:
+    async def _read_body(self, caller: Caller, receive: Receive, share: BodyShare) -> bytes:
         caps = self.settings.caps
         most = caps.upload_bytes if caller.path in UPLOADS else caps.body_bytes
         declared = caller.headers.get("content-length", "0")
         if not declared.isdigit() or len(declared) > 18 or int(declared) > most:
             raise _too_large(most)
         try:
-            async with asyncio.timeout(caps.body_s):
-                body = await _read(receive, most)
+            async with asyncio.timeout(caps.body_s) as share.coming:
+                body = await _read(receive, most, lambda num_bytes: self._bodies.take(share, num_bytes))
+            share.coming = None
         except TimeoutError:
+            if share.gave_way:
+                raise too_many_bodies() from None
             raise ProblemError(408, "the request's body came too slowly", code="slow") from None
         kind = caller.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data" and caller.path in FORMS:
@@ -162,9 +179,10 @@ class Guard:
 class _Answer:
     """`send` that adds the headers and remembers whether the answer has begun."""
 
-    def __init__(self, send: Send, cors: str | None) -> None:
+    def __init__(self, send: Send, cors: str | None, asked_headers: str) -> None:
         self._send = send
         self._cors = cors
+        self._asked_headers = asked_headers
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -172,19 +190,22 @@ class _Answer:
             self.started = True
             headers = list(message.get("headers", []))
             present = {name.lower() for name, _ in headers}
-            added = {**HEADERS, **_cors_headers(self._cors)}
+            added = {**HEADERS, **_cors_headers(self._cors, self._asked_headers)}
             headers += [(k.encode(), v.encode()) for k, v in added.items() if k.encode() not in present]
             message = {**message, "headers": headers}
         await self._send(message)
 
 
-def _cors_headers(origin: str | None) -> Mapping[str, str]:
+def _cors_headers(origin: str | None, asked: str) -> Mapping[str, str]:
+    """Return what lets pages of `origin` read an answer, and send the headers they asked about beforehand."""
     if origin is None:
         return {}
+    names = {name.strip().lower() for name in asked[:4096].split(",")}
+    names = {"authorization", "content-type", *filter(_HEADER_NAME.fullmatch, names)}
     return {
         "access-control-allow-origin": origin,
         "access-control-allow-methods": "GET, POST, DELETE",
-        "access-control-allow-headers": "authorization, content-type",
+        "access-control-allow-headers": ", ".join(sorted(names)),
         "access-control-max-age": "600",
         "cross-origin-resource-policy": "cross-origin",
         "vary": "Origin",
@@ -212,7 +233,7 @@ def _too_large(most: int) -> ProblemError:
     return ProblemError(413, f"the request's body is too large; expected at most {most:,} bytes", code="body")
 
 
-async def _read(receive: Receive, most: int) -> bytes:
+async def _read(receive: Receive, most: int, take: Callable[[int], None]) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -222,6 +243,7 @@ async def _read(receive: Receive, most: int) -> bytes:
         size += len(chunks[-1])
         if size > most:
             raise _too_large(most)
+        take(len(chunks[-1]))
         if not message.get("more_body", False):
             return b"".join(chunks)
 

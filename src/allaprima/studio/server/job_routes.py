@@ -17,7 +17,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest, fields_from_json
 from allaprima.core.starting_picture import STRENGTH
-from allaprima.studio.engine.messages import Progress, Queued
+from allaprima.studio.engine.messages import Done, Progress, Queued
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import EventStream
 from allaprima.studio.server.gallery_routes import to_json
@@ -124,8 +124,8 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
     return {
         "id": ticket.id,
         "family": ticket.api,
-        "prompt": ticket.requests[0].prompt,
-        "pictures": len(ticket.requests),
+        "prompt": ticket.requests[0].prompt if ticket.requests else "",
+        "pictures": max(1, len(ticket.requests)),
         "position": ticket.position,
         "share": round(ticket.share, 4),
         "submitted_ms": int(ticket.submitted_s * 1000),
@@ -140,6 +140,7 @@ async def _events(
     *,
     previews: bool,
 ) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
+    kept: list[dict[str, Any]] = []
     run = studio.jobs.run(requests, http, api="page", init_image=over, previews=previews)
     async with aclosing(run) as steps:
         async for step in steps:
@@ -149,6 +150,11 @@ async def _events(
                 preview = None if step.preview is None else base64.b64encode(step.preview).decode()
                 yield "progress", {**vars(step), "preview": preview}
             elif isinstance(step, Kept):
-                yield "done", {"pictures": [to_json(entry) for entry in step.entries]}
+                pairs = zip(step.entries, step.pictures, strict=True)
+                new = [to_json(entry, picture.remarks) for entry, picture in pairs]
+                kept += new
+                yield "kept", {"pictures": new}
+            elif isinstance(step, Done):
+                yield "done", {"pictures": kept}
             else:
                 yield "cancelled", {}

@@ -10,24 +10,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
 from starlette.requests import Request
 
-from allaprima.core.errors import RequestError
+from allaprima.core.errors import BusyError, RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.engine import Engine
-from allaprima.studio.engine.messages import Cancelled, Done, Failed, JobUpdate, Painted, Progress, Queued
+from allaprima.studio.engine.job_queue import Job
+from allaprima.studio.engine.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    JobUpdate,
+    Painted,
+    Progress,
+    Queued,
+    Retouched,
+    RetouchOrder,
+)
 from allaprima.studio.server.connections import from_thread, watch_client
 from allaprima.studio.server.errors import ProblemError, hide_paths, new_id
 from allaprima.studio.server.gallery import Gallery, GalleryEntry
-from allaprima.studio.server.limits import OpenCount
+from allaprima.studio.server.limits import OpenCount, RoomForecast
 from allaprima.studio.server.security import client_of
 from allaprima.studio.server.settings import Caps
 
@@ -37,20 +49,32 @@ _MOST_NEWS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A job is done and its pictures are in the gallery, if that was wanted."""
+    """Some of a job's pictures are finished, and in the gallery if that was wanted."""
 
     pictures: tuple[Picture, ...]
-    """One per request, in order."""
+    """One or more, in the order of the requests."""
     entries: tuple[GalleryEntry, ...]
     """Theirs; none if they were not to be kept."""
 
 
-Keeper = Callable[[Sequence[Picture]], Awaitable[list[GalleryEntry]]]
+@dataclass(frozen=True, kw_only=True)
+class KeptRetouch:
+    """A job to retouch a picture is done."""
+
+    picture: RetouchedPicture
+    entry: GalleryEntry | None
+    """Its entry in the gallery; None if it was not to be kept, or was never painted and so has no request."""
+
+
+Keeper = Callable[[Sequence[Picture | RetouchedPicture]], Awaitable[list[GalleryEntry]]]
 """What becomes of finished pictures."""
 JobUpdates = asyncio.Queue[JobUpdate | None]
 """What the engine reports of a job; None: the client closed the connection."""
-JobStep = Queued | Progress | Kept | Cancelled
-"""What a route hears of its job; the last is Kept or Cancelled."""
+JobStep = Queued | Progress | Kept | KeptRetouch | Done | Cancelled
+"""What a route hears of its job; the last is Done, KeptRetouch or Cancelled."""
+Submit = Callable[..., Job]
+"""Hands a job to the engine, given a callback and an owner."""
+CLOSING = "the studio is closing"
 
 
 @dataclass(kw_only=True)
@@ -62,17 +86,23 @@ class Ticket:
     api: str
     """The routes that asked: openai, a1111 or page."""
     requests: tuple[GenerationRequest, ...]
-    """The pictures."""
+    """The pictures; none where one is retouched."""
     submitted_s: float
     """Unix time."""
     cancel: Callable[[], None]
     """Stops it; any thread."""
+    skip: Callable[[], None]
+    """Leaves out the picture that is painted; any thread."""
+    fail: Callable[[Exception], None]
+    """Ends it for its client, for a reason of the studio's own; the event loop alone."""
     position: int | None = 0
     """Jobs before it; None once it is begun."""
     begun_s: float | None = None
     """Unix time."""
     progress: Progress | None = None
     """How far it is."""
+    kept: int = 0
+    """Pictures that are in the gallery."""
 
     @property
     def share(self) -> float:
@@ -131,9 +161,18 @@ class Jobs:
     tickets: dict[str, Ticket] = field(default_factory=dict)
     """By id, in the order in which they came."""
     _open: OpenCount = field(init=False)
+    _room: RoomForecast = field(default_factory=RoomForecast)
+    _closed: bool = False
 
     def __post_init__(self) -> None:
         self._open = OpenCount(most=self.caps.jobs_per_client, what="jobs")
+
+    def close(self) -> None:
+        """Take no more jobs, and tell the clients of those under way that the studio is closing."""
+        self._closed = True
+        for ticket in self.tickets.values():
+            kept = f"; {ticket.kept} of {len(ticket.requests)} pictures are kept in its gallery"
+            ticket.fail(_closing(kept if ticket.kept else ""))
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Refuse more than the caps allow."""
@@ -141,7 +180,9 @@ class Jobs:
         for request in requests:
             self.caps.check_size(request.width, request.height)
             if request.steps > self.caps.steps:
-                raise RequestError(f"got {request.steps} steps; expected 1 to {self.caps.steps}")
+                raise RequestError(
+                    f"got {request.steps} steps; expected 1 to {self.caps.steps}", field="steps"
+                )
 
     async def run(
         self,
@@ -159,91 +200,163 @@ class Jobs:
 
         Raises:
             RequestError: the caps or the base refuse them.
-            BusyError: the queue is full, or too much of it is this client's.
-            ProblemError: the painting failed, or the client is gone.
+            ProblemError: the queue is full or too much of it is this client's, the painting failed, or the client
+                is gone.
         """
         self.check(requests)
+        submit = partial(self.engine.submit, requests, previews=previews, init_image=init_image)
+        keeper = partial(self._keep, init_image) if keep else _keep_nothing
+        async with aclosing(self._run(submit, http, api=api, requests=requests, keeper=keeper)) as steps:
+            async for step in steps:
+                yield step
+
+    async def retouch(
+        self, order: RetouchOrder, http: Request, *, api: str, keep: bool = True
+    ) -> AsyncGenerator[JobStep, None]:
+        """Retouch a picture for the client of `http`, as `run` paints pictures."""
+        submit = partial(self.engine.retouch, order)
+        keeper = partial(self._keep, None) if keep else _keep_nothing
+        async with aclosing(self._run(submit, http, api=api, requests=(), keeper=keeper)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _run(
+        self,
+        submit: Submit,
+        http: Request,
+        *,
+        api: str,
+        requests: Sequence[GenerationRequest],
+        keeper: Keeper,
+    ) -> AsyncGenerator[JobStep, None]:
+        if self._closed:
+            raise _closing()
         client = client_of(http)
-        with self._open.hold(client):
-            keeper = partial(self._keep, init_image) if keep else _keep_nothing
+        with self._say_when(), self._open.hold(client):
             updates: JobUpdates = asyncio.Queue()
             send = from_thread(updates.put_nowait)
-            job = self.engine.submit(requests, send, owner=client, previews=previews, init_image=init_image)
+            job = submit(send, owner=client)
+            news = _News()
             ticket = Ticket(
                 id=new_id(),
                 api=api,
                 requests=tuple(requests),
                 submitted_s=time.time(),
                 cancel=job.cancel,
+                skip=job.skip,
+                fail=news.put,
                 # The engine says it better between two steps; on a slow base those are far apart.
                 position=sum(waiting.position is not None for waiting in self.tickets.values()),
             )
             self.tickets[ticket.id] = ticket
-            news = _News()
             watch = asyncio.create_task(watch_client(http, lambda: updates.put_nowait(None)))
             follow = asyncio.create_task(_follow(ticket, updates, news, keeper))
             try:
                 while True:
                     step = await news.take()
                     yield step
-                    if isinstance(step, Kept | Cancelled):
+                    if isinstance(step, Done | KeptRetouch | Cancelled):
                         return
             finally:
                 watch.cancel()
                 job.cancel()
                 follow.cancel()
                 del self.tickets[ticket.id]
+                if ticket.begun_s is not None:
+                    self._room.note(time.time() - ticket.begun_s)
                 # Finished while the client was busy leaving.
                 late = [updates.get_nowait() for _ in range(updates.qsize())]
-                painted = [update.pictures for update in late if isinstance(update, Painted)]
-                if painted:
-                    await keeper(list(chain(*painted)))
+                if finished := list(chain(*map(_pictures_of, late))):
+                    await keeper(finished)
 
-    async def _keep(self, init_image: InitImage | None, pictures: Sequence[Picture]) -> list[GalleryEntry]:
+    @contextmanager
+    def _say_when(self) -> Iterator[None]:
+        """Say with the refusal of a job when there will be room for it."""
+        try:
+            yield
+        except BusyError as error:
+            headers = {"retry-after": str(self._room.book_s())}
+            raise ProblemError(429, str(error), code="busy", headers=headers) from None
+
+    async def _keep(
+        self, init_image: InitImage | None, pictures: Sequence[Picture | RetouchedPicture]
+    ) -> list[GalleryEntry]:
         add = partial(self.gallery.add, init_image=init_image)
+        pictures = [picture for picture in pictures if picture.request is not None]
         work = asyncio.to_thread(lambda: [add(picture) for picture in pictures])
         # Shielded, since a client that leaves at this very moment must not lose what is finished.
         return await asyncio.shield(work)
 
 
-async def finish(run: AsyncGenerator[JobStep, None]) -> Kept | None:
-    """Follow a `Jobs.run` to its end; return None if somebody else cancelled the job."""
+@dataclass(kw_only=True)
+class JobResult:
+    """What has become of a job."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    """Those that were finished, in the order of their requests."""
+    entries: list[GalleryEntry] = field(default_factory=list)
+    """Theirs in the gallery; none if they were not to be kept."""
+    cancelled: bool = False
+    """Whether somebody cancelled it."""
+
+
+async def finish(run: AsyncGenerator[JobStep, None]) -> JobResult:
+    """Follow a `Jobs.run` to its end."""
+    result = JobResult()
     async with aclosing(run) as steps:
         async for step in steps:
             if isinstance(step, Kept):
-                return step
-    return None
+                result.pictures += step.pictures
+                result.entries += step.entries
+            result.cancelled = isinstance(step, Cancelled)
+    return result
 
 
 async def _follow(ticket: Ticket, updates: JobUpdates, news: _News, keeper: Keeper) -> None:
     """Note each update of the engine at once, for others to see, and queue it for the client to read."""
-    entries: list[GalleryEntry] = []
     try:
         while True:
             update = await updates.get()
             if isinstance(update, Painted):
-                entries += await keeper(update.pictures)
+                entries = await keeper(update.pictures)
+                ticket.kept += len(entries)
+                news.put(Kept(pictures=update.pictures, entries=tuple(entries)))
+            elif isinstance(update, Retouched):
+                kept = await keeper([update.picture])
+                news.put(KeptRetouch(picture=update.picture, entry=kept[0] if kept else None))
             elif update is None:
                 ticket.cancel()  # at once: whoever reads the news may be stuck in sending the last
                 news.put(ProblemError(499, "the client left, and its job was cancelled", code="left"))
+            elif isinstance(update, Failed):
+                status, message = 400 if update.at_fault else 500, hide_paths(update.message)
+                code = "invalid_value" if update.at_fault else "failed"
+                news.put(ProblemError(status, message, code=code, param=update.blamed, problem_id=update.id))
             else:
                 ticket.note(update)
-                news.put(_step(update, entries))
+                news.put(update)
     except Exception as error:  # noqa: BLE001 (such as a full disk; raised again where the client waits)
         news.put(error)
 
 
-async def _keep_nothing(_pictures: Sequence[Picture]) -> list[GalleryEntry]:
+async def finish_retouch(run: AsyncGenerator[JobStep, None]) -> RetouchedPicture | None:
+    """Follow a `Jobs.retouch` to its end; return None if somebody else cancelled the job."""
+    async with aclosing(run) as steps:
+        async for step in steps:
+            if isinstance(step, KeptRetouch):
+                return step.picture
+    return None
+
+
+def _pictures_of(update: JobUpdate | None) -> tuple[Picture | RetouchedPicture, ...]:
+    """Return what an update of the engine brings."""
+    if isinstance(update, Retouched):
+        return (update.picture,)
+    return update.pictures if isinstance(update, Painted) else ()
+
+
+async def _keep_nothing(_pictures: Sequence[Picture | RetouchedPicture]) -> list[GalleryEntry]:
     return []
 
 
-def _step(
-    update: Queued | Progress | Done | Failed | Cancelled, entries: Sequence[GalleryEntry]
-) -> JobStep | Exception:
-    """Return what the client hears of `update`, with the pictures that are in the gallery."""
-    if isinstance(update, Failed):
-        status, message = 400 if update.at_fault else 500, hide_paths(update.message)
-        return ProblemError(status, message, code="failed", problem_id=update.id)
-    if isinstance(update, Done):
-        return Kept(pictures=update.pictures, entries=tuple(entries))
-    return update
+def _closing(more: str = "") -> ProblemError:
+    return ProblemError(503, f"{CLOSING}{more}; ask again when it is back", code="closing")

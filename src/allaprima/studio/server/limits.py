@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,3 +104,25 @@ class HeldAmount:
         """Have `amount` from now on; BusyError, and no change, if that is too much."""
         self._all.add(self._client, amount - self.amount)
         self.amount = amount
+
+
+@dataclass
+class RoomForecast:
+    """When there will be room for who was turned away: one after the other, at the pace at which jobs end."""
+
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, never going back."""
+    most_s: float = 60.0
+    """The longest wait that is told; OpenAI's clients take no longer one for an answer."""
+    _pace_s: float = 1.0
+    _booked: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Note how long a job took."""
+        self._pace_s = 0.7 * self._pace_s + 0.3 * seconds
+
+    def book_s(self) -> int:
+        """Return after how many whole seconds to ask again; the next to ask is told a later time."""
+        now = self.clock()
+        self._booked = min(max(now, self._booked) + self._pace_s, now + self.most_s)
+        return max(1, math.ceil(self._booked - now))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,23 +41,35 @@ class LoraCards:
         self._folder = LoraFolder(path, behind=behind)
         self._metadata: dict[Path, tuple[tuple[int, ...], LoraMetadata]] = {}
         """What each file says, with the stamp it was read at."""
+        self._listed: tuple[LoraFile, ...] | None = None
+        self._cards: list[LoraCard] = []
 
     def all(self) -> Sequence[LoraCard]:
         """Return the cards in alphabetical order; files that cannot be used are left out and named in the log."""
-        cards = map(self.find, self._folder.names())
-        return [card for card in cards if card is not None]
+        files = self._folder.files()
+        if files is not self._listed:
+            previews = _Previews()
+            cards = (self._card(file, previews.find) for file in files)
+            self._cards = [card for card in cards if card is not None]
+            self._listed = files
+        return self._cards
 
     def find(self, name: str) -> LoraCard | None:
         """Return the card of that name; None if there is none, or its file cannot be used, which is then logged."""
         try:
             file = self._folder.find(name)
-            metadata = None if file is None else self._read(file)
         except LoraError as error:
             _LOG.info("a LoRA is left out: %s", error)
             return None
-        if file is None or metadata is None:
+        return None if file is None else self._card(file, _find_preview)
+
+    def _card(self, file: LoraFile, find_preview: Callable[[Path], Path | None]) -> LoraCard | None:
+        try:
+            metadata = self._read(file)
+        except LoraError as error:
+            _LOG.info("a LoRA is left out: %s", error)
             return None
-        return LoraCard(name=name, preview=_find_preview(file.path), **vars(metadata))
+        return LoraCard(name=file.name, preview=find_preview(file.path), **vars(metadata))
 
     def _read(self, file: LoraFile) -> LoraMetadata:
         stamp, metadata = self._metadata.get(file.path, ((), LoraMetadata()))
@@ -69,5 +82,23 @@ class LoraCards:
 
 
 def _find_preview(path: Path) -> Path | None:
+    """Return the picture beside the LoRA at `path`, None if there is none."""
     candidates = (path.with_name(path.stem + suffix) for suffix in PREVIEWS)
     return next((file for file in candidates if file.is_file() and not file.is_symlink()), None)
+
+
+class _Previews:
+    """The pictures beside many LoRAs, by one look into each folder."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, set[str]] = {}
+
+    def find(self, path: Path) -> Path | None:
+        """Return as `_find_preview`."""
+        if path.parent not in self._names:
+            with os.scandir(path.parent) as entries:
+                pictures = (entry for entry in entries if entry.name.endswith(PREVIEWS))
+                files = {entry.name for entry in pictures if entry.is_file(follow_symlinks=False)}
+            self._names[path.parent] = files
+        names = (path.stem + suffix for suffix in PREVIEWS)
+        return next((path.with_name(name) for name in names if name in self._names[path.parent]), None)

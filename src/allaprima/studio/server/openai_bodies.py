@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from allaprima.core.infotext import parse_size
-from allaprima.core.request import GenerationRequest, LoraUse, Quality
+from allaprima.core.infotext import parse_size, split_loras
+from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.studio import BaseCard, Studio, one_line
+from allaprima.studio.server.studio import BaseCard, Order, Studio
 
 MAX_N = 10
+_OPENAIS = ("dall-e", "gpt-image", "chatgpt-image")
+"""Many programs send OpenAI's own names whatever the server; they get the base that is there."""
 _FINE = 90  # output_compression from which the finer of our two qualities is nearer
 
 
@@ -33,7 +35,7 @@ class ImagesBody(BaseModel):
     n: Annotated[int, Field(ge=1, le=MAX_N)] | None = 1
     size: str | None = "auto"
     quality: Literal["auto", "standard", "hd", "low", "medium", "high", "xhigh", "max"] | None = "auto"
-    response_format: Literal["b64_json", "url"] | None = "b64_json"
+    response_format: Literal["b64_json", "url"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = "png"
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     stream: bool | None = False
@@ -61,12 +63,13 @@ class EditsBody(ImagesBody):
     input_fidelity: Literal["high", "low"] | None = None
 
 
-def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
-    """Return the pictures that `body` asks for; ProblemError for a model that is not here."""
+def to_order(body: ImagesBody, studio: Studio) -> Order:
+    """Return what `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
+    prompt, tagged = split_loras(body.prompt)
     fields = {
-        "prompt": one_line(body.prompt),
-        "negative_prompt": one_line(body.negative_prompt or ""),
+        "prompt": prompt,
+        "negative_prompt": body.negative_prompt or "",
         "width": width,
         "height": height,
         "steps": body.steps,
@@ -75,14 +78,25 @@ def to_requests(body: ImagesBody, studio: Studio) -> list[GenerationRequest]:
         "base": _base(body.model, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
-        "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
+        "loras": (*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_requests(given, body.n or 1, turbo=body.turbo is not False)
+    # Taken, for OpenAI's clients send it by themselves; nothing here depends on it.
+    ignored = ("style",) if body.style is not None else ()
+    return studio.make_order(given, body.n or 1, turbo=body.turbo is not False, ignored=ignored)
+
+
+def answers_with_urls(body: ImagesBody) -> bool:
+    """Return whether pictures are to be answered as addresses, as OpenAI does for its older models' names."""
+    if body.response_format is None:
+        return (body.model or "").startswith("dall-e")
+    return body.response_format == "url"
 
 
 def get_model(name: str, studio: Studio) -> BaseCard:
     """Return the base that a client calls a model; ProblemError if there is none of that name."""
+    if name not in studio.bases and name.startswith(_OPENAIS):
+        return studio.first_base
     if name not in studio.bases:
         message = f"there is no model {name[:80]!r}; GET /v1/models lists them"
         raise ProblemError(404, message, code="model_not_found", param="model")
@@ -90,10 +104,12 @@ def get_model(name: str, studio: Studio) -> BaseCard:
 
 
 def _base(name: str | None, studio: Studio) -> BaseCard:
-    # Many programs send OpenAI's own names whatever the server; they get the base that is there.
-    if not name or name.startswith(("dall-e", "gpt-image", "chatgpt-image")):
-        return studio.first_base
-    return get_model(name, studio)
+    return get_model(name, studio) if name else studio.first_base
+
+
+def remark_on_model(name: str | None, base: str) -> tuple[str, ...]:
+    """Return a sentence if a client asked for a model of OpenAI's and `base` painted."""
+    return (f"{name} is not here; {base} painted",) if name and name != base else ()
 
 
 def _quality(body: ImagesBody) -> Quality:

@@ -19,11 +19,11 @@ from starlette.requests import Request
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
-from allaprima.core.request import GenerationRequest
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.openai_bodies import EditsBody
 from allaprima.studio.server.settings import Caps
+from allaprima.studio.server.studio import Order
 from allaprima.studio.server.uploads import decode_base64, decode_upload
 
 FORM = "multipart/form-data"
@@ -62,8 +62,12 @@ class Edit:
     mask: bytes | None
     """A picture file of its size."""
 
-    def to_init_image(self, request: GenerationRequest, caps: Caps) -> InitImage:
-        """Return what `request` is painted over; RequestError for files that cannot be used."""
+    def to_init_image(self, order: Order, caps: Caps) -> InitImage:
+        """Return what `order` is painted over; RequestError for files that cannot be used.
+
+        Where the base does not paint the size that was asked for, and the picture has it, what is painted is put into
+        the picture at its size, so that what the mask keeps is still kept to the bit.
+        """
         strength = self.body.strength
         if strength is None and self.mask is None and self.body.input_fidelity == "high":
             strength = HIGH_FIDELITY
@@ -72,7 +76,13 @@ class Edit:
             mask=None if self.mask is None else decode_upload(self.mask, caps),
             strength=strength,
         )
-        return start.init_image(width=request.width, height=request.height)
+        width, height = order.requests[0].width, order.requests[0].height
+        size = start.picture.size
+        if start.mask is not None and order.size.asked == size and size[0] * height == size[1] * width:
+            return InitImage.window(
+                start.picture, start.mask, (0, 0, *size), width=width, height=height, strength=start.strength
+            )
+        return start.init_image(width=width, height=height)
 
 
 async def read_edit(http: Request) -> Edit:

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -20,16 +20,25 @@ from PIL import Image
 from starlette.responses import JSONResponse, Response
 
 from allaprima.core.init_image import InitImage
+from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import FileFormat
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import GenerationRequest, Quality
 from allaprima.studio.engine.messages import Cancelled, Progress
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.event_stream import Events, EventStream
 from allaprima.studio.server.jobs import Kept, finish
-from allaprima.studio.server.openai_bodies import ImagesBody, get_model, to_requests
+from allaprima.studio.server.openai_bodies import (
+    ImagesBody,
+    answers_with_urls,
+    get_model,
+    remark_on_model,
+    to_order,
+)
 from allaprima.studio.server.openai_edits import EDIT_BODY, read_edit
+from allaprima.studio.server.public_address import public_url
 from allaprima.studio.server.security import sign_path
-from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
+from allaprima.studio.server.sizes import FittedSize
+from allaprima.studio.server.studio import Order, Studio, StudioDep
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
@@ -42,16 +51,16 @@ _NO_USAGE = {
 @router.post("/images/generations")
 async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Response:
     """Paint one or more pictures from words."""
-    return await _answer(body, to_requests(body, studio), None, http, studio)
+    return await _answer(body, to_order(body, studio), None, http, studio)
 
 
 @router.post("/images/edits", openapi_extra=EDIT_BODY)
 async def edit(http: Request, studio: StudioDep) -> Response:
     """Paint over a picture, or over what a mask of it says."""
     asked = await read_edit(http)
-    requests = to_requests(asked.body, studio)
-    init_image = await asyncio.to_thread(asked.to_init_image, requests[0], studio.settings.caps)
-    return await _answer(asked.body, requests, init_image, http, studio)
+    order = to_order(asked.body, studio)
+    init_image = await asyncio.to_thread(asked.to_init_image, order, studio.settings.caps)
+    return await _answer(asked.body, order, init_image, http, studio)
 
 
 @router.post("/images/variations")
@@ -62,28 +71,26 @@ def variations() -> None:
 
 
 async def _answer(
-    body: ImagesBody,
-    requests: list[GenerationRequest],
-    init_image: InitImage | None,
-    http: Request,
-    studio: Studio,
+    body: ImagesBody, order: Order, init_image: InitImage | None, http: Request, studio: Studio
 ) -> Response:
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
-        return EventStream(_events(body, requests, init_image, http, studio))
-    kept = await finish(studio.jobs.run(requests, http, api="openai", init_image=init_image))
-    if kept is None:
-        raise ProblemError(409, "the job was cancelled", code="cancelled")
-    if body.response_format == "url":
-        entries = zip(kept.entries, requests, strict=True)
-        data = [{"url": _url(studio, http, entry.id, file_format), "seed": r.seed} for entry, r in entries]
-    else:
-        files = await asyncio.to_thread(lambda: [picture.encode(file_format) for picture in kept.pictures])
-        data = [
-            {"b64_json": base64.b64encode(file).decode(), "seed": request.seed}
-            for file, request in zip(files, requests, strict=True)
-        ]
-    facts = {**_facts(requests[0], file_format), **_remarks(requests[0], studio)}
+        return EventStream(_events(body, order, init_image, http, studio))
+    result = await finish(studio.jobs.run(order.requests, http, api="openai", init_image=init_image))
+    if result.cancelled:
+        raise _cancelled()
+
+    def show() -> tuple[list[Picture], list[bytes]]:
+        pictures = [order.size.show(picture) for picture in result.pictures]
+        return pictures, [] if answers_with_urls(body) else [one.encode(file_format) for one in pictures]
+
+    pictures, files = await asyncio.to_thread(show)
+    data: list[dict[str, Any]] = [{"seed": picture.request.seed} for picture in pictures]
+    for one, file in zip(data, files, strict=False):
+        one["b64_json"] = base64.b64encode(file).decode()
+    for one, entry in zip(data, () if files else result.entries, strict=False):
+        one["url"] = _url(studio, http, entry.id, file_format, order.size)
+    facts = {**_facts(pictures[0], order.requests[0].quality, file_format), **_unheard(body, order, pictures)}
     created = facts.pop("created_at")
     return JSONResponse({"created": created, "data": data, **facts, "usage": _NO_USAGE})
 
@@ -91,53 +98,55 @@ async def _answer(
 @router.get("/models")
 def models(studio: StudioDep) -> dict[str, Any]:
     """List the bases."""
-    return {"object": "list", "data": [_model(base) for base in studio.bases.values()]}
+    return {"object": "list", "data": [_model(name) for name in studio.bases]}
 
 
 @router.get("/models/{model:path}")
 def model(model: str, studio: StudioDep) -> dict[str, Any]:
-    """Describe one base."""
-    return _model(get_model(model, studio))
+    """Describe one base; a name of OpenAI's is the base that paints for it."""
+    get_model(model, studio)
+    return _model(model)
 
 
-def _model(base: BaseCard) -> dict[str, Any]:
-    return {"id": base.name, "object": "model", "created": 0, "owned_by": "allaprima"}
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "allaprima"}
 
 
-def _url(studio: Studio, http: Request, name: str, file_format: FileFormat) -> str:
+def _url(studio: Studio, http: Request, name: str, file_format: FileFormat, size: FittedSize) -> str:
     path = sign_path(f"/pictures/{name}.{file_format}", studio.settings)
-    return f"{http.url.scheme}://{http.headers['host']}{path}"
+    scaled = "" if size.asked is None else "?size={}x{}".format(*size.asked)
+    return public_url(http, path + scaled, studio.settings)
 
 
-def _facts(request: GenerationRequest, file_format: FileFormat) -> dict[str, Any]:
+def _facts(shown: Picture | GenerationRequest, quality: Quality, file_format: FileFormat) -> dict[str, Any]:
     return {
         "created_at": int(time.time()),
         "background": "opaque",
         "output_format": file_format,
-        "quality": request.quality,
-        "size": f"{request.width}x{request.height}",
+        "quality": quality,
+        "size": f"{shown.width}x{shown.height}",
     }
 
 
-def _remarks(request: GenerationRequest, studio: Studio) -> dict[str, Any]:
-    remarks = studio.remarks(request)
-    return {"remarks": remarks} if remarks else {}
+def _unheard(body: ImagesBody, order: Order, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Return what of `body` is not honoured: `remarks`, a sentence each, and `ignored` fields, if there are any."""
+    about_model = remark_on_model(body.model, pictures[0].request.base)
+    remarks = dict.fromkeys([*about_model, *(one for picture in pictures for one in picture.remarks)])
+    told = {"remarks": list(remarks), "ignored": list(order.ignored)}
+    return {name: values for name, values in told.items() if values}
 
 
 async def _events(
-    body: ImagesBody,
-    requests: list[GenerationRequest],
-    init_image: InitImage | None,
-    http: Request,
-    studio: Studio,
+    body: ImagesBody, order: Order, init_image: InitImage | None, http: Request, studio: Studio
 ) -> Events:
     """Yield None once the job is taken, then OpenAI's events: up to `partial_images` previews, then each picture."""
     file_format: FileFormat = body.output_format or "png"
+    quality = order.requests[0].quality
     wanted = body.partial_images or 0
-    family = "image_generation" if init_image is None else "image_edit"
     sent: dict[int, int] = {}
     taken = False
-    run = studio.jobs.run(requests, http, api="openai", init_image=init_image, previews=wanted > 0)
+    family = "image_generation" if init_image is None else "image_edit"
+    run = studio.jobs.run(order.requests, http, api="openai", init_image=init_image, previews=wanted > 0)
     async with aclosing(run) as steps:
         async for step in steps:
             if not taken:
@@ -149,16 +158,25 @@ async def _events(
                 if index < wanted and _is_due(step, index, wanted):
                     sent[step.picture] = index + 1
                     file = await asyncio.to_thread(_reencode, step.preview, file_format)
-                    name = f"{family}.partial_image"
-                    yield _event(name, requests[0], file, file_format, partial_image_index=index)
+                    facts = _facts(order.requests[0], quality, file_format)
+                    yield _event(f"{family}.partial_image", file, {**facts, "partial_image_index": index})
             elif isinstance(step, Kept):
-                for picture in step.pictures:
+                for painted in step.pictures:
+                    picture = await asyncio.to_thread(order.size.show, painted)
                     file = await asyncio.to_thread(picture.encode, file_format)
-                    remarks = _remarks(picture.request, studio)
-                    extra = {"usage": _NO_USAGE, "seed": picture.request.seed, **remarks}
-                    yield _event(f"{family}.completed", picture.request, file, file_format, **extra)
+                    facts = {
+                        **_facts(picture, order.requests[0].quality, file_format),
+                        **_unheard(body, order, [picture]),
+                    }
+                    facts |= {"usage": _NO_USAGE, "seed": picture.request.seed}
+                    yield _event(f"{family}.completed", file, facts)
             elif isinstance(step, Cancelled):
-                raise ProblemError(409, "the job was cancelled", code="cancelled")
+                raise _cancelled()
+
+
+def _cancelled() -> ProblemError:
+    # OpenAI's clients repeat what was answered with 409, and a job that somebody cancelled is to stay so.
+    return ProblemError(409, "the job was cancelled", code="cancelled", headers={"x-should-retry": "false"})
 
 
 def _is_due(step: Progress, index: int, wanted: int) -> bool:
@@ -166,11 +184,8 @@ def _is_due(step: Progress, index: int, wanted: int) -> bool:
     return 0 < step.step < step.total and step.step * (wanted + 1) >= (index + 1) * step.total
 
 
-def _event(
-    name: str, request: GenerationRequest, file: bytes, file_format: FileFormat, **extra: Any
-) -> tuple[str, Mapping[str, Any]]:
-    encoded = base64.b64encode(file).decode()
-    return name, {"type": name, "b64_json": encoded, **_facts(request, file_format), **extra}
+def _event(name: str, file: bytes, facts: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    return name, {"type": name, "b64_json": base64.b64encode(file).decode(), **facts}
 
 
 def _reencode(jpeg: bytes, file_format: FileFormat) -> bytes:

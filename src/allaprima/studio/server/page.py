@@ -1,9 +1,9 @@
 """The page: whatever lies in static/, read once, served by name from memory.
 
-Names are looked up in a table, so none can lead out of the folder. index.html refers to its parts
-as "/static/NAME"; each such address gets a digest of all the files put in, so that browsers may keep the parts for
-ever and still see a new version at once. Modules import each other by relative addresses and stay within their
-version.
+Names are looked up in a table, so none can lead out of the folder. index.html refers to its parts as "static/NAME",
+relative, as all addresses of the page are, so that it works behind a proxy under a path. Each such address gets a
+digest of all the files put in, so that browsers may keep the parts for ever and still see a new version at once.
+Modules import each other by relative addresses and stay within their version.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from starlette.responses import JSONResponse, Response
 
 from allaprima.core.errors import AssetError
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.security import cookie_header, cookie_value, same_secret
-from allaprima.studio.server.studio import StudioDep
+from allaprima.studio.server.public_address import public_scheme
+from allaprima.studio.server.security import cookie_header, same_secret
+from allaprima.studio.server.studio import Studio, StudioDep
 
 router = APIRouter(include_in_schema=False)
 
@@ -61,7 +62,7 @@ class Assets:
 
     def page(self, name: str) -> bytes:
         """Return a page whose parts have the addresses of this version."""
-        return self.files[name].replace(b'"/static/', f'"/static/{self.digest}/'.encode())
+        return self.files[name].replace(b'"static/', f'"static/{self.digest}/'.encode())
 
 
 class LoginBody(BaseModel):
@@ -90,13 +91,13 @@ def login(body: LoginBody, request: Request, studio: StudioDep) -> Response:
     if token is not None and not same_secret(body.token.strip(), token):
         message = "that is not the token; expected the one that was printed at the start"
         raise ProblemError(401, message, code="token")
-    return _set_cookie(request, cookie_value(token or ""), COOKIE_LIFETIME_S)
+    return _set_cookie(request, studio, COOKIE_LIFETIME_S)
 
 
 @router.post("/logout")
-def logout(request: Request) -> Response:
+def logout(request: Request, studio: StudioDep) -> Response:
     """Forget the cookie."""
-    return _set_cookie(request, "", 0)
+    return _set_cookie(request, studio, 0)
 
 
 @router.get("/favicon.ico")
@@ -119,8 +120,9 @@ def static(name: str, request: Request) -> Response:
     raise ProblemError(404, "there is no such file", code="not_found")
 
 
-def _set_cookie(request: Request, value: str, max_age_s: int) -> Response:
-    cookie = cookie_header(value, secure=request.url.scheme == "https", max_age_s=max_age_s)
+def _set_cookie(request: Request, studio: Studio, max_age_s: int) -> Response:
+    secure = public_scheme(request) == "https"
+    cookie = cookie_header(studio.settings.token or "", secure=secure, max_age_s=max_age_s)
     return JSONResponse({"ok": True}, headers={"set-cookie": cookie})
 
 

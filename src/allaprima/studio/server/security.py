@@ -15,14 +15,15 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
+import re
 import time
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from allaprima.studio.server.errors import ProblemError
+from allaprima.studio.server.public_address import forwarded_host
 from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
 COOKIE = "allaprima"
@@ -84,7 +85,10 @@ def check_origin(caller: Caller, settings: ServerSettings) -> ProblemError | Non
     origin, site = caller.headers.get("origin"), caller.headers.get("sec-fetch-site")
     if origin is not None and origin in settings.cors_origins:
         return None
-    foreign = origin is not None and not _is_own(origin, caller.headers.get("host", ""))
+    # Which host a proxy was asked for is said in a header that no foreign page can send without asking first.
+    forwarded = forwarded_host(caller.headers.get("x-forwarded-host", ""), settings)
+    hosts = filter(None, (caller.headers.get("host", ""), forwarded))
+    foreign = origin is not None and not any(_is_own(origin, host) for host in hosts)
     if origin is None or not foreign:
         # A link from elsewhere to the page is a navigation, which reads and changes nothing.
         navigates = caller.method in READS and caller.headers.get("sec-fetch-mode") == "navigate"
@@ -108,7 +112,8 @@ def check_token(caller: Caller, settings: ServerSettings, *, now: float | None =
     # Programs written for A1111 know only user and password; browsers never send it here unasked.
     if kind.lower() == "basic" and same_secret(_password(shown), settings.token):
         return None
-    if same_secret(_cookie(caller.headers.get("cookie", "")), cookie_value(settings.token)):
+    shown = _find_cookie(caller.headers.get("cookie", ""), cookie_name(settings.token))
+    if same_secret(shown, cookie_value(settings.token)):
         return None
     message = (
         "the token is missing or wrong; expected Authorization: Bearer and the token printed at the start"
@@ -122,14 +127,23 @@ def same_secret(shown: str, expected: str) -> bool:
     return hmac.compare_digest(*digests)
 
 
+def cookie_name(token: str) -> str:
+    """Return the cookie's name, another for each token: browsers keep one of a name for all ports of a host."""
+    return f"{COOKIE}-{hmac.new(token.encode(), b'allaprima cookie name 1', hashlib.sha256).hexdigest()[:12]}"
+
+
 def cookie_value(token: str) -> str:
     """Return what the cookie holds: proof of the token, from which the token cannot be had."""
     return hmac.new(token.encode(), b"allaprima cookie 1", hashlib.sha256).hexdigest()
 
 
-def cookie_header(value: str, *, secure: bool, max_age_s: int) -> str:
-    """Return the Set-Cookie line; scripts cannot read the cookie, other sites cannot send it."""
-    line = f"{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict"
+def cookie_header(token: str, *, secure: bool, max_age_s: int) -> str:
+    """Return the Set-Cookie line; scripts cannot read the cookie, other sites cannot send it.
+
+    With a `max_age_s` of 0 it has the browser forget the cookie.
+    """
+    value = cookie_value(token) if max_age_s else ""
+    line = f"{cookie_name(token)}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict"
     return f"{line}; Secure" if secure else line
 
 
@@ -203,12 +217,10 @@ def _signature(path: str, until: int, token: str) -> str:
     return hmac.new(token.encode(), f"allaprima path {until} {path}".encode(), hashlib.sha256).hexdigest()
 
 
-def _cookie(header: str) -> str:
-    try:
-        morsel = SimpleCookie(header[:8192]).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel is not None else ""
+def _find_cookie(header: str, name: str) -> str:
+    """Return the cookie `name`, or nothing; what neighbours on the same host keep may be of any form."""
+    pairs = (pair.partition("=") for pair in re.split("[;,]", header))
+    return next((value.strip().strip('"') for key, _, value in pairs if key.strip() == name), "")
 
 
 def _password(encoded: str) -> str:

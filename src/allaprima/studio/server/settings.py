@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, field
 
 from allaprima.core.errors import RequestError, UserError
+from allaprima.core.request import MAX_SIDE_PX
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN_CHARS = 16
 _TOKEN = re.compile(rf"[!-~]{{{MIN_TOKEN_CHARS},}}")
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*|[0-9a-f]*(:[0-9a-f.]*){2,}", re.ASCII | re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]+)?")
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Caps:
     """On one live socket; a person types 12."""
     sessions_per_client: int = 64
     """Live sockets open at once from one address."""
-    jobs_per_client: int = 32
+    jobs_per_client: int = 128
     """Jobs of whole pictures that one address has waiting or painted."""
     books_per_client: int = 2
     """Flipbooks that one address has bound at once."""
@@ -52,16 +54,32 @@ class Caps:
     """All others, from one address; bursts of ten times as many pass."""
     body_s: float = 60.0
     """Within which a request's body must have come."""
+    all_bodies_bytes: int = 96 * 2**20
+    """Of all requests under way with a picture in them; the one that has come longest gives way."""
+    head_s: float = 10.0
+    """Within which a request's head must have come."""
+    connections: int = 1024
+    """Open at once, as far as the system's limit on open files allows; idle ones give way to new ones."""
+    pings_per_s: float = 20.0
+    """On one live socket; bursts of ten times as many pass."""
+    message_pieces: int = 1000
+    """Of one message on the live socket."""
 
     def check_count(self, count: int) -> None:
         """Refuse too many pictures."""
         if not 1 <= count <= self.count:
-            raise RequestError(f"got {count} pictures; expected 1 to {self.count}")
+            raise RequestError(f"got {count} pictures; expected 1 to {self.count}", field="count")
 
     def check_size(self, width: int, height: int) -> None:
-        """Refuse a picture of too many pixels."""
+        """Refuse a picture of too many pixels, or of none."""
+        if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+            raise RequestError(
+                f"got size {width}x{height}; expected sides of 1 to {MAX_SIDE_PX}", field="size"
+            )
         if width * height > self.pixels:
-            raise RequestError(f"got {width}x{height} pixels; expected at most {self.pixels:,} in all")
+            raise RequestError(
+                f"got {width}x{height} pixels; expected at most {self.pixels:,} in all", field="size"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +96,10 @@ class ServerSettings:
     """Names besides the loopback's under which browsers may call; numeric addresses need no entry when listening."""
     cors_origins: tuple[str, ...] = ()
     """Origins such as https://example.com whose pages may call the API; none by default."""
+    root_path: str = ""
+    """The path under which a proxy shows the studio, such as /studio; nothing for the root of its host."""
+    strict_sizes: bool = False
+    """Whether a size that a base does not paint is refused, and not painted at the nearest and scaled."""
     caps: Caps = field(default_factory=Caps)
     """Bounds of one request or client."""
 
@@ -96,6 +118,8 @@ class ServerSettings:
                 raise UserError(
                     f"got the host name {name[:80]!r}; expected one such as studio.example, without scheme and port"
                 )
+        if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
+            raise UserError(f"got the path {self.root_path[:80]!r}; expected one such as /studio")
         # What browsers send in Origin is compared letter by letter.
         for origin in self.cors_origins:
             if not _ORIGIN.fullmatch(origin):

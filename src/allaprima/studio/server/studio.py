@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -13,7 +14,7 @@ from fastapi import Depends, Request
 from allaprima.core.request import MAX_SEED, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
-from allaprima.paint.lora.files.remarks import remarks_on
+from allaprima.paint.retouch.upscaler_folder import find_upscalers
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
@@ -21,6 +22,7 @@ from allaprima.studio.server.jobs import Jobs
 from allaprima.studio.server.limits import OpenAmount, OpenCount
 from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
+from allaprima.studio.server.sizes import FittedSize, fit_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class BaseCard:
     """Names of schedules to choose from, besides its own."""
     fixed_size: bool = False
     """Whether it paints one size only."""
+    stride: int = 8
+    """Pixels that both sides of a picture are multiples of."""
     english_only: bool = False
     """Whether it reads no other language."""
     starters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,6 +67,18 @@ class LoadedCards(Mapping[str, BaseCard]):
         return len(self.usual)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a client's body comes to."""
+
+    requests: list[GenerationRequest]
+    """The pictures."""
+    size: FittedSize
+    """How they are shown."""
+    ignored: tuple[str, ...] = ()
+    """The body's fields that are not honoured."""
+
+
 @dataclass(kw_only=True)
 class Studio:
     """One server's parts."""
@@ -73,6 +89,8 @@ class Studio:
     bases: Mapping[str, BaseCard]
     """By name; the first is the one that is painted with where nobody says otherwise."""
     loras: LoraCards
+    models_dirs: Sequence[Path] = ()
+    """Folders of models in which upscalers lie."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by reason."""
     frames_missed: int = 0
@@ -91,6 +109,10 @@ class Studio:
         most = self.settings.caps.canvas_pixels_per_client
         self.canvases = OpenAmount(most=most, what="pixels to paint over")
         self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")
+
+    def upscalers(self) -> Mapping[str, Path]:
+        """Return the upscalers in the folders of models, by name; they are looked at with every call."""
+        return find_upscalers(self.models_dirs)
 
     @property
     def first_base(self) -> BaseCard:
@@ -113,15 +135,26 @@ class Studio:
         self.jobs.check(requests)
         return requests
 
+    def make_order(
+        self, given: Mapping[str, Any], count: int, *, turbo: bool = True, ignored: Sequence[str] = ()
+    ) -> Order:
+        """Return the order for `count` pictures as `make_requests` makes them, of a size that their base can paint.
+
+        Raises:
+            RequestError: as `make_requests`, or the size is not painted and the settings forbid to scale.
+        """
+        fitted, size = fit_size(given, self._find_base(given))
+        if size.asked is not None:
+            self.settings.caps.check_size(*size.asked)
+            if not self.settings.strict_sizes:
+                given = fitted
+        requests = self.make_requests(given, count, turbo=turbo)
+        return Order(requests=requests, size=size, ignored=tuple(ignored))
+
     def complete_live(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of live painting that are `given`, completed by the policy."""
         fields = complete_request(given, self._find_base(given), self.loras.find)
         return fields if "steps" in given else {**fields, "steps": min(fields["steps"], MAX_LIVE_STEPS)}
-
-    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
-        """Return, a sentence each, what in `request` does nothing, or does harm, with its LoRAs."""
-        acting = ((use.name, self.loras.find(use.name)) for use in request.loras if use.weight != 0.0)
-        return remarks_on(request, {name: card for name, card in acting if card is not None})
 
     def _find_base(self, given: Mapping[str, Any]) -> BaseCard:
         # A base that is not there is the engine's to refuse.
@@ -136,8 +169,3 @@ def get_studio(request: Request) -> Studio:
 
 
 StudioDep = Annotated[Studio, Depends(get_studio)]
-
-
-def one_line(text: str) -> str:
-    """Return `text` as a prompt: programs send their users' line breaks along."""
-    return " ".join(text.splitlines())

@@ -24,9 +24,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from allaprima.core.errors import RequestError
 from allaprima.core.files import write_whole
-from allaprima.core.image_files import DAMAGED
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture_encoding import KEY
+from allaprima.core.picture_opening import DAMAGED
 
 LAYOUT = 1
 _COMPRESSION = 1  # three times as quick to write as the usual level, and a tenth larger

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, LCMScheduler
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.paint.bases.sdxl.scheduling import SCHEDULES, read_scheduler
+from allaprima.paint.bases.sdxl.scheduling import CLASSES, SCHEDULES, read_scheduler
 from allaprima.paint.sampling.discrete_schedule import (
     lcm_times,
 )
 
-# numpy asks torch for a copy in a way that diffusers' schedulers do not answer yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+# numpy asks torch for arrays in ways that diffusers' schedulers do not answer yet.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 EULER = {"_class_name": "EulerDiscreteScheduler"}
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -66,34 +68,89 @@ def test_lcm_times_are_diffusers(steps: int) -> None:
     assert ours.sigmas[:-1] == pytest.approx(levels.tolist(), rel=1e-4)
 
 
+@pytest.mark.parametrize("steps", [1, 4, 30])
+@pytest.mark.parametrize(
+    "name", [name for name, row in CLASSES.items() if row.sampler is None and "LMS" not in name]
+)
+def test_other_schedulers_step_themselves(name: str, steps: int) -> None:
+    config = {**BETAS, "skip_prk_steps": True}
+    stock = getattr(diffusers, name).from_config(config)
+    stock.set_timesteps(steps)
+    ours = read_scheduler({**config, "_class_name": name}).schedule(steps)
+    assert ours.times == pytest.approx(stock.timesteps.tolist())
+    assert ours.noise_scale == pytest.approx(float(stock.init_noise_sigma))
+    assert ours.solver is not None
+    assert (ours.solver.name, ours.solver.steps, ours.kind) == (name, steps, CLASSES[name].kind)
+
+
+@pytest.mark.parametrize("name", ["EulerAncestralDiscreteScheduler", "DDIMScheduler", "PNDMScheduler"])
+def test_settings_that_another_class_left_are_ignored(name: str) -> None:
+    left = diffusers.EulerDiscreteScheduler(
+        **BETAS, use_karras_sigmas=True, final_sigmas_type="sigma_min"
+    ).config
+    assert read_scheduler({**left, "_class_name": name, "clip_sample": False}) == read_scheduler(
+        {**BETAS, "_class_name": name, "clip_sample": False}
+    )
+
+
+def test_the_class_fills_in_what_the_file_leaves_out() -> None:
+    clips = read_scheduler({"_class_name": "DDIMScheduler", **BETAS}).schedule(2).solver
+    assert clips is not None
+    assert json.loads(clips.settings)["clip_sample"] is True
+
+
 def test_named_schedules_hold_for_any_checkpoint() -> None:
-    scheduler = read_scheduler({"_class_name": "DPMSolverMultistepScheduler", **BETAS})
-    assert scheduler.schedule(8).sampler == "euler"
-    assert {name: scheduler.schedule(2, name).sampler for name in SCHEDULES} == {
-        "euler": "euler", "karras": "euler", "trailing": "euler", "turbo": "ancestral", "lcm": "lcm"
-    }  # fmt: skip
+    configs: list[dict[str, Any]] = [
+        {"_class_name": name, **BETAS} for name in (*CLASSES, "DPMSolverSDEScheduler", "TheirOwnScheduler")
+    ]
+    configs.append({"_class_name": "EDMEulerScheduler", "sigma_max": 120.0})
+    plain = read_scheduler({**EULER, **BETAS})
+    for config in configs:
+        scheduler = read_scheduler(config)
+        for name in SCHEDULES:
+            assert scheduler.schedule(2, name) == plain.schedule(2, name)
     with pytest.raises(RequestError, match="got the schedule 'fast'; expected none or euler, karras"):
-        scheduler.schedule(2, "fast")
+        plain.schedule(2, "fast")
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, "got the scheduler 'None'; expected one of EulerDiscrete"),
-        ({"_class_name": "EDMEulerScheduler"}, "got the scheduler 'EDMEulerScheduler'"),
+        ({}, "got the scheduler 'None', which is not painted with; expected a schedule to be named: euler, "),
+        ({"_class_name": ["x"]}, r"got the scheduler .*'x'"),
+        ({"_class_name": "os"}, "got the scheduler 'os'"),
+        ({"_class_name": "LMSDiscreteScheduler"}, "LMSDiscreteScheduler cannot be used: .*scipy"),
+        ({**EULER, "use_beta_sigmas": True}, "cannot be used: .*scipy"),
         (
-            {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"},
-            "timestep_type 'continuous'",
+            {"_class_name": "DDPMScheduler", "variance_type": "learned_range"},
+            "DDPMScheduler cannot step with",
         ),
+    ],
+)
+def test_a_scheduler_that_is_not_painted_with_needs_a_name(config: dict[str, Any], message: str) -> None:
+    scheduler = read_scheduler({**BETAS, **config})
+    assert scheduler.schedule(2, "karras").sampler == "euler"
+    with pytest.raises(RequestError, match=message):
+        scheduler.schedule(2)
+
+
+def test_steps_that_a_solver_cannot_take_are_refused() -> None:
+    scheduler = read_scheduler({"_class_name": "DDIMScheduler", **BETAS})
+    with pytest.raises(
+        RequestError, match="got 2000 steps, which the checkpoint's DDIMScheduler cannot take"
+    ):
+        scheduler.schedule(2000)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
         ({"_class_name": "EulerDiscreteScheduler", "prediction_type": "sample"}, "scheduler for 'sample'"),
-        ({"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"}, "expected 'zero'"),
         (
             {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "square"},
             "got 'square'; expected linear or",
         ),
         ({"_class_name": "EulerDiscreteScheduler", "beta_start": "small"}, "make no sense"),
-        ({"_class_name": "DDIMScheduler", "clip_sample": True}, "clip_sample True"),
-        ({"_class_name": ["x"]}, r"got the scheduler .*'x'"),
         ({**EULER, "prediction_type": ["x"]}, r"got a scheduler for .*'x'.*; expected epsilon or v_pred"),
         (
             {**EULER, "num_train_timesteps": 1e9},
@@ -111,7 +168,7 @@ def test_named_schedules_hold_for_any_checkpoint() -> None:
         ({**EULER, "beta_end": 5.0}, "no noise levels follow"),
         ({**EULER, "beta_start": -0.1}, "no noise levels follow"),
         ({**EULER, "trained_betas": {}}, "make no sense"),
-        ({**EULER, "trained_betas": [[0.1]]}, "no noise levels follow"),
+        ({**EULER, "trained_betas": [[0.1]]}, "make no sense"),
     ],
 )
 def test_schedulers_that_cannot_be_followed_are_refused(config: dict[str, Any], message: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from tests.tiny_sdxl import WIDTH, edit_json
 
+from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.sdxl.base import load_sdxl
 
 
@@ -41,3 +43,13 @@ def test_the_empty_prompt_costs_nothing_where_zeros_stand_for_it(folder: Path) -
         encoder.register_forward_hook(lambda *_: passes.append(1))
     base.encode_text(["a cat", ""])
     assert len(passes) == 2
+
+
+def test_what_is_beyond_the_last_token_is_said(folder: Path) -> None:
+    base = load_sdxl(folder)
+    request = GenerationRequest(
+        prompt=" ".join(["w"] * 75), width=64, height=64, guidance=1.0, base=base.name
+    )
+    assert base.remarks(request) == ()
+    (remark,) = base.remarks(replace(request, prompt=f"{request.prompt} a balloon"))
+    assert "does nothing: 'a balloon'" in remark

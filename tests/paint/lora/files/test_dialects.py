@@ -44,7 +44,50 @@ def test_every_dialect_reads_to_the_same_updates(tmp_path: Path, family: str, di
 
 
 def test_every_dialect_of_the_table_is_spelled_in_these_tests() -> None:
-    assert {"diffusers", "kohya", "PEFT", "ComfyUI", "OneTrainer", "LyCORIS", "plain"} == {
+    assert {"diffusers", "kohya", "PEFT", "ComfyUI", "DiffSynth", "OneTrainer", "LyCORIS", "plain"} == {
         row[0] for row in BEGINNINGS
     }
     assert {role for _, role in ENDINGS} == {"down", "up", "mid", "alpha", "hada", "lokr", "diff"}
+
+
+@pytest.mark.parametrize(
+    ("begins", "networks"),
+    [
+        ("text_encoders.clip_l.transformer.", "text_encoder"), ("text_encoders.clip_l.", "text_encoder"),
+        ("clip_l.transformer.", "text_encoder"), ("clip_l.", "text_encoder"),
+        ("text_encoders.clip_g.transformer.", "text_encoder_2"), ("text_encoders.clip_g.", "text_encoder_2"),
+        ("clip_g.transformer.", "text_encoder_2"), ("clip_g.", "text_encoder_2"),
+    ],
+)  # fmt: skip
+def test_text_encoders_are_read_under_every_name(tmp_path: Path, begins: str, networks: str) -> None:
+    """As ComfyUI and OneTrainer spell them: the text half of a LoRA counts as its U-Net half does."""
+    updates = make_updates(FAMILIES["sdxl"](), rf"^{networks}\..*q_proj$")
+    path = "text_model.encoder.layers.0.self_attn.q_proj"
+    (update,) = (update for key, update in updates.items() if "layers.0." in key)
+    tensors = {f"{begins}{path}.lora_A.weight": update.down, f"{begins}{path}.lora_B.weight": update.up}
+    lora = read_lora(save(tmp_path / "ink.safetensors", tensors), FAMILIES["sdxl"](), family="sdxl")
+    assert lora.unmatched == ()
+    assert [key.partition(".")[0] for key in lora.updates] == [networks]
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        ("pipe.dit.", ".lora_{}.default.weight"), ("", ".lora_{}.default_0.default.weight"),
+        ("transformer.", ".lora_{}.my-style-2.weight"), ("transformer._orig_mod.", ".lora_{}.weight"),
+        ("base_model.model._orig_mod.", ".lora_{}.1.weight"),
+    ],
+)  # fmt: skip
+def test_what_trainers_leave_around_a_layers_name_is_read_over(
+    tmp_path: Path, begins: str, ends: str
+) -> None:
+    networks = FAMILIES["qwen-image"]()
+    updates = make_updates(networks, r"0\.attn\.to_q$")
+    tensors = {
+        begins + key.partition(".")[2] + ends.format(half): tensor
+        for key, update in updates.items()
+        for half, tensor in (("A", update.down), ("B", update.up))
+    }
+    lora = read_lora(save(tmp_path / "ink.safetensors", tensors), networks, family="qwen-image")
+    assert lora.unmatched == ()
+    assert lora.updates.keys() == updates.keys()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from tests.paint.lora.files.bad_files import GOOD
 from tests.tiny_loras import make_updates, qwen_networks, save, spell
 
@@ -112,7 +113,6 @@ def test_what_is_no_lora_has_no_name(tmp_path: Path) -> None:
         (".ink.safetensors", "its name begins with a dot; rename it, for example to ink.safetensors"),
         ("\x1b[2J\n.pt", r"its name holds '\n\x1b'; rename it, for example to [2J.safetensors"),
         (f"{'i' * 201}.safetensors", f"more than 200 characters; rename it, for example to {'i' * 100}"),
-        ("ink.SAFETENSORS", "ends in .SAFETENSORS, not .safetensors; rename it, for example to ink.safetens"),
         ("?:*.safetensors", "its name holds '*:?'; rename it, for example to lora.safetensors"),
     ],
 )
@@ -146,11 +146,118 @@ def test_a_folder_that_is_named_has_to_be_there_and_the_usual_one_has_not(tmp_pa
             existing_folder(tmp_path / name)
 
 
-def test_a_folder_of_several_weights_is_ambiguous(tmp_path: Path) -> None:
-    style(tmp_path / "two", "a.safetensors")
-    save(tmp_path / "two" / "b.safetensors", PEFT)
-    with pytest.raises(LoraError, match="holds 2 files"):
-        read(LoraFolder(tmp_path), "two")
+def test_a_configuration_beside_several_weights_is_for_none_of_them(tmp_path: Path) -> None:
+    two = style(tmp_path / "two", "a.safetensors")
+    save(two / "b.safetensors", PEFT)
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ("a", "b")
+    assert "beside 2 LoRAs" in folder.left_out()[two / "adapter_config.json"]
+    for key, update in read(folder, "a").updates.items():
+        assert torch.equal(delta_of(update), delta_of(UPDATES[key]))
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_lora_weights.safetensors", "adapter_model.safetensors", "adapter_config.json"]
+)
+def test_no_file_hides_the_others(tmp_path: Path, name: str) -> None:
+    """Diffusers gives every LoRA the same name, and PEFT's configuration has one name only."""
+    for other in ("ink", "chalk"):
+        save(tmp_path / f"{other}.safetensors", TENSORS)
+    if name.endswith("json"):
+        (tmp_path / name).write_text(CONFIG, encoding="utf-8")
+    else:
+        save(tmp_path / name, PEFT)
+        style(tmp_path / "anime-v2")
+    names = LoraFolder(tmp_path).names()
+    assert {"ink", "chalk"} <= set(names)
+    assert name.endswith("json") or {"anime-v2", Path(name).stem} <= set(names)
+    for key, update in read(LoraFolder(tmp_path), "ink").updates.items():
+        assert torch.equal(delta_of(update), delta_of(UPDATES[key])), "another file's configuration counted"
+
+
+def test_folders_below_are_looked_into(tmp_path: Path) -> None:
+    for way in ("ink", "style/ink", "style/old/ink", "style/chalk", "people/chalk", "style/old/oil"):
+        (tmp_path / way).parent.mkdir(parents=True, exist_ok=True)
+        save(tmp_path / f"{way}.safetensors", TENSORS)
+    style(tmp_path / "people" / "anna")
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == (
+        "anna", "ink", "oil", "people/chalk", "style/chalk", "style/ink", "style/old/ink"
+    )  # fmt: skip
+    asked: dict[str, str | None] = {
+        "ink": "ink", "style/ink": "style/ink", "style\\ink": "style/ink", "oil": "style/old/oil", "people/anna": None
+    }  # fmt: skip
+    for name, place in asked.items():
+        file = folder.require(name)
+        assert file.name == name
+        assert place is None or file.path == tmp_path / f"{place}.safetensors"
+    with pytest.raises(LoraError, match="could be any of people/chalk, style/chalk; expected one of these"):
+        folder.find("chalk")
+    assert folder.find("old/oil") is None
+    assert [file.name for file in folder.files()] == list(folder.names())
+
+
+def test_names_are_found_as_people_write_them(tmp_path: Path) -> None:
+    for file in ("GoldenWindSD1.5-V1.safetensors", "Caf\u00e9.safetensors", "Upper.SAFETENSORS"):
+        save(tmp_path / file, TENSORS)
+    save(tmp_path / "lcm.safetensors", TENSORS, {"ss_output_name": "My Style"})
+    folder = LoraFolder(tmp_path)
+    found = {
+        "GoldenWindSD1.5-V1": "GoldenWindSD1.5-V1.safetensors",
+        "goldenwindsd1.5-v1": "GoldenWindSD1.5-V1.safetensors",
+        "GoldenWindSD1.5-V1.safetensors": "GoldenWindSD1.5-V1.safetensors", "Cafe\u0301": "Caf\u00e9.safetensors",
+        "Caf\u00e9": "Caf\u00e9.safetensors", "Upper": "Upper.SAFETENSORS", "My Style": "lcm.safetensors",
+    }  # fmt: skip
+    for name, file in found.items():
+        assert folder.require(name).path == tmp_path / file
+        assert len(read(folder, name).updates) == len(UPDATES)
+    save(tmp_path / "LCM.safetensors", TENSORS)
+    assert folder.require("LCM").path.name == "LCM.safetensors"
+    with pytest.raises(LoraError, match="could be any of LCM, lcm"):
+        folder.find("Lcm")
+
+
+def test_parts_of_a_lora_are_no_loras(tmp_path: Path) -> None:
+    for part in (1, 2):
+        save(tmp_path / f"ink-0000{part}-of-00002.safetensors", TENSORS)
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ()
+    assert len(folder.left_out()) == 2
+    with pytest.raises(LoraError, match="part 1 of 2 of the LoRA ink; save the LoRA as one file"):
+        folder.find("ink-00001-of-00002")
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_links_into_the_hubs_cache_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: str
+) -> None:
+    repository = tmp_path / "hub" / "models--owner--lora"
+    snapshot, blob = repository / "snapshots" / "c0ffee", repository / "blobs" / "abc"
+    snapshot.mkdir(parents=True)
+    blob.parent.mkdir()
+    save(blob, TENSORS)
+    (snapshot / "turbo4.safetensors").symlink_to("../../blobs/abc")
+    assert read(LoraFolder(snapshot), "turbo4").updates.keys() == UPDATES.keys()
+    home = tmp_path / "loras"
+    home.mkdir()
+    link = home / ("ink.safetensors" if linked == "file" else "owner")
+    link.symlink_to(snapshot / "turbo4.safetensors" if linked == "file" else snapshot)
+    name = "ink" if linked == "file" else "turbo4"
+    with pytest.raises(LoraError):  # not the cache that is in use
+        LoraFolder(home).require(name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert read(LoraFolder(home), name).updates.keys() == UPDATES.keys()
+
+
+def test_a_look_at_the_folder_is_kept_until_something_changes(tmp_path: Path) -> None:
+    save(tmp_path / "ink.safetensors", TENSORS)
+    os.utime(tmp_path, ns=(1, 1))
+    folder = LoraFolder(tmp_path)
+    seen = folder._look()
+    assert folder._look() is seen
+    save(tmp_path / "oil.safetensors", TENSORS)
+    assert folder.names() == ("ink", "oil")
+    assert folder._look() is not folder._look(), "a change a moment ago could be followed by another unseen"
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
@@ -160,7 +267,7 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
 
 
 NAMES = [
-    "", ".", "..", "../ink", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "..\\ink", "~/ink", "./ink",
+    "", ".", "..", "../ink", "../../etc/passwd", "/etc/passwd", "a//b", "a/../b", "..\\ink", "~/ink", "./ink",
     "ink/", "a\0b", "\0", "a\nb", "a\tb", "a:b", "C:ink", "<ink>", "ink?", "in*", '"ink"', "a|b", ".hidden",
     "a" * 201, "ink\x7f", "\u202eink", "\ud800", "ink/../../x", "file:///ink", "http://x/ink", "//server/ink",
     "\u2028", "ink\x1b[2J",

@@ -231,3 +231,27 @@ def test_pictures_equal_those_of_diffusers(tmp_path: Path, family: str, dialect:
         theirs = run(through_diffusers(mixin, networks, tensors))
     assert (plain - ours).abs().max() > 0.01, "the LoRA is too weak to tell"
     assert torch.allclose(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        torch.arange(77),
+        torch.tensor(True),
+        torch.zeros(5, dtype=torch.uint8),
+        torch.zeros(0, 4),
+        torch.zeros(3).half(),
+    ],
+    ids=["list of whole numbers", "flag", "bytes", "nothing", "float"],
+)
+def test_what_belongs_to_no_layer_is_told_and_left_out(
+    tmp_path: Path, reader: LoraReader, stray: Tensor
+) -> None:
+    plain = reader.read(save(tmp_path / "plain.safetensors", tensors(1)))
+    lora = reader.read(save(tmp_path / "ink.safetensors", {**tensors(1), "position_ids": stray}))
+    assert lora.unmatched == ("position_ids",)
+    same_updates(lora, plain.updates)
+    bad = torch.zeros(0, 16) if stray.is_floating_point() else torch.ones(4, 16, dtype=torch.uint8)
+    file = save(tmp_path / "bad.safetensors", {**tensors(1), "transformer.to_q.lora_A.weight": bad})
+    with pytest.raises(LoraError, match=r"to_q\.lora_A\.weight' has (dtype|shape)"):
+        reader.read(file)

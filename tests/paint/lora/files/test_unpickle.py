@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.tiny_loras import make_updates, qwen_networks, spell
 
 from allaprima.core.errors import LoraError, UserError
@@ -38,6 +39,12 @@ def test_the_folder_of_the_articles_is_converted_in_place(tmp_path: Path) -> Non
     for key, update in UPDATES.items():
         assert torch.equal(delta_of(lora.updates[key]), delta_of(update) / 2)
         assert torch.equal(delta_of(moved.updates[key]), delta_of(update) / 2), "the alpha stayed behind"
+
+
+@pytest.mark.parametrize("inner", ["state_dict", "params", "params_ema"])
+def test_weights_are_found_where_trainings_put_them(tmp_path: Path, inner: str) -> None:
+    torch.save({"params": {"worse": torch.zeros(1)}, inner: PEFT}, tmp_path / "a.pth")
+    assert {*load_file(convert(tmp_path / "a.pth"))} == {*PEFT}
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:

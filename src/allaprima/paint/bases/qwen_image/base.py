@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import RequestError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.bases.qwen_image.traits import TRAITS
+from allaprima.paint.bases.word_remarks import remarks_on_words
 from allaprima.paint.contract.base import (
     GuidanceRule,
     Prediction,
@@ -34,6 +36,7 @@ from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.sampling.flow_schedule import FlowSettings, adaptive_cosine_schedule, lightning_schedule
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 if TYPE_CHECKING:
@@ -78,7 +81,8 @@ class QwenImageBase(ResidentBase):
         if width % self.stride or height % self.stride:
             raise RequestError(
                 f"got size {width}x{height}; expected sides that are multiples of {self.stride}, such as "
-                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}"
+                f"{_nearest(width, self.stride)}x{_nearest(height, self.stride)}",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
@@ -98,6 +102,11 @@ class QwenImageBase(ResidentBase):
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 3584); prompts beyond 512 tokens are cut, the empty prompt is a space."""
         return self.text.encode(prompts)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 512 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
         """Return the noise (B, 64, height/16, width/16) that diffusers draws for the same seeds."""

@@ -47,6 +47,12 @@ class PromptEncoder:
         mask = (torch.arange(states.shape[1]) < lengths[:, None]).to(states.device)
         return TextStates(states=states, mask=mask)
 
+    def unread(self, prompt: str) -> str:
+        """Return the end of `prompt` that is beyond what the model was trained to read."""
+        tokens = self.tokenizer(TEMPLATE.format(prompt), return_offsets_mapping=True)
+        offsets = tokens["offset_mapping"][TEMPLATE_TOKENS + MAX_TOKENS :]
+        return prompt[offsets[0][0] - TEMPLATE.index("{}") :] if offsets else ""
+
     @torch.no_grad()
     def _encode(self, prompt: str) -> torch.Tensor:
         # The model is causal, so these states do not depend on the tokens that are cut.

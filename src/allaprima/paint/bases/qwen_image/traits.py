@@ -9,6 +9,7 @@ TRAITS = BaseTraits(
     family="qwen-image",
     defaults=RequestDefaults(width=1024, height=1024, steps=50, guidance=4.0),
     prompt_tokens=128,
+    stride=16,
     schedules=("lightning", "adaptive-cosine"),
     encodes_separately=True,
 )

@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.core.request import MAX_SIDE_PX
+from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.config_values import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.dtypes import dtype_of
@@ -26,6 +26,7 @@ from allaprima.paint.bases.sdxl.scheduling import Scheduler, read_scheduler
 from allaprima.paint.bases.sdxl.single_file import load_file
 from allaprima.paint.bases.sdxl.text import SdxlText
 from allaprima.paint.bases.sdxl.traits import TRAITS
+from allaprima.paint.bases.word_remarks import remarks_on_words
 from allaprima.paint.contract.base import (
     GuidanceRule,
     Prediction,
@@ -38,6 +39,7 @@ from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.device.precision import pick_dtype
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 
@@ -68,6 +70,8 @@ class SdxlBase(ResidentBase):
         """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
         side = int(self.unet.config.sample_size) * self.stride
         habits = self.scheduler.habits
+        if habits is None:
+            return replace(TRAITS.defaults, width=side, height=side)
         if (habits.sampler, habits.spacing) == ("ancestral", "trailing"):
             return RequestDefaults(width=side, height=side, steps=1, guidance=1.0)
         if habits.sampler == "lcm":
@@ -103,7 +107,8 @@ class SdxlBase(ResidentBase):
                 max(self.stride, round(side / self.stride) * self.stride) for side in (width, height)
             )
             raise RequestError(
-                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}"
+                f"got size {width}x{height}; expected multiples of {self.stride}, such as {near[0]}x{near[1]}",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
@@ -114,6 +119,11 @@ class SdxlBase(ResidentBase):
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
         return self.text.encode(prompts)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 77 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, 4, height/8, width/8), one per seed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,8 +59,18 @@ def load_folder(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collecti
             encoders=encoders,
             zero_empty=bool(read_json(path / INDEX).get("force_zeros_for_empty_prompt", True)),
         ),
-        scheduler=read_json(path / "scheduler" / "scheduler_config.json"),
+        scheduler=_scheduler(path),
     )
+
+
+def _scheduler(path: Path) -> dict[str, Any]:
+    """Return the scheduler's settings, for the class that the index names: the file's own note may be another's."""
+    config, named = (
+        read_json(path / "scheduler" / "scheduler_config.json"),
+        read_json(path / INDEX).get("scheduler"),
+    )
+    is_pair = isinstance(named, list) and len(named) == 2 and isinstance(named[1], str)
+    return {**config, "_class_name": named[1]} if is_pair and named is not None else config
 
 
 def check_folder(path: Path) -> None:

@@ -1,18 +1,19 @@
-"""Which noise levels an SDXL checkpoint visits, read from its `scheduler_config.json`.
+"""Which noise levels an SDXL checkpoint visits, and how it steps between them, by its `scheduler_config.json`.
 
     scheduler = read_scheduler({"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear"})
     schedule = scheduler.schedule(steps=30)
 
-A checkpoint's scheduler gives the noise levels of its training, and the spacing and sampler that it is meant for.
-For schedulers that solve the same equation with more memory (DPM++, UniPC, Heun, ...) Euler's method paints on their
-levels.
+The class decides which of the settings count: what another class left in the file is ignored, as diffusers does.
+Euler, Euler ancestral and LCM are painted by samplers of ours, the others by diffusers' own schedulers.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -21,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.checkpoint_errors import in_one_line
 from allaprima.paint.bases.config_values import read_positive, read_whole
 from allaprima.paint.contract.base import Prediction
-from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.contract.schedule import ProcessKind, Schedule
 from allaprima.paint.sampling.discrete_schedule import (
     BetaCurve,
     Betas,
@@ -36,36 +38,56 @@ from allaprima.paint.sampling.discrete_schedule import (
     spaced_times,
     times_at,
 )
-from allaprima.paint.sampling.process import LCM_TIME_SCALE
+from allaprima.paint.sampling.process import LCM_TIME_SCALE, SDXL_BETAS, process_of
+from allaprima.paint.sampling.solver import make_scheduler, solver_schedule, solver_steps
 
 SamplerName = Literal["euler", "ancestral", "lcm"]
 
-_PLAIN = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "timestep_spacing": "linspace"}
-_LEADING = {**_PLAIN, "timestep_spacing": "leading"}
-_LCM = {
-    "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading",
-}  # fmt: skip
 
-_CLASSES: dict[str, tuple[SamplerName, Mapping[str, object]]] = {
-    "EulerDiscreteScheduler": ("euler", _PLAIN),
-    "EulerAncestralDiscreteScheduler": ("ancestral", _PLAIN),
-    "LCMScheduler": ("lcm", _LCM),
-    "DDIMScheduler": ("euler", _LEADING),
-    "PNDMScheduler": ("euler", _LEADING),
-    "LMSDiscreteScheduler": ("euler", _PLAIN), "HeunDiscreteScheduler": ("euler", _PLAIN),
-    "DPMSolverMultistepScheduler": ("euler", _PLAIN), "DPMSolverSinglestepScheduler": ("euler", _PLAIN),
-    "UniPCMultistepScheduler": ("euler", _PLAIN), "DEISMultistepScheduler": ("euler", _PLAIN),
-    "KDPM2DiscreteScheduler": ("euler", _PLAIN),
-}  # fmt: skip
-"""The sampler that paints for each class, and the class's values of keys that a file leaves out."""
+@dataclass(frozen=True, kw_only=True)
+class SchedulerClass:
+    """One of diffusers' schedulers: what its latents are, and who steps."""
 
-_ONLY: dict[str, tuple[object, ...]] = {
-    "interpolation_type": (None, "linear"), "timestep_type": (None, "discrete"),
-    "final_sigmas_type": (None, "zero"), "use_beta_sigmas": (None, False), "use_flow_sigmas": (None, False),
-    "use_lu_lambdas": (None, False), "clip_sample": (None, False), "thresholding": (None, False),
-    "timestep_scaling": (None, LCM_TIME_SCALE),
+    kind: ProcessKind
+    """How its latents mix picture and noise."""
+    sampler: SamplerName | None = None
+    """The sampler of ours that does the same; None where the class itself steps."""
+    plain: Mapping[str, object] = field(default_factory=dict)
+    """The settings, and their only values, with which that sampler does the same."""
+
+
+_EXPLODING = SchedulerClass(kind="variance_exploding")
+_PRESERVING = SchedulerClass(kind="variance_preserving")
+
+CLASSES: dict[str, SchedulerClass] = {
+    "EulerDiscreteScheduler": SchedulerClass(
+        kind="variance_exploding",
+        sampler="euler",
+        plain={
+            "interpolation_type": "linear", "timestep_type": "discrete", "final_sigmas_type": "zero",
+            "use_beta_sigmas": False,
+        },
+    ),
+    "EulerAncestralDiscreteScheduler": SchedulerClass(kind="variance_exploding", sampler="ancestral"),
+    "LCMScheduler": SchedulerClass(
+        kind="variance_preserving",
+        sampler="lcm",
+        plain={"clip_sample": False, "thresholding": False, "timestep_scaling": LCM_TIME_SCALE},
+    ),
+    "HeunDiscreteScheduler": _EXPLODING, "KDPM2DiscreteScheduler": _EXPLODING,
+    "KDPM2AncestralDiscreteScheduler": _EXPLODING, "LMSDiscreteScheduler": _EXPLODING,
+    "EDMEulerScheduler": _EXPLODING, "EDMDPMSolverMultistepScheduler": _EXPLODING,
+    "DDIMScheduler": _PRESERVING, "DDPMScheduler": _PRESERVING, "PNDMScheduler": _PRESERVING,
+    "DPMSolverMultistepScheduler": _PRESERVING, "DPMSolverSinglestepScheduler": _PRESERVING,
+    "UniPCMultistepScheduler": _PRESERVING, "DEISMultistepScheduler": _PRESERVING,
+    "SASolverScheduler": _PRESERVING, "TCDScheduler": _PRESERVING,
 }  # fmt: skip
-"""Settings that change pictures, and the only values of them that are followed."""
+"""By the name that `model_index.json` gives. A class reads the settings that its constructor takes, and no others."""
+
+_CANNOT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What diffusers' schedulers raise when they are asked for what they cannot do."""
+
+_ABOUT_BETAS = ("beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
 
 _MOST_TIMES = 10_000
 """The most times that a checkpoint may have been trained at; the published ones have 1000."""
@@ -102,11 +124,16 @@ SCHEDULES: dict[str, Habits] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduler:
-    """The levels that a checkpoint was trained at, and its own habits."""
+    """The levels that a checkpoint was trained at, and how it is painted where nobody names a schedule."""
 
     betas: Betas
     prediction: Prediction
-    habits: Habits
+    habits: Habits | None = None
+    """Of a checkpoint that a sampler of ours paints."""
+    solver: tuple[str, str, ProcessKind] | None = None
+    """Of one that diffusers' scheduler paints: the class, its settings as JSON, and the kind of its latents."""
+    refusal: str = ""
+    """Why neither can paint it; a named schedule can."""
 
     def __post_init__(self) -> None:
         """Refuse a_t that do not fall from 1 towards 0."""
@@ -131,10 +158,25 @@ class Scheduler:
         if name is not None and name not in SCHEDULES:
             raise RequestError(f"got the schedule {name[:40]!r}; expected none or {', '.join(SCHEDULES)}")
         habits = self.habits if name is None else SCHEDULES[name]
+        if name is None and self.refusal:
+            raise RequestError(f"{self.refusal}; expected a schedule to be named: {', '.join(SCHEDULES)}")
         try:
+            if habits is None:
+                return self._solved(steps)
             return self._lcm(steps, habits) if habits.sampler == "lcm" else self._spaced(steps, habits)
         except ValueError as error:
             raise RequestError(str(error)) from error
+
+    def _solved(self, steps: int) -> Schedule:
+        assert self.solver is not None
+        name, settings, kind = self.solver
+        try:
+            return solver_schedule(name, settings, steps=steps, kind=kind)
+        except _CANNOT as error:
+            reason = in_one_line(error)
+            raise RequestError(
+                f"got {steps} steps, which the checkpoint's {name} cannot take ({reason}); expected another number"
+            ) from error
 
     def _spaced(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
@@ -156,29 +198,81 @@ class Scheduler:
 
 
 def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
-    """Return the scheduler of a `scheduler_config.json`."""
-    name = config.get("_class_name")
-    if name not in tuple(_CLASSES):  # a tuple, since a file may hold a list, which has no hash
-        raise WeightsError(f"got the scheduler {str(name)[:60]!r}; expected one of {', '.join(_CLASSES)}")
-    sampler, standard = _CLASSES[name]
-    settings = {**standard, **{key: value for key, value in config.items() if value is not None}}
-    for key, allowed in _ONLY.items():
-        if settings.get(key) not in allowed:
-            raise WeightsError(
-                f"got a scheduler with {key} {settings[key]!r}; expected {allowed[1]!r}, which is all we follow"
-            )
-    if settings.get("prediction_type", "epsilon") not in tuple(_PREDICTIONS):
-        raise WeightsError(
-            f"got a scheduler for {str(settings['prediction_type'])[:60]!r}; expected {' or '.join(_PREDICTIONS)}"
-        )
+    """Return the scheduler of a `scheduler_config.json`, whose `_class_name` is the one that the index gives.
+
+    Raises:
+        WeightsError: its numbers make no sense, or the model predicts what is not painted with here.
+    """
+    name = str(config.get("_class_name"))
+    given = {key: value for key, value in config.items() if value is not None}
     try:
-        return Scheduler(
-            betas=_betas(settings),
-            prediction=_PREDICTIONS[settings.get("prediction_type", "epsilon")],
-            habits=_habits(sampler, settings),
-        )
+        _check(given)
+        prediction = _prediction_of(given.get("prediction_type", "epsilon"))
+        known, settings = CLASSES.get(name), dict[str, Any]()
+        refusal = f"got the scheduler {name[:60]!r}, which is not painted with"
+        if known is not None:
+            settings, refusal = _settings_of(name, given)
+        betas = _betas_of(settings, given)
+        if known is None or refusal:
+            return Scheduler(betas=betas, prediction=prediction, refusal=refusal)
+        if known.sampler and all(settings[key] == value for key, value in known.plain.items()):
+            return Scheduler(betas=betas, prediction=prediction, habits=_habits(known.sampler, settings))
+        solver = (name, json.dumps(settings), known.kind)
+        refusal = _try_out(*solver, prediction)
+        return Scheduler(betas=betas, prediction=prediction, solver=solver, refusal=refusal)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        raise WeightsError(f"got a scheduler with settings that make no sense: {error}") from error
+        raise WeightsError(
+            f"got a scheduler with settings that make no sense: {in_one_line(error)}"
+        ) from error
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """Refuse numbers that would take all memory, and curves of which no class is told."""
+    for name, least in (("num_train_timesteps", 1), ("original_inference_steps", 1), ("steps_offset", 0)):
+        read_whole(name, given.get(name, 1), _MOST_TIMES, least=least)
+    _one_of(given.get("beta_schedule", "linear"), BetaCurve)
+
+
+def _prediction_of(name: object) -> Prediction:
+    if name not in tuple(_PREDICTIONS):  # a tuple, since a file may hold a list, which has no hash
+        raise WeightsError(
+            f"got a scheduler for {str(name)[:60]!r}; expected {' or '.join(_PREDICTIONS)}, which are painted with"
+        )
+    return _PREDICTIONS[str(name)]
+
+
+def _settings_of(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return all settings that the class reads, its own values of those left out, or why it cannot be made."""
+    try:
+        scheduler = make_scheduler(name, json.dumps(given))
+    except ImportError as error:
+        return {}, f"the checkpoint's {name} cannot be used: {in_one_line(error)[:120]}"
+    known = inspect.signature(type(scheduler).__init__).parameters
+    return {key: value for key, value in scheduler.config.items() if key in known}, ""
+
+
+def _try_out(name: str, settings: str, kind: ProcessKind, prediction: Prediction) -> str:
+    """Return why the scheduler cannot step, as its settings are, or nothing: told now and not by a picture."""
+    try:
+        schedule = solver_schedule(name, settings, steps=5, kind=kind)
+        assert schedule.solver is not None
+        process = process_of(kind, prediction)
+        for _ in solver_steps(
+            schedule.solver, lambda x, _: x, torch.ones(1, 4, 8, 8), schedule, process, (0,)
+        ):
+            pass
+    except _CANNOT as error:
+        return f"the checkpoint's {name} cannot step with its settings ({in_one_line(error)[:120]})"
+    return ""
+
+
+def _betas_of(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Betas:
+    """Return the levels for schedules that are named: those the file tells, or else SDXL's own."""
+    if "beta_start" in settings:
+        return _betas(settings)
+    if told := {key: given[key] for key in _ABOUT_BETAS if key in given}:
+        return _betas(_settings_of("EulerDiscreteScheduler", told)[0])
+    return SDXL_BETAS
 
 
 def _betas(settings: Mapping[str, Any]) -> Betas:

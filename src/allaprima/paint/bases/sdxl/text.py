@@ -55,6 +55,13 @@ class SdxlText:
         """The tokens of every prompt, padding included."""
         return int(self.encoders[1].config.max_position_embeddings)
 
+    def unread(self, prompt: str) -> str:
+        """Return the end of `prompt` that does not fit between the two special tokens."""
+        tokens = self.tokenizers[0](prompt, return_offsets_mapping=True, add_special_tokens=False)
+        offsets = tokens["offset_mapping"]
+        room = self.length - 2
+        return prompt[offsets[room][0] :] if len(offsets) > room else ""
+
     def _ids(self, prompt: str, tokenizer: CLIPTokenizer) -> Tensor:
         padded = tokenizer(prompt, padding="max_length", max_length=self.length, truncation=True)
         return torch.tensor([padded["input_ids"]], device=self.encoders[1].device)

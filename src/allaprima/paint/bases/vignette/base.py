@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
@@ -24,6 +25,7 @@ from allaprima.paint.bases.vignette.quick_encoder import QuickEncoder, packed_en
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.traits import TRAITS, WEIGHTS
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
+from allaprima.paint.bases.word_remarks import remarks_on_words
 from allaprima.paint.contract.base import (
     GuidanceRule,
     Prediction,
@@ -36,6 +38,7 @@ from allaprima.paint.contract.resident import ResidentBase
 from allaprima.paint.contract.schedule import Schedule, flow_schedule, flow_sigmas
 from allaprima.paint.contract.traits import BaseTraits
 from allaprima.paint.device.precision import pick_dtype
+from allaprima.paint.sampling.guidance import needs_negative
 from allaprima.paint.sampling.noise import seeded_noise
 
 SHIFT = 2.0
@@ -80,7 +83,8 @@ class VignetteBase(ResidentBase):
         known = (self.defaults.width, self.defaults.height)
         if (width, height) != known:
             raise RequestError(
-                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints"
+                f"got size {width}x{height}; expected {known[0]}x{known[1]}, which {self.name} paints",
+                field="size",
             )
 
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
@@ -95,6 +99,11 @@ class VignetteBase(ResidentBase):
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 384); prompts beyond 48 tokens are cut."""
         return self.text.encode(prompts)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return what of the words is beyond 48 tokens, or is read as letters."""
+        guides = needs_negative(self, request.guidance)
+        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, C, height/16, width/16), one per seed."""

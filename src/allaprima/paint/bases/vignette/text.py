@@ -131,6 +131,11 @@ class TextEncoder(nn.Module):
         device = self.positions.weight.device
         return ids.to(device), mask.to(device)
 
+    def unread(self, prompt: str) -> str:
+        """Return the end of `prompt` that is cut."""
+        encoding, limit = self.tokenizer.encode(prompt), self.config.max_tokens
+        return prompt[encoding.offsets[limit - 1][0] :] if len(encoding.ids) > limit else ""
+
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return token states (B, L, D) for ids (B, L); `mask` (B, L) bool is None when nothing is padding."""
         x = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]])

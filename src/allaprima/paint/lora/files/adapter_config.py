@@ -20,6 +20,8 @@ from allaprima.paint.lora.files.patterns import LayerNumbers
 INSIDE = "lora_adapter_metadata"
 EMBEDDED = "adapter_config"
 BESIDE = "adapter_config.json"
+USUAL = ("adapter_model", "pytorch_lora_weights")
+"""What PEFT and diffusers call the weights beside it, without their ending."""
 MAX_CONFIG_BYTES = 4 << 20
 MAX_NUMBER = 1e6
 
@@ -72,9 +74,23 @@ def read_configs(
     if EMBEDDED in metadata:
         where = f"{path}: {EMBEDDED}"
         return dict.fromkeys(networks, _config(where, _parse(where, metadata[EMBEDDED])))
-    beside = path.with_name(BESIDE)
-    given = _parse(str(beside), _text(beside)) if beside.is_file() else {}
+    beside = config_beside(path)
+    given = {} if beside is None else _parse(str(beside), _text(beside))
     return dict.fromkeys(networks, _config(str(beside), given))
+
+
+def config_beside(weights: Path) -> Path | None:
+    """Return the configuration that lies beside the file `weights`, if it is for that file.
+
+    It is for PEFT's or diffusers' usual name, if that is there, and else for the only weights beside it.
+    """
+    config = weights.with_name(BESIDE)
+    if not config.is_file():
+        return None
+    files = [file for file in weights.parent.iterdir() if file.suffix.lower() == weights.suffix.lower()]
+    usual = [file for stem in USUAL for file in files if file.stem == stem]
+    owner = usual[0] if usual else files[0] if len(files) == 1 else None
+    return config if owner is not None and owner.name == weights.name else None
 
 
 def _values_of(values: Mapping[str, Any], beginning: str) -> dict[str, Any]:

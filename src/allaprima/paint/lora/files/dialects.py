@@ -22,6 +22,8 @@ BEGINNINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kohya", "lora_te2_", ("text_encoder_2",)),
     ("kohya", "lora_te_", ("text_encoder",)),
     ("OneTrainer", "lora_transformer_", DENOISERS),
+    ("LyCORIS", "lycoris_te1_", ("text_encoder",)),
+    ("LyCORIS", "lycoris_te2_", ("text_encoder_2",)),
     ("LyCORIS", "lycoris_", DENOISERS),
     ("diffusers", "unet.", ("unet",)),
     ("diffusers", "transformer.", ("transformer",)),
@@ -29,6 +31,16 @@ BEGINNINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("diffusers", "text_encoder_2.", ("text_encoder_2",)),
     ("ComfyUI", "model.diffusion_model.", DENOISERS),
     ("ComfyUI", "diffusion_model.", DENOISERS),
+    ("ComfyUI", "text_encoders.clip_l.transformer.", ("text_encoder",)),
+    ("ComfyUI", "text_encoders.clip_g.transformer.", ("text_encoder_2",)),
+    ("ComfyUI", "text_encoders.clip_l.", ("text_encoder",)),
+    ("ComfyUI", "text_encoders.clip_g.", ("text_encoder_2",)),
+    ("OneTrainer", "clip_l.transformer.", ("text_encoder",)),
+    ("OneTrainer", "clip_g.transformer.", ("text_encoder_2",)),
+    ("OneTrainer", "clip_l.", ("text_encoder",)),
+    ("OneTrainer", "clip_g.", ("text_encoder_2",)),
+    ("DiffSynth", "pipe.dit.", ("transformer",)),
+    ("DiffSynth", "dit.", ("transformer",)),
     ("PEFT", "base_model.model.", (*DENOISERS, *TEXT_ENCODERS)),
     ("plain", "", (*DENOISERS, *TEXT_ENCODERS)),
 )
@@ -36,7 +48,9 @@ BEGINNINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 _WRAPPER = "base_model.model."  # PEFT's, which some trainers leave behind another beginning
 
-_ADAPTER = r"(?:\.[A-Za-z]\w*)?"  # PEFT's name of the adapter, mostly "default"
+_COMPILED = "_orig_mod."  # torch's, around networks that were compiled while they were trained
+
+_ADAPTER = r"(?:\.\w[\w-]*){0,2}"  # PEFT's name of the adapter, mostly "default"; some programs write two
 
 ENDINGS: tuple[tuple[str, str], ...] = (
     (rf"\.lora_(?:A|down){_ADAPTER}\.weight", "down"),
@@ -103,6 +117,7 @@ def _read_end(key: str) -> tuple[str | None, int, str | None]:
 @lru_cache(maxsize=4096)
 def _read_beginning(stem: str) -> tuple[str, tuple[str, ...], str]:
     """Return dialect, networks and layer; the two or three tensors of a layer have one stem."""
+    stem = stem.replace(_COMPILED, "")
     dialect, begin, networks = next(row for row in BEGINNINGS if stem.startswith(row[1]))
     return dialect, networks, stem[len(begin) :].removeprefix(_WRAPPER)
 

@@ -2,31 +2,33 @@
 
     folder = LoraFolder(Path("models/lora"))
     folder.names()                  # ("anime-v2", "ink")
-    folder.require("ink").path      # models/lora/ink.safetensors
+    folder.require("ink").path      # models/lora/style/ink.safetensors
 
-The folder is looked at with every call, so a file that was just put there can be used at once. A folder that is
-itself one LoRA, as in `--lora-dir models/lora/anime-v2`, holds that one. A file under a name that nobody can ask for
-is left out, and `left_out` says so.
+A file that was just put there can be used at once. Folders below are looked into: a file there is asked for by its
+name alone, as A1111 does, or by the way to it, as ComfyUI does. A folder that is itself one LoRA, as in
+`--lora-dir models/lora/anime-v2`, holds that one. A file under a name that nobody can ask for is left out, and
+`left_out` says so.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
-from allaprima.paint.lora.files.adapter_config import BESIDE
-from allaprima.paint.lora.files.locations import PICKLES, SUFFIX, is_lora_folder, weights_at
+from allaprima.paint.lora.files.adapter_config import config_beside
+from allaprima.paint.lora.files.header import read_header
+from allaprima.paint.lora.files.links import leads_out
+from allaprima.paint.lora.files.locations import PICKLES, weights_at
+from allaprima.paint.lora.files.places import LINK, NOTHING, LoraPlace, Places, fault, look
 
 DEFAULT_FOLDER = Path("models/lora")
 SHIPPED = "loras"
 """The folder of LoRAs that ship with a base, beside its weights."""
-
-MAX_NAME_CHARS = 200
-_UNSAFE = frozenset('/\\:<>\0"|?*')
+_ALIAS = "ss_output_name"
+"""Where kohya's sd-scripts keep the name that a LoRA was trained under, which A1111 takes as well."""
 
 
 def existing_folder(path: Path | None) -> Path:
@@ -55,6 +57,26 @@ class LoraFile:
     """The sizes and times of its files; another stamp means another content."""
     shipped: bool = False
     """Whether it ships with a base."""
+    parts: tuple[Path, ...] = field(default=(), repr=False)
+    """Its files, of which the stamp is."""
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The files of a folder as they were listed last."""
+
+    seen: Places
+    shipped: tuple[LoraFile, ...]
+    files: tuple[LoraFile, ...]
+
+    def is_current(self, seen: Places, shipped: tuple[LoraFile, ...]) -> bool:
+        """Return whether a new list would be the same: a file may change without its folder's knowing."""
+        if seen is not self.seen or shipped is not self.shipped:
+            return False
+        try:
+            return all(file.stamp == _stamp(file.parts) for file in self.files)
+        except OSError:
+            return False
 
 
 class LoraFolder:
@@ -68,50 +90,66 @@ class LoraFolder:
     def __init__(self, path: Path = DEFAULT_FOLDER, *, behind: Path | None = None) -> None:
         self.path = path
         self._behind = None if behind is None else LoraFolder(behind)
+        self._seen: Places | None = None
+        self._listing: _Listing | None = None
+        self._aliases: tuple[Places | None, dict[str, list[LoraPlace]]] = (None, {})
 
     def names(self) -> tuple[str, ...]:
         """Return every name that can be asked for, in order, even if its file will be refused."""
-        return tuple(sorted({*self._places(), *(() if self._behind is None else self._behind.names())}))
+        return tuple(sorted({*self._look().by_name, *(() if self._behind is None else self._behind.names())}))
+
+    def files(self) -> tuple[LoraFile, ...]:
+        """Return the file of each of `names` that can be had, by one look at the folder.
+
+        As long as nothing changes it is one and the same tuple.
+        """
+        shipped = () if self._behind is None else self._behind.files()
+        if self._listing is None or not self._listing.is_current(self._look(), shipped):
+            seen = self._look()
+            self._listing = _Listing(seen, shipped, self._list(seen, shipped))
+        return self._listing.files
+
+    def _list(self, seen: Places, shipped: tuple[LoraFile, ...]) -> tuple[LoraFile, ...]:
+        files = {file.name: replace(file, shipped=True) for file in shipped}
+        for name, place in seen.by_name.items():
+            files.pop(name, None)
+            try:
+                files[name] = self._file(name, place)
+            except LoraError:
+                continue
+        return tuple(files[name] for name in sorted(files))
 
     def left_out(self) -> dict[Path, str]:
         """Return by path what looks like a LoRA but has no name to ask for it by, with why and what to do."""
-        return {
-            entry: f"{why}; rename it, for example to {_safe_name(name)}{'' if entry.is_dir() else SUFFIX}"
-            for _, name, entry in self._entries()
-            if (why := _complaint(name, entry))
-        }
+        return dict(self._look().left_out)
 
     def find(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile | None:
         """Return the file that `name` means, or None if there is none of that name.
+
+        A name that is none as it stands may still be one but for capitals or its ending, or be the name that a file
+        was trained under.
 
         Args:
             fits: says whether a file fits the base; one that does not hides no file of its name in the folder behind.
 
         Raises:
-            LoraError: `name` is no name but a path, it leads out of the folder, or to a pickle.
+            LoraError: `name` is no name but a path, could mean several, leads out of the folder, or to a pickle.
         """
-        if _fault(name):
+        asked = name.replace("\\", "/")
+        if asked.startswith("~") or any(map(fault, asked.split("/"))):
             raise LoraError(
                 f"got LoRA {name[:80]!r}; expected the name of a file in the folder, without its ending"
             )
-        place = self._places().get(name)
-        if place is None:
-            return self._find_behind(name)
-        weights = weights_at(place)
-        self._check_inside(name, place, weights)
-        try:
-            statuses = [weights.stat()]
-            config = weights.with_name(BESIDE)
-            statuses += [config.stat()] if config.is_file() else []
-        except OSError as error:
-            raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
-        if fits is not None and (shipped := self._find_behind(name)) is not None and not fits(weights):
+        places = self._look().find(asked)
+        shipped = self._find_behind(name)
+        if places:
+            file = self._file(name, self._only(name, places))
+            return shipped if shipped is not None and fits is not None and not fits(file.path) else file
+        if shipped is not None:
             return shipped
-        return LoraFile(
-            name=name,
-            path=weights,
-            stamp=tuple(part for status in statuses for part in (status.st_size, status.st_mtime_ns)),
-        )
+        places = self._look().find_loosely(asked) or self._called(asked)
+        self._refuse_left_out(asked)
+        return self._file(name, self._only(name, places)) if places else None
 
     def require(self, name: str, *, fits: Callable[[Path], bool] | None = None) -> LoraFile:
         """Return the file that `name` means, `fits` as in `find`.
@@ -126,68 +164,75 @@ class LoraFolder:
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         raise LoraError(f"got LoRA {name!r}, which is not in {self.path}; expected {choices}{more}")
 
+    def _look(self) -> Places:
+        """Return what lies in the folder, from the last look if nothing has changed since."""
+        if self._seen is None or not self._seen.is_fresh():
+            try:
+                self._seen = look(self.path, but=None if self._behind is None else self._behind.path)
+            except FileNotFoundError:
+                return NOTHING
+            except (OSError, ValueError) as error:
+                raise LoraError(
+                    f"cannot look into {self.path}: {error}; expected a folder of LoRAs"
+                ) from error
+        return self._seen
+
     def _find_behind(self, name: str) -> LoraFile | None:
         shipped = None if self._behind is None else self._behind.find(name)
         return None if shipped is None else replace(shipped, shipped=True)
 
-    def _places(self) -> dict[str, Path]:
-        """Return the file or folder of each name; usable weights hide pickles of their name."""
-        entries = [entry for entry in self._entries() if not _complaint(entry[1], entry[2])]
-        return {name: path for _, name, path in sorted(entries, reverse=True)}
+    def _called(self, name: str) -> tuple[LoraPlace, ...]:
+        """Return the files that were trained under `name`, by their headers, which are read once a look."""
+        seen, aliases = self._aliases
+        if seen is not self._look():
+            aliases = {}
+            for place in self._look().by_name.values():
+                if place.rank == 0 and (alias := _trained_as(place.path)):
+                    aliases.setdefault(alias, []).append(place)
+            self._aliases = self._look(), aliases
+        return tuple(aliases.get(name, ()))
 
-    def _entries(self) -> list[tuple[int, str, Path]]:
-        """Return the rank, name and path of all that looks like a LoRA, whatever its name."""
+    def _only(self, name: str, places: tuple[LoraPlace, ...]) -> LoraPlace:
+        top = [place for place in places if "/" not in place.name]
+        if len(places) > 1 and len(top) != 1:
+            ways = ", ".join(place.name for place in places[:4])
+            raise LoraError(f"got LoRA {name!r}, which could be any of {ways}; expected one of these")
+        return (top or list(places))[0]
+
+    def _refuse_left_out(self, name: str) -> None:
+        """Say why what is there under `name` cannot be used."""
+        for place in self._look().all:
+            if place.complaint == LINK and name in (place.name, place.stem):
+                raise LoraError(self._out(name))
+            if place.complaint and name in (place.name, place.stem):
+                raise LoraError(f"got LoRA {name!r}: {self._look().left_out[place.path]}")
+
+    def _out(self, name: str) -> str:
+        return f"got LoRA {name!r}, a link out of {self.path}; expected a file inside it"
+
+    def _file(self, name: str, place: LoraPlace) -> LoraFile:
+        weights = weights_at(place.path)
+        config = config_beside(weights)
+        for path in (place.path, weights, *([config] if config else [])):
+            if (path.is_symlink() or place.path.is_symlink()) and leads_out(path, self.path):
+                raise LoraError(self._out(name))
+        parts = (weights, *([config] if config else []))
         try:
-            if is_lora_folder(self.path):
-                return [(0, self.path.resolve().name, self.path)]
-            return [
-                (rank, name, entry) for entry in sorted(self.path.iterdir()) for rank, name in _entry(entry)
-            ]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError) as error:
-            raise LoraError(f"cannot look into {self.path}: {error}; expected a folder of LoRAs") from error
-
-    def _check_inside(self, name: str, place: Path, weights: Path) -> None:
-        home = os.path.realpath(self.path)
-        for path in (place, weights, weights.with_name(BESIDE)):
-            # Not Path.resolve, to which a link to itself is an error of another kind.
-            if not Path(os.path.realpath(path)).is_relative_to(home):
-                raise LoraError(f"got LoRA {name!r}, a link out of {self.path}; expected a file inside it")
+            return LoraFile(name=name, path=weights, stamp=_stamp(parts), parts=parts)
+        except OSError as error:
+            raise LoraError(f"cannot read {weights}: {error.strerror}; expected a LoRA file") from error
 
 
-def _fault(name: str) -> str:
-    """Return why `name` is no name, such as what paths, prompts or file systems give a meaning, or nothing."""
-    if not name:
-        return "its name is empty"
-    if name.startswith("."):
-        return "its name begins with a dot"
-    if len(name) > MAX_NAME_CHARS:
-        return f"its name has more than {MAX_NAME_CHARS} characters"
-    wrong = sorted(char for char in set(name) if char in _UNSAFE or not char.isprintable())
-    return f"its name holds {''.join(wrong)!a}" if wrong else ""
+def _stamp(parts: tuple[Path, ...]) -> tuple[int, ...]:
+    statuses = [os.stat(path) for path in parts]  # noqa: PTH116 (quick: there may be thousands)
+    return tuple(part for status in statuses for part in (status.st_size, status.st_mtime_ns))
 
 
-def _complaint(name: str, entry: Path) -> str:
-    """Return why the LoRA at `entry` cannot be asked for as `name`, or nothing."""
-    if entry.suffix != SUFFIX and entry.suffix.lower() == SUFFIX and not entry.is_dir():
-        return f"its name ends in {entry.suffix}, not {SUFFIX}"
-    return _fault(name)
-
-
-def _safe_name(name: str) -> str:
-    """Return a name that can be asked for and is much like `name`."""
-    plain = "".join("-" if char in _UNSAFE or not char.isprintable() else char for char in name)
-    return re.sub("-+", "-", plain.lstrip("."))[:100].strip("- ") or "lora"
-
-
-def _entry(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the name that a folder's entry gives a LoRA, after a rank: of two places the lower counts."""
-    if path.is_dir():
-        name, rank = path.name, 1 if is_lora_folder(path) else None
-    elif path.suffix.lower() == SUFFIX:
-        name, rank = path.stem, 0
-    else:
-        name, rank = path.stem, 2 if path.suffix.lower() in PICKLES else None
-    if rank is not None:
-        yield rank, name
+def _trained_as(path: Path) -> str:
+    """Return the name that the file at `path` was trained under, "" if it does not say."""
+    if path.suffix.lower() in PICKLES:
+        return ""
+    try:
+        return read_header(path).metadata.get(_ALIAS, "")
+    except LoraError:
+        return ""

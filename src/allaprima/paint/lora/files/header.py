@@ -37,6 +37,11 @@ ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 
 _INTEGERS = {"I64", "I32"}
 """For alphas alone."""
 
+_OTHER_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "U32": 4, "U64": 8, "F8_E8M0": 1, "C64": 8,
+}  # fmt: skip
+"""The bytes of one number in the other dtypes of safetensors, which no layer of a LoRA may have."""
+
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 MAX_LAYOUTS = 8
@@ -58,7 +63,20 @@ class TensorEntry(NamedTuple):
     @property
     def size(self) -> int:
         """The number of its numbers."""
-        return (self.end - self.begin) // ITEM_BYTES[self.dtype]
+        return math.prod(self.shape)
+
+    @property
+    def complaint(self) -> str:
+        """Why no layer can be made of it, or nothing; what belongs to no layer may be of any kind."""
+        if self.dtype not in ITEM_BYTES:
+            return f"has dtype {self.dtype!r}; expected one of {', '.join(ITEM_BYTES)}"
+        if not self.size:
+            return f"has shape {list(self.shape)}; expected at least one number"
+        if self.size > 1 and self.dtype in _INTEGERS:
+            return (
+                f"has dtype {self.dtype} and shape {list(self.shape)}; expected integers for an alpha alone"
+            )
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,9 +90,10 @@ class TensorLayout:
 
     @cached_property
     def runs(self) -> tuple[tuple[tuple[str, TensorEntry], ...], ...]:
-        """The entries as they lie, neighbours of one dtype together."""
-        lying = sorted(self.entries.items(), key=lambda item: item[1].begin)
-        return tuple(tuple(run) for _, run in groupby(lying, key=lambda item: item[1].dtype))
+        """The entries of which layers can be made, as they lie, neighbours of one dtype together."""
+        lying = sorted(self.entries.items(), key=lambda item: (item[1].begin, item[1].end))
+        runs = groupby(lying, key=lambda item: (item[1].dtype, not item[1].complaint))
+        return tuple(tuple(run) for (_, usable), run in runs if usable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,19 +258,16 @@ def _checked(entry: Any) -> TensorEntry:
     if not isinstance(entry, dict) or entry.keys() != _FIELDS:
         raise ValueError(f"is described by {str(entry)[:80]}; expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+    sizes = ITEM_BYTES | _OTHER_BYTES
+    if not isinstance(dtype, str) or dtype not in sizes:
         raise ValueError(f"has dtype {dtype!r:.40}; expected one of {', '.join(ITEM_BYTES)}")
     if not _are_counts(shape, MAX_DIMENSIONS) or not _are_counts(offsets, 2) or len(offsets) != 2:
         raise ValueError(
             f"has shape {str(shape)[:80]} at {str(offsets)[:80]}; expected lists of whole numbers"
         )
     size, (begin, end) = math.prod(shape), offsets
-    if not size:
-        raise ValueError(f"has shape {shape}; expected at least one number")
-    if size * ITEM_BYTES[dtype] != end - begin:
+    if size * sizes[dtype] != end - begin:
         raise ValueError(f"has shape {shape} as {dtype} in {end - begin} bytes; {_WHOLE}")
-    if size > 1 and dtype in _INTEGERS:
-        raise ValueError(f"has dtype {dtype} and shape {shape}; expected integers for an alpha alone")
     return TensorEntry(dtype, tuple(shape), begin, end)
 
 
@@ -272,7 +288,7 @@ _LARGEST = 1 << 40
 def _check_layout(path: Path, entries: dict[str, TensorEntry]) -> int:
     """Refuse tensors that overlap or leave gaps; return where the last one ends."""
     at = 0
-    for name, entry in sorted(entries.items(), key=lambda item: item[1].begin):
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != at:
             raise LoraError(f"{path}: {name[:200]!r} begins at byte {entry.begin}, expected {at}; {_WHOLE}")
         at = entry.end

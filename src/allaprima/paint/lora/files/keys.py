@@ -8,6 +8,7 @@ from pathlib import Path
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.dialects import KeyName, find_refused, parse_key
 from allaprima.paint.lora.files.families import Architecture, look
+from allaprima.paint.lora.files.header import TensorEntry
 
 MAX_NAMED = 3
 
@@ -23,6 +24,13 @@ def parse_keys(path: Path, keys: Iterable[str]) -> dict[str, KeyName | None]:
             )
         names[key] = parse_key(key)
     return names
+
+
+def check_layers(path: Path, names: Mapping[str, KeyName | None], entries: Mapping[str, TensorEntry]) -> None:
+    """Refuse a layer's tensor of a kind that no layer can be made of; what belongs to no layer may be anything."""
+    for key, name in names.items():
+        if name is not None and (complaint := entries[key].complaint):
+            raise LoraError(f"{path}: {shown(key)!r} {complaint}")
 
 
 def architecture_of(

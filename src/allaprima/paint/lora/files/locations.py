@@ -30,8 +30,8 @@ def weights_at(path: Path) -> Path:
         if isinstance(error, LoraError):
             raise
         raise LoraError(f"cannot look into {str(path)!r}: {error}; expected a LoRA") from error
-    weights = [file for file in files if file.suffix == SUFFIX]
-    known = [path / f"{stem}{SUFFIX}" for stem in STEMS if path / f"{stem}{SUFFIX}" in weights]
+    weights = [file for file in files if file.suffix.lower() == SUFFIX]
+    known = [file for stem in STEMS for file in weights if file.stem == stem]
     if known or len(weights) == 1:
         return (known or weights)[0]
     if pickled := [file for file in files if file.suffix.lower() in PICKLES]:
@@ -40,12 +40,17 @@ def weights_at(path: Path) -> Path:
     raise LoraError(f"{path} holds {got} ending in {SUFFIX}; expected one, beside {BESIDE}")
 
 
-def is_lora_folder(path: Path) -> bool:
-    """Return whether `path` is a folder that holds one LoRA, whatever its weights are."""
-    if not path.is_dir():
-        return False
-    stems = {file.stem for file in path.iterdir() if file.suffix == SUFFIX or file.suffix in PICKLES}
-    return (path / BESIDE).is_file() or bool(stems & set(STEMS))
+def holds_one_lora(path: Path) -> bool:
+    """Return whether the folder `path` holds one LoRA, under a usual name or beside its configuration.
+
+    Several files that are no two forms of one are LoRAs of their own: none of them hides the others.
+    """
+    files = [file for file in path.iterdir() if not file.is_dir()]
+    weights = {file.stem for file in files if file.suffix.lower() == SUFFIX}
+    weights = weights or {file.stem for file in files if file.suffix.lower() in PICKLES}
+    if weights & set(STEMS):
+        return weights <= set(STEMS)
+    return (path / BESIDE).is_file() and len(weights) < 2
 
 
 def title_of(weights: Path) -> str:

@@ -22,7 +22,7 @@ from allaprima.core.lru import LruCache
 from allaprima.paint.lora.files.adapter_config import AdapterConfig, read_configs
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import MAX_LAYOUTS, LayoutCache, TensorLayout
-from allaprima.paint.lora.files.keys import architecture_of, parse_keys
+from allaprima.paint.lora.files.keys import architecture_of, check_layers, parse_keys
 from allaprima.paint.lora.files.layer_keys import FileAndBase, LayerKeys, match_keys
 from allaprima.paint.lora.files.layers import Layers
 from allaprima.paint.lora.files.locations import title_of, weights_at
@@ -98,6 +98,7 @@ class LoraReader:
 
     def _match(self, path: Path, layout: TensorLayout, family: str | None) -> LayoutMatch:
         names = parse_keys(path, layout.entries)
+        check_layers(path, names, layout.entries)
         shapes = {key: entry.shape for key, entry in layout.entries.items()}
         file = architecture_of(names, shapes, family)
         keys = match_keys(names, self._layers, FileAndBase(path=path, file=file, base=self.base))

@@ -57,7 +57,7 @@ def _steps(count: int) -> str:
 def _about_guidance(request: GenerationRequest, unguided: list[str]) -> Iterator[str]:
     if not unguided:
         return
-    if request.guidance != 1.0:
+    if request.guidance > 1.0:
         yield (
             f"the LoRA {unguided[0]!r} was trained to paint without guidance; with guidance {request.guidance:g} a "
             "picture takes twice the time and may burn out, so leave it at 1"

@@ -12,7 +12,7 @@ from allaprima.paint.lora.files.adapter_config import read_configs
 from allaprima.paint.lora.files.dialects import KeyName
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import read_header
-from allaprima.paint.lora.files.keys import architecture_of, name_some, parse_keys
+from allaprima.paint.lora.files.keys import architecture_of, check_layers, name_some, parse_keys
 from allaprima.paint.lora.files.locations import weights_at
 from allaprima.paint.lora.files.metadata import LoraMetadata, metadata_at
 
@@ -75,6 +75,7 @@ def read_summary(path: Path) -> LoraSummary:
     header = read_header(weights)
     entries, metadata = header.layout.entries, metadata_at(weights, header)
     names = parse_keys(weights, entries)
+    check_layers(weights, names, entries)
     known = {key: name for key, name in names.items() if name is not None}
     read_configs(
         weights, header.metadata, tuple({network for name in known.values() for network in name.networks})

@@ -23,10 +23,13 @@ from allaprima.core.errors import AllaPrimaError, LoraError, OutputError
 from allaprima.core.files import check_target, write_whole
 from allaprima.paint.lora.files.adapter_config import BESIDE, EMBEDDED, MAX_CONFIG_BYTES
 from allaprima.paint.lora.files.header import MAX_FILE_BYTES, is_pickle, opened, read_header
+from allaprima.paint.lora.files.keys import check_layers, parse_keys
 from allaprima.paint.lora.files.locations import PICKLES, SUFFIX
 
 TIMEOUT_S = 600
 _REFUSED = 3
+_NESTED = ("state_dict", "params_ema", "params")
+"""Where trainings put their weights: those of Lightning, and of upscalers, whose averaged weights come first."""
 
 
 def convert(source: Path, target: Path | None = None, *, overwrite: bool = False) -> Path:
@@ -68,7 +71,8 @@ def convert(source: Path, target: Path | None = None, *, overwrite: bool = False
 def _judge(draft: Path, pickled: Path) -> None:
     """Make sure that what was converted can be read, before it takes the place of what can."""
     try:
-        read_header(draft)
+        entries = read_header(draft).layout.entries
+        check_layers(draft, parse_keys(draft, entries), entries)
     except LoraError as error:
         raise LoraError(f"cannot convert {str(error).replace(str(draft), str(pickled))}") from error
 
@@ -117,8 +121,10 @@ def convert_here(source: Path, target: Path) -> None:
     """Do the work, in the process apart: whatever goes wrong here, the target is not written."""
     with source.open("rb") as file:  # not by its path, for torch goes by the ending
         loaded = torch.load(file, map_location="cpu", weights_only=True)
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
+    for inner in _NESTED:
+        if isinstance(loaded, dict) and isinstance(loaded.get(inner), dict):
+            loaded = loaded[inner]
+            break
     if not isinstance(loaded, dict) or not loaded:
         raise LoraError(f"it holds {type(loaded).__name__}")
     tensors = {name: _tensor(name, value) for name, value in loaded.items()}

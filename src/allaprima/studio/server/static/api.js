@@ -9,17 +9,20 @@ export class ApiError extends Error {
   }
 }
 
+/** An address of the studio's as one relative to the page, which may lie under a proxy's path. */
+export const within = (address) => address.replace(/^\/(?!\/)/, "");
+
 const GONE = "The studio is not answering.";
 
 async function send(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(within(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(GONE, 0);
   }
-  if (response.status === 401) location.assign("/login");
+  if (response.status === 401) location.assign("login");
   if (!response.ok) throw new ApiError(await readProblem(response), response.status);
   return response;
 }

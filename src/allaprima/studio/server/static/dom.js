@@ -45,6 +45,11 @@ export function fileName(prompt, ending) {
   return `${words.join("-").slice(0, 60).toLowerCase() || "picture"}.${ending}`;
 }
 
+/** The server's remarks, which begin small and end without a stop, as a text. */
+export function sentences(remarks) {
+  return remarks.map((text) => `${text[0].toUpperCase()}${text.slice(1)}.`).join(" ");
+}
+
 /** Say `text` to a screen reader when it has time. */
 export function announce(text) {
   byId("announcer").textContent = text;

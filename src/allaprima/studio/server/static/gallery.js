@@ -1,6 +1,6 @@
 // Kept pictures: found by their words, opened again with everything they were painted from.
 
-import { getJson, remove } from "./api.js";
+import { getJson, remove, within } from "./api.js";
 import { byId, el, fileName, icon } from "./dom.js";
 import { state } from "./state.js";
 
@@ -74,7 +74,7 @@ export class Gallery {
   #card(entry) {
     const { prompt, seed, steps, width, height } = entry.request;
     const size = { width: 256, height: Math.round((256 * height) / width) };
-    const image = el("img", { src: entry.thumbnail, alt: prompt, loading: "lazy", decoding: "async", ...size });
+    const image = el("img", { src: within(entry.thumbnail), alt: prompt, loading: "lazy", decoding: "async", ...size });
     const open = el("button", {
       type: "button", class: "picture", title: "Open with everything it was painted from",
       onclick: () => this.#open(entry),
@@ -83,7 +83,7 @@ export class Gallery {
     const caption = el("figcaption", {},
       el("span", { class: "caption-prompt" }, prompt), el("span", { class: "caption-facts" }, facts));
     const save = el("a", {
-      class: "button plain", href: entry.url, download: fileName(prompt, "png"),
+      class: "button plain", href: within(entry.url), download: fileName(prompt, "png"),
       title: "Download", "aria-label": `Download: ${prompt}`,
     }, icon("download"));
     const actions = el("div", { class: "kept-actions" }, save, this.#deleter(entry, () => figure));

@@ -1,7 +1,7 @@
 // Whole pictures: kept in the gallery as they are seen, or finished at the base's own number of steps.
 
-import { ApiError, getJson, postJson, readEvents } from "./api.js";
-import { announce, byId, download, el, fileName, icon } from "./dom.js";
+import { ApiError, getJson, postJson, readEvents, within } from "./api.js";
+import { announce, byId, download, el, fileName, icon, sentences } from "./dom.js";
 import { likeness, state } from "./state.js";
 
 const REST_MS = 6000;
@@ -26,7 +26,7 @@ export class Jobs extends EventTarget {
     }
     const entry = await this.#coming.get(key);
     if (!entry) return null;
-    if (saves) download(entry.url, fileName(moment.prompt, "png"));
+    if (saves) download(within(entry.url), fileName(moment.prompt, "png"));
     return entry;
   }
 
@@ -106,11 +106,12 @@ export class Jobs extends EventTarget {
         image.hidden &&= !preview;
       },
       finish: (entry) => {
-        say("Kept in the gallery", 1);
+        const remarks = entry.remarks ?? [];
+        say(remarks.length ? `Kept in the gallery. ${sentences(remarks)}` : "Kept in the gallery", 1);
         bar.remove();
-        image.src = entry.thumbnail;
+        image.src = within(entry.thumbnail);
         image.hidden = false;
-        const file = { href: entry.url, download: fileName(prompt, "png") };
+        const file = { href: within(entry.url), download: fileName(prompt, "png") };
         const names = { title: "Download", "aria-label": "Download" };
         button.replaceWith(el("a", { class: "button plain", ...file, ...names }, icon("download")));
         leave();

@@ -5,13 +5,13 @@ const field = document.getElementById("token");
 const answer = document.getElementById("answer");
 
 async function login(token) {
-  const response = await fetch("/login", {
+  const response = await fetch("login", {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ token }),
   });
   if (response.ok) {
-    location.replace("/");
+    location.replace("./");
     return;
   }
   const { error } = await response.json();
@@ -26,7 +26,7 @@ form.addEventListener("submit", (event) => {
 function takeCarried() {
   const carried = decodeURIComponent(location.hash.slice(1));
   if (!carried) return;
-  history.replaceState(null, "", "/login");
+  history.replaceState(null, "", location.pathname);
   login(carried);
 }
 

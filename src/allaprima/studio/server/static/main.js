@@ -26,7 +26,7 @@ const RESERVE = 6; // asks for a sixth of the messages that the server takes bef
 async function begin() {
   const config = await reach();
   const easel = new Easel(byId("picture"));
-  const address = `${location.origin.replace(/^http/, "ws")}/live`;
+  const address = new URL("live", location.href).href.replace(/^http/, "ws");
   const live = new LiveSocket(address, (RESERVE * 1000) / config.caps.messages_per_s);
   const history = new History();
   const flipbook = new Flipbook(config.caps.flipbook);
@@ -84,6 +84,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     if (blank) {
       easel.clear();
       prompt.settle();
+      prompt.remark([]);
       byId("picture").setAttribute("aria-label", "Nothing is painted yet");
     }
   });
@@ -105,6 +106,7 @@ function paint({ easel, live, history, flipbook, numbers, prompt }) {
     if (header.sequence !== live.sequence) return;
     if (header.final) figure.setAttribute("aria-busy", "false");
     prompt.settle();
+    prompt.remark(header.remarks ?? []);
     history.note(header, jpeg);
     clearTimeout(saying);
     saying = setTimeout(() => {

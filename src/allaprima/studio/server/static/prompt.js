@@ -1,6 +1,6 @@
 // The line one types into, and the sentence under it.
 
-import { byId, el } from "./dom.js";
+import { byId, el, sentences } from "./dom.js";
 import { state } from "./state.js";
 
 export class Prompt {
@@ -8,6 +8,7 @@ export class Prompt {
   #said = byId("said");
   #hint = null;
   #trouble = null;
+  #remarks = [];
 
   constructor(mostChars) {
     this.#field.maxLength = mostChars;
@@ -48,6 +49,13 @@ export class Prompt {
     this.#write();
   }
 
+  /** What the picture that is seen does not honour, a sentence each; none clears it. */
+  remark(remarks) {
+    if (remarks.join() === this.#remarks.join()) return;
+    this.#remarks = remarks;
+    this.#write();
+  }
+
   #typed(event) {
     if (!event.isComposing) this.#take();
   }
@@ -67,7 +75,8 @@ export class Prompt {
   }
 
   #write() {
-    const now = this.#trouble ?? (this.#hint && { ...this.#hint, kind: "hint" });
+    const remark = this.#remarks.length ? { text: sentences(this.#remarks), kind: "hint" } : null;
+    const now = this.#trouble ?? remark ?? (this.#hint && { ...this.#hint, kind: "hint" });
     this.#said.dataset.kind = now?.kind ?? "";
     this.#said.replaceChildren(...(now ? [el("span", { lang: now.language ?? "en" }, now.text)] : []));
   }

@@ -71,11 +71,12 @@ export function showSettings() {
     const named = [...new Set([...state.base.schedules, now.schedule])].filter(Boolean);
     byId("schedule-row").hidden = !named.length;
     options(schedule, [["", "The base’s own"], ...named.map((one) => [one, one])], now.schedule ?? "");
-    setRange(guidance, now.guidance, byId("guidance-value"), now.guidance === 1 ? "1, fastest" : String(now.guidance));
+    const cost = now.guidance <= 1 ? ", fastest" : "";
+    setRange(guidance, now.guidance, byId("guidance-value"), `${now.guidance}${cost}`);
     setRange(steps, now.steps, byId("steps-value"), String(now.steps));
     for (const radio of document.getElementsByName("quality")) radio.checked = radio.value === now.quality;
     if (negative.value !== now.negative_prompt) negative.value = now.negative_prompt;
-    const means = now.guidance !== 1;
+    const means = now.guidance > 1;
     negative.disabled = !means;
     byId("negative-note").style.visibility = means ? "hidden" : "visible"; // its place is kept
     if (document.activeElement !== seed) seed.value = now.seed;

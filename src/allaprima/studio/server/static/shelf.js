@@ -115,7 +115,7 @@ function thumbnail(lora) {
   if (!lora.preview) return blank();
   const image = el("img", {
     class: "thumbnail", alt: "", loading: "lazy", width: 48, height: 48,
-    src: `/api/loras/preview?name=${encodeURIComponent(lora.name)}`,
+    src: `api/loras/preview?name=${encodeURIComponent(lora.name)}`,
     onerror: () => image.replaceWith(blank()),
   });
   return image;

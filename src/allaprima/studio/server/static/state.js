@@ -132,7 +132,7 @@ function readStored() {
 
 /** A name for a state that is equal exactly when its pictures are. */
 export function likeness({ prompt, settings }) {
-  const against = settings.guidance === 1 ? "" : settings.negative_prompt;
+  const against = settings.guidance <= 1 ? "" : settings.negative_prompt;
   const loras = settings.loras.filter((one) => one.weight !== 0);
   const { base, width, height, seed, guidance, schedule, steps } = settings;
   return JSON.stringify([prompt.trim(), base, width, height, seed, guidance, schedule, steps, against, loras]);

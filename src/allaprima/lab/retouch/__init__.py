@@ -1,0 +1,1 @@
+"""Trainings of what retouches pictures."""

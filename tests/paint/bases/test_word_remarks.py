@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from allaprima.core.request import GenerationRequest
+from allaprima.paint.bases.word_remarks import remarks_on_words
+
+
+def ask(prompt: str, negative: str = "") -> GenerationRequest:
+    return GenerationRequest(prompt=prompt, negative_prompt=negative)
+
+
+def beyond(text: str) -> str:
+    """Return what is beyond the fifth word."""
+    return " ".join(text.split()[5:])
+
+
+def test_a_cut_end_is_quoted() -> None:
+    assert remarks_on_words(ask("one two three four five"), beyond, guides=True, weighs=False) == ()
+    (remark,) = remarks_on_words(ask("one two three four five six"), beyond, guides=True, weighs=False)
+    assert remark == "the end of the prompt is beyond what the base reads and does nothing: 'six'"
+    long = ask("x", " ".join(["word"] * 90))
+    (remark,) = remarks_on_words(long, beyond, guides=True, weighs=False)
+    assert "the end of the negative prompt" in remark
+    assert len(remark) < 160
+    assert remarks_on_words(long, beyond, guides=False, weighs=False) == ()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a (cat:1.3) here",
+        "a ((cat))",
+        "a [cat]",
+        "a [cat:dog:0.5]",
+        "a cat BREAK a dog",
+        "a cat AND a dog",
+        "(a: .5)",
+    ],
+)
+def test_weights_that_are_read_as_letters_are_named(prompt: str) -> None:
+    (remark,) = remarks_on_words(ask(prompt), beyond, guides=True, weighs=False)
+    assert remark.startswith("the prompt holds ")
+    assert "as letters" in remark
+    assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=True) == ()
+
+
+@pytest.mark.parametrize("prompt", ["a cat (black)", "a clock at 12:30", "a lunch break", "salt and pepper"])
+def test_ordinary_words_are_no_weights(prompt: str) -> None:
+    assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=False) == ()
