@@ -56,8 +56,8 @@ def paint(
     from allaprima.paint.painter import Painter
 
     painter = Painter.load(
-        requests[0].base, folder=load.weights, models_dirs=load.models_dir or (), lora_dir=load.lora_dir,
-        precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
+        asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
+        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
         loras=requests[0].loras,
     )  # fmt: skip
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
