@@ -163,7 +163,8 @@ def build_unet(
             "painting what a mask says"
         )
     # The class leaves the size open, and diffusers' pipelines then paint SDXL's own.
-    filled = {**config, "sample_size": config.get("sample_size") or PUBLISHED_SIZE}
+    size = config.get("sample_size")
+    filled = {**config, "sample_size": PUBLISHED_SIZE if size is None else size}
     return _build(where, lambda: UNet2DConditionModel.from_config(filled), tensors, dtype)
 
 
