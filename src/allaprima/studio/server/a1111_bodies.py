@@ -28,7 +28,7 @@ FILL = 0
 MASK_BLUR_PX = 4
 MAX_BLUR_PX = 256
 _NOT_HERE = frozenset({
-    "alwayson_scripts", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
+    "alwayson_scripts", "mask", "refiner_checkpoint", "script_name", "tiling",
 })  # fmt: skip
 _NEUTRAL = frozenset({
     "comments", "denoising_strength", "do_not_save_grid", "enable_hr", "firstphase_height", "firstphase_width",
@@ -41,6 +41,7 @@ _NEUTRAL = frozenset({
 """Fields that mean nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {
     "clip_skip": (0, 1), "disable_extra_networks": (False,), "eta": (0,),
+    "hr_additional_modules": ([],), "restore_faces": (False,), "styles": ([],),
     "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
     "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
     "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
@@ -49,7 +50,7 @@ _USUAL: dict[str, tuple[object, ...]] = {
 _USUAL_OVERRIDES: dict[str, tuple[object, ...]] = {
     "CLIP_stop_at_last_layers": (0, 1), "ENSD": (0,), "eta_noise_seed_delta": (0,), "face_restoration_model": (),
     "randn_source": ("CPU",), "samples_format": ("png",), "sd_vae": ("", "Automatic", "None"),
-    "sd_model_hash": ("",),
+    "forge_additional_modules": ([],), "sd_model_hash": ("",),
 }  # fmt: skip
 _BY_INFOTEXT: dict[str, tuple[str, type]] = {
     "Steps": ("steps", int), "CFG scale": ("cfg_scale", float), "Seed": ("seed", int),
@@ -226,7 +227,9 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
     field = "sampler_name" if body.sampler_name else "sampler_index"
     name = getattr(body, field)
     if not is_own_sampler(name) and not is_sampler(name):
-        raise ProblemError(404, "Sampler not found", code="sampler", param=field)
+        # What A1111 says, and what to do, which it does not say.
+        message = f"Sampler not found: got {str(name)[:60]!r}; leave it out, or name one that A1111 has"
+        raise ProblemError(404, message, code="sampler", param=field)
 
 
 def get_base(name: object, studio: Studio) -> BaseCard:
