@@ -40,7 +40,7 @@ app.command()(matte)
 app.command()(restyle)
 
 Stores = Annotated[list[Path], typer.Option("--store", help="Scene store; several may be given.")]
-Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
+Channels = Annotated[int, typer.Option(min=1, max=1024, help="Latent channels.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device, for what scenes need.")]
 
 
@@ -305,7 +305,7 @@ def release(
     kind: Annotated[str, typer.Argument(help="autoencoder, denoiser, upscaler, matte or restyle.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
     channels: Annotated[
-        int | None, typer.Option(min=1, help="Latent channels of an autoencoder; 16 by default.")
+        int | None, typer.Option(min=1, max=1024, help="Latent channels of an autoencoder; 16 by default.")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="The weight file that an autoencoder's training began with.")

@@ -136,7 +136,8 @@ class ModelRunner:
         """
         common, settings = prepared[0], prepared[0].prompt.settings
         # A first look is soon replaced by finer ones; a picture asked for in one step has the LoRAs that it says.
-        loras = common.first_look if steps == 1 < settings.steps else settings.loras
+        is_first_look = steps == 1 < settings.steps
+        loras = common.first_look if is_first_look else settings.loras
         rows = [
             DenoiseRow(
                 prompt=one.text.text,
@@ -157,6 +158,7 @@ class ModelRunner:
             guidance=common.guidance,
             loras=loras,
             init_image=below,
+            sketch=is_first_look,
         )
 
     def idle(self, budget_s: float) -> bool:
