@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -11,7 +12,7 @@ import openai
 import pytest
 from PIL import Image
 from tests.studio.server.clients import openai_client
-from tests.studio.server.conftest import Serve, Served
+from tests.studio.server.conftest import CARD, Serve, Served
 from tests.studio.server.lora_files import cards_with
 
 from allaprima.studio.server.settings import Caps, ServerSettings
@@ -98,6 +99,19 @@ def test_without_a_mask_all_of_it_is_painted_over(served: Served) -> None:
         changes.append(sum(abs(new - old) for new, old in pairs))
     assert changes == sorted(changes)
     assert len(set(changes)) == 4
+
+
+def test_a_size_that_is_not_painted_is_put_back_into_the_picture_at_its_own(serve: Serve) -> None:
+    served = serve()
+    served.studio.bases = {"vignette": replace(CARD, fixed_size=True)}
+    large, box = PICTURE.resize((512, 256)), (128, 64, 384, 192)
+    body = {"prompt": "a cat", "steps": 1, "image": text(png(large)), "mask": text(clear_mask(large.size, box))}
+    painted = opened(post(served, **body, size="512x256").json()["data"][0]["b64_json"])
+    assert painted.size == (512, 256)
+    assert painted.crop(box).tobytes() != large.crop(box).tobytes()
+    for image in (painted, large):
+        image.paste("black", box)
+    assert painted.tobytes() == large.tobytes()
 
 
 def test_it_streams_under_the_names_of_edits(served: Served) -> None:
