@@ -105,7 +105,12 @@ def test_a_size_that_is_not_painted_is_put_back_into_the_picture_at_its_own(serv
     served = serve()
     served.studio.bases = {"vignette": replace(CARD, fixed_size=True)}
     large, box = PICTURE.resize((512, 256)), (128, 64, 384, 192)
-    body = {"prompt": "a cat", "steps": 1, "image": text(png(large)), "mask": text(clear_mask(large.size, box))}
+    body = {
+        "prompt": "a cat",
+        "steps": 1,
+        "image": text(png(large)),
+        "mask": text(clear_mask(large.size, box)),
+    }
     painted = opened(post(served, **body, size="512x256").json()["data"][0]["b64_json"])
     assert painted.size == (512, 256)
     assert painted.crop(box).tobytes() != large.crop(box).tobytes()
@@ -149,7 +154,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": "%"}, "not base64"),
     ({"image": 7}, "got no text where a picture was to be"),
     ({"image": {"file_id": "x"}}, "got no text where a picture was to be"),
-    ({"image": text(b"no picture")}, "cannot be read"),
+    ({"image": text(b"no picture")}, "got a file that is text; expected a PNG"),
     ({"mask": text(clear_mask((64, 64)))}, "got a mask of 64x64 pixels; expected 128x64"),
     ({"mask": text(png(Image.new("L", (128, 64), 0)))}, "keeps every pixel"),
     ({"prompt": None}, "prompt"),
