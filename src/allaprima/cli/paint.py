@@ -77,7 +77,8 @@ def paint(
         _check_base(first.base, load.models_dir or ())
     painter = Painter.load(
         asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
-        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, first),
+        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory,
+        size=_largest(requests, given, first),
         loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)
