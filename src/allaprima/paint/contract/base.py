@@ -85,7 +85,7 @@ class Base(Protocol):
 
     @property
     def name(self) -> str:
-        """What a `GenerationRequest.base` asks for: "vignette", or the checkpoint's path or id as given."""
+        """What a `GenerationRequest.base` asks for: "vignette", or the checkpoint's name or id, never a path."""
 
     @property
     def family(self) -> str:
