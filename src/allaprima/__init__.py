@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a mi
     from allaprima.core.init_image import InitImage
     from allaprima.core.picture import Picture, PictureSet
     from allaprima.core.request import GenerationRequest, LoraUse
-    from allaprima.core.retouch import Upscale
+    from allaprima.core.retouch import CutOut, NewBackground, Restyle, Upscale
     from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
     from allaprima.paint.retouch.retoucher import Retoucher
@@ -37,10 +37,12 @@ if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a mi
 __version__ = "0.1.0"
 __all__ = [
     "AllaPrimaError",
+    "CutOut",
     "GenerationRequest",
     "InitImage",
     "LoraError",
     "LoraUse",
+    "NewBackground",
     "OutOfMemoryError",
     "OutputError",
     "PaintError",
@@ -49,6 +51,7 @@ __all__ = [
     "PictureError",
     "PictureSet",
     "RequestError",
+    "Restyle",
     "RetouchedPicture",
     "Retoucher",
     "Upscale",
@@ -58,12 +61,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CutOut": "allaprima.core.retouch",
     "GenerationRequest": "allaprima.core.request",
     "InitImage": "allaprima.core.init_image",
     "LoraUse": "allaprima.core.request",
+    "NewBackground": "allaprima.core.retouch",
     "Painter": "allaprima.paint.painter",
     "Picture": "allaprima.core.picture",
     "PictureSet": "allaprima.core.picture",
+    "Restyle": "allaprima.core.retouch",
     "RetouchedPicture": "allaprima.core.retouched",
     "Retoucher": "allaprima.paint.retouch.retoucher",
     "Upscale": "allaprima.core.retouch",

@@ -75,7 +75,12 @@ def test_without_a_painter_it_says_so() -> None:
 
 
 def test_the_small_thing_in_a_place_is_taken_out() -> None:
-    thing, matte = disc_before("#20a020")
+    disc, its_matte = disc_before("#20a020")
+    thing, matte = Image.new("RGB", (160, 160), "#20a020"), np.zeros((160, 160), np.float32)
+    thing.paste(disc, (48, 90))
+    matte[90:154, 48:112] = its_matte
+    thing.paste("white", (0, 0, 20, 20))  # of the place itself, though the network takes it for a thing too
+    matte[:20, :20] = 1
     asked: list[str] = []
 
     def paint(prompt: str, _seed: int) -> Image.Image:
@@ -88,7 +93,10 @@ def test_the_small_thing_in_a_place_is_taken_out() -> None:
         KnownMatte(matte=matte),
     )
     assert asked == ["a candle, {a} meadow"]
-    assert np.abs(np.asarray(place).astype(int) - (0x20, 0xA0, 0x20)).max() <= 1
-    nothing = KnownMatte(matte=np.zeros((64, 64), np.float32))
+    assert np.abs(np.asarray(place)[20:].astype(int) - (0x20, 0xA0, 0x20)).max() <= 1
+    assert place.getpixel((5, 5)) == (255, 255, 255)
+    nothing = KnownMatte(matte=np.zeros((160, 160), np.float32))
     assert paint_place(NewBackground(prompt="x"), PlacePainter(paint=paint, prompt="a {}"), nothing) is thing
     assert paint_place(NewBackground(prompt="x"), PlacePainter(paint=paint), KnownMatte(matte=matte)) is thing
+    large = KnownMatte(matte=np.ones((160, 160), np.float32))
+    assert paint_place(NewBackground(prompt="x"), PlacePainter(paint=paint, prompt="a {}"), large) is thing

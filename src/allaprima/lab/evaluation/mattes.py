@@ -39,7 +39,7 @@ def measure_mattes(
     overlaps, errors = [], []
     for index, truth in enumerate(unseen_mattes(scenes, sprites), 1):
         found = settled(finder.find(Image.fromarray(truth[..., :3])))
-        wanted = truth[..., 3].astype(np.float32) / 255
+        wanted = truth[..., 3].astype(np.float32) / np.float32(255)
         overlaps.append(overlap(found, wanted))
         errors.append(float(np.abs(found - wanted).mean()))
         on_progress("cutting out of scenes", index, scenes)

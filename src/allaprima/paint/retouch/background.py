@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from PIL import Image, ImageOps
 
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.retouch import CutOut, NewBackground
-from allaprima.paint.retouch.compositing import compose, fill_hole
+from allaprima.paint.retouch.compositing import compose, fill_hole, middle_part
 from allaprima.paint.retouch.finders import get_finder
 from allaprima.paint.retouch.matte import MatteFinder, find_subject
 from allaprima.paint.retouch.matting import Array, foreground
 from allaprima.paint.retouch.picture_arrays import to_array, to_image
 from allaprima.paint.retouch.work import PlacePainter, Work, Workshop
+
+MOST_THING: Final = 0.08
+"""The largest share of a place that the small thing in it covers."""
 
 
 def put_before_background(image: Image.Image, operation: NewBackground, workshop: Workshop) -> Work:
@@ -55,5 +60,8 @@ def paint_place(operation: NewBackground, places: PlacePainter, finder: MatteFin
     try:
         thing: Array = find_subject(place, finder)
     except PictureError:  # it was left away after all
+        return place
+    thing = middle_part(thing)
+    if (thing > 0.5).mean() > MOST_THING:  # something of the place itself, which is to stay
         return place
     return to_image(fill_hole(to_array(place), thing))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from allaprima.paint.retouch.matting import Array
 
@@ -71,6 +71,18 @@ def contact_shadow(matte: Array) -> Array:
     moved = np.roll(np.asarray(pool, dtype=np.float32) / np.float32(255), reach // 2, axis=0)
     moved[: reach // 2] = 0
     return moved
+
+
+def middle_part(matte: Array) -> Array:
+    """Return of a matte only the part whose solid pixels hang together and lie nearest to the lower middle."""
+    solid = np.argwhere(matte > 0.5)
+    if not len(solid):
+        return matte
+    foot = np.array([matte.shape[0] * 0.75, matte.shape[1] * 0.5])
+    row, column = solid[np.square(solid - foot).sum(1).argmin()]
+    mask = Image.fromarray(((matte > 0.1) * 255).astype(np.uint8)).copy()
+    ImageDraw.floodfill(mask, (int(column), int(row)), 128)
+    return np.where(np.asarray(mask) == 128, matte, 0).astype(np.float32)
 
 
 def fill_hole(colors: Array, matte: Array) -> Array:

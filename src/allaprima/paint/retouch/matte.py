@@ -19,7 +19,7 @@ WORKING_SIDE: Final = 256
 """Pixels of the longer side at which the shipped network looks at a picture; it learned at this size."""
 LEAST_SHARE: Final = 0.002
 """The share of a picture that a subject must cover: a square of 11 pixels in one of 256."""
-CLEAR: Final = 0.03
+CLEAR: Final = 0.1
 """Values so near to nothing or all are taken for it."""
 
 
