@@ -18,7 +18,7 @@ MAX_PIXELS = 2**26
 """67 million: a square of 8192. So many bytes of each kind are kept several times while the work goes on."""
 
 
-def open_picture(picture: Path | str | Image.Image | Picture | RetouchedPicture) -> RetouchedPicture:
+def open_to_retouch(picture: Path | str | Image.Image | Picture | RetouchedPicture) -> RetouchedPicture:
     """Return a picture with its history, whatever a person calls a picture.
 
     Raises:
@@ -42,7 +42,7 @@ def open_picture(picture: Path | str | Image.Image | Picture | RetouchedPicture)
 
 
 def from_file(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX_PIXELS) -> RetouchedPicture:
-    """Return the picture in the file `data` with its history; PictureError as `open_picture`."""
+    """Return the picture in the file `data` with its history; PictureError as `open_to_retouch`."""
     image = plain(load_picture(data, max_side=max_side, max_pixels=max_pixels))
     return RetouchedPicture(image=image, **vars(read_history(data)))
 

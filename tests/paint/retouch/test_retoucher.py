@@ -13,7 +13,7 @@ from allaprima.core.picture import Picture, Rescues
 from allaprima.core.picture_files import read_history
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Upscale
-from allaprima.core.retouch_source import open_picture
+from allaprima.core.retouch_source import open_to_retouch
 from allaprima.paint.retouch.retoucher import Retoucher
 from allaprima.paint.retouch.work import Workshop, part
 
@@ -73,6 +73,6 @@ def test_parts_follow_each_other() -> None:
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="does not exist"):
-        open_picture(tmp_path / "absent.png")
+        open_to_retouch(tmp_path / "absent.png")
     with pytest.raises(PictureError, match="pixels"):
-        open_picture(Image.new("1", (17_000, 1)))
+        open_to_retouch(Image.new("1", (17_000, 1)))

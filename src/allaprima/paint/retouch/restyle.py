@@ -13,7 +13,7 @@ from torch.nn import functional
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.image_modes import to_rgb
 from allaprima.core.retouch import STYLE_NAMES, Restyle
-from allaprima.core.retouch_source import open_picture
+from allaprima.core.retouch_source import open_to_retouch
 from allaprima.paint.retouch.network_files import RESTYLE_PATH, load_restyler
 from allaprima.paint.retouch.picture_arrays import to_array, to_image
 from allaprima.paint.retouch.restyler import Restyler, StyleStatistics
@@ -69,7 +69,7 @@ def find_style(name: str, restyler: Restyler, workshop: Workshop) -> StyleStatis
         )
     changed = path.stat().st_mtime_ns
     return workshop.keep(
-        ("style", path.resolve(), changed), lambda: style_of(open_picture(path).image, restyler)
+        ("style", path.resolve(), changed), lambda: style_of(open_to_retouch(path).image, restyler)
     )
 
 

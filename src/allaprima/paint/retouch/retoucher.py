@@ -15,7 +15,7 @@ from PIL import Image
 
 from allaprima.core.picture import Picture
 from allaprima.core.retouch import CutOut, NewBackground, Operation, Repaint, Restyle, Upscale
-from allaprima.core.retouch_source import open_picture
+from allaprima.core.retouch_source import open_to_retouch
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.retouch.background import prepare_background, put_before_background
 from allaprima.paint.retouch.cutout import cut_out
@@ -70,7 +70,7 @@ class Retoucher:
             PictureError: the picture cannot be read, or is too large.
             WeightsError: a weight file is missing, or cannot be used.
         """
-        return finish(self.work(open_picture(picture), operations), on_share)
+        return finish(self.work(open_to_retouch(picture), operations), on_share)
 
     def prepare(self, operations: Sequence[Operation]) -> None:
         """Load all that the operations need; WeightsError or RequestError for what is not there."""

@@ -26,7 +26,7 @@ from allaprima.core.picture_encoding import underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Operation
-from allaprima.core.retouch_source import open_picture
+from allaprima.core.retouch_source import open_to_retouch
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.messages import Progress, RetouchOrder
 from allaprima.studio.server.a1111_bodies import (
@@ -241,7 +241,7 @@ async def _second_pass(
     """Return what was painted after its second pass; None without one, or if that was interrupted."""
     if not operations:
         return None
-    opened = open_picture(picture)
+    opened = open_to_retouch(picture)
     check_result(opened, operations, studio.settings.caps)
     order = RetouchOrder(picture=opened, operations=operations)
     return await finish_retouch(studio.jobs.retouch(order, http, api="a1111", keep=keep))
