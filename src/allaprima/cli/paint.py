@@ -15,8 +15,8 @@ from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, note_finished, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
 from allaprima.cli.start import open_start
-from allaprima.cli.targets import OutputTarget, is_stream, plan_targets
-from allaprima.core.errors import RequestError, UserError
+from allaprima.cli.targets import OutputTarget, check_streams, plan_targets
+from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
@@ -56,7 +56,7 @@ def paint(
     first = None if imported is None else imported.request
     requests = make_requests(given, first, asked.seed, asked.count)
     targets = plan_targets(requests, out.output, out.file_format)
-    _check_streams(targets, as_json=as_json, previews=out.previews)
+    check_streams(targets, as_json=as_json, previews=out.previews)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
@@ -90,14 +90,6 @@ def paint(
             "request": requests[0].to_json(),
             "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
         })  # fmt: skip
-
-
-def _check_streams(targets: list[OutputTarget], *, as_json: bool, previews: bool) -> None:
-    """Refuse what cannot share an output with a picture."""
-    if as_json and any(target.is_stdout for target in targets):
-        raise UserError("got --json with a picture on stdout; expected one of them, or -o FILE")
-    if previews and any(is_stream(target.path) for target in targets):
-        raise UserError("got --previews without files; expected -o with a file or a folder")
 
 
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
