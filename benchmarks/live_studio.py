@@ -38,8 +38,8 @@ class OpenStudio:
 
 
 @contextmanager
-def open_studio(weights: Path | None, gallery: Path) -> Iterator[OpenStudio]:
-    """Run `prima serve` for the with-block."""
+def open_studio(weights: Path | None, gallery: Path, *options: str) -> Iterator[OpenStudio]:
+    """Run `prima serve` with further `options` for the with-block."""
     chosen = [] if weights is None else ["--weights", str(weights.resolve())]
     command = [
         sys.executable,
@@ -52,6 +52,7 @@ def open_studio(weights: Path | None, gallery: Path) -> Iterator[OpenStudio]:
         str(gallery),
         "--json",
         *chosen,
+        *options,
     ]
     environment = {key: value for key, value in os.environ.items() if key != "ALLAPRIMA_TOKEN"}
     process = subprocess.Popen(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -77,6 +78,16 @@ def test_what_infotext_says_and_nothing_here_follows_is_told(
     remarks = json.loads(out.splitlines()[-1])["remarks"]
     assert err.splitlines() == [f"prima: {remark}" for remark in remarks]
     assert [remark[:17] for remark in remarks] == ["Seed is left out:", "not followed here"]
+
+
+def test_what_it_was_painted_over_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "over.png"
+    over: dict[str, Any] = {"init_strength": 0.5, "inpaint_area": "left=64"}
+    path.write_bytes(Picture(request=REQUEST, width=8, height=8, rgb=bytes(192), **over).encode())
+    assert run(["show", str(path), "--json"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "painted over:    another picture (strength 0.5, left=64)"
+    assert json.loads(last)["init"] == {"strength": "0.5", "area": "left=64"}
 
 
 def test_a_file_without_a_request_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

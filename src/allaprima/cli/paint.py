@@ -14,6 +14,8 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, note_finished, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
+from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
+from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
 from allaprima.cli.targets import OutputTarget, check_streams, plan_targets
 from allaprima.core.errors import RequestError
@@ -21,13 +23,16 @@ from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from allaprima.core.events import Event
     from allaprima.core.infotext import ImportedRequest
+    from allaprima.core.picture import Picture
+    from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
 
 app = typer.Typer()
@@ -39,6 +44,8 @@ MAX_COUNT = 1000
 @spread_options
 def paint(
     asked: RequestOptions,
+    retouch: OperationOptions,
+    afterwards: AfterwardsOptions,
     start: StartOptions,
     load: LoadOptions,
     out: OutputOptions,
@@ -52,9 +59,12 @@ def paint(
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)
+    if picture is not None:
+        picture.check_fields(given)
     imported = None if asked.source is None else _import(asked.source)
     first = None if imported is None else imported.request
     requests = make_requests(given, first, asked.seed, asked.count)
+    operations = afterwards.operations(retouch, asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
     check_streams(targets, as_json=as_json, previews=out.previews)
 
@@ -66,20 +76,17 @@ def paint(
     if first is not None and "base" not in given:
         _check_base(first.base, load.models_dir or ())
     painter = Painter.load(
-        requests[0].base, folder=load.weights, models_dirs=load.models_dir or (), lora_dir=load.lora_dir,
-        precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, first),
-        loras=requests[0].loras,
+        asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
+        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory,
+        size=_largest(requests, given, first), loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)
-    over.check(given)
-    given |= over.size
-    if over.size:
-        width, height = over.size["width"], over.size["height"]
-        requests = [replace(request, width=width, height=height) for request in requests]
-    requests = fill_requests(painter, requests, given, first, turbo=not asked.no_turbo)
+    requests = over.fit(fill_requests(painter, requests, given, first, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = over.events(painter.events, requests, previews=out.previews)
-    paths = save_events(events, targets, requests[0].steps * over.passes, timings)
+    operations = paintable(operations, painter)
+    finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
+    paths = save_events(events, targets, requests[0].steps * over.passes, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
@@ -88,6 +95,7 @@ def paint(
             "seeds": seeds,
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
+            **({"retouch": operations_to_json(operations)} if operations else {}),
             "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
         })  # fmt: skip
 
@@ -196,9 +204,15 @@ def make_requests(
 
 
 def save_events(
-    events: Iterable[Event], targets: list[OutputTarget], steps: int, timings: dict[str, float]
+    events: Iterable[Event],
+    targets: list[OutputTarget],
+    steps: int,
+    timings: dict[str, float],
+    finish: Callable[[Picture], RetouchedPicture] | None = None,
 ) -> list[Path]:
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
+
+    `finish` is what is done to a picture before it is written.
 
     Returns:
         the path of each picture, which is also printed on stdout; `timings` gets the stages' milliseconds.
@@ -220,12 +234,13 @@ def save_events(
                 elif isinstance(event, Finished):
                     for stage, ms in event.timings_ms.items():
                         timings[stage] += ms
-                    started = time.perf_counter()
                     for target, picture in zip(targets[len(paths) :], event.pictures, strict=False):
-                        paths.append(target.write(picture))
+                        done = picture if finish is None else finish(picture)
+                        started = time.perf_counter()
+                        paths.append(target.write(done))
+                        timings["save"] += _ms_since(started)
                         seeds.append(picture.request.seed)
                         note_finished(paths=[str(path) for path in paths], seeds=seeds)
-                    timings["save"] += _ms_since(started)
     finally:  # a picture that is done stays, so its path is printed even if the next one failed
         for path, target in zip(paths, targets, strict=False):
             if not target.is_stdout:

@@ -45,9 +45,7 @@ def show(
                 print(f"prima: {printable(str(error))}", file=sys.stderr)
             continue
         _print_request(imported)
-        shown.append(
-            {"path": str(file), "request": imported.request.to_json(), "remarks": [*imported.remarks]}
-        )
+        shown.append({"path": str(file), **_to_json(imported)})
     note_finished(**({"pictures": shown} if len(files) > 1 else {}))
     if problems:
         told = f"{len(problems)} of {len(files)} pictures could not be shown"
@@ -62,5 +60,15 @@ def _print_request(imported: ImportedRequest) -> None:
     fields["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in imported.request.loras)
     for name, value in fields.items():
         print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else printable(str(value))}")
+    if imported.init_strength is not None:
+        part = "" if imported.inpaint_area is None else f", {imported.inpaint_area[:80]}"
+        strength = imported.init_strength[:20]
+        print(printable(f"painted over:    another picture (strength {strength}{part})"))
     for remark in imported.remarks:
         print(f"prima: {printable(remark)}", file=sys.stderr)
+
+
+def _to_json(imported: ImportedRequest) -> dict[str, Any]:
+    strength, area = imported.init_strength, imported.inpaint_area
+    init = {} if strength is None else {"init": {"strength": strength, "area": area}}
+    return {"request": imported.request.to_json(), "remarks": [*imported.remarks], **init}

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,18 +95,21 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             base: PacedBase | None = None,
             loras: LoraCards | None = None,
             limits: Limits | None = None,
+            painters: Mapping[str, Painter] | None = None,
         ) -> Served:
             chosen, painted_with = settings or ServerSettings(), base or PacedBase()
             folder = tmp_path / "gallery"
             models_dirs = (tmp_path / "models",)
+            known = painters or {CARD.name: Painter(base=painted_with)}
             engine = stack.enter_context(
-                Engine(lambda name: Painter(base=painted_with), limits=limits, models_dirs=models_dirs)  # noqa: ARG005
+                Engine(known.__getitem__, bases=tuple(known), limits=limits, models_dirs=models_dirs)
             )
+            cards = {CARD.name: CARD} if painters is None else {name: _card(known[name]) for name in known}
             studio = Studio(
                 engine=engine,
                 gallery=Gallery.open(folder),
                 settings=chosen,
-                bases={CARD.name: CARD},
+                bases=cards,
                 loras=loras or LoraCards(tmp_path / "loras"),
                 models_dirs=models_dirs,
             )
@@ -121,6 +124,18 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def served(serve: Serve) -> Served:
     """Return a server with the default settings."""
     return serve()
+
+
+def _card(painter: Painter) -> BaseCard:
+    """Return what clients see of a real base."""
+    base, traits = painter.base, painter.base.traits
+    return BaseCard(
+        name=base.name,
+        family=base.family,
+        defaults=base.defaults,
+        fixed_size=traits.fixed_size,
+        stride=traits.stride,
+    )
 
 
 def _run(studio: Studio, stack: ExitStack) -> tuple[int, Callable[[], None]]:

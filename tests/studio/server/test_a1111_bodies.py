@@ -19,7 +19,8 @@ from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import Order
 
 REFUSED: list[tuple[dict[str, object], int, str]] = [
-    ({"prompt": "a cat", "enable_hr": True}, 422, "enable_hr"),
+    ({"prompt": "a cat", "enable_hr": True, "hr_scale": 9}, 422, "hr_scale"),
+    ({"prompt": "a cat", "enable_hr": True, "hr_resize_x": 512}, 422, "use hr_scale"),
     ({"prompt": "a cat", "alwayson_scripts": {"controlnet": {}}}, 422, "alwayson_scripts"),
     ({"prompt": "a cat", "sampler_name": "DPM++ 9M"}, 404, "Sampler not found"),
     ({"prompt": "a cat", "sampler_index": "Euler b"}, 404, "Sampler not found"),
@@ -179,6 +180,13 @@ def test_an_infotext_says_what_the_body_does_not(served: Served) -> None:
     assert (request.prompt, request.steps, request.guidance) == ("a cat", 5, 1.5)
     with pytest.raises(RequestError, match="without a line of settings"):
         to_order(TextToImage(infotext="nothing"), served.studio)
+
+
+def test_one_bad_value_of_an_infotext_does_not_cost_the_others(served: Served) -> None:
+    text = "a dog\r\nNegative prompt:rain\r\nSteps: 3, Sampler: Euler, CFG scale: nan, Seed: many, Size: 8by8"
+    order = to_order(TextToImage(infotext=text, seed=4, width=64, height=64), served.studio)
+    assert (order.requests[0].prompt, order.requests[0].steps, order.requests[0].seed) == ("a dog", 3, 4)
+    assert order.ignored == ("infotext: CFG scale", "infotext: Seed", "infotext: Size")
 
 
 LISTS = (

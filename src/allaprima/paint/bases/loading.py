@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
@@ -95,7 +96,7 @@ def load_base(
     """Load the base called `spec` onto `device`.
 
     Args:
-        spec: see the module docstring; the base is named so.
+        spec: see the module docstring; the base is called by what `shown_name` makes of it.
         device: where it is to paint.
         dtype: what it computes in; None for what the device is quick at.
         models_dirs: see `locate`.
@@ -112,7 +113,8 @@ def load_base(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
         )
     family = FAMILIES[located.family]
-    return family.load(located.path or weights, name=spec, device=device, dtype=dtype, absent=absent)
+    name = shown_name(spec)
+    return family.load(located.path or weights, name=name, device=device, dtype=dtype, absent=absent)
 
 
 def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:
@@ -185,8 +187,8 @@ def _traits_of(path: Path) -> BaseTraits:
         pipeline = read_pipeline(path)
         known = {name: family.traits for family in FAMILIES.values() for name in family.pipelines}
         if pipeline not in known:
-            usual = " or ".join(family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
-            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {usual}")
+            usual = (family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
+            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(usual)}")
         return known[pipeline]
     if path.suffix.lower() in PICKLES:
         raise WeightsError(

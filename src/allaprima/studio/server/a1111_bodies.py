@@ -7,6 +7,7 @@ picture is refused by name; one that asks for less, or an unknown one, is listed
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,11 +29,11 @@ FILL = 0
 MASK_BLUR_PX = 4
 MAX_BLUR_PX = 256
 _NOT_HERE = frozenset({
-    "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "restore_faces", "script_name", "styles", "tiling",
+    "alwayson_scripts", "mask", "refiner_checkpoint", "script_name", "tiling",
 })  # fmt: skip
 _NEUTRAL = frozenset({
-    "comments", "denoising_strength", "do_not_save_grid", "firstphase_height", "firstphase_width", "force_task_id",
-    "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt", "hr_prompt", "hr_resize_x", "hr_resize_y",
+    "comments", "denoising_strength", "do_not_save_grid", "enable_hr", "firstphase_height", "firstphase_width",
+    "force_task_id", "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt", "hr_prompt", "hr_resize_x", "hr_resize_y",
     "hr_sampler_name", "hr_scale", "hr_scheduler", "hr_second_pass_steps", "hr_upscaler", "image_cfg_scale",
     "include_init_images", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill",
     "inpainting_mask_invert", "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "refiner_switch_at",
@@ -41,6 +42,7 @@ _NEUTRAL = frozenset({
 """Fields that mean nothing as long as nothing of `_NOT_HERE` is asked for."""
 _USUAL: dict[str, tuple[object, ...]] = {
     "clip_skip": (0, 1), "disable_extra_networks": (False,), "eta": (0,),
+    "hr_additional_modules": ([],), "restore_faces": (False,), "styles": ([],),
     "initial_noise_multiplier": (1,), "latent_mask": ("",), "override_settings_restore_afterwards": (True,),
     "s_churn": (0,), "s_min_uncond": (0,), "s_noise": (1,), "s_tmax": (0,), "s_tmin": (0,),
     "seed_resize_from_h": (-1, 0), "seed_resize_from_w": (-1, 0), "subseed": (-1,), "subseed_strength": (0,),
@@ -49,7 +51,7 @@ _USUAL: dict[str, tuple[object, ...]] = {
 _USUAL_OVERRIDES: dict[str, tuple[object, ...]] = {
     "CLIP_stop_at_last_layers": (0, 1), "ENSD": (0,), "eta_noise_seed_delta": (0,), "face_restoration_model": (),
     "randn_source": ("CPU",), "samples_format": ("png",), "sd_vae": ("", "Automatic", "None"),
-    "sd_model_hash": ("",),
+    "forge_additional_modules": ([],), "sd_model_hash": ("",),
 }  # fmt: skip
 _BY_INFOTEXT: dict[str, tuple[str, type]] = {
     "Steps": ("steps", int), "CFG scale": ("cfg_scale", float), "Seed": ("seed", int),
@@ -141,14 +143,15 @@ class ImageToImage(TextToImage):
         return across, down
 
     def unheard(self) -> set[str]:
-        """Return what it says about a mask that is not honoured."""
+        """Return what it says about a mask, or about a second pass, that is not honoured."""
         said = {"mask_round": self.mask_round is False, "inpainting_fill": (self.inpainting_fill or 0) > 1}
-        return {name for name, is_said in said.items() if is_said and self.mask}
+        hires = {"enable_hr"} if (self.model_extra or {}).get("enable_hr") else set[str]()
+        return hires | {name for name, is_said in said.items() if is_said and self.mask}
 
 
 def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
-    body = _with_infotext(body)
+    body, unread = _with_infotext(body)
     _refuse_what_is_not_here(body)
     prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
@@ -168,7 +171,7 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_order(given, count, turbo=body.turbo, ignored=_ignored_fields(body, base))
+    return studio.make_order(given, count, turbo=body.turbo, ignored=[*_ignored_fields(body, base), *unread])
 
 
 def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
@@ -198,22 +201,29 @@ def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
     return None if is_scheduler(name) and name not in base.schedules else name
 
 
-def _with_infotext(body: TextToImage) -> TextToImage:
-    """Return `body` with what its infotext says where it says nothing itself."""
+def _with_infotext(body: TextToImage) -> tuple[TextToImage, list[str]]:
+    """Return `body` with what its infotext says where it says nothing itself, and those of it that are unusable."""
     if not body.infotext.strip():
-        return body
+        return body, []
     prompt, negative, settings = split_infotext(body.infotext)
     said: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
-    for key, (name, kind) in _BY_INFOTEXT.items():
-        if key in settings:
-            try:
-                said[name] = kind(settings[key])
-            except ValueError:
-                message = f"got {key} {settings[key][:40]!r} in the infotext; expected a number"
-                raise ProblemError(422, message, param="infotext") from None
-    if "Size" in settings:
-        said["width"], said["height"] = parse_size(settings["Size"])
-    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set})
+    unread = []
+    for key in sorted(settings.keys() & {*_BY_INFOTEXT, "Size"}):
+        try:
+            if key == "Size":
+                said["width"], said["height"] = parse_size(settings[key])
+            else:
+                name, kind = _BY_INFOTEXT[key]
+                said[name] = _finite(kind(settings[key]))
+        except ValueError:  # RequestError is one
+            unread.append(f"infotext: {key}")
+    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set}), unread
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(value)
+    return value
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:
@@ -225,7 +235,9 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
     field = "sampler_name" if body.sampler_name else "sampler_index"
     name = getattr(body, field)
     if not is_own_sampler(name) and not is_sampler(name):
-        raise ProblemError(404, "Sampler not found", code="sampler", param=field)
+        # What A1111 says, and what to do, which it does not say.
+        message = f"Sampler not found: got {str(name)[:60]!r}; leave it out, or name one that A1111 has"
+        raise ProblemError(404, message, code="sampler", param=field)
 
 
 def get_base(name: object, studio: Studio) -> BaseCard:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.config_values import check_latent_statistics, is_number
@@ -82,7 +83,7 @@ def load_qwen_image(
         transformer=transformer,
         autoencoder=autoencoder,
         text=PromptEncoder(encoder=encoder, tokenizer=tokenizer),
-        name=str(folder) if name is None else name,
+        name=shown_name(str(folder)) if name is None else name,
         flow=flow,
     )
 

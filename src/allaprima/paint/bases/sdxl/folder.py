@@ -24,6 +24,7 @@ from allaprima.paint.bases.sdxl.parts import (
 )
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.bases.sdxl.traits import PIPELINES
 from allaprima.paint.contract.base import Stage
 
 _WEIGHTS = {
@@ -76,8 +77,8 @@ def _scheduler(path: Path) -> dict[str, Any]:
 def check_folder(path: Path) -> None:
     """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline."""
     pipeline = read_pipeline(path)
-    if not pipeline.startswith("StableDiffusionXL"):
-        raise WeightsError(f"{path} is a {pipeline[:60]}; expected a StableDiffusionXLPipeline")
+    if pipeline not in PIPELINES:
+        raise WeightsError(f"{path} is a {pipeline[:60]}; expected a {PIPELINES[0]}")
     check_parts(path, {**_WEIGHTS, **_TOKENIZERS}, weights=_WEIGHTS, tokenizers=_TOKENIZERS)
 
 
