@@ -182,6 +182,13 @@ def test_an_infotext_says_what_the_body_does_not(served: Served) -> None:
         to_order(TextToImage(infotext="nothing"), served.studio)
 
 
+def test_one_bad_value_of_an_infotext_does_not_cost_the_others(served: Served) -> None:
+    text = "a dog\r\nNegative prompt:rain\r\nSteps: 3, Sampler: Euler, CFG scale: nan, Seed: many, Size: 8by8"
+    order = to_order(TextToImage(infotext=text, seed=4, width=64, height=64), served.studio)
+    assert (order.requests[0].prompt, order.requests[0].steps, order.requests[0].seed) == ("a dog", 3, 4)
+    assert order.ignored == ("infotext: CFG scale", "infotext: Seed", "infotext: Size")
+
+
 LISTS = (
     "latent-upscale-modes", "sd-vae", "embeddings", "prompt-styles", "cmd-flags", "memory", "scripts", "script-info",
     "hypernetworks", "face-restorers", "realesrgan-models", "extensions", "sd-modules",

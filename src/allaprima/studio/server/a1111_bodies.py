@@ -7,6 +7,7 @@ picture is refused by name; one that asks for less, or an unknown one, is listed
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -150,7 +151,7 @@ class ImageToImage(TextToImage):
 
 def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
-    body = _with_infotext(body)
+    body, unread = _with_infotext(body)
     _refuse_what_is_not_here(body)
     prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
@@ -170,7 +171,7 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_order(given, count, turbo=body.turbo, ignored=_ignored_fields(body, base))
+    return studio.make_order(given, count, turbo=body.turbo, ignored=[*_ignored_fields(body, base), *unread])
 
 
 def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
@@ -200,22 +201,29 @@ def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
     return None if is_scheduler(name) and name not in base.schedules else name
 
 
-def _with_infotext(body: TextToImage) -> TextToImage:
-    """Return `body` with what its infotext says where it says nothing itself."""
+def _with_infotext(body: TextToImage) -> tuple[TextToImage, list[str]]:
+    """Return `body` with what its infotext says where it says nothing itself, and those of it that are unusable."""
     if not body.infotext.strip():
-        return body
+        return body, []
     prompt, negative, settings = split_infotext(body.infotext)
     said: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
-    for key, (name, kind) in _BY_INFOTEXT.items():
-        if key in settings:
-            try:
-                said[name] = kind(settings[key])
-            except ValueError:
-                message = f"got {key} {settings[key][:40]!r} in the infotext; expected a number"
-                raise ProblemError(422, message, param="infotext") from None
-    if "Size" in settings:
-        said["width"], said["height"] = parse_size(settings["Size"])
-    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set})
+    unread = []
+    for key in sorted(settings.keys() & {*_BY_INFOTEXT, "Size"}):
+        try:
+            if key == "Size":
+                said["width"], said["height"] = parse_size(settings[key])
+            else:
+                name, kind = _BY_INFOTEXT[key]
+                said[name] = _finite(kind(settings[key]))
+        except ValueError:  # RequestError is one
+            unread.append(f"infotext: {key}")
+    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set}), unread
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(value)
+    return value
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:
