@@ -2,6 +2,7 @@
 
     python -m benchmarks.live --json            eight minutes on two quiet cores
     python -m benchmarks.live --json --quick    one minute; its numbers mean little
+    python -m benchmarks.live --json --init     a minute: nothing but pictures that are painted over, against typing
 
 Times are from sending a message to having a frame's bytes, as a browser on the same machine would see them. What the
 server adds is the difference to what the engine says it took, frame by frame. All wear what the page wears: turbo,
@@ -24,6 +25,7 @@ from typing import Annotated, Any
 import typer
 from benchmarks.harness import RESULTS, Row, report
 from benchmarks.live_kills import count_losses
+from benchmarks.live_pictures import measure_pictures
 from benchmarks.live_studio import PROMPT, OpenStudio, open_studio
 from benchmarks.typing_script import KEYSTROKES_PER_SECOND, answer_ms, percentile, type_text
 from websockets.asyncio.client import ClientConnection, connect
@@ -46,9 +48,12 @@ class Amounts:
     client_keystrokes: int
     memory_frames: int
     kills: int
+    rounds: int
 
 
-QUICK = Amounts(keystrokes=24, frames=20, clients=8, client_keystrokes=12, memory_frames=200, kills=2)
+QUICK = Amounts(
+    keystrokes=24, frames=20, clients=8, client_keystrokes=12, memory_frames=200, kills=2, rounds=1
+)
 
 
 def main(
@@ -61,6 +66,10 @@ def main(
         int, typer.Option(help="Frames in all after which memory is looked at again.")
     ] = 10_000,
     kills: Annotated[int, typer.Option(help="How often the studio is killed while it paints.")] = 20,
+    rounds: Annotated[
+        int, typer.Option(help="Keystrokes, pictures and strokes over a picture, as many of each.")
+    ] = 100,
+    init: Annotated[bool, typer.Option("--init", help="Nothing but pictures that are painted over.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Little of everything, to see that it works.")
     ] = False,
@@ -74,6 +83,7 @@ def main(
         client_keystrokes=client_keystrokes,
         memory_frames=memory_frames,
         kills=kills,
+        rounds=rounds,
     )
     amounts = QUICK if quick else given
     details: dict[str, Any] = {"amounts": asdict(amounts)}
@@ -81,7 +91,12 @@ def main(
         with open_studio(weights, Path(folder) / "gallery") as studio:
             asyncio.run(_slide(studio, EARLY_FRAMES))  # warm
             early = studio.resident_mib
+            if init:
+                rows = asyncio.run(_pictures(studio, amounts.rounds, details))
+                report("live-init", rows, details, as_json=as_json, folder=results)
+                return
             rows = asyncio.run(_live(studio, amounts.keystrokes, amounts.frames, details))
+            rows += asyncio.run(_pictures(studio, amounts.rounds, details))
             if amounts.memory_frames:
                 rows += asyncio.run(_memory(studio, early, amounts.memory_frames))
             if amounts.clients:
@@ -111,6 +126,11 @@ class Typist:
         """Send a prompt."""
         self.sent[number] = time.perf_counter()
         await self.socket.send(json.dumps({"sequence": number, "prompt": text, "settings": settings}))
+
+    async def send(self, number: int, message: bytes) -> None:
+        """Send any other message."""
+        self.sent[number] = time.perf_counter()
+        await self.socket.send(message)
 
     async def listen(self) -> None:
         """Take frames until the socket is closed."""
@@ -181,6 +201,13 @@ async def _live(studio: OpenStudio, keystrokes: int, frames: int, details: dict[
         Row(name="frames per second, one by one", value=frames / seconds, unit="1/s", better="higher"),
         Row(name="server over the bare engine", value=100.0 * added / own, unit="%", must=25.0, aim=10.0),
     ]
+
+
+async def _pictures(studio: OpenStudio, rounds: int, details: dict[str, Any]) -> list[Row]:
+    typist, listening = await _open(studio)
+    rows = await measure_pictures(typist, studio.habits, rounds, details)
+    await _close(studio, typist, listening)
+    return rows
 
 
 async def _slide(studio: OpenStudio, frames: int) -> tuple[float, Typist]:

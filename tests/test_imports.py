@@ -29,7 +29,7 @@ LAB = {"allaprima", "paint.painter", "paint.retouch", "lab", "lab.scenes", *PAIN
 
 # Part -> the parts it may import. A module belongs to the longest name of this table that begins its own.
 ARROWS = {
-    "allaprima": {"core", "paint.painter"},
+    "allaprima": {"core", "paint.painter", "paint.retouch"},
     "core": set[str](),
     "paint": set[str](),
     "paint.contract": {"core"},
@@ -43,7 +43,7 @@ ARROWS = {
     "paint.bases": {"paint.device", "paint.sampling", *CONTRACT},
     "paint.memory": {"paint.bases", "paint.device", *CONTRACT},
     "paint.pipeline": PAINT - {"paint.bases", "paint.pipeline"},
-    "paint.retouch": {"core", "paint.device", "paint.retouch.upscaler_folder"},
+    "paint.retouch": {"core", "paint.bases", "paint.device", "paint.retouch.upscaler_folder"},
     "paint.retouch.upscaler_folder": {"core"},
     "paint.painter": PAINT,
     "lab": LAB - {"lab", "lab.scenes"},
@@ -51,7 +51,7 @@ ARROWS = {
     "lab.evaluation": LAB,
     "lab.training": {"lab.evaluation", *LAB},
     "lab.distill": {"lab.evaluation", "lab.training", *LAB},
-    "lab.retouch": {"lab.training", *LAB},
+    "lab.retouch": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
     "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},

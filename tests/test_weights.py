@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from safetensors import safe_open
 
-from allaprima import GenerationRequest, Painter
+from allaprima import GenerationRequest, Painter, Retoucher, Upscale
 from allaprima.core.request import LoraUse
+from allaprima.lab.evaluation.upscaling import gradient, psnr
 from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder
 
@@ -67,3 +69,22 @@ def test_words_matter() -> None:
         for hour in ("night", "day")
     )
     assert night.mean() < day.mean()
+
+
+def test_the_upscaler_draws_edges_again() -> None:
+    large = Image.new("RGB", (1024, 1024), "#f4d8a0")
+    drawing = ImageDraw.Draw(large)
+    drawing.ellipse((200, 160, 800, 860), fill="#d04830", outline="#202020", width=24)
+    drawing.polygon([(100, 900), (512, 300), (960, 940)], fill="#3070b0")
+    sharp = large.resize((256, 256), Image.Resampling.BOX)
+    halved = sharp.resize((128, 128), Image.Resampling.BICUBIC)
+    plain = halved.resize((256, 256), Image.Resampling.BICUBIC)
+    enlarged = Retoucher()(halved, Upscale(scale=2)).image
+    assert psnr(enlarged, sharp) > psnr(plain, sharp) + 4
+
+
+def test_the_upscaler_keeps_smooth_what_is_smooth() -> None:
+    enlarged = Retoucher()(Image.fromarray(gradient(128)), Upscale(scale=2)).image
+    steps = np.diff(np.asarray(enlarged, np.int16)[20:-20, 20:-20, 0], axis=1)
+    assert steps.min() >= -1
+    assert steps.max() <= 3

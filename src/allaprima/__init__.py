@@ -29,7 +29,10 @@ if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a mi
     from allaprima.core.init_image import InitImage
     from allaprima.core.picture import Picture, PictureSet
     from allaprima.core.request import GenerationRequest, LoraUse
+    from allaprima.core.retouch import Upscale
+    from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
+    from allaprima.paint.retouch.retoucher import Retoucher
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,6 +49,9 @@ __all__ = [
     "PictureError",
     "PictureSet",
     "RequestError",
+    "RetouchedPicture",
+    "Retoucher",
+    "Upscale",
     "UserError",
     "WeightsError",
     "__version__",
@@ -58,6 +64,9 @@ _HOMES = {
     "Painter": "allaprima.paint.painter",
     "Picture": "allaprima.core.picture",
     "PictureSet": "allaprima.core.picture",
+    "RetouchedPicture": "allaprima.core.retouched",
+    "Retoucher": "allaprima.paint.retouch.retoucher",
+    "Upscale": "allaprima.core.retouch",
 }
 
 

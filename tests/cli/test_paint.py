@@ -150,6 +150,9 @@ def test_previews_lie_beside_the_picture(weights: Path, folder: Path) -> None:
         (["--from", "plain.png"], "carries no request"),
         (["--from", "text.png"], "text.png cannot be read: got a file that is text"),
         (["--from", "foreign.png"], "got base 'sd_xl'; expected vignette"),
+        (["--from", "foreign.png"], "The picture names it; --base paints it with another"),
+        (["cat", "-o", "-"], "got --json with a picture on stdout"),
+        (["cat", "-o", "/dev/null", "--previews"], "got --previews without files"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_sentence(

@@ -72,9 +72,13 @@ def test_what_is_said_to_be_enough_on_a_gpu_is_enough(
 
 def test_the_studio_keeps_to_its_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = write_tiny_vignette(tmp_path)
-    painter = Makers(names=("vignette",), weights=weights, device="cpu", memory_gib=24.0).load("vignette")
+    painter = Makers(specs={"vignette": "vignette"}, weights=weights, device="cpu", memory_gib=24.0).load(
+        "vignette"
+    )
     assert isinstance(painter.base, PlannedBase)
     with pytest.raises(OutOfMemoryError, match="expected at least"):
-        Makers(names=("vignette",), weights=weights, device="cpu", memory_gib=0.01).load("vignette")
+        Makers(specs={"vignette": "vignette"}, weights=weights, device="cpu", memory_gib=0.01).load(
+            "vignette"
+        )
     assert run(["serve", "--memory", "-1"]) == 2
     assert "more than 0 GiB" in capsys.readouterr().err

@@ -68,9 +68,7 @@ def test_a_window_is_cut_scaled_and_filled_beyond_the_picture() -> None:
     beyond = InitImage.window(picture, mask, (2, -2, 6, 2), width=4, height=4, strength=1.0)
     pixels = [tuple(beyond.rgb[i : i + 3]) for i in range(0, 48, 3)]
     assert pixels[8:10] == pixels[12:14] == [(0, 0, 255)] * 2
-    assert all(
-        blue > 100 and red + blue > 240 for red, _, blue in pixels
-    )  # what is outside is filled by what is near
+    assert all(blue > 100 and red + blue > 240 for red, _, blue in pixels)  # filled by what is near
     assert beyond.mask is not None
     assert list(beyond.mask) == [255] * 8 + [0, 255, 255, 255] + [0, 0, 255, 255]
 

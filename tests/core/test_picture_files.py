@@ -184,6 +184,13 @@ def test_a_picture_that_was_enlarged_was_not_painted_over_another(tmp_path: Path
     assert enlarged.init_strength is None
 
 
+def test_words_of_a_picture_of_any_size_are_read(tmp_path: Path) -> None:
+    path = png_with(tmp_path, parameters=TEXT)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:16] + struct.pack(">II", 2**31 - 1, 2**31 - 1) + whole[24:])
+    assert read_request(path) == FROM_TEXT
+
+
 def test_a_damaged_exif_hides_no_words(tmp_path: Path) -> None:
     path = png_with(tmp_path, parameters=TEXT)
     whole = path.read_bytes()

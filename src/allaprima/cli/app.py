@@ -16,8 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 import allaprima
-from allaprima.cli.output import print_json, printable
-from allaprima.core.errors import AllaPrimaError, UserError
+from allaprima.cli.edge import StoppedError, as_our_errors, end_process, prepare_process, tell
+from allaprima.cli.output import begin_line
+from allaprima.cli.typed_paths import with_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,14 @@ COMMANDS = {
 class LazyGroup(TyperGroup):
     """A group of commands that imports a command's module when the command is looked up."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: D102 (typer's contract)
+        with as_our_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: D102 (typer's contract)
+        with as_our_errors():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: object) -> list[str]:
         """Return the names in the table's order."""
         del ctx
@@ -53,6 +62,8 @@ class LazyGroup(TyperGroup):
         if cmd_name not in self.commands:
             command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
             command.name = cmd_name
+            for one in getattr(command, "commands", {"": command}).values():
+                one.callback = with_paths(one.callback)
             # Each application brings the options that install shell completion; that is for `prima` to offer.
             command.params = [
                 option for option in command.params if not str(option.name).endswith("_completion")
@@ -81,26 +92,30 @@ def prima(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line (without the program's name) and return its exit code.
+    """Run one command line (without the program's name) and return its exit code; see `edge`.
 
-    0 is success, 1 a failure of ours, 2 something the user can put right, 130 an interruption. Errors of
-    ours are one sentence on stderr; with `--json` stdout still ends with a JSON line, which holds it too.
+    Errors are one sentence on stderr; with `--json` stdout still ends with a JSON line, which holds it too.
     """
+    return _run(arguments)[0]
+
+
+def _run(arguments: Sequence[str]) -> tuple[int, int | None]:
+    """Return the exit code, and the signal that ended the command, if one did."""
+    options = list(arguments)[: arguments.index("--")] if "--" in arguments else list(arguments)
+    as_json, line = "--json" in options, begin_line()
     try:
         status = app(args=list(arguments), prog_name="prima", standalone_mode=True)
     except SystemExit as end:
-        status = end.code
-    except AllaPrimaError as error:
-        print(f"prima: {printable(str(error))}", file=sys.stderr)
-        if "--json" in arguments:
-            print_json({"error": str(error), "kind": type(error).__name__})
-        return 2 if isinstance(error, UserError) else 1
-    except KeyboardInterrupt:
-        print("prima: interrupted", file=sys.stderr)
-        return 130
-    return status if isinstance(status, int) else 0
+        status = end.code if isinstance(end.code, int) else 0
+        if as_json and not line.printed:  # --help and --version print what they print
+            line.print({"version": allaprima.__version__})
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the edge)
+        told = StoppedError(error) if isinstance(error, KeyboardInterrupt) else error
+        return tell(told, line, as_json=as_json), getattr(told, "ended_by", None)
+    return status if isinstance(status, int) else 0, None
 
 
 def main() -> None:
     """Run the command line that the process was started with: the entry point of `prima`."""
-    sys.exit(run(sys.argv[1:]))
+    prepare_process()
+    end_process(*_run(sys.argv[1:]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allaprima.cli.evaluate_retouch import retouch
 from allaprima.cli.output import JsonFlag, print_json
 from allaprima.core.errors import AssetError, UserError
 from allaprima.core.files import make_folder
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from allaprima.lab.evaluation.distill import Tools
     from allaprima.lab.evaluation.report_files import Report
 
-app = typer.Typer(no_args_is_help=True, help="Measure a base, or the judge that measures it.")
+app = typer.Typer(no_args_is_help=True, help="Measure a base, retouching, or the judge that measures.")
+app.command()(retouch)
 
 JudgeOption = Annotated[
     Path | None, typer.Option("--judge", help="The judge's weights. Default: those that ship.")

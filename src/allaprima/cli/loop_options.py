@@ -31,7 +31,7 @@ Budget = Annotated[
 SaveEvery = Annotated[int, typer.Option(min=1, help="Updates between checkpoints.")]
 SampleEvery = Annotated[int, typer.Option(min=0, help="Updates between sample grids; 0 for none.")]
 TrainingSeed = Annotated[int, typer.Option(min=0, max=2**20 - 1, help="Of weights, order and noise.")]
-Threads = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to torch.")]
+Threads = Annotated[int, typer.Option(min=0, max=1024, help="Processor threads; 0 leaves it to torch.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +46,42 @@ def _escaped(char: str) -> str:
     return re.sub("....", r"\\u\g<0>", units)
 
 
+class JsonLine:
+    """The one line of JSON that ends stdout, and what there is to say in it if a command stops before its end."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, Any] = {}
+        """What is done so far, such as the paths of pictures."""
+        self.printed = False
+        """Whether the line is out."""
+
+    def print(self, data: Mapping[str, Any]) -> None:
+        """Print `data` as one line on stdout, in ASCII where that is all that stdout can show."""
+        line = printable(json.dumps(data, ensure_ascii=False, allow_nan=False))
+        try:
+            line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            line = json.dumps(data, allow_nan=False)
+        self.printed = True
+        print(line, flush=True)
+
+
+_line: ContextVar[JsonLine] = ContextVar("json_line")
+
+
+def begin_line() -> JsonLine:
+    """Begin a command, which has printed nothing yet, and return its line."""
+    line = JsonLine()
+    _line.set(line)
+    return line
+
+
+def note_finished(**facts: Any) -> None:
+    """Keep what is done so far for the line of a command that is stopped."""
+    if (line := _line.get(None)) is not None:
+        line.finished |= facts
+
+
 def print_json(data: Mapping[str, Any]) -> None:
     """Print `data` as one line on stdout, as the last thing a command prints."""
-    print(printable(json.dumps(data, ensure_ascii=False, allow_nan=False)), flush=True)
+    (_line.get(None) or JsonLine()).print(data)

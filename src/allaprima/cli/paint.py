@@ -12,21 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allaprima.cli.option_groups import spread_options
-from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
+from allaprima.cli.output import JsonFlag, check_memory, note_finished, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
+from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
+from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
-from allaprima.cli.targets import OutputTarget, plan_targets
-from allaprima.core.errors import RequestError
+from allaprima.cli.targets import OutputTarget, is_stream, plan_targets
+from allaprima.core.errors import RequestError, UserError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from allaprima.core.events import Event
+    from allaprima.core.infotext import ImportedRequest
+    from allaprima.core.picture import Picture
+    from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
 
 app = typer.Typer()
@@ -38,6 +44,8 @@ MAX_COUNT = 1000
 @spread_options
 def paint(
     asked: RequestOptions,
+    retouch: OperationOptions,
+    afterwards: AfterwardsOptions,
     start: StartOptions,
     load: LoadOptions,
     out: OutputOptions,
@@ -51,29 +59,34 @@ def paint(
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)
-    requests = make_requests(given, asked.source, asked.seed, asked.count)
+    if picture is not None:
+        picture.check_fields(given)
+    imported = None if asked.source is None else _import(asked.source)
+    first = None if imported is None else imported.request
+    requests = make_requests(given, first, asked.seed, asked.count)
+    operations = afterwards.operations(retouch, asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
+    _check_streams(targets, as_json=as_json, previews=out.previews)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.painter import Painter
     from allaprima.paint.pipeline.overpainting import Overpainting
 
+    if first is not None and "base" not in given:
+        _check_base(first.base, load.models_dir or ())
     painter = Painter.load(
-        requests[0].base, folder=load.weights, models_dirs=load.models_dir or (), lora_dir=load.lora_dir,
-        precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
+        asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
+        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, first),
         loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)
-    over.check(given)
-    given |= over.size
-    if over.size:
-        width, height = over.size["width"], over.size["height"]
-        requests = [replace(request, width=width, height=height) for request in requests]
-    requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
+    requests = over.fit(fill_requests(painter, requests, given, first, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
     events = over.events(painter.events, requests, previews=out.previews)
-    paths = save_events(events, targets, requests[0].steps * over.passes, timings)
+    operations = paintable(operations, painter)
+    finish = retouching(operations, painter, load.models_dir or (), timings) if operations else None
+    paths = save_events(events, targets, requests[0].steps * over.passes, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
@@ -82,7 +95,17 @@ def paint(
             "seeds": seeds,
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
+            **({"retouch": operations_to_json(operations)} if operations else {}),
+            "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
         })  # fmt: skip
+
+
+def _check_streams(targets: list[OutputTarget], *, as_json: bool, previews: bool) -> None:
+    """Refuse what cannot share an output with a picture."""
+    if as_json and any(target.is_stdout for target in targets):
+        raise UserError("got --json with a picture on stdout; expected one of them, or -o FILE")
+    if previews and any(is_stream(target.path) for target in targets):
+        raise UserError("got --previews without files; expected -o with a file or a folder")
 
 
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
@@ -95,11 +118,31 @@ def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dic
     return given
 
 
+def _import(source: Path) -> ImportedRequest:
+    """Return what the picture at `source` was painted from, with what that leaves out told on stderr."""
+    from allaprima.core.picture_files import import_request
+
+    imported = import_request(source)
+    for remark in imported.remarks:
+        print(f"prima: {printable(f'of {source}: {remark}')}", file=sys.stderr)
+    return imported
+
+
+def _check_base(name: str, models_dirs: Sequence[Path]) -> None:
+    """Refuse the base that a picture names, with the way out, if it is not here."""
+    from allaprima.paint.bases.loading import locate
+
+    try:
+        locate(name, models_dirs)
+    except RequestError as error:
+        raise RequestError(f"{error}. The picture names it; --base paints it with another") from error
+
+
 def fill_requests(
     painter: Painter,
     requests: list[GenerationRequest],
     given: dict[str, Any],
-    source: Path | None,
+    source: GenerationRequest | None,
     *,
     turbo: bool,
 ) -> list[GenerationRequest]:
@@ -114,7 +157,7 @@ def fill_requests(
 
 
 def _largest(
-    requests: list[GenerationRequest], given: dict[str, Any], source: Path | None
+    requests: list[GenerationRequest], given: dict[str, Any], source: GenerationRequest | None
 ) -> tuple[int, int] | None:
     """Return the size of the pictures to come; None if it is the base's to say."""
     if source is None and "width" not in given:
@@ -144,7 +187,7 @@ def parse_lora(text: str) -> LoraUse:
 
 
 def make_requests(
-    given: dict[str, Any], source: Path | None, seed: int | None, count: int
+    given: dict[str, Any], source: GenerationRequest | None, seed: int | None, count: int
 ) -> list[GenerationRequest]:
     """Return the `count` requests of a command line: those of `source` if named, changed by what is `given`.
 
@@ -153,12 +196,7 @@ def make_requests(
     if not 1 <= count <= MAX_COUNT:
         raise RequestError(f"got count {count}; expected 1 to {MAX_COUNT}")
     if source is not None:
-        from allaprima.core.picture_files import import_request
-
-        imported = import_request(source)
-        first = imported.request
-        for remark in imported.remarks:
-            print(f"prima: {printable(f'of {source}: {remark}')}", file=sys.stderr)
+        first = source
         if "loras" in given:
             given = given | {"loras": keep_turbo(first.loras, given["loras"])}
         first = replace(first, **given)
@@ -174,15 +212,23 @@ def make_requests(
 
 
 def save_events(
-    events: Iterable[Event], targets: list[OutputTarget], steps: int, timings: dict[str, float]
+    events: Iterable[Event],
+    targets: list[OutputTarget],
+    steps: int,
+    timings: dict[str, float],
+    finish: Callable[[Picture], RetouchedPicture] | None = None,
 ) -> list[Path]:
     """Follow a painter's events, showing progress and writing every picture as soon as it is done.
+
+    `finish` is what is done to a picture before it is written.
 
     Returns:
         the path of each picture, which is also printed on stdout; `timings` gets the stages' milliseconds.
     """
     paths: list[Path] = []
+    seeds: list[int] = []
     pass_size = 1
+    note_finished(paths=[], seeds=[])
     try:
         with progress_bar() as bar:
             task = bar.add_task("painting", total=steps * len(targets))
@@ -196,13 +242,17 @@ def save_events(
                 elif isinstance(event, Finished):
                     for stage, ms in event.timings_ms.items():
                         timings[stage] += ms
-                    started = time.perf_counter()
-                    pictures = zip(targets[len(paths) :], event.pictures, strict=False)
-                    paths += [target.write(picture) for target, picture in pictures]
-                    timings["save"] += _ms_since(started)
+                    for target, picture in zip(targets[len(paths) :], event.pictures, strict=False):
+                        done = picture if finish is None else finish(picture)
+                        started = time.perf_counter()
+                        paths.append(target.write(done))
+                        timings["save"] += _ms_since(started)
+                        seeds.append(picture.request.seed)
+                        note_finished(paths=[str(path) for path in paths], seeds=seeds)
     finally:  # a picture that is done stays, so its path is printed even if the next one failed
-        for path in paths:
-            print(path)
+        for path, target in zip(paths, targets, strict=False):
+            if not target.is_stdout:
+                print(path)
     return paths
 
 

@@ -139,7 +139,9 @@ class OutputOptions:
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="File to write, or a folder. Default: a new file named after the prompt."
+            "--output",
+            "-o",
+            help="File to write, or a folder, or - for stdout. Default: a new file named after the prompt.",
         ),
     ] = None
     file_format: Annotated[

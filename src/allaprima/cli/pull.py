@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -19,7 +20,10 @@ def pull(
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(help="Form of the weights where a model has several, such as fp16.", show_default=False),
+        typer.Option(
+            help="Form of the weights where a model has several, such as fp16. Default: the plain one, or any.",
+            show_default=False,
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -27,13 +31,17 @@ def pull(
     from allaprima.paint.bases import hub
     from allaprima.paint.bases.loading import locate
 
-    path = hub.pull(hub_id, revision=revision, variant=variant)
+    path = hub.pull(hub_id, revision=revision, variant=variant, accept=lambda folder: locate(str(folder)))
     family = locate(str(path)).family
+    # Without a revision its id finds the newest one, if that was ever fetched.
+    base = hub_id if hub.find_cached(hub_id) == path else f"{hub_id}@{revision}"
     print(path)
+    print(f"prima: paint with it as --base {base}", file=sys.stderr)
     if as_json:
         files = [file for file in path.rglob("*") if file.is_file()]
         print_json({
             "id": hub_id,
+            "base": base,
             "path": str(path),
             "family": family,
             "bytes": sum(file.stat().st_size for file in files),

@@ -1,10 +1,9 @@
-"""`prima retouch`: picture files in, enlarged ones out."""
+"""`prima retouch`: picture files in, cut out, restyled or enlarged ones out."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,44 +12,18 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, print_json
 from allaprima.cli.paint_options import ModelsDirs
+from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
 from allaprima.cli.targets import OutputTarget, place_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.progress import progress_bar
-from allaprima.core.retouch import SHIPPED_UPSCALER, Operation, Upscale, operations_to_json
+from allaprima.core.retouch import NewBackground, Operation, operations_to_json
 
 if TYPE_CHECKING:
     from allaprima.paint.retouch.retoucher import Retoucher
+    from allaprima.paint.retouch.work import PlacePainter
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperationOptions:
-    """What to do, in the order of these fields."""
-
-    upscale: Annotated[
-        float | None,
-        typer.Option("--upscale", metavar="SCALE", help="So many times as many pixels a side, up to 8."),
-    ] = None
-    upscaler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="The upscaler: vignette, which ships, or a weight file of yours."
-        ),
-    ] = None
-
-    def operations(self) -> tuple[Operation, ...]:
-        """Return what the options ask for.
-
-        Raises:
-            RequestError: a value is out of range, or an option asks for nothing.
-        """
-        if self.upscaler is not None and self.upscale is None:
-            raise RequestError("got --upscaler without --upscale; expected both, such as --upscale 2")
-        if self.upscale is None:
-            return ()
-        return (Upscale(scale=self.upscale, upscaler=self.upscaler or SHIPPED_UPSCALER),)
 
 
 @app.command()
@@ -67,21 +40,28 @@ def retouch(
         typer.Option("--output", "-o", help="File or folder; by default NAME-retouched beside you."),
     ] = None,
     file_format: Annotated[FileFormat | None, typer.Option("--format", help="Default: png.")] = None,
+    base: Annotated[
+        str, typer.Option(metavar="NAME|FOLDER|FILE", help="What paints a new background.")
+    ] = "vignette",
     models_dir: ModelsDirs = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Retouch pictures: enlarge them.
+    """Retouch pictures: cut out, put before another background, restyle, enlarge.
 
     What was done is written into the file beside the request that it was painted from.
     """
-    operations = asked.operations() or _operations_of(source)
+    operations = asked.operations() or _repeated(source)
     targets = place_targets([f"{path.stem}-retouched" for path in file], output, file_format)
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
 
     started = time.perf_counter()
-    retoucher = Retoucher(Workshop(models_dirs=tuple(models_dir or ())))
+    folders = tuple(models_dir or ())
+    paints = any(isinstance(one, NewBackground) for one in operations)
+    places = _load_place_painter(base, folders) if paints else None
+    retoucher = Retoucher(Workshop(models_dirs=folders, places=places))
+    retoucher.prepare(operations)
     paths = _retouch_all(retoucher, file, operations, targets)
     seconds = time.perf_counter() - started
     print(f"{seconds:.1f} s", file=sys.stderr)
@@ -93,14 +73,18 @@ def retouch(
         })  # fmt: skip
 
 
-def _operations_of(source: Path | None) -> tuple[Operation, ...]:
-    """Return what was done to the picture `source`."""
+def _load_place_painter(base: str, models_dirs: tuple[Path, ...]) -> PlacePainter:
+    """Return the base called `base` as one who paints places."""
+    from allaprima.paint.painter import Painter
+
+    return place_painter(Painter.load(base, models_dirs=models_dirs))
+
+
+def _repeated(source: Path | None) -> tuple[Operation, ...]:
+    """Return what was done to the picture `source`; there must be something."""
     if source is None:
         raise RequestError("got nothing to do; expected an operation such as --upscale 2, or --from FILE")
-    from allaprima.core.picture_files import read_history
-    from allaprima.core.picture_opening import read_picture_file
-
-    operations = read_history(read_picture_file(source), str(source)).operations
+    operations = operations_of(source)
     if not operations:
         raise RequestError(f"{source} was not retouched; expected a picture that says what was done to it")
     return operations

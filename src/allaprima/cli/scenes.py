@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 import time
@@ -11,7 +12,8 @@ from typing import Annotated
 import typer
 
 from allaprima.cli.output import JsonFlag, print_json
-from allaprima.core.errors import OutputError, UserError
+from allaprima.core.errors import UserError
+from allaprima.core.files import check_target, write_whole
 from allaprima.core.progress import progress_bar
 from allaprima.lab.scenes.spec import Style
 
@@ -81,14 +83,13 @@ def sheet(
 
     if not 1 <= count <= MOST_SCENES:
         raise UserError(f"--count is {count}; expected 1 to {MOST_SCENES}")
+    check_target(output)
     started = time.perf_counter()
     scenes = [draw_scene(seed + index, split="any", style=style) for index in range(count)]
     captions = [caption(scene, random.Random(f"caption {scene.seed}")) for scene in scenes]
     picture = contact_sheet(scenes, captions, SpriteCache())
-    try:
-        picture.save(output, format="PNG")
-    except OSError as error:
-        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+    picture.save(packed := io.BytesIO(), format="PNG")
+    write_whole(output, packed.getvalue(), overwrite=True)
     print(output)
     if as_json:
         seconds = time.perf_counter() - started

@@ -17,10 +17,11 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json
 from allaprima.cli.paint_options import LoraDir, Memory
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from allaprima.paint.bases.loading import Located
     from allaprima.paint.painter import Painter
@@ -113,7 +114,7 @@ def serve(
     )  # fmt: skip
     write_log(sys.stderr)
     makers = Makers(
-        names=tuple(dict.fromkeys(base or ["vignette"])), weights=weights, lora_dir=lora_dir,
+        specs=specs_by_name(base or ["vignette"]), weights=weights, lora_dir=lora_dir,
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory,
     )  # fmt: skip
     certificate, key = access.certificate, access.key
@@ -126,8 +127,8 @@ def serve(
 class Makers:
     """Which bases there are and how they are loaded."""
 
-    names: tuple[str, ...]
-    """What requests may ask for; the first is loaded at once."""
+    specs: Mapping[str, str]
+    """What requests may ask for, and what each base was asked for as, perhaps a path; the first is loaded at once."""
     weights: Path | None = None
     """Vignette's, None for those that ship."""
     models_dirs: tuple[Path, ...] = ()
@@ -146,8 +147,8 @@ class Makers:
 
         ships = self.locate()[name].traits.shipped_weights is not None
         painter = Painter.load(
-            name, folder=self.weights if ships else None, models_dirs=self.models_dirs, lora_dir=self.lora_dir,
-            device=self.device, memory_gib=self.memory_gib,
+            self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
+            lora_dir=self.lora_dir, device=self.device, memory_gib=self.memory_gib,
         )  # fmt: skip
         if painter.base.traits.warms_up:
             warm_up(painter)
@@ -173,7 +174,20 @@ class Makers:
         """Find the bases; UserError if one is not there."""
         from allaprima.paint.bases.loading import locate
 
-        return {name: locate(name, self.models_dirs) for name in self.names}
+        return {name: locate(spec, self.models_dirs) for name, spec in self.specs.items()}
+
+
+def specs_by_name(specs: Sequence[str]) -> dict[str, str]:
+    """Return the bases by the names that pictures and answers have for them; UserError if two would be alike."""
+    named: dict[str, str] = {}
+    for spec in specs:
+        name = shown_name(spec)
+        if named.setdefault(name, spec) != spec:
+            raise UserError(
+                f"got two bases called {name!r}, {named[name]} and {spec}; expected names that differ, for pictures "
+                "and answers hold no more of a path: rename one"
+            )
+    return named
 
 
 def read_tls(certificate: Path, key: Path) -> dict[str, str]:
@@ -224,7 +238,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,
-        Engine(makers.load, bases=makers.names, models_dirs=makers.models_dirs) as engine,
+        Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs) as engine,
     ):
         bases = LoadedCards(cards, engine)
         yield Studio(

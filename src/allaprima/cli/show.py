@@ -1,33 +1,74 @@
-"""`prima show`: the request that a picture file carries."""
+"""`prima show`: the requests that picture files carry."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, note_finished, print_json, printable
+from allaprima.core.errors import PictureError
+from allaprima.core.infotext import ImportedRequest
 
 app = typer.Typer()
 
 
 @app.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP picture.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE", help="Pictures: PNG, JPEG, WebP, AVIF, GIF or TIFF.", show_default=False
+        ),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what a picture was painted from.
+    """Show what pictures were painted from.
 
     Reads what this program and, as far as it goes, what other programs write into their pictures.
     """
-    from allaprima.core.picture_files import read_request
+    from allaprima.core.picture_files import import_request
 
-    request = read_request(file)
-    fields = request.to_json()
-    # As one would type them after --lora.
-    fields["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in request.loras)
-    for name, value in fields.items():
-        print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else value}")
+    shown: list[dict[str, Any]] = []
+    problems: list[PictureError] = []
+    for number, file in enumerate(files):
+        if len(files) > 1:
+            print(f"{chr(10) if number else ''}{printable(str(file))}")
+        try:
+            imported = import_request(file)
+        except PictureError as error:
+            problems.append(error)
+            shown.append({"path": str(file), "error": str(error)})
+            if len(files) > 1:
+                print(f"prima: {printable(str(error))}", file=sys.stderr)
+            continue
+        _print_request(imported)
+        shown.append({"path": str(file), **_to_json(imported)})
+    note_finished(**({"pictures": shown} if len(files) > 1 else {}))
+    if problems:
+        told = f"{len(problems)} of {len(files)} pictures could not be shown"
+        raise problems[0] if len(files) == 1 else PictureError(told)
     if as_json:
-        print_json({"path": str(file), "request": request.to_json()})
+        print_json({"pictures": shown} if len(files) > 1 else shown[0])
+
+
+def _print_request(imported: ImportedRequest) -> None:
+    fields = imported.request.to_json()
+    # As one would type them after --lora.
+    fields["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in imported.request.loras)
+    for name, value in fields.items():
+        print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else printable(str(value))}")
+    if imported.init_strength is not None:
+        part = "" if imported.inpaint_area is None else f", {imported.inpaint_area[:80]}"
+        strength = imported.init_strength[:20]
+        print(printable(f"painted over:    another picture (strength {strength}{part})"))
+    for remark in imported.remarks:
+        print(f"prima: {printable(remark)}", file=sys.stderr)
+
+
+def _to_json(imported: ImportedRequest) -> dict[str, Any]:
+    strength, area = imported.init_strength, imported.inpaint_area
+    init = {} if strength is None else {"init": {"strength": strength, "area": area}}
+    return {"request": imported.request.to_json(), "remarks": [*imported.remarks], **init}

@@ -1,12 +1,15 @@
-"""Where pictures go: named by the user, or after the prompt or the picture they are made of."""
+"""Where pictures go: named by the user, after the prompt or the picture they are made of, or down a pipe."""
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allaprima.core.errors import UserError
+from allaprima.core.errors import OutputError, UserError
 from allaprima.core.files import check_target, free_path, slug, write_whole
 
 if TYPE_CHECKING:
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from allaprima.core.request import GenerationRequest
     from allaprima.core.retouched import RetouchedPicture
 
+STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+"""What -o calls the standard output."""
+_OTHER_PICTURES = frozenset({".gif", ".bmp", ".avif", ".tif", ".tiff", ".heic", ".jxl"})
 _SUFFIX: dict[FileFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
@@ -27,10 +33,34 @@ class OutputTarget:
     overwrite: bool
     """True only for a file that -o names."""
 
+    @property
+    def is_stdout(self) -> bool:
+        """Whether the picture goes to the standard output."""
+        return str(self.path) in STDOUT
+
     def write(self, picture: Picture | RetouchedPicture, label: str = "") -> Path:
-        """Write `picture` at the path, with `label` before its suffix, and return where it is."""
+        """Write `picture` at the path, with `label` before its suffix, and return where it is.
+
+        Raises:
+            OutputError: there is no room, or nobody reads on; nothing half-written is left.
+        """
+        data = picture.encode(self.file_format)
+        if is_stream(self.path):
+            _write_stream(self.path, data)
+            return self.path
         path = self.path.with_name(f"{self.path.stem}{label}{self.path.suffix}")
-        return write_whole(path, picture.encode(self.file_format), overwrite=self.overwrite)
+        return write_whole(path, data, overwrite=self.overwrite)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether bytes flow to `path` one after the other: stdout, a pipe or a device such as /dev/null."""
+    if str(path) in STDOUT:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def plan_targets(
@@ -56,7 +86,8 @@ def place_targets(
         chosen = file_format or "png"
         paths = [free_path((output or Path()) / f"{stem}{_SUFFIX[chosen]}") for stem in stems]
     else:
-        chosen = _output_format(output, file_format)
+        streams = is_stream(output)
+        chosen = file_format or "png" if streams else _output_format(output, file_format)
         if len(stems) > 1:
             raise UserError(
                 f"got one file, {output}, for {len(stems)} pictures; expected a folder, or one picture"
@@ -64,18 +95,50 @@ def place_targets(
         paths = [output]
     overwrite = output is not None and paths == [output]
     for path in paths:
-        check_target(path)
+        check_stream(path) if is_stream(path) else check_target(path)
     return [OutputTarget(path=path, file_format=chosen, overwrite=overwrite) for path in paths]
 
 
+def check_stream(path: Path) -> None:
+    """Refuse a terminal, which would show a picture's bytes as letters, and what is closed to us."""
+    if str(path) in STDOUT:
+        if sys.stdout is None or sys.stdout.isatty():
+            raise OutputError(
+                f"got -o {path} in a terminal; expected a pipe or a file behind it, as in > cat.png"
+            )
+    elif not os.access(path, os.W_OK):
+        raise OutputError(f"cannot write {path}: it is closed to you; expected the name of a file")
+
+
+def _write_stream(path: Path, data: bytes) -> None:
+    try:
+        if str(path) in STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            path.write_bytes(data)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}; expected somebody who reads to its end"
+        ) from error
+
+
 def _output_format(output: Path, asked: FileFormat | None) -> FileFormat:
+    """Return what --format says, or the file's ending; UserError where they differ, or neither says it."""
     from allaprima.core.picture_encoding import SUFFIXES
 
     named = SUFFIXES.get(output.suffix.lower())
-    if named is None:
-        raise UserError(f"got the file name {output}; expected one that ends in {', '.join(SUFFIXES)}")
-    if asked not in (None, named):
+    if asked is None and named is None:
+        raise UserError(
+            f"got the file name {output}; expected one that ends in {', '.join(SUFFIXES)}, or --format"
+        )
+    if named is not None and asked not in (None, named):
         raise UserError(
             f"got --format {asked} for the file {output}; expected --format {named}, or another suffix"
         )
-    return named
+    if asked is not None and named is None and output.suffix.lower() in _OTHER_PICTURES:
+        raise UserError(
+            f"got --format {asked} for the file {output}; expected a name that says {asked}, or no suffix"
+        )
+    return asked or named or "png"

@@ -23,7 +23,7 @@ from allaprima.cli.loop_options import (
 )
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag
-from allaprima.cli.train_retouch import pictures, upscaler
+from allaprima.cli.train_retouch import matte, pictures, restyle, styled_scenes, upscaler
 from allaprima.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,11 +31,16 @@ if TYPE_CHECKING:
     from allaprima.paint.bases.vignette.denoiser import Denoiser
 
 app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's parts.")
+RELEASED = ("autoencoder", "denoiser", "upscaler", "matte", "restyle")
+
 app.command()(pictures)
 app.command()(upscaler)
+app.command()(styled_scenes)
+app.command()(matte)
+app.command()(restyle)
 
 Stores = Annotated[list[Path], typer.Option("--store", help="Scene store; several may be given.")]
-Channels = Annotated[int, typer.Option(min=1, help="Latent channels.")]
+Channels = Annotated[int, typer.Option(min=1, max=1024, help="Latent channels.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes beside the device, for what scenes need.")]
 
 
@@ -297,36 +302,36 @@ def denoiser(
 @app.command()
 def release(
     run: Run,
-    kind: Annotated[str, typer.Argument(help="autoencoder, denoiser or upscaler.")],
+    kind: Annotated[str, typer.Argument(help="autoencoder, denoiser, upscaler, matte or restyle.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
     channels: Annotated[
-        int | None, typer.Option(min=1, help="Latent channels of an autoencoder; 16 by default.")
+        int | None, typer.Option(min=1, max=1024, help="Latent channels of an autoencoder; 16 by default.")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="The weight file that an autoencoder's training began with.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="Scene store that measures an autoencoder's latents.")
+        Path | None,
+        typer.Option(help="Scene store that measures an autoencoder's latents, or a restyling's styles."),
     ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Write a training's averaged weights as the file that ships."""
-    from allaprima.lab.retouch.upscaler import release_upscaler
     from allaprima.lab.training.release import averaged, denoiser_of, measure_latents
     from allaprima.lab.training.release import release as write
     from allaprima.lab.training.scenes import SceneStore
     from allaprima.paint.bases.vignette.autoencoder import Autoencoder
     from allaprima.paint.device.precision import pick_device
 
-    if kind not in {"autoencoder", "denoiser", "upscaler"}:
-        raise UserError(f"got {kind!r}; expected autoencoder, denoiser or upscaler")
+    if kind not in RELEASED:
+        raise UserError(f"got {kind!r}; expected {', '.join(RELEASED[:-1])} or {RELEASED[-1]}")
     for option, value in {"--start": start, "--channels": channels}.items():
         if kind != "autoencoder" and value is not None:
             raise UserError(
                 f"got {option} with kind {kind}; expected it with autoencoder, for the checkpoints of others say all"
             )
-    if kind == "upscaler":
-        step = release_upscaler(run, output)
+    if kind in {"upscaler", "matte", "restyle"}:
+        step = _release_retouching(run, kind, output, store)
         report({"path": str(output), "steps": step}, json_)
         return
     model: Autoencoder | Denoiser
@@ -337,6 +342,26 @@ def release(
         measure_latents(model, SceneStore.open(store))
     write(model, output, run, step)
     report({"path": str(output), "steps": step}, json_)
+
+
+def _release_retouching(run: Path, kind: str, output: Path, store: Path | None) -> int:
+    """Write a network that retouches; return the updates behind it."""
+    if kind == "upscaler":
+        from allaprima.lab.retouch.upscaler import release_upscaler
+
+        return release_upscaler(run, output)
+    if kind == "matte":
+        from allaprima.lab.retouch.matte import release_matte
+
+        return release_matte(run, output)
+    from allaprima.lab.retouch.restyle import release_restyler
+    from allaprima.lab.retouch.styled_scenes import StyledScenes
+
+    if store is None:
+        raise UserError(
+            "got kind restyle without --store; expected the styled scenes that its styles are read from"
+        )
+    return release_restyler(run, output, StyledScenes.open(store))
 
 
 def _autoencoder(start: Path | None, channels: int) -> Autoencoder:

@@ -15,7 +15,7 @@ from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.foreign_metadata import find_program
 from allaprima.core.infotext import MAX_CHARS, ImportedRequest, import_infotext, split_infotext
 from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STRENGTH
-from allaprima.core.picture_opening import picture_size, read_picture_file
+from allaprima.core.picture_opening import read_picture_file
 from allaprima.core.picture_texts import read_texts
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Operation, operations_from_json
@@ -107,8 +107,6 @@ def read_infotext(file: BinaryIO) -> str | None:
 
 def _read_safely(data: bytes, name: str) -> dict[str, str]:
     try:
-        # A large picture is no danger here, for its pixels are never decoded.
-        picture_size(data, max_side=2**32, max_pixels=2**64)
         return read_texts(data)
     except PictureError as error:
         raise PictureError(f"{name} cannot be read: {error}") from error

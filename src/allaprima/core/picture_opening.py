@@ -40,7 +40,7 @@ def load_picture(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX
         PictureError: it is no picture of a format that is read, larger than the bounds, or damaged.
     """
     picture_size(data, max_side=max_side, max_pixels=max_pixels)
-    with _refuse_damage(), Image.open(io.BytesIO(data), formats=(_format_of(data),)) as image:
+    with _refuse_damage(), Image.open(io.BytesIO(data), formats=(format_of(data),)) as image:
         image.load()
         return upright(image)
 
@@ -51,7 +51,7 @@ def picture_size(data: bytes, *, max_side: int = MAX_SIDE, max_pixels: int = MAX
     Raises:
         PictureError: as `load_picture` does.
     """
-    kind, bounds = _format_of(data), f"expected at most {max_pixels:,} in all and {max_side} a side"
+    kind, bounds = format_of(data), f"expected at most {max_pixels:,} in all and {max_side} a side"
     with _refuse_damage(bounds):
         # First, for Pillow's own reading of a header takes as long as there are blocks.
         check_structure(data, kind, 0)
@@ -110,7 +110,8 @@ def upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _format_of(data: bytes) -> str:
+def format_of(data: bytes) -> str:
+    """Return the format of the picture in `data`; PictureError, by its name, for anything else."""
     kind = find_format(data[:HEAD_BYTES])
     if kind is None:
         raise PictureError(f"got a file that is {describe(data[:HEAD_BYTES])}; expected {EXPECTED}")
@@ -121,9 +122,8 @@ def _format_of(data: bytes) -> str:
 def _refuse_damage(bounds: str = EXPECTED) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # bounds are checked here, and of damage Pillow reads what can be read
+            # Bounds are checked here, and of damage Pillow reads what can be read.
+            warnings.simplefilter("ignore")
             yield
     except PictureError:
         raise

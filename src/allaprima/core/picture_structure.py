@@ -24,6 +24,7 @@ MAX_GIF_BYTES = 2**20
 _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _PADDING = re.compile(rb"\xff{2,}")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # headers of a picture, of all its kinds
 _LONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 
 
@@ -86,6 +87,15 @@ def check_structure(data: bytes, kind: str, pixels: int) -> None:
             raise PictureError(
                 f"got a JPEG of {scans} scans; expected at most {MAX_SCANS}, fewer if it is large"
             )
+
+
+def has_header(data: bytes, kind: str) -> bool:
+    """Return whether a PNG, JPEG or WebP begins with what says how large it is; True for other formats."""
+    if kind == "PNG":
+        return data[12:16] == b"IHDR" and len(data) >= 33
+    if kind == "JPEG":
+        return any(marker in _FRAMES for marker, _ in jpeg_segments(data))
+    return kind != "WEBP" or data[12:16] in (b"VP8X", b"VP8L", b"VP8 ")
 
 
 def _check_gif(data: bytes) -> None:

@@ -14,9 +14,16 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from allaprima.core.picture_kinds import HEAD_BYTES, find_format
-from allaprima.core.picture_opening import DAMAGED
-from allaprima.core.picture_structure import jpeg_segments, png_chunks, webp_chunks
+from allaprima.core.errors import PictureError
+from allaprima.core.picture_kinds import EXPECTED
+from allaprima.core.picture_opening import DAMAGED, format_of
+from allaprima.core.picture_structure import (
+    check_structure,
+    has_header,
+    jpeg_segments,
+    png_chunks,
+    webp_chunks,
+)
 
 MAX_TEXT_BYTES = 2**20
 """Of one text; what is longer is cut."""
@@ -34,17 +41,22 @@ _EXIF_SEGMENT, _COMMENT_SEGMENT = 0xE1, 0xFE
 def read_texts(data: bytes) -> dict[str, str]:
     """Return the texts in the picture file `data` by their names, those of PNG chunks and EXIF tags.
 
+    Its size is no danger here, for its pixels are never decoded.
+
     Raises:
-        PictureError: its blocks are too many.
+        PictureError: it is no picture, its header is damaged, or its blocks are too many.
     """
-    kind = find_format(data[:HEAD_BYTES])
+    kind = format_of(data)
+    if not has_header(data, kind):
+        raise PictureError(f"got a picture whose header is damaged; expected {EXPECTED}")
     if kind == "PNG":
         return _png_texts(data)
     if kind == "JPEG":
         return _jpeg_texts(data)
     if kind == "WEBP":
         return _exif_texts(next((body for name, body in webp_chunks(data) if name == b"EXIF"), b""))
-    return {} if kind is None else _opened_texts(data, kind)
+    check_structure(data, kind, 0)
+    return _opened_texts(data, kind)
 
 
 def decode_text(data: bytes) -> str:

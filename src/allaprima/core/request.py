@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError
 
 Quality = Literal["high", "medium"]
@@ -86,7 +87,7 @@ class GenerationRequest:
     seed: int = 0
     """Seed of the noise, 0 to 2**63 - 1."""
     base: str = "vignette"
-    """The name of the base model."""
+    """The name of the base model; of a path only the last part is kept, see `base_names.shown_name`."""
     quality: Quality = "high"
     """How finely JPEG and WebP files are written; PNG is always exact."""
     schedule: str | None = None
@@ -119,6 +120,7 @@ class GenerationRequest:
         _check_text("base", self.base, MAX_BASE_CHARS)
         if not self.base.strip():
             raise RequestError("the base is empty; expected a name such as vignette", field="base")
+        object.__setattr__(self, "base", shown_name(self.base))
         if self.quality not in get_args(Quality):
             raise RequestError(
                 f"got quality {_short(self.quality)}; expected high or medium", field="quality"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.image_modes import to_mask, to_rgb
@@ -102,6 +102,13 @@ class StartingPicture:
             picture=picture, mask=grey, padding_px=padding_px, margins=margins, feather_px=wide,
             strength=(PART_STRENGTH if part else STRENGTH) if strength is None else strength,
         )  # fmt: skip
+
+    def check_fields(self, given: Mapping[str, Any]) -> None:
+        """Refuse a size, among the fields of a request that are given, where the sides to be added decide it."""
+        if self.margins is not None and not given.keys().isdisjoint(("width", "height")):
+            raise RequestError(
+                "got a size for a picture that is extended; expected none, for the picture and its new sides say it"
+            )
 
     def init_image(self, *, width: int, height: int) -> InitImage:
         """Return it for pictures of width x height pixels: scaled to cover them and cut, or the window of a mask.

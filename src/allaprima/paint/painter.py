@@ -185,12 +185,12 @@ class Painter(Pipeline):
             raise RequestError(f"got count {count}; expected a whole number of at least 1")
         options = {"strength": strength, "mask": mask, "feather_px": feather_px, "padding_px": padding_px}
         start = _to_start(init_image, {**options, "outpaint": outpaint})
+        if isinstance(start, StartingPicture):
+            start.check_fields(fields)
         over = Overpainting(start, self.base)
-        over.check(fields)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(
-            turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields, **over.size
-        )
+        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        (first,) = over.fit([first])
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
         requests = [replace(first, seed=first.seed + number) for number in range(count)]

@@ -25,6 +25,7 @@ from allaprima.paint.sampling.process import VariancePreserving, exploding_sigma
         ({"prediction": "v_prediction"}, "prediction 'v'"),
         ({"embedded_guidance": True}, "guidance 'embedded'"),
         ({"scheduler": {"rescale_betas_zero_snr": True}}, "rescale_betas_zero_snr"),
+        ({"reads_mask": True}, "which was trained to paint what a mask says"),
     ],
 )
 def test_only_plain_predictors_of_noise_are_taught_from(

@@ -17,7 +17,7 @@ from allaprima.lab.evaluation.report_files import format_value
 
 def test_a_report_that_cannot_be_written_is_one_sentence(small_judge: Judge, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write the report into"):
+    with pytest.raises(OutputError, match="cannot write"):
         write_report(evaluate(SteadyBase(), small_judge), tmp_path / "file", datetime.now(UTC))
 
 

@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from allaprima.core.errors import AssetError
-from allaprima.lab.scenes.sprites import SpriteCache, default_cache_dir, fit, rasterise, save_sprites, trim
+from allaprima.lab.scenes.sprites import (
+    SpriteCache,
+    default_cache_dir,
+    fit,
+    large_cache_dir,
+    rasterise,
+    save_sprites,
+    trim,
+)
 
 
 def disc(size: int = 192) -> Image.Image:
@@ -73,3 +81,8 @@ def test_trim_keeps_an_empty_picture() -> None:
 def test_fit_scales_up_and_down() -> None:
     assert fit(Image.new("RGBA", (10, 20)), width=100, height=100).size == (50, 100)
     assert fit(Image.new("RGBA", (10, 20)), width=5, height=100).size == (5, 10)
+
+
+def test_large_sprites_that_are_missing_name_the_command_that_makes_them() -> None:
+    with pytest.raises(AssetError, match="prima scenes build --large"):
+        SpriteCache(large_cache_dir()).icons("fluent")

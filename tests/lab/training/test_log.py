@@ -23,6 +23,14 @@ def test_a_budget_tells_how_many_updates_there_will_be() -> None:
     assert Clock(1.0, spent=30.0).updates_in_all(100, 1000) == 100
 
 
+def test_a_runs_settings_name_no_folder_of_the_machine(tmp_path: Path) -> None:
+    home = tmp_path / "home" / "anna"
+    train(fresh(), Line(), config(home / "run", 2))
+    written = (home / "run" / "config.json").read_text()
+    assert "anna" not in written
+    assert json.loads(written)["folder"] == "run"
+
+
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
     class Broken(Line):
         def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:

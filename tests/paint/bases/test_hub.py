@@ -34,3 +34,18 @@ def test_a_model_in_the_hubs_cache_is_found_by_its_id(hub: Path) -> None:
     )
     with pytest.raises(RequestError, match=r"which `prima pull Qwen/Qwen-Image` fetches$"):
         locate("Qwen/Qwen-Image")
+
+
+def test_a_folder_of_models_may_be_a_hubs_cache(tmp_path: Path, hub: Path) -> None:
+    del hub
+    snapshot = cache(tmp_path / "elsewhere", "tiny/xl")
+    assert locate("tiny/xl", [tmp_path / "elsewhere"]).path == snapshot
+
+
+def test_an_index_alone_hides_no_model_behind_it(hub: Path) -> None:
+    looked_at = cache(hub, "tiny/xl")
+    whole = looked_at.with_name("1" * 40)
+    (whole / "unet").mkdir(parents=True)
+    (whole / "unet" / "model.safetensors").touch()
+    (whole / "model_index.json").write_text((looked_at / "model_index.json").read_text())
+    assert find_cached("tiny/xl") == whole

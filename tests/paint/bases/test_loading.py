@@ -93,10 +93,61 @@ def test_what_is_not_there_is_told(spec: str, tmp_path: Path) -> None:
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin"])
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        ("checkpoints/people/xl.safetensors", "xl"),
+        ("checkpoints/Juggernaut-XL.safetensors", "juggernaut-xl"),
+        ("checkpoints/xl.SAFETENSORS", "xl"),
+        ("checkpoints/xl.SafeTensors", "xl.safetensors"),
+        ("checkpoints/mode\u0300le.safetensors", "mod\u00e8le"),
+        ("checkpoints/mod\u00e8le.safetensors", "mode\u0300le"),
+        ("checkpoints/Straße/XL.safetensors", "STRASSE/xl"),
+        ("deep/er/and/deeper/v1.0.safetensors", "v1.0"),
+    ],
+)
+def test_models_are_found_as_people_call_them(where: str, name: str, tmp_path: Path) -> None:
+    file = tmp_path / where
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert locate(name, [tmp_path]) == Located(name=name, traits=SDXL, path=file)
+
+
+def test_a_path_is_found_in_another_form_and_through_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "blob").touch()
+    (tmp_path / "mode\u0300le.SAFETENSORS").symlink_to("blob")
+    (tmp_path / "disk").mkdir()
+    index(tmp_path / "disk" / "Qwen")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "linked").symlink_to(tmp_path / "disk")
+    (tmp_path / "models" / "circle").symlink_to(tmp_path / "models")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MODELS", str(tmp_path / "models"))
+    for spec in (f"{tmp_path}/Mod\u00e8le.safetensors", "~/mod\u00e8le.safetensors", "$HOME/mod\u00e8le"):
+        assert locate(spec).family == "sdxl"
+    for folder in ("~/models", "$MODELS", "${HOME}/models"):
+        assert locate("qwen", [Path(folder)]).path == tmp_path / "models" / "linked" / "Qwen"
+
+
+def test_several_models_of_one_name_are_told(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "xl.safetensors").touch()
+    with pytest.raises(
+        RequestError, match=r"which may be .*a/xl\.safetensors or .*b/xl\.safetensors; expected one"
+    ):
+        locate("xl", [tmp_path])
+    assert locate("a/XL", [tmp_path]).path == tmp_path / "a" / "xl.safetensors"
+    (tmp_path / "xl.safetensors").symlink_to("a/xl.safetensors")
+    assert locate("xl", [tmp_path]).path == tmp_path / "xl.safetensors"
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin", "A.CKPT"])
 def test_a_pickle_is_refused_unread(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
-    for spec, folders in ((str(tmp_path / name), []), (name, [tmp_path])):
+    for spec, folders in ((str(tmp_path / name), []), (name, [tmp_path]), ("a", [tmp_path])):
         with pytest.raises(WeightsError, match="is a pickle, which may run any code"):
             locate(spec, folders)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.tiny import SteadyBase
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import PaintError
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.contract.base import Base
@@ -125,6 +127,18 @@ def test_a_known_first_prediction_is_not_made_again(painter: Painter) -> None:
     shared = run(batch_of(base, [finer], [DenoiseRow(prompt=row.prompt, seed=row.seed, first=first)]))
     assert shared.predictions == 3
     assert to_pictures(shared.decode([0]), [finer])[0] == painter.paint(finer)
+
+
+def test_a_first_prediction_over_another_picture_is_made_again() -> None:
+    base = SteadyBase()
+    request = GenerationRequest(prompt="a cat", steps=1, guidance=1.0, seed=7)
+    first = run(batch_of(base, [request])).first(0)
+    assert first is not None
+    over = InitImage(width=256, height=256, rgb=bytes(3 * 256 * 256), strength=1.0, mask=b"\x01" * 256 * 256)
+    schedule = base.schedule(4, 256, 256)
+    assert first.fits(schedule, ())
+    assert not first.fits(schedule, (), over)
+    assert replace(first, init_image=over).fits(schedule, (), replace(over))
 
 
 def test_negative_prompts_come_exactly_where_they_matter() -> None:

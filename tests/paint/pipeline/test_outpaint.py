@@ -66,8 +66,11 @@ def test_a_canvas_that_the_base_paints_is_painted_at_once() -> None:
 def test_its_events_are_those_of_one_picture() -> None:
     start = StartingPicture.of(PICTURE, outpaint="left=64,top=32")
     over = Overpainting(start, SteadyBase())
-    assert (over.passes, over.size) == (3, {"width": 256, "height": 256})
-    request = painter().request(prompt="cat", seed=7, steps=2, guidance=1.0, width=256, height=256)
+    assert over.passes == 3
+    (request,) = over.fit(
+        [painter().request(prompt="cat", seed=7, steps=2, guidance=1.0, width=128, height=64)]
+    )
+    assert (request.width, request.height) == (256, 256)
     events = list(over.events(painter().events, [request], previews=True))
     assert isinstance(events[0], Started)
     steps = [event for event in events if isinstance(event, Step)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from PIL import Image
 from tests.studio.engine.watched import Bench, WatchedBase
+from tests.tiny import SteadyBase
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
@@ -89,6 +91,30 @@ def test_a_picture_is_encoded_once_however_the_words_change() -> None:
     client.ask("cat", grey(41), steps=1)
     bench.run()
     assert bench.base.encodes == 2
+
+
+def test_a_first_look_at_a_new_picture_is_begun_with_a_sketch_and_finer_frames_are_not() -> None:
+    @dataclass
+    class SketchingBase(WatchedBase):
+        sketches: int = 0
+
+        def sketch(self, pixels: torch.Tensor) -> torch.Tensor:
+            self.sketches += 1
+            return SteadyBase.encode(self, pixels) + 4.0  # brighter, to be told apart
+
+    benches = (Bench(base := SketchingBase()), Bench())
+    clients = [bench.client() for bench in benches]
+    for each, client in zip(benches, clients, strict=True):
+        client.ask("cat", grey(40), steps=4)
+        each.run()
+        client.ask("dog", grey(40), steps=4)  # encoded by now
+        each.run()
+        client.ask("cat", grey(50), steps=1)  # nothing finer follows
+        each.run()
+    sketched, exact = (client.frames for client in clients)
+    assert brightness(sketched[0].jpeg) > brightness(exact[0].jpeg) + 5
+    assert [frame.jpeg for frame in sketched[1:]] == [frame.jpeg for frame in exact[1:]]
+    assert (base.sketches, base.encodes) == (1, 2)
 
 
 def test_what_a_mask_keeps_is_seen_as_it_is() -> None:

@@ -19,7 +19,8 @@ from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import Order
 
 REFUSED: list[tuple[dict[str, object], int, str]] = [
-    ({"prompt": "a cat", "enable_hr": True}, 422, "enable_hr"),
+    ({"prompt": "a cat", "enable_hr": True, "hr_scale": 9}, 422, "hr_scale"),
+    ({"prompt": "a cat", "enable_hr": True, "hr_resize_x": 512}, 422, "use hr_scale"),
     ({"prompt": "a cat", "alwayson_scripts": {"controlnet": {}}}, 422, "alwayson_scripts"),
     ({"prompt": "a cat", "sampler_name": "DPM++ 9M"}, 404, "Sampler not found"),
     ({"prompt": "a cat", "sampler_index": "Euler b"}, 404, "Sampler not found"),

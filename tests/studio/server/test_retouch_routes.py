@@ -13,9 +13,10 @@ from tests.studio.server.conftest import Serve, Served
 from tests.studio.server.pictures import png_bytes
 from tests.tiny_upscaler import write_upscaler
 
+from allaprima.core.picture import Picture
 from allaprima.core.picture_files import read_history
 from allaprima.core.request import GenerationRequest
-from allaprima.core.retouch import Upscale
+from allaprima.core.retouch import Repaint, Upscale
 from allaprima.studio.engine.messages import RetouchOrder
 
 TWICE = [{"operation": "upscale", "scale": 2, "upscaler": "tiny"}]
@@ -60,6 +61,24 @@ def test_a_sent_picture_comes_back_and_is_not_kept(with_upscaler: Served) -> Non
     name, done = events_of(answer.text)[-1]
     assert (name, done["picture"], size_of(done["image"])) == ("done", None, (40, 20))
     assert with_upscaler.studio.gallery.count() == 0
+
+
+def test_a_kept_picture_is_painted_over_by_its_own_base(with_upscaler: Served) -> None:
+    entry = paint(with_upscaler)
+    over = [{"operation": "repaint", "strength": 0.5}]
+    with with_upscaler.client() as client:
+        name, done = events_of(
+            client.post("/api/retouch", json={"picture": entry["id"], "operations": over}).text
+        )[-1]
+        assert name == "done"
+        assert read_history(base64.b64decode(done["image"])).operations == (Repaint(strength=0.5),)
+        large = [*TWICE, *over]
+        answer = client.post("/api/retouch", json={"picture": entry["id"], "operations": large})
+        assert "expected 256x256 or 128x64" in events_of(answer.text)[-1][1]["error"]["message"]
+        other = Picture(request=GenerationRequest(prompt="x", base="other"), width=1, height=1, rgb=bytes(3))
+        image = base64.b64encode(other.encode()).decode()
+        answer = client.post("/api/retouch", json={"image": image, "operations": over})
+        assert "got base 'other'" in answer.text
 
 
 def test_a_retouch_waits_its_turn_and_can_be_cancelled(serve: Serve, tmp_path: Path) -> None:

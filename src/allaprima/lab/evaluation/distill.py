@@ -159,7 +159,7 @@ def _find_stranger(base: Base, name: str, path: Path, base_hash: str | None) -> 
     made_for = read_lora(path, base.modules(), family=base.family).metadata.base_hash
     if None in (made_for, base_hash) or made_for == base_hash:
         return None
-    return f"{name} ({path.parent.name}/{path.name}) was distilled from other weights of the base."
+    return f"{name} ({path.name}) was distilled from other weights of the base."
 
 
 class _Table:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from allaprima.core.errors import OutputError
+from allaprima.core.files import make_folder, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,10 @@ def write_files(
     stem = folder / f"{when:%Y-%m-%d-%H%M}-{name}"
     report = Report(markdown=Path(f"{stem}.md"), html=Path(f"{stem}.html"), json=Path(f"{stem}.json"))
     dated = {"date": when.isoformat(timespec="minutes"), **data}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        report.markdown.write_text(markdown, encoding="utf-8")
-        report.html.write_text(html, encoding="utf-8")
-        report.json.write_text(json.dumps(dated, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the report into {folder}: {error.strerror or error}") from error
+    make_folder(folder)
+    texts = (markdown, html, json.dumps(dated, indent=1, ensure_ascii=False) + "\n")
+    for path, text in zip(vars(report).values(), texts, strict=True):
+        write_whole(path, text.encode(), overwrite=True)
     return report
 
 

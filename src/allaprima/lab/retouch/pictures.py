@@ -106,4 +106,5 @@ def paint_again(autoencoder: Autoencoder, sharp: NDArray[np.uint8]) -> NDArray[n
     halved = Image.fromarray(sharp).resize((width // 2, height // 2), Image.Resampling.BOX)
     pixels = to_pixels(np.asarray(halved)[None], autoencoder.device).to(next(autoencoder.parameters()).dtype)
     decoded: Tensor = autoencoder.decode(autoencoder.encode(pixels))
-    return from_pixels(decoded.float().cpu())[0]
+    painted: NDArray[np.uint8] = from_pixels(decoded.float().cpu())[0]
+    return painted

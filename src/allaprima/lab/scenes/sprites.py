@@ -94,8 +94,9 @@ class SpriteCache:
         if style not in self._styles:
             pixels_path, names_path = sprite_paths(self.cache_dir, style)
             if not pixels_path.is_file() or not names_path.is_file():
+                build = "prima scenes build" + " --large" * (self.cache_dir == large_cache_dir())
                 raise AssetError(
-                    f"no sprites of style {style!r} in {self.cache_dir}; make them with `prima scenes build`"
+                    f"no sprites of style {style!r} in {self.cache_dir}; make them with `{build}`"
                 )
             names = json.loads(names_path.read_text(encoding="utf-8"))
             pixels = np.load(pixels_path, mmap_mode="r")

@@ -56,6 +56,11 @@ class Clock:
         return bool(accelerator.reduce(late, reduction="sum") > 0)
 
 
+def _plain(value: object) -> str:
+    """Return what JSON has no form for as text; of a path its name alone, for a run's folder is handed on."""
+    return value.name if isinstance(value, Path) else str(value)
+
+
 class Log:
     """Lines of JSON in the folder and the last loss on the bar."""
 
@@ -78,7 +83,7 @@ class Log:
         self.sums: dict[str, Tensor] = {}
         if main:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "config.json").write_text(json.dumps(config, default=str, indent=1))
+            (folder / "config.json").write_text(json.dumps(config, default=_plain, indent=1))
             _forget_after(start, self.path)
 
     def note(self, step: int, values: dict[str, Tensor], rate: float, bar: Progress) -> None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allaprima.paint.bases.qwen_image.traits import PIPELINES as QWEN_IMAGE_PIPELINES
 from allaprima.paint.bases.qwen_image.traits import TRAITS as QWEN_IMAGE
+from allaprima.paint.bases.sdxl.traits import PIPELINES as SDXL_PIPELINES
 from allaprima.paint.bases.sdxl.traits import TRAITS as SDXL
 from allaprima.paint.bases.vignette.traits import TRAITS as VIGNETTE
 from allaprima.paint.contract.traits import BaseTraits
@@ -30,7 +32,7 @@ class Family:
     load: Callable[..., Base]
     """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does."""
     pipelines: tuple[str, ...] = ()
-    """The classes that a folder's model_index.json may name, the usual one first; none if it has no such folders."""
+    """The classes that a folder's model_index.json may name, the usual one first; () if there are no such folders."""
     is_single_file: bool = False
     """Whether a lone `.safetensors` file is taken for this family's; its loader checks that."""
 
@@ -58,17 +60,8 @@ FAMILIES: dict[str, Family] = {
     family.traits.family: family
     for family in (
         Family(traits=VIGNETTE, load=_load_vignette),
-        Family(
-            traits=QWEN_IMAGE,
-            load=_load_qwen_image,
-            pipelines=("QwenImagePipeline",),
-        ),
-        Family(
-            traits=SDXL,
-            load=_load_sdxl,
-            pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline"),
-            is_single_file=True,
-        ),
+        Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipelines=QWEN_IMAGE_PIPELINES),
+        Family(traits=SDXL, load=_load_sdxl, pipelines=SDXL_PIPELINES, is_single_file=True),
     )
 }
 """By the name that `BaseTraits.family` gives."""

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.lfs_pointer import refuse_lfs_pointer
 
 INDEX = "model_index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
 """Endings of weight files that are no safetensors; most of them may run code when read."""
+
+VARIANTS = ("fp16", "bf16", "fp32", "non_ema")
+"""Forms of weights besides the plain one; the first that is there is taken where nobody asks for one."""
 
 _VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 _MAX_JSON_BYTES = 64 * 2**20
@@ -71,6 +75,8 @@ def check_parts(
 def check_weight_files(part: Path) -> None:
     """Refuse a part that does not hold all of its weights as safetensors."""
     names = {path.name for path in part.iterdir() if path.is_file()}
+    for name in sorted(name for name in names if name.endswith(".safetensors")):
+        refuse_lfs_pointer(part / name)
     indexes = sorted(name for name in names if name.endswith(".safetensors.index.json"))
     if not any(name.endswith(".safetensors") for name in names):
         pickle = next((name for name in sorted(names) if name.endswith(PICKLES)), None)
@@ -89,6 +95,16 @@ def check_weight_files(part: Path) -> None:
             )
 
 
+def find_variant(part: Path) -> str | None:
+    """Return the form of a part's weights, as a word in their names; None if they are there in the plain form."""
+    names = [path.name for path in part.glob("*.safetensors")]
+    forms = {
+        next((form for form in VARIANTS if f".{form}." in name or f".{form}-" in name), None)
+        for name in names
+    }
+    return None if None in forms else next((form for form in VARIANTS if form in forms), None)
+
+
 def read_shards(index: Path) -> list[str]:
     """Return the sorted names of the files in an index of shards."""
     named = read_json(index).get("weight_map")
@@ -100,6 +116,8 @@ def read_shards(index: Path) -> list[str]:
 
 def check_vocabulary(part: Path) -> None:
     """Refuse a tokenizer without a vocabulary, which transformers would load, and which makes all prompts equal."""
+    for name in (name for form in _VOCABULARIES for name in form):
+        refuse_lfs_pointer(part / name)
     if not any(all((part / name).is_file() for name in form) for form in _VOCABULARIES):
         raise WeightsError(
             f"{part} holds no vocabulary; expected tokenizer.json, or vocab.json and merges.txt: fetch it again"
@@ -108,6 +126,7 @@ def check_vocabulary(part: Path) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in the JSON file at `path`."""
+    refuse_lfs_pointer(path)
     try:
         if (size := path.stat().st_size) > _MAX_JSON_BYTES:
             raise WeightsError(f"{path} has {size:,} bytes; expected a configuration of a few kilobytes")

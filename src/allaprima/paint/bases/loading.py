@@ -3,8 +3,9 @@
     base = load_base("Qwen/Qwen-Image-2512", device=torch.device("cuda"))
 
 A base is "vignette", a folder in diffusers' layout, a `.safetensors` file, a name inside a folder of models of
-another program (read in place, nothing is copied), or the id of a model in the hub's cache. Finding it reads
-a few lines of JSON and imports no torch; nothing is ever downloaded here.
+another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the id of a
+model in the hub's cache, as owner/name or owner/name@revision. Finding it reads a few lines of JSON and imports no
+torch; nothing is ever downloaded here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
@@ -64,16 +67,16 @@ def locate(spec: str, models_dirs: Sequence[Path] = ()) -> Located:
         RequestError: there is nothing of that name, or a folder of models is not there.
         WeightsError: what is there is no model that can be painted with.
     """
-    for folder in models_dirs:
+    folders = [expand(folder) for folder in models_dirs]
+    for folder in folders:
         if not folder.is_dir():
             raise RequestError(f"got {folder} as a folder of models; expected a folder that exists")
     if spec in FAMILIES and FAMILIES[spec].traits.shipped_weights is not None:
         return Located(name=spec, traits=FAMILIES[spec].traits, path=None)
-    for path in _places(spec, models_dirs):
-        if _is_model(path):
-            return Located(name=spec, traits=_traits_of(path), path=path)
-    if is_hub_id(spec) and (cached := find_cached(spec)) is not None:
-        return Located(name=spec, traits=_traits_of(cached), path=cached)
+    path = next(filter(_is_model, _places(spec, folders)), None) or _find_cached(spec, folders)
+    path = path or _find_alike(spec, folders)
+    if path is not None:
+        return Located(name=spec, traits=_traits_of(path), path=path)
     fetch = f", which `prima pull {spec}` fetches" if is_hub_id(spec) else ""
     raise RequestError(
         f"got base {spec[:80]!r}; expected vignette, a model folder, a .safetensors file, a name inside --models-dir "
@@ -93,7 +96,7 @@ def load_base(
     """Load the base called `spec` onto `device`.
 
     Args:
-        spec: see the module docstring; the base is named so.
+        spec: see the module docstring; the base is called by what `shown_name` makes of it.
         device: where it is to paint.
         dtype: what it computes in; None for what the device is quick at.
         models_dirs: see `locate`.
@@ -110,19 +113,66 @@ def load_base(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
         )
     family = FAMILIES[located.family]
-    return family.load(located.path or weights, name=spec, device=device, dtype=dtype, absent=absent)
+    name = shown_name(spec)
+    return family.load(located.path or weights, name=name, device=device, dtype=dtype, absent=absent)
 
 
 def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:
     """Yield where `spec` may lie; a name inside a folder of models may not leave it, and may omit its ending."""
-    yield Path(spec).expanduser() if spec.startswith("~/") else Path(spec)
-    name = Path(spec)
-    if name.is_absolute() or ".." in name.parts:
-        return
-    for folder in models_dirs:
-        for below in MODEL_FOLDERS:
-            yield folder / below / spec
-            yield folder / below / f"{spec}.safetensors"
+    yield expand(Path(spec))
+    if _is_name(spec):
+        for folder in models_dirs:
+            for below in MODEL_FOLDERS:
+                yield folder / below / spec
+                yield folder / below / f"{spec}.safetensors"
+
+
+def _find_cached(spec: str, models_dirs: Sequence[Path]) -> Path | None:
+    """Return the model with the hub id `spec` in the hub's cache, or in a folder of models that is one."""
+    return next(filter(None, (find_cached(spec, cache) for cache in (None, *models_dirs))), None)
+
+
+def _find_alike(spec: str, models_dirs: Sequence[Path]) -> Path | None:
+    """Return the model whose name differs from `spec` in case, Unicode form, ending or the folders in front alone.
+
+    Raises:
+        RequestError: there are several.
+    """
+    for suffixes in (("", ".safetensors"), PICKLES):  # a pickle is found to be told of
+        for alike in _alike(spec, models_dirs, suffixes):
+            found = list({path.resolve(): path for path in alike if _is_model(path)}.values())
+            if len(found) > 1:
+                several = " or ".join(str(path)[-200:] for path in found[:3])
+                raise RequestError(
+                    f"got base {spec[:80]!r}, which may be {several}; expected one of these paths"
+                )
+            if found:
+                return found[0]
+    return None
+
+
+def _alike(spec: str, models_dirs: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[Iterator[Path]]:
+    """Yield what lies where a path leads, then what lies in each folder of models, and is called much like `spec`."""
+    path = expand(Path(spec))
+    if path.name and path.name != "..":
+        yield find_by_name(path.parent, path.name, suffixes, levels=1)
+    if _is_name(spec):
+        for folder in models_dirs:
+            kept = [folder / below for below in MODEL_FOLDERS if below and _is_folder(folder / below)]
+            for one in kept or [folder]:
+                yield find_by_name(one, spec, suffixes)
+
+
+def _is_name(spec: str) -> bool:
+    """Return whether `spec` may be a name inside a folder: a path that goes down alone."""
+    return spec.strip() not in ("", ".") and not Path(spec).is_absolute() and ".." not in Path(spec).parts
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_model(path: Path) -> bool:
@@ -137,15 +187,15 @@ def _traits_of(path: Path) -> BaseTraits:
         pipeline = read_pipeline(path)
         known = {name: family.traits for family in FAMILIES.values() for name in family.pipelines}
         if pipeline not in known:
-            usual = " or ".join(family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
-            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {usual}")
+            usual = (family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
+            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(usual)}")
         return known[pipeline]
-    if path.suffix in PICKLES:
+    if path.suffix.lower() in PICKLES:
         raise WeightsError(
             f"{path} is a pickle, which may run any code when read; expected .safetensors, "
             "fetch that form of the model"
         )
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         raise WeightsError(
             f"{path} ends in {path.suffix or 'nothing'}; expected .safetensors or a model folder"
         )

@@ -85,7 +85,7 @@ class Base(Protocol):
 
     @property
     def name(self) -> str:
-        """What a `GenerationRequest.base` asks for: "vignette", or the checkpoint's path or id as given."""
+        """What a `GenerationRequest.base` asks for: "vignette", or the checkpoint's name or id, never a path."""
 
     @property
     def family(self) -> str:
@@ -164,6 +164,9 @@ class Base(Protocol):
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the clean latents (B, C, h, w) of pixels (B, 3, height, width) in [0, 1]."""
+
+    def sketch(self, pixels: torch.Tensor) -> torch.Tensor | None:
+        """Return about what `encode` does, at once, for a first look; None where there is no quicker way."""
 
     def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
         """Return how much of each latent is painted, 0 to 1, as (1, C or 1, h, w).

@@ -1,8 +1,10 @@
-"""A base without a memory plan: its networks stay where they were loaded."""
+"""A base without a memory plan: its networks stay where they were loaded, and do all the work themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+
+import torch
 
 from allaprima.core.errors import OutOfMemoryError
 from allaprima.core.request import GenerationRequest
@@ -36,6 +38,10 @@ class ResidentBase:
         return OutOfMemoryError(
             "memory ran out; expected room for it: end other programs, or paint a smaller picture"
         )
+
+    def sketch(self, pixels: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
+        """Return None: pictures are encoded."""
+        return None
 
     def prepacked_bytes(self, *, mapped: bool) -> Mapping[Stage, int]:  # noqa: ARG002
         """Return nothing: no weights are copied for the CPU's kernels."""

@@ -34,6 +34,9 @@ class BaseTraits:
     """Whether the text encoder reads no other language."""
     starters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: STARTERS)
     """Phrases to begin a prompt with, by their kind."""
+    place_prompt: str = "{}"
+    """How words for a place (`{}`) are put so that nothing large stands in it. A base that must paint something
+    before a place is asked for a small thing, which is taken out again."""
     encodes_separately: bool = False
     """Whether each prompt goes through the text encoder by itself, so that its bits never depend on the others."""
     shipped_weights: Path | None = None

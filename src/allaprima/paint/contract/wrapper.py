@@ -48,6 +48,7 @@ class BaseWrapper:
     remarks = Forwarded(lambda base: base.remarks)
     schedule = Forwarded(lambda base: base.schedule)
     noise = Forwarded(lambda base: base.noise)
+    sketch = Forwarded(lambda base: base.sketch)
     latent_mask = Forwarded(lambda base: base.latent_mask)
     modules = Forwarded(lambda base: base.modules)
     stages = Forwarded(lambda base: base.stages)

@@ -85,6 +85,7 @@ class DenoiseBatch:
         loras: what `before_prediction` puts on the networks.
         init_image: what all of them are painted over, and the part of it that is; it has their size.
         images: pictures that were encoded before.
+        sketch: whether this is a first look, for which a base's sketch of the init image will do.
         before_prediction: called before the model is asked: another batch may have been painted since the last
             step, with other LoRAs on the networks.
     """
@@ -101,6 +102,7 @@ class DenoiseBatch:
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
         images: ImageCache | None = None,
+        sketch: bool = False,
         before_prediction: Callable[[], None] = lambda: None,
     ) -> None:
         guides = needs_negative(guard, guidance)
@@ -120,35 +122,38 @@ class DenoiseBatch:
         self._before_prediction = before_prediction
         self._alive = list(range(len(rows)))
         self._models: dict[tuple[int, ...], Model] = {}
-        self._start(schedule, width, height, init_image, images)
-
-    @torch.inference_mode()
-    def _start(
-        self,
-        schedule: Schedule,
-        width: int,
-        height: int,
-        init_image: InitImage | None,
-        images: ImageCache | None,
-    ) -> None:
-        seeds = [row.seed for row in self.rows]
-        noise = self.guard.noise(seeds, width, height)
-        self._under = under = Underpainting(
-            self.guard, init_image, noise, schedule, width=width, height=height, images=images
-        )
         self._init_image = init_image
+        with torch.inference_mode():
+            self._under = Underpainting(
+                guard,
+                init_image,
+                guard.noise([row.seed for row in rows], width, height),
+                schedule,
+                width=width,
+                height=height,
+                images=images,
+                sketch=sketch,
+            )
+            self._start(self._under)
+
+    def _start(self, under: Underpainting) -> None:
         self.latents = under.latents
         """(B, C, h, w) after the steps taken, dropped rows too."""
         self.schedule = under.schedule
         """The levels that are visited, fewer than were given with an init image."""
         self._first = [
             row.first.prediction
-            if row.first is not None and row.first.fits(self.schedule, self.loras, init_image)
+            if row.first is not None and row.first.fits(self.schedule, self.loras, self._init_image)
             else None
             for row in self.rows
         ]
         self._steps = sample_steps(
-            self._predict, self.latents, self.schedule, self.guard.prediction, seeds, under.settle
+            self._predict,
+            self.latents,
+            self.schedule,
+            self.guard.prediction,
+            [row.seed for row in self.rows],
+            under.settle,
         )
 
     @property
@@ -162,9 +167,9 @@ class DenoiseBatch:
         return self.guard.rescues
 
     def first(self, row: int) -> FirstPrediction | None:
-        """Return the first prediction of `row`, None before it was made."""
+        """Return the first prediction of `row`, None before it was made, or where it began with a sketch."""
         prediction = self._first[row]
-        if prediction is None:
+        if prediction is None or self._under.is_sketch:
             return None
         return FirstPrediction(
             schedule=self.schedule, loras=self.loras, prediction=prediction, init_image=self._init_image

@@ -27,6 +27,11 @@ class ImageCache:
             max_bytes=max_bytes, size_of=lambda kept: kept[1]
         )
 
+    def sketch(self, base: Base, pixels: Tensor, key: ImageKey) -> Tensor | None:
+        """Return a base's `sketch` of `pixels`; None where it has none, or the latents themselves are kept."""
+        nearly = None if key in self._latents else base.sketch(pixels)
+        return None if nearly is None else nearly.float()
+
     def encode(self, base: Base, pixels: Tensor, key: ImageKey) -> Tensor:
         """Return the clean latents (1, C, h, w) of `pixels`, in float32.
 

@@ -23,7 +23,7 @@ from allaprima.core.mask import PixelBox, feather, fill_painted
 from allaprima.core.outpaint import Margins, plan_windows
 from allaprima.core.picture import Picture
 from allaprima.core.picture_opening import MAX_PIXELS
-from allaprima.core.request import GenerationRequest
+from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.contract.base import Base
 
@@ -123,4 +123,4 @@ def _paints(base: Base, width: int, height: int) -> bool:
         base.check_size(width, height)
     except RequestError:
         return False
-    return width * height <= MAX_AT_ONCE * own
+    return width * height <= MAX_AT_ONCE * own and max(width, height) <= MAX_SIDE_PX

@@ -7,11 +7,10 @@ for event in over.events(painter.events, [request]): ...
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import Any
 
-from allaprima.core.errors import RequestError
 from allaprima.core.events import Event
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
@@ -41,22 +40,17 @@ class Overpainting:
         """How many times the base paints for one picture."""
         return 1 if self._around is None else len(self._around.windows)
 
-    @property
-    def size(self) -> dict[str, int]:
-        """The fields of a request that are decided by what is painted over: those of its size, around a picture."""
-        return {} if self._around is None else dict(zip(("width", "height"), self._around.size, strict=True))
-
-    def check(self, given: Mapping[str, Any]) -> None:
-        """Refuse a size, among the fields of a request, where that is decided already."""
-        if self.size and not given.keys().isdisjoint(self.size):
-            raise RequestError(
-                "got a size for a picture that is extended; expected none, for the picture and its new sides say it"
-            )
+    def fit(self, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:
+        """Return `requests` at the size of a pass, which the canvas around a picture decides."""
+        if self._around is None:
+            return list(requests)
+        width, height = self._around.size
+        return [replace(request, width=width, height=height) for request in requests]
 
     def events(
         self, paint: Paint, requests: Sequence[GenerationRequest], *, previews: bool = False
     ) -> Iterator[Event]:
-        """Paint `requests`, as `Painter.events` does; they have the size that is decided here."""
+        """Paint `requests`, which `fit` has returned, as `Painter.events` does."""
         if self._around is not None:
             around = self._around
             return chain.from_iterable(around.events(paint, each, previews=previews) for each in requests)

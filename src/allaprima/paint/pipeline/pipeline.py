@@ -182,6 +182,7 @@ class Pipeline:
         guidance: float,
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
+        sketch: bool = False,
         guard: OverflowGuard | None = None,
     ) -> DenoiseBatch:
         """Return a batch to be denoised, which keeps its LoRAs though others are painted between its steps.
@@ -194,6 +195,7 @@ class Pipeline:
             guidance: see `effective_guidance`.
             loras: what is put on the networks before each prediction; `apply_loras` has read them.
             init_image: what to paint over.
+            sketch: whether a base's sketch of that will do, for a first look.
             guard: None for one that leaves a row that stays bad to its own decoding.
         """
         manager = self.lora_manager
@@ -207,5 +209,6 @@ class Pipeline:
             loras=loras,
             init_image=init_image,
             images=self.images,
+            sketch=sketch,
             before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),
         )

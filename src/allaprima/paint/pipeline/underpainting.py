@@ -30,6 +30,7 @@ class Underpainting:
         width: pixels that are painted.
         height: pixels that are painted.
         images: pictures that were encoded before.
+        sketch: begin a first look with a base's sketch of the picture, where that is quicker.
 
     Raises:
         RequestError: the init image has another size.
@@ -45,12 +46,15 @@ class Underpainting:
         width: int,
         height: int,
         images: ImageCache | None = None,
+        sketch: bool = False,
     ) -> None:
         self._noise = noise
         self._process = process_of(schedule.kind, base.prediction)
         self._pixels = torch.full((1, 3, height, width), 0.5)
         self._mask: Tensor | None = None
         self._is_window = False
+        self.is_sketch = False
+        """Whether it begins with a sketch of the picture."""
         self._clean: Tensor | None = None
         self._painted: Tensor | None = None
         self.schedule, self.latents = schedule, noise
@@ -59,18 +63,21 @@ class Underpainting:
         """(1, K, h, w), what a base that reads a mask is shown beside its latents; None for all others."""
         if init_image is not None:
             check_init_size(init_image, width, height)
-            self._begin(base, init_image, ImageCache() if images is None else images)
+            self._begin(base, init_image, ImageCache() if images is None else images, sketch)
         if base.reads_mask:
             self.channels = mask_channels(base, self._pixels, self._mask).to(noise.device)
 
-    def _begin(self, base: Base, init_image: InitImage, images: ImageCache) -> None:
+    def _begin(self, base: Base, init_image: InitImage, images: ImageCache, sketch: bool) -> None:
         self._is_window = init_image.surround is not None
         self._pixels, self._mask = to_pixels(init_image), to_mask_pixels(init_image)
         strength, keeps = init_image.strength, self._mask is not None and not base.reads_mask
         if strength == 1.0 and not keeps:
             return
         key = (init_image.width, init_image.rgb)
-        clean = images.encode(base, self._pixels, key).to(self._noise.device)
+        nearly = images.sketch(base, self._pixels, key) if sketch else None
+        self.is_sketch = nearly is not None
+        clean = images.encode(base, self._pixels, key) if nearly is None else nearly
+        clean = clean.to(self._noise.device)
         if strength < 1.0:
             share = 1.0 if init_image.full_steps else strength  # such a schedule begins where it is to
             self.schedule, self.latents = start_from_image(

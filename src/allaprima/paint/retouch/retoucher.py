@@ -14,14 +14,33 @@ from typing import Any
 from PIL import Image
 
 from allaprima.core.picture import Picture
-from allaprima.core.retouch import Operation, Upscale
+from allaprima.core.retouch import CutOut, NewBackground, Operation, Repaint, Restyle, Upscale
 from allaprima.core.retouch_source import open_picture
 from allaprima.core.retouched import RetouchedPicture
-from allaprima.paint.retouch.upscale import upscale
+from allaprima.paint.retouch.background import prepare_background, put_before_background
+from allaprima.paint.retouch.cutout import cut_out
+from allaprima.paint.retouch.finders import get_finder
+from allaprima.paint.retouch.repaint import repaint, require_painter
+from allaprima.paint.retouch.restyle import prepare_restyling, restyle
+from allaprima.paint.retouch.upscale import get_upscaler, upscale
 from allaprima.paint.retouch.work import Work, Workshop, finish, part
 
-WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {Upscale: upscale}
+WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
+    CutOut: cut_out,
+    NewBackground: put_before_background,
+    Repaint: repaint,
+    Restyle: restyle,
+    Upscale: upscale,
+}
 """Which work belongs to which operation."""
+PREPARATIONS: dict[type[Operation], Callable[[Any, Workshop], object]] = {
+    CutOut: get_finder,
+    NewBackground: prepare_background,
+    Repaint: require_painter,
+    Restyle: prepare_restyling,
+    Upscale: lambda operation, workshop: get_upscaler(operation.upscaler, workshop),
+}
+"""What loads all that an operation needs."""
 
 
 class Retoucher:
@@ -53,22 +72,22 @@ class Retoucher:
         """
         return finish(self.work(open_picture(picture), operations), on_share)
 
+    def prepare(self, operations: Sequence[Operation]) -> None:
+        """Load all that the operations need; WeightsError or RequestError for what is not there."""
+        for operation in operations:
+            PREPARATIONS[type(operation)](operation, self.workshop)
+
     def work(
         self, picture: RetouchedPicture, operations: Sequence[Operation]
     ) -> Generator[float, None, RetouchedPicture]:
         """Yield the share that is done after each short piece, and return the retouched picture; see `Work`."""
-        image = picture.image
+        image, workshop = picture.image, replace(self.workshop, request=picture.request)
         for number, operation in enumerate(operations):
-            work = WORKS[type(operation)](image, operation, self.workshop)
+            work = WORKS[type(operation)](image, operation, workshop)
             image = yield from part(work, number / len(operations), (number + 1) / len(operations))
         return RetouchedPicture(
             image=image,
-            operations=(*picture.operations, *map(_without_path, operations)),
+            operations=(*picture.operations, *(operation.without_paths() for operation in operations)),
             request=picture.request,
             infotext=picture.infotext,
         )
-
-
-def _without_path(operation: Operation) -> Operation:
-    """Return the operation as a picture may tell it to strangers: a file of the user's by its name alone."""
-    return replace(operation, upscaler=Path(operation.upscaler).stem)

@@ -79,4 +79,5 @@ def _import_spandrel(path: Path) -> ModuleType:
             f"spandrel, which reads {path}, cannot be imported: {str(error).splitlines()[0][:150]}; "
             "expected a torchvision made for this torch"
         ) from error
-    return spandrel
+    module: ModuleType = spandrel
+    return module

@@ -72,7 +72,16 @@ def spans(length: int, size: TileSize) -> list[TileSpan]:
 def enlarge_in_tiles(
     pixels: Pixels, network: Callable[[Tensor], Tensor], scale: int, size: TileSize, device: torch.device
 ) -> Generator[float, None, Pixels]:
-    """Yield the share that is done after each tile, and return the picture (scale H, scale W, 3).
+    """Yield the share that is done after each tile, and return the picture (scale H, scale W, 3); see `sum_tiles`."""
+    whole = yield from sum_tiles(pixels, network, scale, size, device)
+    done: Pixels = whole.mul_(255.0).round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    return done
+
+
+def sum_tiles(
+    pixels: Pixels, network: Callable[[Tensor], Tensor], scale: int, size: TileSize, device: torch.device
+) -> Generator[float, None, Tensor]:
+    """Yield the share that is done after each tile, and return floats (3, scale H, scale W) in [0, 1].
 
     Args:
         pixels: (H, W, 3).
@@ -91,8 +100,7 @@ def enlarge_in_tiles(
         weights = row.weights(scale)[:, None] * column.weights(scale)
         whole[:, _slice(row, scale), _slice(column, scale)] += enlarged * weights
         yield number / len(grid)
-    done: Pixels = whole.mul_(255.0).round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    return done
+    return whole
 
 
 def _slice(span: TileSpan, scale: int) -> slice:

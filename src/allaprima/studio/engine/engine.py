@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouch import Repaint
 from allaprima.studio.engine.engine_loop import EngineLoop
 from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
@@ -134,11 +135,13 @@ class Engine:
         """Queue a picture to be retouched, as `submit` queues pictures to be painted.
 
         Raises:
-            RequestError: there is nothing to do.
+            RequestError: there is nothing to do, or the base that is to paint is not among `bases`.
             BusyError: too many jobs wait, or the engine is closed.
         """
         if not order.operations:
             raise RequestError("got a picture and nothing to do; expected an operation, such as upscale")
+        if order.picture.request is not None and any(isinstance(one, Repaint) for one in order.operations):
+            self._check_base(order.picture.request.base)
         return self._worker.submit((), on_update, owner=owner, previews=False, init_image=None, retouch=order)
 
     def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, groupby
 from pathlib import Path
+
+from PIL import Image
 
 from allaprima.core.events import Event, Step
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_defaults import RequestDefaults
+from allaprima.core.retouch import Repaint
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.memory.process_memory import keep_heap_warm
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow, FirstPrediction
 from allaprima.paint.pipeline.prompt_cache import EncodedPrompt
 from allaprima.paint.retouch.retoucher import Retoucher
-from allaprima.paint.retouch.work import Workshop
+from allaprima.paint.retouch.work import PlacePainter, Workshop
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 from allaprima.studio.engine.limits import Limits
 from allaprima.studio.engine.messages import LivePrompt, RetouchOrder
@@ -55,7 +58,7 @@ class ModelRunner:
         self, painter_factory: Callable[[str], Painter], limits: Limits, models_dirs: Sequence[Path] = ()
     ) -> None:
         self._factory = painter_factory
-        self._retoucher = Retoucher(Workshop(models_dirs=models_dirs))
+        self._workshop = Workshop(models_dirs=models_dirs)
         self._limits = limits
         self._painters: OrderedDict[str, Painter] = OrderedDict()
         self.defaults: dict[str, RequestDefaults] = {}
@@ -81,7 +84,18 @@ class ModelRunner:
 
     def retouch(self, order: RetouchOrder) -> Iterator[Step | RetouchedPicture]:
         """Retouch a picture: a step after each short piece of the work, then the picture."""
-        work = self._retoucher.work(order.picture, order.operations)
+        request = order.picture.request
+        over = any(isinstance(one, Repaint) for one in order.operations)
+        # The base last used paints new backgrounds; what is painted over wants its own.
+        painter = self.painter(request.base) if request and over else next(reversed(self._painters.values()))
+
+        def paint(prompt: str, seed: int) -> Image.Image:
+            return painter.paint(painter.request(prompt=prompt, seed=seed)).image
+
+        places = PlacePainter(paint=paint, prompt=painter.base.traits.place_prompt)
+        work = Retoucher(replace(self._workshop, places=places, painter=painter)).work(
+            order.picture, order.operations
+        )
         while True:
             try:
                 share = next(work)
@@ -122,7 +136,8 @@ class ModelRunner:
         """
         common, settings = prepared[0], prepared[0].prompt.settings
         # A first look is soon replaced by finer ones; a picture asked for in one step has the LoRAs that it says.
-        loras = common.first_look if steps == 1 < settings.steps else settings.loras
+        is_first_look = steps == 1 < settings.steps
+        loras = common.first_look if is_first_look else settings.loras
         rows = [
             DenoiseRow(
                 prompt=one.text.text,
@@ -143,6 +158,7 @@ class ModelRunner:
             guidance=common.guidance,
             loras=loras,
             init_image=below,
+            sketch=is_first_look,
         )
 
     def idle(self, budget_s: float) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from allaprima.paint.painter import Painter
 
 MOST_WORDS = 24
@@ -19,7 +21,8 @@ def warm_up(painter: Painter, budget_s: float = BUDGET_S) -> int:
     """Paint prompts of one word, of two and so on, in one step, and throw the pictures away.
 
     Each is painted with the plain base, whose shapes are also those of merged LoRAs, and with turbo beside it, if
-    there is one for this base. The memory to merge turbo is taken then, and no LoRA is worn afterwards.
+    there is one for this base. The memory to merge turbo is taken then, and no LoRA is worn afterwards. A picture is
+    looked at as well, for those who paint over one.
 
     Args:
         painter: with a base whose pictures take milliseconds.
@@ -41,4 +44,14 @@ def warm_up(painter: Painter, budget_s: float = BUDGET_S) -> int:
         painter.idle()
         painter.paint(request)
     painter.apply_loras(())
+    _look_at_a_picture(painter)
     return done
+
+
+@torch.inference_mode()
+def _look_at_a_picture(painter: Painter) -> None:
+    """Have the base fit its sketch of the encoder, and lay out the encoder's weights."""
+    size = painter.base.defaults
+    grey = torch.full((1, 3, size.height, size.width), 0.5)
+    painter.base.sketch(grey)
+    painter.base.encode(grey)

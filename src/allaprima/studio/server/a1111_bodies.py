@@ -28,11 +28,11 @@ FILL = 0
 MASK_BLUR_PX = 4
 MAX_BLUR_PX = 256
 _NOT_HERE = frozenset({
-    "alwayson_scripts", "enable_hr", "mask", "refiner_checkpoint", "script_name", "tiling",
+    "alwayson_scripts", "mask", "refiner_checkpoint", "script_name", "tiling",
 })  # fmt: skip
 _NEUTRAL = frozenset({
-    "comments", "denoising_strength", "do_not_save_grid", "firstphase_height", "firstphase_width", "force_task_id",
-    "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt", "hr_prompt", "hr_resize_x", "hr_resize_y",
+    "comments", "denoising_strength", "do_not_save_grid", "enable_hr", "firstphase_height", "firstphase_width",
+    "force_task_id", "hr_cfg", "hr_checkpoint_name", "hr_negative_prompt", "hr_prompt", "hr_resize_x", "hr_resize_y",
     "hr_sampler_name", "hr_scale", "hr_scheduler", "hr_second_pass_steps", "hr_upscaler", "image_cfg_scale",
     "include_init_images", "inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill",
     "inpainting_mask_invert", "mask_blur", "mask_blur_x", "mask_blur_y", "mask_round", "refiner_switch_at",
@@ -142,9 +142,10 @@ class ImageToImage(TextToImage):
         return across, down
 
     def unheard(self) -> set[str]:
-        """Return what it says about a mask that is not honoured."""
+        """Return what it says about a mask, or about a second pass, that is not honoured."""
         said = {"mask_round": self.mask_round is False, "inpainting_fill": (self.inpainting_fill or 0) > 1}
-        return {name for name, is_said in said.items() if is_said and self.mask}
+        hires = {"enable_hr"} if (self.model_extra or {}).get("enable_hr") else set[str]()
+        return hires | {name for name, is_said in said.items() if is_said and self.mask}
 
 
 def to_order(body: TextToImage, studio: Studio) -> Order:

@@ -105,7 +105,7 @@ async def _enlarge(body: Extras, image: str, http: Request, studio: Studio) -> s
         if done is None:
             raise ProblemError(409, "the job was cancelled", code="cancelled")
         picture = done
-    file = await asyncio.to_thread(lambda: _at_size(picture, size).encode("png"))
+    file = await asyncio.to_thread(lambda: at_size(picture, size).encode("png"))
     return base64.b64encode(file).decode()
 
 
@@ -137,7 +137,7 @@ def _operations(body: Extras, scale: float, studio: Studio) -> tuple[Operation, 
     return (Upscale(scale=scale, upscaler=name),) if scale > 1 and name != NO_UPSCALER else ()
 
 
-def _at_size(picture: RetouchedPicture, size: tuple[int, int]) -> RetouchedPicture:
+def at_size(picture: RetouchedPicture, size: tuple[int, int]) -> RetouchedPicture:
     """Return the picture at `size`, cut around its middle where it has other proportions."""
     if picture.image.size == size:
         return picture

@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -25,7 +26,10 @@ from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
-from allaprima.studio.engine.messages import Progress
+from allaprima.core.retouch import Operation
+from allaprima.core.retouch_source import open_picture
+from allaprima.core.retouched import RetouchedPicture
+from allaprima.studio.engine.messages import Progress, RetouchOrder
 from allaprima.studio.server.a1111_bodies import (
     CHECKPOINT,
     ImageToImage,
@@ -33,10 +37,13 @@ from allaprima.studio.server.a1111_bodies import (
     get_base,
     to_order,
 )
+from allaprima.studio.server.a1111_hires import hires_of
 from allaprima.studio.server.a1111_names import SAMPLER
 from allaprima.studio.server.a1111_pictures import to_init_image
-from allaprima.studio.server.jobs import Ticket, finish
+from allaprima.studio.server.a1111_retouch_routes import at_size
+from allaprima.studio.server.jobs import Ticket, finish, finish_retouch
 from allaprima.studio.server.lora_cards import LoraCard
+from allaprima.studio.server.retouch_routes import check_result
 from allaprima.studio.server.studio import Order, Studio, StudioDep
 from allaprima.studio.server.uploads import decode_base64
 
@@ -201,20 +208,44 @@ async def _paint(
 ) -> dict[str, Any]:
     previews = bool(studio.a1111_options.get(_PREVIEWS, False))
     keep = not body.do_not_save_samples
+    hires = hires_of(body)
+    operations = hires.operations(order, studio)
     run = studio.jobs.run(
-        order.requests, http, api="a1111", init_image=init_image, previews=previews, keep=keep
-    )
+        order.requests, http, api="a1111", init_image=init_image, previews=previews,
+        keep=keep and not operations,
+    )  # fmt: skip
     result = await finish(run)
+    finer = [await _second_pass(picture, operations, http, studio, keep=keep) for picture in result.pictures]
 
     def encode() -> tuple[list[Picture], list[str]]:
         shown = [order.size.show(picture) for picture in result.pictures]
-        sent = shown if body.send_images else []
+        large = [at_size(picture, hires.size(order)) for picture in finer if picture is not None]
+        sent: list[Picture | RetouchedPicture] = (
+            [*(large if operations else shown)] if body.send_images else []
+        )
         return shown, [base64.b64encode(picture.encode()).decode() for picture in sent]
 
     pictures, images = await asyncio.to_thread(encode)
+    if operations:
+        unheard = hires.unheard(studio.bases[order.requests[0].base], studio)
+        order = replace(order, ignored=(*order.ignored, *sorted(unheard)))
     info = _info(body, order, pictures, interrupted=result.cancelled)
+    if operations:
+        info["width"], info["height"] = hires.size(order)
     text = json.dumps({**info, **_about_init(pictures, init_image)}, allow_nan=False)
     return {"images": images, "parameters": body.echo(), "info": text}
+
+
+async def _second_pass(
+    picture: Picture, operations: tuple[Operation, ...], http: Request, studio: StudioDep, *, keep: bool
+) -> RetouchedPicture | None:
+    """Return what was painted after its second pass; None without one, or if that was interrupted."""
+    if not operations:
+        return None
+    opened = open_picture(picture)
+    check_result(opened, operations, studio.settings.caps)
+    order = RetouchOrder(picture=opened, operations=operations)
+    return await finish_retouch(studio.jobs.retouch(order, http, api="a1111", keep=keep))
 
 
 def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupted: bool) -> dict[str, Any]:

@@ -33,9 +33,12 @@ from allaprima.studio.server.security import (
 )
 from allaprima.studio.server.settings import ServerSettings
 
+FORMS = frozenset({"/v1/images/edits", "/v1/images/variations"})
+"""Routes whose bodies may be forms with files. A foreign page can send one without asking, but browsers name the page
+then, and that is refused before."""
 UPLOADS = frozenset({
     "/sdapi/v1/img2img", "/sdapi/v1/png-info", "/sdapi/v1/extra-single-image", "/sdapi/v1/extra-batch-images",
-    "/sdapi/v1/interrogate", "/api/flipbooks", "/api/jobs", "/api/retouch",
+    "/sdapi/v1/interrogate", "/api/flipbooks", "/api/jobs", "/api/retouch", *FORMS,
 })  # fmt: skip
 """Routes whose bodies hold pictures."""
 MAX_VALUES = 100_000
@@ -160,6 +163,8 @@ class Guard:
                 raise too_many_bodies() from None
             raise ProblemError(408, "the request's body came too slowly", code="slow") from None
         kind = caller.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data" and caller.path in FORMS:
+            return body
         if body and kind != "application/json":
             # A form on a foreign page can send any text, but not this type without asking first.
             message = f"got the content type {kind[:60]!r}; expected application/json"

@@ -56,6 +56,13 @@ class ImagesBody(BaseModel):
     turbo: bool | None = True
 
 
+class EditsBody(ImagesBody):
+    """What a client asks for that has a picture painted over; the picture is read beside it."""
+
+    strength: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    input_fidelity: Literal["high", "low"] | None = None
+
+
 def to_order(body: ImagesBody, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))

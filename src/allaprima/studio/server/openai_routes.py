@@ -1,4 +1,4 @@
-"""OpenAI's image routes: /v1/images/generations and /v1/models.
+"""OpenAI's image routes: /v1/images/generations, /v1/images/edits and /v1/models.
 
 Field names, error shape and event names are OpenAI's, so that its clients work unchanged; `seed`, `steps`,
 `guidance`, `negative_prompt`, `schedule` and `loras` are ours. A parameter that we do not have is refused, never
@@ -19,6 +19,7 @@ from fastapi import APIRouter, Request
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
+from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.request import GenerationRequest, Quality
@@ -33,6 +34,7 @@ from allaprima.studio.server.openai_bodies import (
     remark_on_model,
     to_order,
 )
+from allaprima.studio.server.openai_edits import EDIT_BODY, read_edit
 from allaprima.studio.server.public_address import public_url
 from allaprima.studio.server.security import sign_path
 from allaprima.studio.server.sizes import FittedSize
@@ -49,11 +51,32 @@ _NO_USAGE = {
 @router.post("/images/generations")
 async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Response:
     """Paint one or more pictures from words."""
-    order = to_order(body, studio)
+    return await _answer(body, to_order(body, studio), None, http, studio)
+
+
+@router.post("/images/edits", openapi_extra=EDIT_BODY)
+async def edit(http: Request, studio: StudioDep) -> Response:
+    """Paint over a picture, or over what a mask of it says."""
+    asked = await read_edit(http)
+    order = to_order(asked.body, studio)
+    init_image = await asyncio.to_thread(asked.to_init_image, order, studio.settings.caps)
+    return await _answer(asked.body, order, init_image, http, studio)
+
+
+@router.post("/images/variations")
+def variations() -> None:
+    """Refuse: pictures are painted from words here."""
+    message = "no picture is painted without words here; POST the picture with a prompt to /v1/images/edits"
+    raise ProblemError(400, message, code="not_supported")
+
+
+async def _answer(
+    body: ImagesBody, order: Order, init_image: InitImage | None, http: Request, studio: Studio
+) -> Response:
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
-        return EventStream(_events(body, order, http, studio))
-    result = await finish(studio.jobs.run(order.requests, http, api="openai"))
+        return EventStream(_events(body, order, init_image, http, studio))
+    result = await finish(studio.jobs.run(order.requests, http, api="openai", init_image=init_image))
     if result.cancelled:
         raise _cancelled()
 
@@ -113,14 +136,17 @@ def _unheard(body: ImagesBody, order: Order, pictures: Sequence[Picture]) -> dic
     return {name: values for name, values in told.items() if values}
 
 
-async def _events(body: ImagesBody, order: Order, http: Request, studio: Studio) -> Events:
+async def _events(
+    body: ImagesBody, order: Order, init_image: InitImage | None, http: Request, studio: Studio
+) -> Events:
     """Yield None once the job is taken, then OpenAI's events: up to `partial_images` previews, then each picture."""
     file_format: FileFormat = body.output_format or "png"
     quality = order.requests[0].quality
     wanted = body.partial_images or 0
     sent: dict[int, int] = {}
     taken = False
-    run = studio.jobs.run(order.requests, http, api="openai", previews=wanted > 0)
+    family = "image_generation" if init_image is None else "image_edit"
+    run = studio.jobs.run(order.requests, http, api="openai", init_image=init_image, previews=wanted > 0)
     async with aclosing(run) as steps:
         async for step in steps:
             if not taken:
@@ -133,7 +159,7 @@ async def _events(body: ImagesBody, order: Order, http: Request, studio: Studio)
                     sent[step.picture] = index + 1
                     file = await asyncio.to_thread(_reencode, step.preview, file_format)
                     facts = _facts(order.requests[0], quality, file_format)
-                    yield _event("partial_image", file, {**facts, "partial_image_index": index})
+                    yield _event(f"{family}.partial_image", file, {**facts, "partial_image_index": index})
             elif isinstance(step, Kept):
                 for painted in step.pictures:
                     picture = await asyncio.to_thread(order.size.show, painted)
@@ -143,7 +169,7 @@ async def _events(body: ImagesBody, order: Order, http: Request, studio: Studio)
                         **_unheard(body, order, [picture]),
                     }
                     facts |= {"usage": _NO_USAGE, "seed": picture.request.seed}
-                    yield _event("completed", file, facts)
+                    yield _event(f"{family}.completed", file, facts)
             elif isinstance(step, Cancelled):
                 raise _cancelled()
 
@@ -158,8 +184,7 @@ def _is_due(step: Progress, index: int, wanted: int) -> bool:
     return 0 < step.step < step.total and step.step * (wanted + 1) >= (index + 1) * step.total
 
 
-def _event(kind: str, file: bytes, facts: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    name = f"image_generation.{kind}"
+def _event(name: str, file: bytes, facts: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return name, {"type": name, "b64_json": base64.b64encode(file).decode(), **facts}
 
 

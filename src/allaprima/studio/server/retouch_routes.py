@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.retouch import SHIPPED_UPSCALER, Operation, operations_from_json
+from allaprima.core.retouch import (
+    SHIPPED_FINDER,
+    SHIPPED_UPSCALER,
+    STYLE_NAMES,
+    NewBackground,
+    Operation,
+    Upscale,
+    operations_from_json,
+)
 from allaprima.core.retouch_source import from_file
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.studio.engine.messages import Progress, Queued, RetouchOrder
@@ -67,17 +75,21 @@ def upscaler_names(studio: Studio) -> list[str]:
 
 
 def check_operations(operations: tuple[Operation, ...], studio: Studio) -> tuple[Operation, ...]:
-    """Refuse upscalers that are not in the studio's folders: a client names no file.
+    """Refuse upscalers and other weights that are not in the studio's folders: a client names no file.
 
     Raises:
-        RequestError: there is no such upscaler.
+        RequestError: there is no such upscaler, finder or style.
     """
-    known = upscaler_names(studio)
+    known = {
+        "upscaler": upscaler_names(studio), "finder": [SHIPPED_FINDER], "style": list(STYLE_NAMES),
+    }  # fmt: skip
     for operation in operations:
-        if operation.upscaler not in known:
-            raise RequestError(
-                f"got the upscaler {operation.upscaler[:80]!r}; expected {', '.join(known[:20])}"
-            )
+        named = vars(operation.subject) if isinstance(operation, NewBackground) else vars(operation)
+        for what, names in known.items():
+            if what in named and named[what] not in names:
+                raise RequestError(
+                    f"got the {what} {str(named[what])[:80]!r}; expected {', '.join(names[:20])}"
+                )
     return operations
 
 
@@ -85,7 +97,8 @@ def check_result(picture: RetouchedPicture, operations: tuple[Operation, ...], c
     """Refuse operations after which a picture would be larger than one that may be sent."""
     width, height = picture.image.size
     for operation in operations:
-        width, height = round(width * operation.scale), round(height * operation.scale)
+        if isinstance(operation, Upscale):
+            width, height = round(width * operation.scale), round(height * operation.scale)
     if width * height > caps.upload_pixels or max(width, height) > caps.upload_side:
         raise RequestError(
             f"got a picture of {width}x{height} pixels to make; expected at most {caps.upload_pixels:,} in all"

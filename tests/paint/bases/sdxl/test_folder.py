@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import load_file, save_file
 from tests.tiny_sdxl import edit_json
 
-from allaprima.core.errors import WeightsError
+from allaprima.core.errors import RequestError, WeightsError
+from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.sdxl.base import load_sdxl
 
 
@@ -36,6 +38,60 @@ def test_a_folder_of_another_pipeline(copy: Path) -> None:
     with pytest.raises(
         WeightsError, match="is a StableDiffusionPipeline; expected a StableDiffusionXLPipeline"
     ):
+        load_sdxl(copy)
+
+
+@pytest.mark.parametrize("name", ["Img2Img", "Inpaint", "ControlNet"])
+def test_a_folder_that_another_pipeline_over_the_same_parts_saved(copy: Path, name: str) -> None:
+    edit_json(copy / "model_index.json", _class_name=f"StableDiffusionXL{name}Pipeline")
+    assert locate(str(copy)).family == "sdxl"
+    assert load_sdxl(copy).prediction == "epsilon"
+
+
+@pytest.mark.parametrize("size", [{}, {"sample_size": None}])
+def test_a_unet_that_leaves_the_size_open_paints_sdxls_own(copy: Path, size: dict[str, Any]) -> None:
+    path = copy / "unet" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["sample_size"]
+    path.write_text(json.dumps({**config, **size}), encoding="utf-8")
+    assert load_sdxl(copy).defaults.width == 1024
+
+
+@pytest.mark.parametrize(
+    "file", ["unet/diffusion_pytorch_model.safetensors", "unet/config.json", "tokenizer/tokenizer.json"]
+)
+def test_a_pointer_of_git_lfs_is_named(copy: Path, file: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5135149760\n"
+    (copy / file).write_text(pointer, encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"is a pointer of git-lfs .*git lfs pull"):
+        load_sdxl(copy)
+
+
+def test_the_index_names_the_scheduler_whatever_its_file_was_copied_from(copy: Path) -> None:
+    edit_json(copy / "model_index.json", scheduler=["diffusers", "EulerAncestralDiscreteScheduler"])
+    assert load_sdxl(copy).schedule(2, 64, 64).sampler == "ancestral"
+    edit_json(copy / "model_index.json", scheduler=["diffusers", "TheirOwnScheduler"])
+    base = load_sdxl(copy)
+    assert base.schedule(2, 64, 64, "karras").sampler == "euler"
+    with pytest.raises(RequestError, match="'TheirOwnScheduler', which is not painted with"):
+        base.schedule(2, 64, 64)
+
+
+@pytest.mark.parametrize("ending", ["scale_weight", "weight_scale"])
+def test_scaled_fp8_weights_count_with_their_scales(copy: Path, ending: str) -> None:
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    plain = load_file(file)
+    stored = dict(plain)
+    for name in [name for name in plain if name.endswith("to_q.weight")]:
+        scale = plain[name].abs().max() / 448
+        stored[name] = (plain[name] / scale).to(torch.float8_e4m3fn)
+        stored[f"{name.removesuffix('.weight')}.{ending}"] = scale
+    save_file({**stored, "scaled_fp8": torch.zeros(0)}, file)
+    ours = load_sdxl(copy, dtype=torch.float32).unet.state_dict()
+    for name, weight in plain.items():
+        assert (ours[name] - weight).abs().max() <= 0.07 * weight.abs().max()
+    save_file({**plain, f"conv_in.{ending}": torch.ones(3)}, file)
+    with pytest.raises(WeightsError, match="goes with no weight; expected fp8 weights"):
         load_sdxl(copy)
 
 

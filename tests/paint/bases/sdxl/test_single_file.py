@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tests.tiny_sdxl import shapes_of, write_tiny_file
 
 from allaprima.core.errors import WeightsError
@@ -29,7 +30,15 @@ from allaprima.paint.bases.sdxl.single_file import check_file
         (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["joint_blocks.0.x"], "Stable Diffusion 3"),
-        (["transformer_blocks.0.img_mod.1.weight"], "Qwen-Image"),
+        (["transformer_blocks.0.img_mod.1.weight"], "Qwen-Image, .*prima pull Qwen/Qwen-Image"),
+        (["transformer.to_q.lora_A.weight"], "a LoRA; give it with --lora"),
+        (["text_model.encoder.layers.0.mlp.fc1.weight"], "a text encoder alone"),
+        (["image_proj.proj.weight"], "an IP-Adapter"),
+        (["clip_g", "clip_l"], "an embedding"),
+        (
+            ["model.diffusion_model.input_blocks.0.x", "model.diffusion_model.middle_block.1.x"],
+            "a UNet alone",
+        ),
         (["lora_unet_down.lora_down.weight"], "a LoRA; give it with --lora"),
         (["decoder.conv_in.weight"], "an autoencoder alone"),
         (["down_blocks.0.resnets.0.conv1.weight"], "one part of a diffusers folder"),
@@ -66,3 +75,59 @@ def test_a_file_that_says_it_predicts_v(folder: Path, tmp_path: Path) -> None:
     base = load_sdxl(file, shapes=shapes_of(folder))
     assert base.prediction == "v"
     assert base.schedule(2, 64, 64, "trailing").sigmas[0] == pytest.approx(4096, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"modelspec.prediction_type": "v"}, {"modelspec.prediction_type": "v_prediction"},
+        {"ss_v_parameterization": "True", "ss_zero_terminal_snr": "True"},
+    ],
+)  # fmt: skip
+def test_metadata_that_say_it_predicts_v(
+    file: Path, folder: Path, tmp_path: Path, told: dict[str, str]
+) -> None:
+    save_file(load_file(file), tmp_path / "v.safetensors", told)
+    base = load_sdxl(tmp_path / "v.safetensors", shapes=shapes_of(folder))
+    assert base.prediction == "v"
+    assert (base.schedule(2, 64, 64, "trailing").sigmas[0] > 4000) == ("ss_zero_terminal_snr" in told)
+
+
+def test_a_file_that_was_trained_on_other_levels(folder: Path, tmp_path: Path) -> None:
+    cosxl = {"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.002)}
+    base = load_sdxl(
+        write_tiny_file(tmp_path / "cos.safetensors", folder, extra=cosxl), shapes=shapes_of(folder)
+    )
+    assert base.prediction == "v"
+    assert base.schedule(4, 64, 64).sigmas[0] == pytest.approx(120.0)
+    assert base.schedule(4, 64, 64).times[0] == pytest.approx(math.log(120.0) / 4)
+    playground = {
+        "edm_mean": torch.tensor([0.1, 0.2, 0.3, 0.4]),
+        "edm_std": torch.tensor([1.0, 2.0, 3.0, 4.0]),
+    }
+    file = write_tiny_file(tmp_path / "play.safetensors", folder, extra=playground)
+    base = load_sdxl(file, shapes=shapes_of(folder))
+    assert base.schedule(4, 64, 64).sigmas[0] == pytest.approx(80.0)
+    assert base.autoencoder.config.latents_std == [1.0, 2.0, 3.0, 4.0]
+    assert base.autoencoder.config.scaling_factor == 0.5
+
+
+def test_the_second_projection_is_found_or_named(file: Path, folder: Path, tmp_path: Path) -> None:
+    tensors, name = load_file(file), "conditioner.embedders.1.model.text_projection"
+    projection = tensors.pop(name)
+    save_file(tensors, tmp_path / "without.safetensors")
+    with pytest.raises(WeightsError, match=f"lacks {name}; expected a whole SDXL"):
+        load_sdxl(tmp_path / "without.safetensors", shapes=shapes_of(folder))
+    save_file({**tensors, f"{name}.weight": projection.T.contiguous()}, tmp_path / "layer.safetensors")
+    layer, plain = (
+        load_sdxl(path, shapes=shapes_of(folder)) for path in (tmp_path / "layer.safetensors", file)
+    )
+    assert torch.equal(
+        layer.text.encoders[1].text_projection.weight, plain.text.encoders[1].text_projection.weight
+    )
+
+
+def test_a_pruned_sdxl_is_named(folder: Path, tmp_path: Path) -> None:
+    file = write_tiny_file(tmp_path / "ssd.safetensors", folder, drop="model.diffusion_model.middle_block.")
+    with pytest.raises(WeightsError, match="a pruned SDXL, such as SSD-1B or Segmind Vega"):
+        check_file(file)

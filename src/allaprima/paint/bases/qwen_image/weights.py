@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.config_values import check_latent_statistics, is_number
-from allaprima.paint.bases.folder import check_parts, read_json
+from allaprima.paint.bases.folder import check_parts, find_variant, read_json
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.contract.base import Stage
@@ -82,7 +83,7 @@ def load_qwen_image(
         transformer=transformer,
         autoencoder=autoencoder,
         text=PromptEncoder(encoder=encoder, tokenizer=tokenizer),
-        name=str(folder) if name is None else name,
+        name=shown_name(str(folder)) if name is None else name,
         flow=flow,
     )
 
@@ -114,7 +115,12 @@ def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
         loaded, info = _read(
             part,
             lambda path: model.from_pretrained(
-                path, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+                path,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                variant=find_variant(part),
+                local_files_only=True,
+                output_loading_info=True,
             ),
         )
     for problem, what in (

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
@@ -247,7 +248,7 @@ def load_sdxl(
         unet=parts.unet,
         autoencoder=parts.autoencoder,
         scheduler=read_scheduler(parts.scheduler),
-        name=str(path) if name is None else name,
+        name=shown_name(str(path)) if name is None else name,
     )
 
 

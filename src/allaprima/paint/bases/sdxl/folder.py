@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.folder import INDEX, check_parts, read_json, read_pipeline, read_shards
+from allaprima.paint.bases.folder import INDEX, VARIANTS, check_parts, read_json, read_pipeline, read_shards
 from allaprima.paint.bases.sdxl.parts import (
     Builder,
     M,
@@ -24,6 +24,7 @@ from allaprima.paint.bases.sdxl.parts import (
 )
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
+from allaprima.paint.bases.sdxl.traits import PIPELINES
 from allaprima.paint.contract.base import Stage
 
 _WEIGHTS = {
@@ -76,8 +77,8 @@ def _scheduler(path: Path) -> dict[str, Any]:
 def check_folder(path: Path) -> None:
     """Refuse, before anything is loaded, a folder without all parts of an SDXL pipeline."""
     pipeline = read_pipeline(path)
-    if not pipeline.startswith("StableDiffusionXL"):
-        raise WeightsError(f"{path} is a {pipeline[:60]}; expected a StableDiffusionXLPipeline")
+    if pipeline not in PIPELINES:
+        raise WeightsError(f"{path} is a {pipeline[:60]}; expected a {PIPELINES[0]}")
     check_parts(path, {**_WEIGHTS, **_TOKENIZERS}, weights=_WEIGHTS, tokenizers=_TOKENIZERS)
 
 
@@ -102,7 +103,7 @@ def _weight_files(folder: Path) -> list[Path]:
     """Return the files of one set of weights: the plain one if there is one, else a variant such as fp16."""
     names = sorted(file.name for file in folder.glob("*.safetensors"))
     for stem in ("diffusion_pytorch_model", "model"):
-        for middle in ("", ".fp16", ".bf16"):
+        for middle in ("", *(f".{variant}" for variant in VARIANTS)):
             if f"{stem}{middle}.safetensors" in names:
                 return [folder / f"{stem}{middle}.safetensors"]
             index = folder / f"{stem}.safetensors.index{middle}.json"

@@ -21,10 +21,13 @@ from transformers import CLIPTextConfig
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import PICKLES
+from allaprima.paint.bases.lfs_pointer import refuse_lfs_pointer
 from allaprima.paint.bases.sdxl.text import SdxlText
 from allaprima.paint.bases.sdxl.traits import PORTION
 
 M = TypeVar("M", bound=nn.Module)
+PUBLISHED_SIZE = 128
+"""Latents along a side of SDXL's pictures, which have 1024 pixels."""
 Tensors = Mapping[str, Tensor]
 Builder = Callable[[str, Mapping[str, Any], Tensors | None, torch.dtype], M]
 """(name for messages, configuration, tensors, number format) -> the network, on the meta device without tensors."""
@@ -71,9 +74,34 @@ def read_tensors(
             converted |= _convert_portion(path, waiting, dtype_of)
             waiting = [name for name in waiting if name not in converted]
         with safe_open(path, framework="pt") as file:
-            return {n: converted[n] if n in converted else file.get_tensor(n) for n in names}
+            tensors = {n: converted[n] if n in converted else file.get_tensor(n) for n in names}
+        return scaled(tensors, dtype_of)
     except (OSError, SafetensorError) as error:
         raise unreadable(path, error) from error
+
+
+def scaled(tensors: Tensors, dtype_of: Callable[[str], torch.dtype | None]) -> dict[str, Tensor]:
+    """Return `tensors` without the scales that fp8 weights have beside them, each weight times its own.
+
+    ComfyUI calls a scale `scale_weight`, others `weight_scale`; those of inputs speed up products on some GPUs only.
+    """
+    kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(_ABOUT_SCALES)}
+    for name, scale in tensors.items():
+        if not name.endswith(_SCALES):
+            continue
+        weight = name.removesuffix(".scale_weight").removesuffix(".weight_scale") + ".weight"
+        if weight not in kept or scale.numel() not in (1, len(kept[weight])):
+            raise WeightsError(
+                f"got the scale {name[:100]} of shape {tuple(scale.shape)}, which goes with no weight; expected "
+                "fp8 weights with a scale each: fetch another form of the model"
+            )
+        rows = scale.float().reshape(-1, *[1] * (kept[weight].ndim - 1))
+        kept[weight] = (kept[weight].float() * rows).to(dtype_of(weight) or torch.float32)
+    return kept
+
+
+_SCALES = (".scale_weight", ".weight_scale")
+_ABOUT_SCALES = (*_SCALES, ".scale_input", ".input_scale", "scaled_fp8")
 
 
 def _differs(stored: str, wanted: torch.dtype | None) -> bool:
@@ -97,7 +125,8 @@ def _convert_portion(
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise WeightsError if the file may be a pickle, whatever its name."""
+    """Raise WeightsError if the file may be a pickle, whatever its name, or a pointer of git-lfs."""
+    refuse_lfs_pointer(path)
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -133,7 +162,10 @@ def build_unet(
             f"{where} takes {str(channels)[:20]} channels; expected {LATENT_CHANNELS}, or {INPAINT_CHANNELS} for "
             "painting what a mask says"
         )
-    return _build(where, lambda: UNet2DConditionModel.from_config(dict(config)), tensors, dtype)
+    # The class leaves the size open, and diffusers' pipelines then paint SDXL's own.
+    size = config.get("sample_size")
+    filled = {**config, "sample_size": PUBLISHED_SIZE if size is None else size}
+    return _build(where, lambda: UNet2DConditionModel.from_config(filled), tensors, dtype)
 
 
 def build_autoencoder(

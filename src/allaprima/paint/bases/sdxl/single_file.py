@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from diffusers.loaders.single_file_utils import (
     convert_open_clip_checkpoint,
 )
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
@@ -42,6 +44,10 @@ AUTOENCODER = "first_stage_model."
 FIRST_TEXT = "conditioner.embedders.0.transformer."
 SECOND_TEXT = "conditioner.embedders.1.model."
 
+_QWEN_IMAGE = (
+    "Qwen-Image, of which ComfyUI keeps each part in a file of its own; give the model's folder in diffusers' "
+    "layout, as `prima pull Qwen/Qwen-Image` fetches it"
+)
 # Prefixes of tensors in other kinds of files; the first match counts.
 _OTHERS = (
     ("lora_", "a LoRA; give it with --lora"),
@@ -54,8 +60,14 @@ _OTHERS = (
     ("model.diffusion_model.double_blocks.", "Flux"),
     ("joint_blocks.", "Stable Diffusion 3"),
     ("model.diffusion_model.joint_blocks.", "Stable Diffusion 3"),
-    ("transformer_blocks.0.img_mod.", "Qwen-Image"),
-    ("model.diffusion_model.transformer_blocks.0.img_mod.", "Qwen-Image"),
+    ("transformer_blocks.0.img_mod.", _QWEN_IMAGE),
+    ("model.diffusion_model.transformer_blocks.0.img_mod.", _QWEN_IMAGE),
+    ("image_proj.", "an IP-Adapter"),
+    ("text_model.", "a text encoder alone"),
+    ("emb_params", "an embedding (textual inversion)"),
+    ("clip_g", "an embedding (textual inversion)"),
+    ("model.diffusion_model.input_blocks.", "a UNet alone; give the whole checkpoint"),
+    ("input_blocks.", "a UNet alone; give the whole checkpoint"),
     ("first_stage_model.", "an autoencoder alone"),
     ("decoder.", "an autoencoder alone"),
     ("down_blocks.", "one part of a diffusers folder; give the whole folder"),
@@ -74,6 +86,11 @@ def check_file(path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise unreadable(path, error) from error
     absent = [part for part, prefix in _PARTS.items() if not any(name.startswith(prefix) for name in names)]
+    if not absent and not any(name.startswith(f"{UNET}middle_block.1.") for name in names):
+        raise WeightsError(
+            f"{path} is a pruned SDXL, such as SSD-1B or Segmind Vega, whose shape no single file tells; expected a "
+            "whole SDXL, or this one as a folder in diffusers' layout"
+        )
     if absent in (["autoencoder"], ["UNet"]):
         raise WeightsError(f"{path} lacks the {absent[0]}; expected a whole SDXL checkpoint")
     if absent:
@@ -83,6 +100,8 @@ def check_file(path: Path) -> None:
 
 
 def _looks(names: list[str]) -> str:
+    if any(".lora_" in name or name.endswith(".alpha") for name in names):
+        return "it looks like a LoRA; give it with --lora"
     for mark, kind in _OTHERS:
         if any(name.startswith(mark) for name in names):
             return f"it looks like {kind}"
@@ -96,6 +115,8 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
     stages: dict[str, Stage] = {UNET: "predict", FIRST_TEXT: "text", SECOND_TEXT: "text"}
     wanted = tuple(prefix for prefix, stage in stages.items() if stage not in absent)
     tensors = read_tensors(path, lambda name: dtype if name.startswith(wanted) else None)
+    _give_projection(path, tensors)
+    shapes = _shapes_of(tensors, shapes)
 
     def build(part: str, stage: Stage, model: Builder[M], shape: Mapping[str, Any], convert: Converter) -> M:
         return model(f"the {part} in {path}", shape, None if stage in absent else convert(tensors), dtype)
@@ -116,13 +137,36 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
         unet=build("UNet", "predict", build_unet, shape, unet),
         autoencoder=build("autoencoder", "decode", build_autoencoder, shapes.vae, autoencoder),
         text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=True),
-        scheduler=_scheduler_of(tensors, shapes.scheduler),
+        scheduler=_scheduler_of(tensors, _read_metadata(path), shapes.scheduler),
     )
 
 
 def _read_channels(tensors: Tensors) -> int:
     first = tensors.get(f"{UNET}input_blocks.0.0.weight")
     return LATENT_CHANNELS if first is None or first.ndim != 4 else int(first.shape[1])
+
+
+def _read_metadata(path: Path) -> Mapping[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _give_projection(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Give the second text encoder's projection its published name; some merges store it as a layer's weight."""
+    name = f"{SECOND_TEXT}text_projection"
+    if (layer := tensors.pop(f"{name}.weight", None)) is not None:
+        tensors.setdefault(name, layer.T.contiguous())
+    if name not in tensors:
+        raise WeightsError(f"{path} lacks {name}; expected a whole SDXL checkpoint, fetch it again")
+
+
+def _shapes_of(tensors: Tensors, shapes: Shapes) -> Shapes:
+    """Return `shapes` with the statistics of latents that Playground 2.5 keeps beside its weights."""
+    if not tensors.keys() >= _PLAYGROUND:
+        return shapes
+    mean, deviation = (tensors[name].float().flatten().tolist() for name in ("edm_mean", "edm_std"))
+    vae = {**shapes.vae, "latents_mean": mean, "latents_std": deviation, "scaling_factor": 0.5}
+    return replace(shapes, vae=vae)
 
 
 def _autoencoder_of(shapes: Shapes, tensors: Tensors) -> Tensors:
@@ -132,11 +176,37 @@ def _autoencoder_of(shapes: Shapes, tensors: Tensors) -> Tensors:
     return converted
 
 
-def _scheduler_of(tensors: Tensors, standard: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the scheduler's settings; two empty tensors mean v-prediction, and training down to pure noise."""
+def _scheduler_of(
+    tensors: Tensors, metadata: Mapping[str, str], standard: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the scheduler's settings.
+
+    Empty tensors, as ComfyUI reads them, or metadata say that the model predicts v, and that it was trained down to
+    pure noise; other tensors, that it was trained on the levels of EDM (Karras et al. 2022, arXiv:2206.00364).
+    """
+    if tensors.keys() >= _COSXL:
+        low, high = (float(tensors[f"edm_vpred.sigma_{end}"]) for end in ("min", "max"))
+        return {
+            "_class_name": "EDMEulerScheduler", "sigma_min": low, "sigma_max": high, "sigma_data": 1.0,
+            "sigma_schedule": "exponential", "prediction_type": "v_prediction",
+        }  # fmt: skip
+    if tensors.keys() >= _PLAYGROUND:
+        return {
+            "_class_name": "EDMDPMSolverMultistepScheduler", "sigma_min": 0.002, "sigma_max": 80.0,
+            "sigma_data": 0.5, "prediction_type": "epsilon",
+        }  # fmt: skip
     settings = dict(standard)
-    if "v_pred" in tensors:
+    told = metadata.get("modelspec.prediction_type", "").lower()
+    if (
+        "v_pred" in tensors
+        or told in ("v", "v_prediction")
+        or metadata.get("ss_v_parameterization") == "True"
+    ):
         settings["prediction_type"] = "v_prediction"
-    if "ztsnr" in tensors:
+    if "ztsnr" in tensors or metadata.get("ss_zero_terminal_snr") == "True":
         settings["rescale_betas_zero_snr"] = True
     return settings
+
+
+_COSXL = {"edm_vpred.sigma_min", "edm_vpred.sigma_max"}
+_PLAYGROUND = {"edm_mean", "edm_std"}

@@ -8,6 +8,14 @@ from allaprima.paint.contract.traits import BaseTraits
 PORTION = 256 * 2**20
 """Bytes of a file that are mapped at a time while its tensors are converted."""
 
+PIPELINES = (
+    "StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
+    "StableDiffusionXLPAGPipeline", "StableDiffusionXLPAGImg2ImgPipeline", "StableDiffusionXLPAGInpaintPipeline",
+    "StableDiffusionXLControlNetPipeline", "StableDiffusionXLControlNetImg2ImgPipeline",
+    "StableDiffusionXLControlNetInpaintPipeline", "StableDiffusionXLAdapterPipeline",
+)  # fmt: skip
+"""Pipelines over the parts of SDXL, the plain one first: whichever saved a folder, its parts are read alike."""
+
 TRAITS = BaseTraits(
     family="sdxl",
     defaults=RequestDefaults(width=1024, height=1024, steps=30, guidance=5.0),

@@ -17,9 +17,11 @@ from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
+from allaprima.paint.bases.vignette.encoder_sketch import EncoderSketch
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
 from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, prepacked_bytes
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
+from allaprima.paint.bases.vignette.quick_encoder import QuickEncoder, packed_encoder_bytes
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.traits import TRAITS, WEIGHTS
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
@@ -61,11 +63,15 @@ class VignetteBase(ResidentBase):
     shift: float = SHIFT
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
+    _encoder: QuickEncoder = field(init=False, repr=False, compare=False)
+    _sketch: EncoderSketch = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Set up the quick networks, which compute some things once from the weights."""
         object.__setattr__(self, "_denoiser", QuickDenoiser(self.denoiser))
         object.__setattr__(self, "_decoder", QuickDecoder(self.autoencoder))
+        object.__setattr__(self, "_encoder", QuickEncoder(self.autoencoder))
+        object.__setattr__(self, "_sketch", EncoderSketch(self.encode))
 
     @property
     def text_widths(self) -> tuple[int, None]:
@@ -120,22 +126,27 @@ class VignetteBase(ResidentBase):
         """Return the latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         weight = next(self.autoencoder.parameters())
         signed = pixels.to(device=weight.device, dtype=weight.dtype).mul(2.0).sub(1.0)
-        return self.autoencoder.encode(signed.contiguous(memory_format=torch.channels_last)).float()
+        return self._encoder.encode(signed).float()
+
+    def sketch(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return about the latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1], by a linear map."""
+        return self._sketch.encode(pixels)
 
     def latent_mask(self, mask: torch.Tensor) -> torch.Tensor:
         """Return the share of each cell of 16 x 16 pixels that is painted, (1, 1, h, w)."""
         return average_mask(mask, self.stride)
 
     def prepacked_bytes(self, *, mapped: bool) -> dict[Stage, int]:
-        """Return the bytes of the text encoder's fp16 copies, and of the decoder's where it computes in fp32.
+        """Return the bytes of the text encoder's fp16 copies, and of the autoencoder's packed ones.
 
         The text encoder computes in fp32 whatever the others compute in.
         """
         del mapped  # no weight is: all are stored in a narrower format
         halved = [layer for layer in self.text.modules() if isinstance(layer, HalfLinear)]
+        decoder = prepacked_bytes(self.autoencoder) if self.dtype == torch.float32 else 0
         return {
             "text": sum(layer.weight.nbytes // 2 for layer in halved),
-            "decode": prepacked_bytes(self.autoencoder) if self.dtype == torch.float32 else 0,
+            "decode": decoder + packed_encoder_bytes(self.autoencoder),
         }
 
     def modules(self) -> dict[str, torch.nn.Module]:

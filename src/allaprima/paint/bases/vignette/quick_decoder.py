@@ -12,25 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from allaprima.paint.bases.vignette.autoencoder import (
     STEM,
     Autoencoder,
     ResidualBlock,
     Resize,
-    match_channels,
+)
+from allaprima.paint.bases.vignette.packed_convolution import (
+    PackedBlock,
+    PackedConvolution,
+    WideBlock,
+    bias_of,
+    has_packed_convolutions,
+    with_shortcut,
 )
 from allaprima.paint.bases.vignette.weight_marks import WeightMarks
 from allaprima.paint.bases.vignette.winograd import CHANNELS, Winograd
-
-# The operations that torch.compile emits for convolutions on CPUs; they have no public name.
-_ONEDNN: Any = torch.ops.mkldnn
-_OPERATIONS = ("_reorder_convolution_weight", "_convolution_pointwise", "_convolution_pointwise_")
 
 
 class QuickDecoder:
@@ -76,79 +77,22 @@ def _is_quick_at(latents: Tensor) -> bool:
         and latents.dtype == torch.float32
         and torch.is_inference_mode_enabled()
         and not torch.compiler.is_compiling()
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and torch._C._get_mkldnn_enabled()
-        and all(hasattr(_ONEDNN, name) for name in _OPERATIONS)
+        and has_packed_convolutions()
     )
-
-
-class _Convolution:
-    """A convolution of stride 1 that keeps the size, its weight (out, in, k, k) packed for inputs of `size`."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, size: Sequence[int]) -> None:
-        self._rest = ([weight.shape[-1] // 2] * 2, [1, 1], [1, 1], 1)
-        padding, stride, dilation, groups = self._rest
-        shape = [1, weight.shape[1], *size]
-        self._weight = _ONEDNN._reorder_convolution_weight(
-            weight.detach(), padding, stride, dilation, groups, shape
-        )
-        self._bias = bias.detach()
-
-    def __call__(self, x: Tensor, activation: str = "none") -> Tensor:
-        """Return the convolution of `x`, activated."""
-        result: Tensor = _ONEDNN._convolution_pointwise(
-            x, self._weight, self._bias, *self._rest, activation, [], None
-        )
-        return result
-
-    def add_to(self, x: Tensor, changed: Tensor) -> Tensor:
-        """Add the convolution of `changed` to `x`, in place."""
-        result: Tensor = _ONEDNN._convolution_pointwise_.binary(
-            x, changed, self._weight, self._bias, *self._rest, "add", 1.0, None, [], None
-        )
-        return result
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """A `ResidualBlock` that overwrites its input."""
-
-    first: _Convolution
-    second: _Convolution
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.second.add_to(x, self.first(x, "swish"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _WideBlock:
-    """A `ResidualBlock` of many channels that overwrites its input, whose sides are even."""
-
-    first: Winograd
-    second: Winograd
-
-    def __call__(self, x: Tensor) -> Tensor:
-        changed = functional.silu(self.first(x), inplace=True)
-        batch, channels, height, width = x.shape
-        pixels = changed.permute(2, 3, 0, 4, 1, 5).reshape(batch, height, width, channels)
-        changed = self.second(pixels.permute(0, 3, 1, 2))
-        tiles = x.permute(0, 2, 3, 1).view(batch, height // 2, 2, width // 2, 2, channels)
-        tiles.add_(changed.permute(2, 3, 0, 4, 1, 5))
-        return x
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Grow:
     """A convolution whose channels become factor x factor pixels."""
 
-    convolution: _Convolution
+    convolution: PackedConvolution
     factor: int
 
     def __call__(self, x: Tensor) -> Tensor:
         return _spread(self.convolution(x), self.factor)
 
 
-_Stage = _Block | _WideBlock | _Grow
+_Stage = PackedBlock | WideBlock | _Grow
 
 
 def _stages(decoder: nn.Sequential, size: Sequence[int]) -> list[_Stage]:
@@ -157,39 +101,25 @@ def _stages(decoder: nn.Sequential, size: Sequence[int]) -> list[_Stage]:
     stages: list[_Stage] = []
     for layer in decoder:
         if isinstance(layer, ResidualBlock) and layer.first.in_channels >= CHANNELS:
-            stages.append(_WideBlock(first=Winograd(layer.first), second=Winograd(layer.second)))
+            stages.append(WideBlock(first=Winograd(layer.first), second=Winograd(layer.second)))
             continue
         if isinstance(layer, ResidualBlock):
             first, second = (
-                _Convolution(part.weight, _bias(part), (height, width))
+                PackedConvolution(part.weight, bias_of(part), (height, width))
                 for part in (layer.first, layer.second)
             )
-            stages.append(_Block(first=first, second=second))
+            stages.append(PackedBlock(first=first, second=second))
             continue
         if isinstance(layer, Resize):
-            weight, bias, factor = _with_shortcut(layer), _bias(layer.project), max(1, -layer.factor)
+            weight, bias, factor = with_shortcut(layer), bias_of(layer.project), max(1, -layer.factor)
         else:
             assert isinstance(layer, nn.Conv2d)
-            weight, bias, factor = layer.weight.detach(), _bias(layer), STEM
+            weight, bias, factor = layer.weight.detach(), bias_of(layer), STEM
         order = _pixels_first(len(weight), factor)
-        convolution = _Convolution(weight[order], bias[order], (height, width))
+        convolution = PackedConvolution(weight[order], bias[order], (height, width))
         stages.append(_Grow(convolution=convolution, factor=factor))
         height, width = height * factor, width * factor
     return stages
-
-
-def _bias(layer: nn.Conv2d) -> Tensor:
-    assert layer.bias is not None
-    return layer.bias.detach()
-
-
-def _with_shortcut(layer: Resize) -> Tensor:
-    """Return the weight of `layer` with its shortcut, which is `match_channels` of each input channel alone."""
-    weight = layer.project.weight.detach().clone()
-    out, entering, height, width = weight.shape
-    alone = torch.eye(entering)[:, :, None, None]
-    weight[:, :, height // 2, width // 2] += match_channels(alone, out)[:, :, 0, 0].t()
-    return weight
 
 
 def _pixels_first(channels: int, factor: int) -> Tensor:

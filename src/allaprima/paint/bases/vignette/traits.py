@@ -16,6 +16,7 @@ TRAITS = BaseTraits(
     prompt_tokens=24,
     fixed_size=True,
     starters=STARTERS,
+    place_prompt="a small candle, {}",
     shipped_weights=WEIGHTS,
     warms_up=True,
     reloads=False,
