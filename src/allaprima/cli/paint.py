@@ -57,8 +57,8 @@ def paint(
 
     painter = Painter.load(
         asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
-        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory, size=_largest(requests, given, asked.source),
-        loras=requests[0].loras,
+        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory,
+        size=_largest(requests, given, asked.source), loras=requests[0].loras,
     )  # fmt: skip
     requests = fill_requests(painter, requests, given, asked.source, turbo=not asked.no_turbo)
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
