@@ -136,7 +136,8 @@ def test_text_is_read_however_it_was_passed_on(text: str) -> None:
 
 
 def test_capitals_and_a_byte_order_mark_do_not_count() -> None:
-    text = "\ufeffa cat, in the rain\nnegative prompt: fog\nsteps: 20, sampler: Euler, cfg scale: 7, seed: 123, size: 512x768"
+    settings = "steps: 20, sampler: Euler, cfg scale: 7, seed: 123, size: 512x768"
+    text = f"\ufeffa cat, in the rain\nnegative prompt: fog\n{settings}"
     assert import_infotext(text) == ImportedRequest(request=READ)
 
 
