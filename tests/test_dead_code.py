@@ -15,7 +15,6 @@ CALLED_ELSEWHERE = {
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
     "allaprima.studio.server.transport.eof_received",  # by asyncio
-    "allaprima.studio.server.live_messages.unpack_frame",  # by clients written in Python
 }
 HARMLESS = {
     "property",

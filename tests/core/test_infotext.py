@@ -135,6 +135,12 @@ def test_text_is_read_however_it_was_passed_on(text: str) -> None:
     assert import_infotext(text) == ImportedRequest(request=READ)
 
 
+def test_capitals_and_a_byte_order_mark_do_not_count() -> None:
+    settings = "steps: 20, sampler: Euler, cfg scale: 7, seed: 123, size: 512x768"
+    text = f"\ufeffa cat, in the rain\nnegative prompt: fog\n{settings}"
+    assert import_infotext(text) == ImportedRequest(request=READ)
+
+
 def test_words_of_the_format_inside_our_own_prompt_stay_there() -> None:
     request = GenerationRequest(prompt="a cat Negative prompt: rain", negative_prompt="negative prompt:fog")
     assert from_infotext(to_infotext(request)) == request
@@ -184,8 +190,8 @@ def test_one_bad_value_does_not_cost_the_others(bad: str, told: str) -> None:
 def test_loras_that_cannot_be_used_are_left_out_and_told() -> None:
     text = "a cat <lora:ink:0.5> <lora:a:1:2> <lora:b:99> <lora:ink:1>\nSteps: 5, Seed: 1, Size: 8x8"
     read = import_infotext(text)
-    assert (read.request.prompt, read.request.loras) == ("a cat", (LoraUse(name="ink", weight=0.5),))
-    assert [remark[:12] for remark in read.remarks] == ["a LoRA is le", "a LoRA is le", "the LoRA 'in"]
+    assert (read.request.prompt, read.request.loras) == ("a cat", (LoraUse(name="ink", weight=1.5),))
+    assert [remark[:12] for remark in read.remarks] == ["a LoRA is le", "a LoRA is le"]
 
 
 def test_what_has_a_part_in_the_picture_and_is_not_followed_is_told() -> None:

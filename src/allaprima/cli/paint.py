@@ -17,8 +17,8 @@ from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptio
 from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
 from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
-from allaprima.cli.targets import OutputTarget, is_stream, plan_targets
-from allaprima.core.errors import RequestError, UserError
+from allaprima.cli.targets import OutputTarget, check_streams, plan_targets
+from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
@@ -66,7 +66,7 @@ def paint(
     requests = make_requests(given, first, asked.seed, asked.count)
     operations = afterwards.operations(retouch, asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
-    _check_streams(targets, as_json=as_json, previews=out.previews)
+    check_streams(targets, as_json=as_json, previews=out.previews)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
@@ -98,14 +98,6 @@ def paint(
             **({"retouch": operations_to_json(operations)} if operations else {}),
             "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
         })  # fmt: skip
-
-
-def _check_streams(targets: list[OutputTarget], *, as_json: bool, previews: bool) -> None:
-    """Refuse what cannot share an output with a picture."""
-    if as_json and any(target.is_stdout for target in targets):
-        raise UserError("got --json with a picture on stdout; expected one of them, or -o FILE")
-    if previews and any(is_stream(target.path) for target in targets):
-        raise UserError("got --previews without files; expected -o with a file or a folder")
 
 
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:

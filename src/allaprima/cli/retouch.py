@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allaprima.cli.option_groups import spread_options
-from allaprima.cli.output import JsonFlag, print_json
+from allaprima.cli.output import JsonFlag, note_finished, print_json
 from allaprima.cli.paint_options import ModelsDirs
 from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
-from allaprima.cli.targets import OutputTarget, place_targets
+from allaprima.cli.targets import OutputTarget, check_streams, place_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.progress import progress_bar
@@ -52,6 +52,7 @@ def retouch(
     """
     operations = asked.operations() or _repeated(source)
     targets = place_targets([f"{path.stem}-retouched" for path in file], output, file_format)
+    check_streams(targets, as_json=as_json)
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
@@ -103,5 +104,7 @@ def _retouch_all(
                 bar.update(task, completed=before + round(100 * share))
 
             paths.append(target.write(retoucher(path, *operations, on_share=show)))
-            print(paths[-1])
+            note_finished(paths=[str(one) for one in paths])
+            if not target.is_stdout:
+                print(paths[-1])
     return paths

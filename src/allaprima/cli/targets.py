@@ -95,11 +95,19 @@ def place_targets(
         paths = [output]
     overwrite = output is not None and paths == [output]
     for path in paths:
-        check_stream(path) if is_stream(path) else check_target(path)
+        _check_stream(path) if is_stream(path) else check_target(path)
     return [OutputTarget(path=path, file_format=chosen, overwrite=overwrite) for path in paths]
 
 
-def check_stream(path: Path) -> None:
+def check_streams(targets: list[OutputTarget], *, as_json: bool, previews: bool = False) -> None:
+    """Refuse what cannot share an output with a picture."""
+    if as_json and any(target.is_stdout for target in targets):
+        raise UserError("got --json with a picture on stdout; expected one of them, or -o FILE")
+    if previews and any(is_stream(target.path) for target in targets):
+        raise UserError("got --previews without files; expected -o with a file or a folder")
+
+
+def _check_stream(path: Path) -> None:
     """Refuse a terminal, which would show a picture's bytes as letters, and what is closed to us."""
     if str(path) in STDOUT:
         if sys.stdout is None or sys.stdout.isatty():

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -41,6 +41,8 @@ _KEYS: dict[str, tuple[str, type[int] | type[float] | type[str]]] = {
     "Quality": ("quality", str), "Schedule": ("schedule", str),
 }  # fmt: skip
 """Settings as the infotext names them, to the fields of a request."""
+_OURS = {name.casefold(): name for name in (*_KEYS, "Size", "Sampler")}
+"""Their names by how they are read: people and programs write them without capitals too."""
 _ALIKE: Mapping[str, frozenset[str]] = {
     "Sampler": frozenset({"Euler"}), "Schedule type": frozenset({"Automatic"}), "Clip skip": frozenset({"1"}),
     "Variation seed strength": frozenset({"0"}), "Eta": frozenset({"0"}),
@@ -111,16 +113,28 @@ def import_infotext(text: str) -> ImportedRequest:
     prompt, loras, remarks = _import_loras(tagged)
     if not prompt.strip():
         raise RequestError("got infotext without a prompt; expected words in front of its settings")
-    request = GenerationRequest(prompt=prompt, negative_prompt=negative_prompt, loras=loras)
-    for name, value in settings.items():
-        try:
-            request = replace(request, **_fields(name, value))
-        except RequestError as error:
-            remarks.append(f"{name} is left out: {error}")
-    left_out = [f"{name}: {value}"[:80] for name, value in settings.items() if _is_lost(name, value)]
+    fields, bad = fields_of_settings(settings)
+    request = GenerationRequest(prompt=prompt, negative_prompt=negative_prompt, loras=loras, **fields)
+    remarks += [f"{name} is left out: {why}" for name, why in bad.items()]
+    left_out = [f"{name}: {value}"[:80] for name, value in settings.items() if is_lost(name, value)]
     if left_out:
         remarks.append(f"not followed here: {', '.join(left_out[:8])}" + (" ..." if left_out[8:] else ""))
     return ImportedRequest(request=request, remarks=tuple(remarks))
+
+
+def fields_of_settings(settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of a request that `settings` stand for, and by their names why others cannot be used."""
+    fields: dict[str, Any] = {}
+    bad = {}
+    for name, value in settings.items():
+        try:
+            said = _fields(name, value)
+            GenerationRequest(prompt="-", **said)  # checks their ranges
+        except RequestError as error:
+            bad[name] = str(error)
+        else:
+            fields |= said
+    return fields, bad
 
 
 def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
@@ -131,9 +145,9 @@ def split_infotext(text: str) -> tuple[str, str, dict[str, str]]:
     """
     if len(text) > MAX_CHARS:
         raise RequestError(f"got infotext of {len(text):,} characters; expected at most {MAX_CHARS:,}")
-    lines, last = _cut_settings(_LINE_END.split(text.rstrip(" \t\r\n\0")))
+    lines, last = _cut_settings(_LINE_END.split(text.rstrip(" \t\r\n\0").removeprefix("\ufeff")))
     last, settings = _cut_json(last)
-    settings |= {name: _unquote(value) for name, value in _FIELD.findall(last)}
+    settings |= {_OURS.get(name.casefold(), name): _unquote(value) for name, value in _FIELD.findall(last)}
     prompt, negative = _cut_negative(lines, ours="Quality" in settings)
     return prompt, negative, settings
 
@@ -206,7 +220,7 @@ def _fields(name: str, value: str) -> dict[str, Any]:
     return {key: _convert(name, value, kind)}
 
 
-def _is_lost(name: str, value: str) -> bool:
+def is_lost(name: str, value: str) -> bool:
     """Return whether the setting has a part in the picture that is not followed."""
     known = name in _KEYS or name in _INFORMATIVE or name.startswith("Rescued ")
     return not known and value not in _ALIKE.get(name, ())
@@ -214,18 +228,14 @@ def _is_lost(name: str, value: str) -> bool:
 
 def _import_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...], list[str]]:
     """Return `prompt` without its tags, the LoRAs they name, and what is wrong with those that cannot be used."""
-    loras: dict[str, LoraUse] = {}
+    loras: list[LoraUse] = []
     remarks = []
     for tag in LORA_TAG.findall(prompt):
         try:
-            (use,) = split_loras(tag)[1]
+            loras += split_loras(tag)[1]
         except RequestError as error:
             remarks.append(f"a LoRA is left out: {error}")
-        else:
-            if use.name in loras:
-                remarks.append(f"the LoRA {use.name[:40]!r} is named twice; the first weight is taken")
-            loras.setdefault(use.name, use)
-    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), tuple(loras.values()), remarks
+    return re.sub(f" ?{LORA_TAG.pattern}", "", prompt), tuple(loras), remarks
 
 
 def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:

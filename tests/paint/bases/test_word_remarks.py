@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from allaprima.core.request import GenerationRequest
@@ -36,6 +38,16 @@ def test_a_cut_end_is_quoted() -> None:
         "a cat BREAK a dog",
         "a cat AND a dog",
         "(a: .5)",
+        "(((a cat), b), c)",
+        "a (cat)1.3",
+        "a (cat)++",
+        "a cat++ here",
+        "a {cat}",
+        "a {cat|dog}",
+        "an __animal__ here",
+        "a cat <lyco:ink:0.5>",
+        "a cat <LoRA:ink:0.5>",
+        "a cat, embedding:ink",
     ],
 )
 def test_weights_that_are_read_as_letters_are_named(prompt: str) -> None:
@@ -45,6 +57,23 @@ def test_weights_that_are_read_as_letters_are_named(prompt: str) -> None:
     assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=True) == ()
 
 
-@pytest.mark.parametrize("prompt", ["a cat (black)", "a clock at 12:30", "a lunch break", "salt and pepper"])
+def test_a_tag_in_the_negative_prompt_is_read_as_letters() -> None:
+    (remark,) = remarks_on_words(ask("a cat", "<lora:ink:1>"), beyond, guides=True, weighs=False)
+    assert remark.startswith("the negative prompt holds '<lora:ink:1>'")
+
+
+@pytest.mark.parametrize(
+    "piece", ["(:", "(:1", "1", ".", "(", "((", "[", "{", "<", "<a:", "__", "_a", "+", ")", ")1", ":"]
+)
+def test_hostile_words_cost_no_time(piece: str) -> None:
+    started = time.process_time()
+    for head in ("", "(:", "<a:", "__", ")"):
+        remarks_on_words(ask((head + piece * 9_999)[:9_999]), lambda _: "", guides=True, weighs=False)
+    assert time.process_time() - started < 0.2
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a cat (black)", "a clock at 12:30", "a lunch break", "1 + 1", "a<b, c>d", "snake_case"]
+)
 def test_ordinary_words_are_no_weights(prompt: str) -> None:
     assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=False) == ()

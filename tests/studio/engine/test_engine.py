@@ -182,3 +182,20 @@ def test_the_engines_types_load_no_torch() -> None:
     code = "import allaprima.studio.engine.engine, sys; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_a_base_that_is_a_path_is_asked_for_by_its_name() -> None:
+    loaded: list[str] = []
+
+    def load(base: str) -> Painter:
+        loaded.append(base)
+        return Painter(base=WatchedBase(name="xl"))
+
+    with Engine(load, bases=("/home/alice/xl.safetensors",)) as engine:
+        assert engine.bases == ("xl",)
+        told = Mailbox()
+        engine.submit([GenerationRequest(prompt="a cat", base="/home/alice/xl.safetensors", steps=1)], told)
+        done = told.wait_for(lambda update: isinstance(update, Done))
+    assert loaded == ["/home/alice/xl.safetensors"]
+    assert isinstance(done, Done)
+    assert done.pictures[0].request.base == LiveSettings(base="/home/alice/xl.safetensors").base == "xl"

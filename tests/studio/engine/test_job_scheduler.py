@@ -114,3 +114,27 @@ def test_a_full_studio_says_so() -> None:
         bench.client()
     client.session.close()
     bench.client()
+
+
+def test_skip_leaves_out_the_picture_under_way_and_goes_on() -> None:
+    bench = Bench()
+    job, updates = bench.submit(CAT, DOG, CAT)
+    while not any(isinstance(update, Progress) and update.picture == 2 for update in updates):
+        bench.turn()
+    job.skip()
+    bench.run()
+    done = updates[-1]
+    assert isinstance(done, Done)
+    assert [picture.request for picture in done.pictures] == [CAT, CAT]
+    assert [update.picture for update in updates if isinstance(update, Progress)][-1] == 3
+    assert job.wait(0)
+
+
+def test_skip_of_the_last_picture_ends_the_job() -> None:
+    bench = Bench()
+    job, updates = bench.submit(CAT)
+    bench.turn(3)
+    job.skip()
+    bench.run()
+    assert updates[-1] == Done(pictures=(), timings_ms=updates[-1].timings_ms)  # type: ignore[union-attr]
+    assert bench.stats.jobs_running == 0

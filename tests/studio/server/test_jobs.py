@@ -7,17 +7,20 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import openai
 import pytest
+import torch
 from starlette.requests import Request
 from starlette.types import Message
 from tests.studio.server.clients import REQUEST, events_of, openai_client
 from tests.studio.server.conftest import PacedBase, Serve
 
 from allaprima.core.request import GenerationRequest
+from allaprima.paint.contract.base import TextStates
 from allaprima.studio.engine.messages import Done
 from allaprima.studio.server.jobs import Jobs, Kept
 from allaprima.studio.server.settings import Caps, ServerSettings
@@ -98,67 +101,73 @@ def stream_of(client: httpx2.Client, **body: object) -> list[tuple[str, dict[str
     return events_of(client.post("/v1/images/generations", json=asked).text)
 
 
+@dataclass
+class StoppingBase(PacedBase):
+    """A PacedBase that is held at one prediction until somebody lets it go."""
+
+    stop_at: int = 4
+    """The predictions before it."""
+
+    def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
+        if len(self.passes) == self.stop_at:
+            self.held.set()
+        return super().predict(latents, t, text)
+
+
 def test_each_picture_of_a_stream_is_sent_when_it_is_done(serve: Serve) -> None:
-    served = serve(base=PacedBase(pace_s=0.02))
-    body = {"prompt": "a cat", "steps": 50, "n": 4, "stream": True}
+    served = serve(base=StoppingBase())
+    body = {"prompt": "a cat", "steps": 4, "n": 2, "stream": True}
     with served.client() as client, client.stream("POST", "/v1/images/generations", json=body) as answer:
-        next(line for line in answer.iter_lines() if line == "event: image_generation.completed")
-        (ticket,) = served.studio.jobs.tickets.values()  # the job goes on
-        assert ticket.share < 0.9
+        lines = answer.iter_lines()
+        next(line for line in lines if line == "event: image_generation.completed")
+        assert len(served.studio.jobs.tickets) == 1  # the job goes on
+        served.base.held.clear()
+        assert sum(line == "event: image_generation.completed" for line in lines) == 1
 
 
 def test_a_cancelled_job_stays_cancelled_whatever_its_client_repeats(serve: Serve) -> None:
-    served = serve(base=PacedBase(pace_s=0.02))
-    tickets = served.studio.jobs.tickets
+    served = serve(base=StoppingBase())
     with ThreadPoolExecutor() as pool:
-        client = openai.OpenAI(
-            base_url=f"{served.url}/v1", api_key="none", timeout=20
-        )  # with its two retries
+        client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=20)  # with its retries
         asked = pool.submit(client.images.generate, prompt="a cat", extra_body={"steps": 150})
-        served.wait_for(lambda: len(tickets) == 1)
-        next(iter(tickets.values())).cancel()
+        served.wait_for(served.base.held.is_set)
+        next(iter(served.studio.jobs.tickets.values())).cancel()
+        served.base.held.clear()
         with pytest.raises(openai.ConflictError):
             asked.result()
     assert served.studio.engine.stats().counters["jobs_cancelled"] == 1
 
 
 def test_who_waits_is_told_that_the_studio_closes(serve: Serve) -> None:
-    served = serve(base=PacedBase(pace_s=0.02))
-    body = {"prompt": "a cat", "steps": 30, "n": 4}
+    served = serve(base=StoppingBase())
+    body = {"prompt": "a cat", "steps": 4, "n": 4}
     with served.client() as client, ThreadPoolExecutor() as pool:
-        plain = pool.submit(client.post, "/v1/images/generations", json=body)
-        served.wait_for(lambda: len(served.studio.gallery) == 1)
         streamed = pool.submit(stream_of, client, **body)
+        served.wait_for(served.base.held.is_set)
+        served.wait_for(lambda: len(served.studio.gallery) == 1)
+        plain = pool.submit(client.post, "/v1/images/generations", json=body)
         served.wait_for(lambda: len(served.studio.jobs.tickets) == 2)
         served.stop()
-        answer = plain.result()
-        assert answer.status_code == 503
-        assert "1 of 4 pictures are kept" in answer.json()["error"]["message"]
+        served.base.held.clear()
+        assert plain.result().status_code == 503
         name, data = streamed.result()[-1]
+    assert "1 of 4 pictures are kept" in data["error"]["message"]
     assert (name, data["error"]["code"]) == ("error", "closing")
 
 
-def test_skip_leaves_out_one_picture(serve: Serve) -> None:
-    served = serve(base=PacedBase(pace_s=0.02))
-    body = {"prompt": "a cat", "steps": 20, "n_iter": 3, "seed": 5}
+@pytest.mark.parametrize(
+    ("route", "seeds", "interrupted"), [("skip", [5, 7], False), ("interrupt", [5], True)]
+)
+def test_what_is_done_is_sent(serve: Serve, route: str, seeds: list[int], interrupted: bool) -> None:
+    served = serve(base=StoppingBase())
+    body = {"prompt": "a cat", "steps": 4, "n_iter": 3, "seed": 5}
     with served.client() as client, ThreadPoolExecutor() as pool:
-        assert client.post("/sdapi/v1/skip").json() == {}  # nothing to skip
+        assert client.post(f"/sdapi/v1/{route}").json() == {}  # there is nothing yet
         asked = pool.submit(client.post, "/sdapi/v1/txt2img", json=body)
-        served.wait_for(lambda: client.get("/sdapi/v1/progress").json()["state"]["job_no"] == 1)
-        client.post("/sdapi/v1/skip")
+        served.wait_for(served.base.held.is_set)
+        client.post(f"/sdapi/v1/{route}")
+        served.base.held.clear()
         answer = asked.result().json()
     info = json.loads(answer["info"])
-    assert (info["all_seeds"], info["interrupted"]) == ([5, 7], False)
-    assert len(answer["images"]) == len(served.studio.gallery) == 2
-
-
-def test_interrupt_sends_what_is_done(serve: Serve) -> None:
-    served = serve(base=PacedBase(pace_s=0.02))
-    body = {"prompt": "a cat", "steps": 20, "n_iter": 3, "seed": 5}
-    with served.client() as client, ThreadPoolExecutor() as pool:
-        asked = pool.submit(client.post, "/sdapi/v1/txt2img", json=body)
-        served.wait_for(lambda: client.get("/sdapi/v1/progress").json()["state"]["job_no"] == 1)
-        client.post("/sdapi/v1/interrupt")
-        answer = asked.result().json()
-    info = json.loads(answer["info"])
-    assert (len(answer["images"]), info["all_seeds"], info["interrupted"]) == (1, [5], True)
+    assert (info["all_seeds"], info["interrupted"]) == (seeds, interrupted)
+    assert len(answer["images"]) == len(served.studio.gallery) == len(seeds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -11,7 +12,7 @@ import openai
 import pytest
 from PIL import Image
 from tests.studio.server.clients import openai_client
-from tests.studio.server.conftest import Serve, Served
+from tests.studio.server.conftest import CARD, Serve, Served
 from tests.studio.server.lora_files import cards_with
 
 from allaprima.studio.server.settings import Caps, ServerSettings
@@ -100,6 +101,24 @@ def test_without_a_mask_all_of_it_is_painted_over(served: Served) -> None:
     assert len(set(changes)) == 4
 
 
+def test_a_size_that_is_not_painted_is_put_back_into_the_picture_at_its_own(serve: Serve) -> None:
+    served = serve()
+    served.studio.bases = {"vignette": replace(CARD, fixed_size=True)}
+    large, box = PICTURE.resize((512, 256)), (128, 64, 384, 192)
+    body = {
+        "prompt": "a cat",
+        "steps": 1,
+        "image": text(png(large)),
+        "mask": text(clear_mask(large.size, box)),
+    }
+    painted = opened(post(served, **body, size="512x256").json()["data"][0]["b64_json"])
+    assert painted.size == (512, 256)
+    assert painted.crop(box).tobytes() != large.crop(box).tobytes()
+    for image in (painted, large):
+        image.paste("black", box)
+    assert painted.tobytes() == large.tobytes()
+
+
 def test_it_streams_under_the_names_of_edits(served: Served) -> None:
     with openai_client(served) as client:
         stream = client.images.edit(
@@ -135,7 +154,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": "%"}, "not base64"),
     ({"image": 7}, "got no text where a picture was to be"),
     ({"image": {"file_id": "x"}}, "got no text where a picture was to be"),
-    ({"image": text(b"no picture")}, "cannot be read"),
+    ({"image": text(b"no picture")}, "got a file that is text; expected a PNG"),
     ({"mask": text(clear_mask((64, 64)))}, "got a mask of 64x64 pixels; expected 128x64"),
     ({"mask": text(png(Image.new("L", (128, 64), 0)))}, "keeps every pixel"),
     ({"prompt": None}, "prompt"),

@@ -17,6 +17,7 @@ from tests.studio.server.conftest import Served
 from tests.studio.server.pictures import plain_picture
 from tests.studio.server.test_live_pictures import keep, plain
 
+from allaprima.core.errors import OutputError
 from allaprima.core.init_image import InitImage
 from allaprima.studio.server.gallery import INDEX, UNDERPAINTINGS, Gallery
 
@@ -100,6 +101,27 @@ def test_one_that_is_damaged_or_gone_harms_nothing_else(tmp_path: Path, damage: 
     assert gallery.find_png(entry.id) is not None
     assert gallery.delete(entry.id)
     assert files(tmp_path) == []
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path / "gallery")
+    mine, other = (gallery.add(plain_picture(), init_image=noisy()) for _ in range(2))
+    folder = tmp_path / "gallery" / UNDERPAINTINGS
+    (folder / f"{mine.id}.png").rename(tmp_path / "secret.png")
+    (folder / f"{mine.id}.png").symlink_to(tmp_path / "secret.png")
+    assert gallery.find_init_image(mine.id) is None
+    assert gallery.find_init_image(other.id) is not None
+    assert gallery.delete(mine.id)
+    assert (tmp_path / "secret.png").exists()
+
+
+def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path)
+    (tmp_path / UNDERPAINTINGS).write_text("in the way", encoding="utf-8")
+    with pytest.raises(OutputError):
+        gallery.add(plain_picture(), init_image=noisy())
+    assert gallery.search() == []
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_a_picture_of_another_program_in_its_place_is_none(tmp_path: Path) -> None:

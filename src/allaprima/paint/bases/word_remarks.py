@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator
 from allaprima.core.request import GenerationRequest
 
 _SYNTAX = re.compile(
-    r"\([^()]*:\s*[+-]?\d*\.?\d+\s*\)"  # (cat:1.3)
-    r"|\(\([^()]*\)\)"  # ((cat))
+    r"\([^()]*:\s*[+-]?(?:\d++(?:\.\d*+)?|\.\d++)\s*\)"  # (cat:1.3)
+    r"|\(\([^()]*\)"  # ((cat))
     r"|\[[^\[\]]*\]"  # [cat], [cat:dog:0.5], [cat|dog]
+    r"|\)(?:[+-]++|\d*+\.\d)|\w\+{2,}+"  # (cat)1.3, (cat)--, cat++
+    r"|\{[^{}]*\}"  # {cat}, {cat|dog}
+    r"|__[\w/*.-]{1,100}?__"  # __animal__
+    r"|<\w{1,40}:[^<>]*>|\bembedding:[\w.-]+"  # <lyco:ink:1>, embedding:ink
     r"|\b(?:BREAK|AND)\b"
 )
-"""How A1111 and ComfyUI weight, schedule and part the words of a prompt."""
+"""How other programs weight, schedule, choose and part the words of a prompt, and name files inside it.
+
+Numbers are possessive: hostile words must not cost their length squared.
+"""
 
 _MOST_CHARS = 60
 

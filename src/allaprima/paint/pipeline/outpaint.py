@@ -22,11 +22,12 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.mask import PixelBox, feather, fill_painted
 from allaprima.core.outpaint import Margins, plan_windows
 from allaprima.core.picture import Picture
-from allaprima.core.picture_opening import MAX_PIXELS
 from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.contract.base import Base
 
+MAX_PIXELS = 2**24
+"""Of a canvas: 4096 x 4096."""
 MAX_AT_ONCE = 2
 """A canvas of more than so many pictures of the base's own size is painted in windows: bases repeat things there."""
 
@@ -101,12 +102,15 @@ class Outpainting:
         return canvas, mask
 
     def _window(self, canvas: Image.Image, mask: Image.Image, box: PixelBox) -> InitImage:
-        new = Image.new("L", mask.size)
-        new.paste(mask.crop(box), box)
-        edged = feather(new, self._feather_px)
-        filled = fill_painted(canvas, mask)
+        near = _around(box, mask.size)
+        hidden, filled = mask.crop(near), canvas.copy()
+        filled.paste(fill_painted(canvas.crop(near), hidden), near[:2])
+        edged, new = Image.new("L", mask.size), Image.new("L", mask.size)
+        edged.paste(feather(hidden, self._feather_px), near[:2])
+        # Nothing fades where a window ends in what is still to be painted: the next one begins there.
+        new.paste(edged.crop(box), box)
         width, height = self.size
-        return InitImage.window(filled, edged, box, width=width, height=height, strength=self._strength)
+        return InitImage.window(filled, new, box, width=width, height=height, strength=self._strength)
 
     def _step(self, step: Step, request: GenerationRequest, number: int) -> Step:
         total = step.total * len(self.windows)
@@ -115,6 +119,13 @@ class Outpainting:
 
     def _named(self, picture: Picture, request: GenerationRequest) -> Picture:
         return replace(picture, request=request, inpaint_area=str(self.margins))
+
+
+def _around(box: PixelBox, size: tuple[int, int]) -> PixelBox:
+    """Return a box twice as large, as far as it lies in a canvas of `size`."""
+    left, top, right, bottom = box
+    x, y = (right - left) // 2, (bottom - top) // 2
+    return max(left - x, 0), max(top - y, 0), min(right + x, size[0]), min(bottom + y, size[1])
 
 
 def _paints(base: Base, width: int, height: int) -> bool:

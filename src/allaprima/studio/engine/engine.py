@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
@@ -39,9 +40,9 @@ class Engine:
     """Live sessions and whole pictures on one device.
 
     Args:
-        painter_factory: loads the base of a name; called on the engine's thread, once per base and again when it
+        painter_factory: loads one of `bases`; called on the engine's thread, once per base and again when it
             was dropped to make room for others. It raises UserError for a base that cannot be had.
-        bases: the names that may be asked for; `start` loads the first.
+        bases: what may be asked for, paths by the names that `shown_name` gives them; `start` loads the first.
         limits: how much may wait, and how many share a pass.
         models_dirs: folders of models in which upscalers lie.
         clock: seconds, never going back.
@@ -58,9 +59,14 @@ class Engine:
     ) -> None:
         if not bases:
             raise ValueError("got no bases; expected at least one name")
-        self.bases = tuple(bases)
+        specs = {shown_name(base): base for base in bases}
+        self.bases = tuple(specs)
         self.limits = limits or Limits()
+<<<<<<< HEAD
         self._worker = EngineLoop(painter_factory, self.limits, clock, models_dirs)
+=======
+        self._worker = EngineLoop(lambda base: painter_factory(specs[base]), self.limits, clock)
+>>>>>>> parity
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

@@ -53,6 +53,7 @@ class LiveSettings:
         request = self.request("a picture", 1)
         object.__setattr__(self, "guidance", request.guidance)
         object.__setattr__(self, "loras", request.loras)
+        object.__setattr__(self, "base", request.base)
         if not _is_whole(self.steps, 1, MAX_LIVE_STEPS):
             raise RequestError(f"got {str(self.steps)[:40]} live steps; expected 1 to {MAX_LIVE_STEPS}")
 

@@ -7,11 +7,12 @@ picture is refused by name; one that asks for less, or an unknown one, is listed
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from allaprima.core.infotext import parse_size, split_infotext, split_loras
+from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext, split_loras
 from allaprima.studio.server.a1111_names import (
     is_automatic,
     is_own_sampler,
@@ -52,11 +53,11 @@ _USUAL_OVERRIDES: dict[str, tuple[object, ...]] = {
     "randn_source": ("CPU",), "samples_format": ("png",), "sd_vae": ("", "Automatic", "None"),
     "forge_additional_modules": ([],), "sd_model_hash": ("",),
 }  # fmt: skip
-_BY_INFOTEXT: dict[str, tuple[str, type]] = {
-    "Steps": ("steps", int), "CFG scale": ("cfg_scale", float), "Seed": ("seed", int),
-    "Sampler": ("sampler_name", str), "Schedule type": ("scheduler", str),
+_BY_FIELD = {
+    "steps": "steps", "guidance": "cfg_scale", "seed": "seed", "schedule": "scheduler", "width": "width",
+    "height": "height",
 }  # fmt: skip
-"""Settings of an infotext to the fields that take them where a body leaves them out."""
+"""Fields of a request that an infotext may say, to the ones of a body."""
 
 
 class TextToImage(BaseModel):
@@ -150,7 +151,11 @@ class ImageToImage(TextToImage):
 
 def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
-    body = _with_infotext(body)
+<<<<<<< HEAD
+    body, unread = _with_infotext(body)
+=======
+    body, unsaid = _with_infotext(body, studio)
+>>>>>>> eyes20
     _refuse_what_is_not_here(body)
     prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
@@ -170,7 +175,11 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_order(given, count, turbo=body.turbo, ignored=_ignored_fields(body, base))
+<<<<<<< HEAD
+    return studio.make_order(given, count, turbo=body.turbo, ignored=[*_ignored_fields(body, base), *unread])
+=======
+    return studio.make_order(given, count, turbo=body.turbo, ignored=(*_ignored_fields(body, base), *unsaid))
+>>>>>>> eyes20
 
 
 def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
@@ -200,22 +209,48 @@ def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
     return None if is_scheduler(name) and name not in base.schedules else name
 
 
-def _with_infotext(body: TextToImage) -> TextToImage:
-    """Return `body` with what its infotext says where it says nothing itself."""
+<<<<<<< HEAD
+def _with_infotext(body: TextToImage) -> tuple[TextToImage, list[str]]:
+    """Return `body` with what its infotext says where it says nothing itself, and those of it that are unusable."""
+=======
+def _with_infotext(body: TextToImage, studio: Studio) -> tuple[TextToImage, list[str]]:
+    """Return `body` with what its infotext says where it says nothing itself, and what of that is not honoured."""
+>>>>>>> eyes20
     if not body.infotext.strip():
-        return body
+        return body, []
     prompt, negative, settings = split_infotext(body.infotext)
+    fields, bad = fields_of_settings(settings)
     said: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
-    for key, (name, kind) in _BY_INFOTEXT.items():
-        if key in settings:
-            try:
-                said[name] = kind(settings[key])
-            except ValueError:
-                message = f"got {key} {settings[key][:40]!r} in the infotext; expected a number"
-                raise ProblemError(422, message, param="infotext") from None
-    if "Size" in settings:
-        said["width"], said["height"] = parse_size(settings["Size"])
-    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set})
+<<<<<<< HEAD
+    unread = []
+    for key in sorted(settings.keys() & {*_BY_INFOTEXT, "Size"}):
+        try:
+            if key == "Size":
+                said["width"], said["height"] = parse_size(settings[key])
+            else:
+                name, kind = _BY_INFOTEXT[key]
+                said[name] = _finite(kind(settings[key]))
+        except ValueError:  # RequestError is one
+            unread.append(f"infotext: {key}")
+    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set}), unread
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(value)
+    return value
+=======
+    said |= {_BY_FIELD[name]: value for name, value in fields.items() if name in _BY_FIELD}
+    unsaid = {*bad, *(name for name, value in settings.items() if is_lost(name, value))}
+    chosen = (body.override_settings or {}).get(CHECKPOINT)
+    if (model := fields.get("base")) in studio.bases and not chosen:
+        overrides = {**(body.override_settings or {}), CHECKPOINT: model}
+        body = body.model_copy(update={"override_settings": overrides})
+    elif model is not None and not chosen:
+        unsaid.add("Model")
+    left_open = {name: value for name, value in said.items() if name not in body.model_fields_set}
+    return body.model_copy(update=left_open), [f"infotext.{name[:40]}" for name in sorted(unsaid)[:20]]
+>>>>>>> eyes20
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:

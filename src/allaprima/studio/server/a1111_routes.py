@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
 
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
@@ -41,6 +42,7 @@ from allaprima.studio.server.a1111_names import SAMPLER
 from allaprima.studio.server.a1111_pictures import to_init_image
 from allaprima.studio.server.a1111_retouch_routes import at_size
 from allaprima.studio.server.jobs import Ticket, finish, finish_retouch
+from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.retouch_routes import check_result
 from allaprima.studio.server.studio import Order, Studio, StudioDep
 from allaprima.studio.server.uploads import decode_base64
@@ -144,15 +146,14 @@ def set_options(body: dict[str, Any], studio: StudioDep) -> None:
 
 
 @router.get("/loras")
-def loras(studio: StudioDep) -> list[dict[str, Any]]:
+def loras(studio: StudioDep) -> JSONResponse:
     """List the LoRAs by name."""
-    return [
-        {
-            **dict.fromkeys(("name", "alias", "path"), card.name),
-            "metadata": {"ss_output_name": card.name, "trigger_words": list(card.trigger_words)},
-        }
-        for card in studio.loras.all()
-    ]
+    return JSONResponse([_lora(card) for card in studio.loras.all()])
+
+
+def _lora(card: LoraCard) -> dict[str, Any]:
+    words = {"ss_output_name": card.name, "trigger_words": list(card.trigger_words)}
+    return {**dict.fromkeys(("name", "alias", "path"), card.name), "metadata": words}
 
 
 @router.post("/refresh-loras")

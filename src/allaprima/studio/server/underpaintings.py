@@ -22,8 +22,8 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from allaprima.core.errors import RequestError
-from allaprima.core.files import write_whole
+from allaprima.core.errors import OutputError, RequestError
+from allaprima.core.files import read_ordinary, write_whole
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture_encoding import KEY
 from allaprima.core.picture_opening import DAMAGED
@@ -45,7 +45,12 @@ class Underpaintings:
         Raises:
             OutputError: it cannot be written.
         """
-        self.folder.mkdir(exist_ok=True)
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot make {self.folder}: {error.strerror}; expected a folder open to you"
+            ) from error
         write_whole(self._file(name), _encode(init_image), overwrite=True)
 
     def __contains__(self, name: str) -> bool:
@@ -55,7 +60,7 @@ class Underpaintings:
     def find(self, name: str) -> InitImage | None:
         """Return what the picture `name` was painted over; None if nothing, or if its file is damaged."""
         try:
-            return _decode(self._file(name).read_bytes())
+            return _decode(read_ordinary(self._file(name)))
         except FileNotFoundError:
             return None
         except (*DAMAGED, RequestError) as error:
@@ -72,7 +77,7 @@ class Underpaintings:
         What is younger may be a picture's that is being kept now.
         """
         for file in (*self.folder.glob("*.png"), *self.folder.glob(".*.part")):
-            if (file.suffix == ".part" or file.stem not in pictures) and file.stat().st_mtime < before_s:
+            if (file.suffix == ".part" or file.stem not in pictures) and file.lstat().st_mtime < before_s:
                 file.unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:

@@ -11,6 +11,8 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.core.errors import RequestError
 from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
+from allaprima.paint.bases.vignette.quick_decoder import prepacked_bytes
+from allaprima.paint.bases.vignette.quick_encoder import packed_encoder_bytes
 from allaprima.paint.bases.vignette.traits import TRAITS
 
 
@@ -21,11 +23,15 @@ def test_prepacked_bytes_are_those_that_painting_copies(tmp_path: Path, dtype: t
     with torch.inference_mode():
         base.encode_text(["cat"])
         base.decode(base.noise([0], 256, 256))
+        base.encode(torch.rand(1, 3, 256, 256))
     halved = [layer for layer in base.text.modules() if isinstance(layer, HalfLinear)]
     assert copies["text"] == sum(2 * layer.weight.numel() for layer in halved)
     if torch.backends.quantized.engine in ("x86", "fbgemm"):
         assert all(layer._packed for layer in halved)
-    assert (copies["decode"] > 0) == bool(base._decoder._stages) == (dtype == torch.float32)
+    assert bool(base._decoder._stages) == (dtype == torch.float32)
+    assert base._encoder._stages
+    decoder = prepacked_bytes(base.autoencoder) if base._decoder._stages else 0
+    assert copies["decode"] == decoder + packed_encoder_bytes(base.autoencoder)
 
 
 def test_a_base_paints_no_size_and_knows_no_schedule_but_its_traits() -> None:
