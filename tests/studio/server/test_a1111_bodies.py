@@ -184,13 +184,13 @@ def test_an_infotext_says_what_the_body_does_not(served: Served) -> None:
         to_order(TextToImage(infotext="nothing"), served.studio)
 
 
-<<<<<<< HEAD
 def test_one_bad_value_of_an_infotext_does_not_cost_the_others(served: Served) -> None:
     text = "a dog\r\nNegative prompt:rain\r\nSteps: 3, Sampler: Euler, CFG scale: nan, Seed: many, Size: 8by8"
     order = to_order(TextToImage(infotext=text, seed=4, width=64, height=64), served.studio)
     assert (order.requests[0].prompt, order.requests[0].steps, order.requests[0].seed) == ("a dog", 3, 4)
-    assert order.ignored == ("infotext: CFG scale", "infotext: Seed", "infotext: Size")
-=======
+    assert order.ignored == ("infotext.CFG scale", "infotext.Seed", "infotext.Size")
+
+
 def test_what_an_infotext_says_in_vain_is_told(served: Served) -> None:
     said = "Steps: 3.5, Sampler: Nobody's, CFG scale: 1, Seed: 9, Size: 64by64, Clip skip: 2, Model: another"
     order = to_order(TextToImage(infotext=f"a dog\n{said}"), served.studio)
@@ -200,7 +200,6 @@ def test_what_an_infotext_says_in_vain_is_told(served: Served) -> None:
     )
     own = to_infotext(replace(order.requests[0], steps=2))
     assert to_order(TextToImage(infotext=own), served.studio).ignored == ()
->>>>>>> eyes20
 
 
 LISTS = (

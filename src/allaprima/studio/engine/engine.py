@@ -62,11 +62,7 @@ class Engine:
         specs = {shown_name(base): base for base in bases}
         self.bases = tuple(specs)
         self.limits = limits or Limits()
-<<<<<<< HEAD
-        self._worker = EngineLoop(painter_factory, self.limits, clock, models_dirs)
-=======
-        self._worker = EngineLoop(lambda base: painter_factory(specs[base]), self.limits, clock)
->>>>>>> parity
+        self._worker = EngineLoop(lambda base: painter_factory(specs[base]), self.limits, clock, models_dirs)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

@@ -7,7 +7,6 @@ picture is refused by name; one that asks for less, or an unknown one, is listed
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -151,11 +150,7 @@ class ImageToImage(TextToImage):
 
 def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
-<<<<<<< HEAD
-    body, unread = _with_infotext(body)
-=======
     body, unsaid = _with_infotext(body, studio)
->>>>>>> eyes20
     _refuse_what_is_not_here(body)
     prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
@@ -175,11 +170,7 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-<<<<<<< HEAD
-    return studio.make_order(given, count, turbo=body.turbo, ignored=[*_ignored_fields(body, base), *unread])
-=======
     return studio.make_order(given, count, turbo=body.turbo, ignored=(*_ignored_fields(body, base), *unsaid))
->>>>>>> eyes20
 
 
 def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
@@ -209,37 +200,13 @@ def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
     return None if is_scheduler(name) and name not in base.schedules else name
 
 
-<<<<<<< HEAD
-def _with_infotext(body: TextToImage) -> tuple[TextToImage, list[str]]:
-    """Return `body` with what its infotext says where it says nothing itself, and those of it that are unusable."""
-=======
 def _with_infotext(body: TextToImage, studio: Studio) -> tuple[TextToImage, list[str]]:
     """Return `body` with what its infotext says where it says nothing itself, and what of that is not honoured."""
->>>>>>> eyes20
     if not body.infotext.strip():
         return body, []
     prompt, negative, settings = split_infotext(body.infotext)
     fields, bad = fields_of_settings(settings)
     said: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
-<<<<<<< HEAD
-    unread = []
-    for key in sorted(settings.keys() & {*_BY_INFOTEXT, "Size"}):
-        try:
-            if key == "Size":
-                said["width"], said["height"] = parse_size(settings[key])
-            else:
-                name, kind = _BY_INFOTEXT[key]
-                said[name] = _finite(kind(settings[key]))
-        except ValueError:  # RequestError is one
-            unread.append(f"infotext: {key}")
-    return body.model_copy(update={name: said[name] for name in said.keys() - body.model_fields_set}), unread
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(value)
-    return value
-=======
     said |= {_BY_FIELD[name]: value for name, value in fields.items() if name in _BY_FIELD}
     unsaid = {*bad, *(name for name, value in settings.items() if is_lost(name, value))}
     chosen = (body.override_settings or {}).get(CHECKPOINT)
@@ -250,7 +217,6 @@ def _finite(value: Any) -> Any:
         unsaid.add("Model")
     left_open = {name: value for name, value in said.items() if name not in body.model_fields_set}
     return body.model_copy(update=left_open), [f"infotext.{name[:40]}" for name in sorted(unsaid)[:20]]
->>>>>>> eyes20
 
 
 def _refuse_what_is_not_here(body: TextToImage) -> None:
