@@ -225,6 +225,51 @@ def test_parts_of_a_lora_are_no_loras(tmp_path: Path) -> None:
     assert len(folder.left_out()) == 2
     with pytest.raises(LoraError, match="part 1 of 2 of the LoRA ink; save the LoRA as one file"):
         folder.find("ink-00001-of-00002")
+    with pytest.raises(LoraError, match="got LoRA 'ink': it is part 1 of 2"):
+        folder.require("ink")
+
+
+def test_a_folder_of_its_own_hides_neither_its_file_nor_the_folders_in_it(tmp_path: Path) -> None:
+    """Trainers leave their checkpoints below, and a configuration beside the only file is no other name for it."""
+    style(tmp_path / "anna")
+    style(tmp_path / "anna" / "checkpoint-500")
+    (tmp_path / "alone").mkdir()
+    save(tmp_path / "alone" / "ink.safetensors", PEFT)
+    (tmp_path / "alone" / "adapter_config.json").write_text(CONFIG, encoding="utf-8")
+    folder = LoraFolder(tmp_path)
+    assert folder.names() == ("alone", "anna", "checkpoint-500")
+    for name in ("checkpoint-500", "anna/checkpoint-500"):
+        assert folder.require(name).path.parent == tmp_path / "anna" / "checkpoint-500"
+    for name in ("alone", "ink", "alone/ink"):
+        assert folder.require(name).path == tmp_path / "alone" / "ink.safetensors"
+    assert LoraFolder(tmp_path / "alone").require("ink").path == tmp_path / "alone" / "ink.safetensors"
+
+
+def test_folders_that_are_not_looked_into_are_told(tmp_path: Path) -> None:
+    folder, disk = tmp_path / "loras", tmp_path / "disk"
+    deep = folder.joinpath(*"abcdefghij")
+    for place in (disk, deep):
+        place.mkdir(parents=True)
+        save(place / "ink.safetensors", TENSORS)
+    (folder / "more").symlink_to(disk)
+    told = LoraFolder(folder).left_out()
+    assert told[folder / "more"].startswith("it is a link out of the folder; put the folder itself there")
+    assert told[folder.joinpath(*"abcdefghi")].startswith("it lies more than 8 folders deep")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer, not the file itself"),
+        (b"<!DOCTYPE html><html>", "is a web page; expected a whole .safetensors file"),
+        (b"", "is empty; expected"),
+        (b"\x09\0\0\0\0\0\0\0{", "is cut short or no safetensors file: 9 bytes"),
+    ],
+)
+def test_what_is_no_lora_is_called_by_its_name(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "ink.safetensors").write_bytes(content)
+    with pytest.raises(LoraError, match=told):
+        read(LoraFolder(tmp_path), "ink")
 
 
 @pytest.mark.parametrize("linked", ["file", "folder"])

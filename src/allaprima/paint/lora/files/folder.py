@@ -182,12 +182,15 @@ class LoraFolder:
         return None if shipped is None else replace(shipped, shipped=True)
 
     def _called(self, name: str) -> tuple[LoraPlace, ...]:
-        """Return the files that were trained under `name`, by their headers, which are read once a look."""
+        """Return the files that were trained under `name`, or lie in a folder of their own and are called so.
+
+        Their headers are read once a look.
+        """
         seen, aliases = self._aliases
         if seen is not self._look():
             aliases = {}
             for place in self._look().by_name.values():
-                if place.rank == 0 and (alias := _trained_as(place.path)):
+                for alias in _aliases_of(place):
                     aliases.setdefault(alias, []).append(place)
             self._aliases = self._look(), aliases
         return tuple(aliases.get(name, ()))
@@ -202,9 +205,9 @@ class LoraFolder:
     def _refuse_left_out(self, name: str) -> None:
         """Say why what is there under `name` cannot be used."""
         for place in self._look().all:
-            if place.complaint == LINK and name in (place.name, place.stem):
+            if place.complaint == LINK and place.goes_by(name):
                 raise LoraError(self._out(name))
-            if place.complaint and name in (place.name, place.stem):
+            if place.complaint and place.goes_by(name):
                 raise LoraError(f"got LoRA {name!r}: {self._look().left_out[place.path]}")
 
     def _out(self, name: str) -> str:
@@ -226,6 +229,17 @@ class LoraFolder:
 def _stamp(parts: tuple[Path, ...]) -> tuple[int, ...]:
     statuses = [os.stat(path) for path in parts]  # noqa: PTH116 (quick: there may be thousands)
     return tuple(part for status in statuses for part in (status.st_size, status.st_mtime_ns))
+
+
+def _aliases_of(place: LoraPlace) -> tuple[str, ...]:
+    """Return by which names a place is found where no other has them."""
+    if place.rank == 0:
+        return (alias,) if (alias := _trained_as(place.path)) else ()
+    try:
+        stem = weights_at(place.path).stem
+    except LoraError:
+        return ()
+    return stem, f"{place.name}/{stem}"
 
 
 def _trained_as(path: Path) -> str:

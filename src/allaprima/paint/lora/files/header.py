@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from allaprima.core.errors import LoraError
+from allaprima.core.picture_kinds import HEAD_BYTES, describe
 from allaprima.core.lru import LruCache
 
 MAX_HEADER_BYTES = 32 << 20
@@ -153,7 +154,10 @@ def parse_header(path: Path, file: FileIO, file_bytes: int, layouts: LayoutCache
         raise LoraError(pickle_refusal(path))
     length = int.from_bytes(start[:8], "little")
     if not 2 <= length <= file_bytes - 8:
-        raise LoraError(f"{path} is cut short or no safetensors file: {file_bytes} bytes; {_WHOLE}")
+        what = describe(start + file.read(HEAD_BYTES))
+        if what in ("text", "no picture"):
+            what = f"cut short or no safetensors file: {file_bytes} bytes"
+        raise LoraError(f"{path} is {what}; {_WHOLE}")
     if length > MAX_HEADER_BYTES:
         raise LoraError(f"{path} has a header of {length} bytes; expected at most {MAX_HEADER_BYTES}")
     data_bytes = file_bytes - 8 - length

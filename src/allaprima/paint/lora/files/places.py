@@ -49,6 +49,13 @@ class LoraPlace:
         """The last part of its name."""
         return self.name.rpartition("/")[2]
 
+    def goes_by(self, name: str) -> bool:
+        """Return whether `name` means it, or the LoRA or folder that it is a part of."""
+        shard = _SHARD.fullmatch(self.stem)
+        return name in (self.name, self.stem) or (
+            shard is not None and name in (shard[1], self.name.rpartition("/")[0])
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -153,8 +160,12 @@ class _Look:
         self.times: dict[str, int] = {}
         self.stray: dict[Path, str] = {}
 
-    def walk(self, folder: str, before: str, depth: int) -> Iterator[LoraPlace]:
-        """Yield the places in `folder` and below; `before` goes before their names."""
+    def walk(self, folder: str, before: str, depth: int, *, is_lora: bool = False) -> Iterator[LoraPlace]:
+        """Yield the places in `folder` and below; `before` goes before their names.
+
+        Args:
+            is_lora: whether the files right in it are one LoRA, which is a place already.
+        """
         real = os.path.realpath(folder)
         if real in self._walked:  # a link back, or two to one folder
             return
@@ -162,6 +173,8 @@ class _Look:
         self.times[folder] = os.stat(folder).st_mtime_ns  # noqa: PTH116 (quick)
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
+        if is_lora:
+            entries = [entry for entry in entries if _is_folder(entry)]
         weights = [entry for entry in entries if entry.name.lower().endswith(SUFFIX)]
         if len(weights) > 1 and any(entry.name == BESIDE for entry in entries):
             self._check_config(Path(folder, BESIDE), [Path(entry.path) for entry in weights])
@@ -171,14 +184,7 @@ class _Look:
     def _entry(self, entry: os.DirEntry[str], before: str, depth: int) -> Iterator[LoraPlace]:
         path = Path(entry.path)
         if _is_folder(entry):
-            if entry.is_symlink() and leads_out(path, self._home):
-                if holds_one_lora(path):
-                    yield LoraPlace(name=before + entry.name, path=path, rank=1, complaint=LINK)
-            elif holds_one_lora(path):
-                self.times[entry.path] = entry.stat().st_mtime_ns
-                yield LoraPlace(name=before + entry.name, path=path, rank=1, complaint=fault(entry.name))
-            elif depth < _MOST_DEEP and not fault(entry.name):
-                yield from self.walk(entry.path, f"{before}{entry.name}/", depth + 1)
+            yield from self._folder(entry, path, before, depth)
             return
         stem, ending = path.stem, path.suffix
         if ending.lower() == SUFFIX or ending.lower() in PICKLES:
@@ -188,6 +194,23 @@ class _Look:
             yield LoraPlace(
                 name=before + stem, path=path, rank=0 if ending.lower() == SUFFIX else 2, complaint=complaint
             )
+
+    def _folder(self, entry: os.DirEntry[str], path: Path, before: str, depth: int) -> Iterator[LoraPlace]:
+        is_lora = holds_one_lora(path)
+        if entry.is_symlink() and leads_out(path, self._home):
+            if is_lora:
+                yield LoraPlace(name=before + entry.name, path=path, rank=1, complaint=LINK)
+            elif not fault(entry.name):
+                self.stray[path] = f"{LINK}; put the folder itself there, or name it with --lora-dir"
+            return
+        if is_lora:
+            yield LoraPlace(name=before + entry.name, path=path, rank=1, complaint=fault(entry.name))
+        if fault(entry.name):
+            return
+        if depth < _MOST_DEEP:
+            yield from self.walk(entry.path, f"{before}{entry.name}/", depth + 1, is_lora=is_lora)
+        else:
+            self.stray[path] = f"it lies more than {_MOST_DEEP} folders deep; put its files further up"
 
     def _check_config(self, config: Path, weights: list[Path]) -> None:
         """Say that a configuration lies beside several LoRAs of which none is the one it is for."""
