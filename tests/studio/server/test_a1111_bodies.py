@@ -14,16 +14,28 @@ from tests.studio.server.lora_files import cards_with
 
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import to_infotext
-from allaprima.core.request import LoraUse
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.studio.server.a1111_bodies import TextToImage, to_order
 from allaprima.studio.server.a1111_routes import _info
 from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import Order
 
+
+def picture_of(request: GenerationRequest, remarks: tuple[str, ...]) -> Picture:
+    """Return a black picture that was painted by `request` as `remarks` say."""
+    rgb = bytes(3 * request.width * request.height)
+    return Picture(request=request, width=request.width, height=request.height, rgb=rgb, remarks=remarks)
+
+
 REFUSED: list[tuple[dict[str, object], int, str]] = [
     ({"prompt": "a cat", "enable_hr": True, "hr_scale": 9}, 422, "hr_scale"),
     ({"prompt": "a cat", "enable_hr": True, "hr_resize_x": 512}, 422, "use hr_scale"),
-    ({"prompt": "a cat", "alwayson_scripts": {"controlnet": {}}}, 422, "alwayson_scripts"),
+    (
+        {"prompt": "a cat", "alwayson_scripts": {"controlnet": {"args": [{"module": "canny"}]}}},
+        422,
+        "alwayson_scripts",
+    ),
     ({"prompt": "a cat", "sampler_name": "DPM++ 9M"}, 404, "Sampler not found"),
     ({"prompt": "a cat", "sampler_index": "Euler b"}, 404, "Sampler not found"),
     ({"prompt": "a cat", "batch_size": 10, "n_iter": 10}, 422, "100 pictures"),
@@ -200,6 +212,42 @@ def test_what_an_infotext_says_in_vain_is_told(served: Served) -> None:
     )
     own = to_infotext(replace(order.requests[0], steps=2))
     assert to_order(TextToImage(infotext=own), served.studio).ignored == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"alwayson_scripts": {"ADetailer": {"args": []}, "controlnet": {}}},
+        {"alwayson_scripts": {"ADetailer": {"args": [False, {"ad_model": "face.pt"}]}}},
+        {"alwayson_scripts": {"ControlNet": {"args": [{"enabled": False}]}}},
+        {"refiner_checkpoint": "None", "refiner_switch_at": 0.8, "script_name": None},
+    ],
+)
+def test_what_is_switched_off_is_as_left_out(served: Served, fields: dict[str, object]) -> None:
+    assert told_by(served, **fields)["ignored"] == []
+
+
+def test_fields_that_remarks_are_about_are_listed(served: Served) -> None:
+    remarks = (
+        "guidance 0.5 is none, as 1 is",
+        "the end of the prompt is beyond",
+        "the prompt holds",
+        "the LoRA",
+    )
+    order = to_order(TextToImage(prompt="a cat", steps=1), served.studio)
+    picture = picture_of(order.requests[0], remarks)
+    info = _info(TextToImage(), replace(order, ignored=("eta",)), [picture], interrupted=False)
+    assert info["ignored"] == ["eta", "prompt", "cfg_scale"]
+    assert info["remarks"] == list(remarks)
+
+
+def test_options_that_are_not_here_are_told_to_who_sets_them(served: Served) -> None:
+    with served.client() as client:
+        said = {"CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 0, "samples_format": "png", "x": 1}
+        assert client.post("/sdapi/v1/options", json=said).json() == {
+            "ignored": ["CLIP_stop_at_last_layers", "x"]
+        }
+        assert client.post("/sdapi/v1/options", json={"sd_vae": "Automatic"}).json() is None
 
 
 LISTS = (

@@ -115,3 +115,9 @@ def test_an_error_of_ours_becomes_a_status(error: AllaPrimaError, status: int, c
     assert code is None or problem.code == code
     assert "my pictures" not in problem.message
     assert (problem.headers or {}).get("retry-after") == ("2" if status == 429 else None)
+
+
+def test_a_body_that_is_no_json_blames_no_field(served: Served) -> None:
+    with served.client(content_type="application/json") as client:
+        error = client.post("/v1/images/generations", content=b'{"prompt": ').json()["error"]
+    assert (error["param"], error["message"]) == (None, "the body is no JSON; expected an object")

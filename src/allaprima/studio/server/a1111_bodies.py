@@ -7,6 +7,7 @@ picture is refused by name; one that asks for less, or an unknown one, is listed
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -177,12 +178,8 @@ def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
     """Return the fields of `body` that are not honoured, for the answer to list."""
     extra = (body.model_extra or {}).items()
     unheard = {name for name, value in extra if name not in _USUAL or value not in (None, *_USUAL[name])}
-    overrides = (body.override_settings or {}).items()
-    overridden = {
-        f"override_settings.{key}"
-        for key, value in overrides
-        if key != CHECKPOINT and value not in (None, *_USUAL_OVERRIDES.get(key, ()))
-    }
+    overrides = ignored_settings(body.override_settings or {}, but={CHECKPOINT})
+    overridden = {f"override_settings.{key}" for key in overrides}
     rules = {name for name in ("sampler_name", "sampler_index") if not is_own_sampler(getattr(body, name))}
     if body.sampler_name:  # the older name counts only where the newer one is left out
         rules.discard("sampler_index")
@@ -190,6 +187,14 @@ def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
         rules.add("scheduler")
     about_mask = body.unheard() if isinstance(body, ImageToImage) else set()
     return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden | rules | about_mask)[:20]
+
+
+def ignored_settings(settings: Mapping[str, Any], *, but: Collection[str]) -> list[str]:
+    """Return which of A1111's settings are not honoured, `but` those that are; not the ones that ask for nothing."""
+    asked = {name: value for name, value in settings.items() if name not in but}
+    return sorted(
+        name for name, value in asked.items() if value not in (None, *_USUAL_OVERRIDES.get(name, ()))
+    )
 
 
 def _find_schedule(body: TextToImage, base: BaseCard) -> str | None:
@@ -222,7 +227,7 @@ def _with_infotext(body: TextToImage, studio: Studio) -> tuple[TextToImage, list
 def _refuse_what_is_not_here(body: TextToImage) -> None:
     extra = body.model_extra or {}
     for name in sorted(_NOT_HERE):
-        if extra.get(name):
+        if _asks(name, extra.get(name)):
             raise ProblemError(422, f"{name} is not something this studio does; leave it out", param=name)
     # As A1111 reads them: the older name counts where the newer one is left out.
     field = "sampler_name" if body.sampler_name else "sampler_index"
@@ -231,6 +236,25 @@ def _refuse_what_is_not_here(body: TextToImage) -> None:
         # What A1111 says, and what to do, which it does not say.
         message = f"Sampler not found: got {str(name)[:60]!r}; leave it out, or name one that A1111 has"
         raise ProblemError(404, message, code="sampler", param=field)
+
+
+def _asks(name: str, value: object) -> bool:
+    """Return whether a field of `_NOT_HERE` asks for something: a script that is switched off does not."""
+    if name == "alwayson_scripts" and isinstance(value, dict):
+        return any(_is_on(script) for script in value.values())
+    if name == "refiner_checkpoint" and isinstance(value, str):
+        return value.strip().lower() not in ("", "none")
+    return bool(value)
+
+
+def _is_on(script: object) -> bool:
+    """Return whether a script's arguments switch it on: they begin with a false one, or are units that are off."""
+    args = script.get("args") if isinstance(script, dict) else script
+    if not isinstance(args, list) or not args:
+        return bool(args)
+    return args[0] is not False and any(
+        not isinstance(unit, dict) or unit.get("enabled", True) is not False for unit in args
+    )
 
 
 def get_base(name: object, studio: Studio) -> BaseCard:

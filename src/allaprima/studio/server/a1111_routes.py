@@ -35,6 +35,7 @@ from allaprima.studio.server.a1111_bodies import (
     ImageToImage,
     TextToImage,
     get_base,
+    ignored_settings,
     to_order,
 )
 from allaprima.studio.server.a1111_hires import hires_of
@@ -50,6 +51,11 @@ from allaprima.studio.server.uploads import decode_base64
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 
 _PREVIEWS = "live_previews_enable"
+_ABOUT = {
+    "the prompt": "prompt", "the end of the prompt": "prompt", "the negative prompt": "negative_prompt",
+    "the end of the negative prompt": "negative_prompt", "guidance ": "cfg_scale",
+}  # fmt: skip
+"""How remarks on the words and the guidance begin, and the fields that they are about."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -134,15 +140,19 @@ def options(studio: StudioDep) -> dict[str, Any]:
 
 
 @router.post("/options")
-def set_options(body: dict[str, Any], studio: StudioDep) -> None:
-    """Choose the base, or previews in /progress (which cost a decode per step), for all clients of these routes."""
+def set_options(body: dict[str, Any], studio: StudioDep) -> dict[str, Any] | None:
+    """Choose the base, or previews in /progress (which cost a decode per step), for all clients of these routes.
+
+    The answer is A1111's null, or else lists what is not here.
+    """
     if CHECKPOINT in body:
         studio.a1111_options[CHECKPOINT] = get_base(body[CHECKPOINT], studio).name
     if _PREVIEWS in body:
         studio.a1111_options[_PREVIEWS] = bool(body[_PREVIEWS])
-    ignored = sorted(set(body) - {CHECKPOINT, _PREVIEWS})
+    ignored = ignored_settings(body, but={CHECKPOINT, _PREVIEWS})[:20]
     if ignored:
-        _LOG.info("options that are not here: %s", ", ".join(repr(name[:40]) for name in ignored[:10]))
+        _LOG.info("options that are not here: %s", ", ".join(repr(name[:40]) for name in ignored))
+    return {"ignored": ignored} if ignored else None
 
 
 @router.get("/loras")
@@ -254,6 +264,8 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
     first = requests[0]
     width, height = (pictures[0].width, pictures[0].height) if pictures else (first.width, first.height)
     prompts = [_tagged(request) for request in requests]
+    remarks = list(dict.fromkeys(remark for picture in pictures for remark in picture.remarks))
+    ignored = [*order.ignored, *_fields_of(remarks)]
     return {
         "prompt": prompts[0], "all_prompts": prompts,
         "negative_prompt": first.negative_prompt,
@@ -264,9 +276,14 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
         "sampler_name": SAMPLER, "cfg_scale": first.guidance, "steps": first.steps,
         "batch_size": body.batch_size, "sd_model_name": first.base,
         "sd_model_hash": None, "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
-        "interrupted": interrupted, "ignored": order.ignored,
-        "remarks": list(dict.fromkeys(remark for picture in pictures for remark in picture.remarks)),
+        "interrupted": interrupted, "ignored": list(dict.fromkeys(ignored)),
+        "remarks": remarks,
     }  # fmt: skip
+
+
+def _fields_of(remarks: list[str]) -> list[str]:
+    """Return the fields that `remarks` are about: A1111's clients may look at `ignored` alone."""
+    return [name for start, name in _ABOUT.items() if any(remark.startswith(start) for remark in remarks)]
 
 
 def _tagged(request: GenerationRequest) -> str:

@@ -123,6 +123,8 @@ def describe_validation(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str |
     if not errors:
         return "the request is not what was expected", None
     first = errors[0]
+    if first.get("type") == "json_invalid":
+        return "the body is no JSON; expected an object", None
     place = [str(part)[:40] for part in first.get("loc", ()) if part not in ("body", "query", "path")]
     field = ".".join(place) or None
     message = str(first.get("msg", "is not what was expected"))[:300]

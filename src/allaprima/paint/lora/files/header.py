@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from allaprima.core.errors import LoraError
-from allaprima.core.picture_kinds import HEAD_BYTES, describe
 from allaprima.core.lru import LruCache
+from allaprima.core.picture_kinds import HEAD_BYTES, describe
 
 MAX_HEADER_BYTES = 32 << 20
 """Twenty thousand tensors need three of these MiB; tag statistics of a long training a few more."""
