@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from allaprima.cli.app import run
 from allaprima.core.errors import LoraError, RequestError
 from allaprima.core.events import Finished
 from allaprima.core.picture import Picture
-from allaprima.core.picture_files import read_request
+from allaprima.core.picture_encoding import FileFormat
+from allaprima.core.picture_files import read_infotext, read_request
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.paint.lora.files.tensor_hash import tensor_hash
 from allaprima.paint.painter import Painter
 
 PLAIN = GenerationRequest(prompt="cat", steps=2, guidance=1.0, seed=3)
@@ -49,6 +52,20 @@ def painter(weights: Path, loras: Path) -> Painter:
 
 def furthest(one: Picture, other: Picture) -> int:
     return max(abs(a - b) for a, b in zip(one.rgb, other.rgb, strict=True))
+
+
+@pytest.mark.parametrize("file_format", ["png", "jpeg"])
+def test_a_file_says_by_which_hashes_sites_know_its_loras(
+    painter: Painter, loras: Path, tmp_path: Path, file_format: FileFormat
+) -> None:
+    plain, picture = painter.paint_batch([PLAIN, BOTH])
+    file = tmp_path / f"cat.{file_format}"
+    file.write_bytes(picture.encode(file_format))
+    ink, chalk = (tensor_hash(loras / f"{name}.safetensors") for name in ("ink", "chalk"))
+    assert f'Lora hashes: "ink: {ink}, chalk: {chalk}"' in picture.infotext
+    assert f'Lora hashes: "ink: {ink}, chalk: {chalk}"' in (read_infotext(BytesIO(file.read_bytes())) or "")
+    assert read_request(file) == BOTH
+    assert "hashes" not in plain.infotext
 
 
 def test_a_picture_depends_on_its_own_loras_alone(painter: Painter) -> None:

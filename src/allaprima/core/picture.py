@@ -65,6 +65,8 @@ class Picture:
     """What had to be computed again to get it; nothing, as a rule."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
+    lora_hashes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """By the names of its LoRAs what sites and managers know their files by."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
     inpaint_area: str | None = None
@@ -90,19 +92,22 @@ class Picture:
         from allaprima.core.infotext import to_infotext
         from allaprima.core.picture_encoding import rescued
 
-        return to_infotext(self.request, {**self._underpainting, **rescued(self.rescues.counts())})
+        return to_infotext(self.request, {**self._noted, **rescued(self.rescues.counts())})
 
     @property
-    def _underpainting(self) -> dict[str, str]:
-        from allaprima.core.picture_encoding import underpainting_settings
+    def _noted(self) -> dict[str, str]:
+        from allaprima.core.picture_encoding import hash_settings, underpainting_settings
 
-        return underpainting_settings(self.init_strength, self.inpaint_area)
+        return {
+            **underpainting_settings(self.init_strength, self.inpaint_area),
+            **hash_settings(self.lora_hashes),
+        }
 
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of a file that carries the request; see `picture_encoding.encode_file`."""
         from allaprima.core.picture_encoding import encode_file
 
-        extra = {**self._underpainting, **(extra or {})}
+        extra = {**self._noted, **(extra or {})}
         return encode_file(self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra)
 
     def save(self, path: Path | str) -> Path:

@@ -32,6 +32,7 @@ QUALITY: dict[Quality, int] = {"high": 95, "medium": 80}
 KEY = "allaprima"
 STRENGTH = "Denoising strength"
 """A1111's word in the infotext of what was painted over another picture."""
+LORA_HASHES = "Lora hashes"
 INPAINT_AREA = "Inpaint area"
 """A1111's word for which part of that was painted."""
 LAYOUT = 1  # of our JSON; a reader refuses one it does not know
@@ -44,6 +45,11 @@ def underpainting_settings(strength: float | None, area: str | None) -> dict[str
     """Return what the infotext says of the picture that was painted over; see the fields of `Picture`."""
     said = {STRENGTH: None if strength is None else repr(strength), INPAINT_AREA: area}
     return {name: value for name, value in said.items() if value is not None}
+
+
+def hash_settings(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return what the infotext says of the files of LoRAs, as A1111 has it: ink: 0123456789ab, oil: ..."""
+    return {LORA_HASHES: ", ".join(f"{name}: {digits}" for name, digits in hashes.items())} if hashes else {}
 
 
 def encode_file(

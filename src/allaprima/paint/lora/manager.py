@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata
 from allaprima.paint.lora.files.reader import LoraReader
 from allaprima.paint.lora.files.summary import LoraSummary, read_summary
+from allaprima.paint.lora.files.tensor_hash import tensor_hash
 from allaprima.paint.lora.runtime.rack import Rack, RackState
 
 KEPT_BYTES = 2 * 2**30
@@ -84,6 +86,8 @@ class LoraManager:
         """What is registered by name, and its file, the least recently used first."""
         self._summaries = LruCache[tuple[Path, tuple[int, ...]], LoraSummary](max_count=MAX_SUMMARIES)
         """By file and stamp: every first frame asks for the summaries of the turbos."""
+        self._hashes = LruCache[tuple[Path, tuple[int, ...]], str](max_count=MAX_SUMMARIES)
+        """By file and stamp: a large file takes a second."""
 
     @property
     def reader(self) -> LoraReader:
@@ -151,6 +155,16 @@ class LoraManager:
         if not all(use.name in self._loaded for use in uses):
             self.load(uses)
         return {use.name: self._loaded[use.name][1].unmatched for use in uses}
+
+    def hashes(self, uses: Sequence[LoraUse]) -> dict[str, str]:
+        """Return, by name, what sites know the files of `uses` by; see `tensor_hash`."""
+        found: dict[str, str] = {}
+        for file in (self._loaded[use.name][0] for use in uses if use.name in self._loaded):
+            with suppress(LoraError):
+                found[file.name] = self._hashes.get_or_make(
+                    (file.path, file.stamp), partial(tensor_hash, file.path)
+                )
+        return found
 
     def apply(self, uses: Sequence[LoraUse]) -> None:
         """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was."""

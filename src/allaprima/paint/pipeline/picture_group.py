@@ -76,7 +76,8 @@ class PictureGroup:
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
             pictures = complete(pictures, self._init_image)
-        pictures = tuple(replace(picture, remarks=remarks) for picture in pictures)
+        hashes = pipeline.lora_hashes(request)
+        pictures = tuple(replace(picture, remarks=remarks, lora_hashes=hashes) for picture in pictures)
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

@@ -168,6 +168,11 @@ class Pipeline:
             *about_guidance,
         )
 
+    def lora_hashes(self, request: GenerationRequest) -> dict[str, str]:
+        """Return, by name, what sites know the LoRAs of `request` by."""
+        acting = [use for use in request.loras if use.weight != 0.0]
+        return {} if self.lora_manager is None else self.lora_manager.hashes(acting)
+
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""
         return OverflowGuard(self.base, rescues, active=self.guarded, strict=strict)

@@ -23,7 +23,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
-from allaprima.core.picture_encoding import underpainting_settings
+from allaprima.core.picture_encoding import hash_settings, underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Operation
@@ -294,7 +294,9 @@ def _tagged(request: GenerationRequest) -> str:
 def _about_init(pictures: list[Picture], init_image: InitImage | None) -> dict[str, Any]:
     strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
     extra = underpainting_settings(strength, area)
-    infotexts = [to_infotext(picture.request, extra) for picture in pictures]
+    infotexts = [
+        to_infotext(picture.request, {**extra, **hash_settings(picture.lora_hashes)}) for picture in pictures
+    ]
     return {"denoising_strength": strength, "infotexts": infotexts}
 
 
