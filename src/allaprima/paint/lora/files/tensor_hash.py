@@ -1,6 +1,6 @@
 """The hash by which sites and managers know a LoRA whatever its metadata are: that of the bytes behind the header.
 
-Source: `addnet_hash_safetensors` in modules/hashes.py of stable-diffusion-webui, whose pictures carry its first twelve
+Source: `addnet_hash_safetensors` in modules/hashes.py of stable-diffusion-webui. Its pictures carry the first twelve
 digits; Civitai calls it AutoV3.
 """
 
