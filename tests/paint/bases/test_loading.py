@@ -104,12 +104,19 @@ def test_what_is_not_there_is_told(spec: str, tmp_path: Path) -> None:
         ("checkpoints/mod\u00e8le.safetensors", "mode\u0300le"),
         ("checkpoints/Straße/XL.safetensors", "STRASSE/xl"),
         ("deep/er/and/deeper/v1.0.safetensors", "v1.0"),
+        ("checkpoints/people/xl.safetensors", "people\\xl.safetensors"),
+        ("UP.SAFETENSORS", "up"),
     ],
 )
-def test_models_are_found_as_people_call_them(where: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_folders", [False, True])
+def test_models_are_found_as_people_call_them(
+    where: str, name: str, tmp_path: Path, with_folders: bool
+) -> None:
     file = tmp_path / where
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
+    if with_folders and not where.startswith("deep"):
+        (tmp_path / "models" / "checkpoints").mkdir(parents=True)
     assert locate(name, [tmp_path]) == Located(name=name, traits=SDXL, path=file)
 
 

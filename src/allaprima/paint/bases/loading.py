@@ -156,11 +156,14 @@ def _alike(spec: str, models_dirs: Sequence[Path], suffixes: tuple[str, ...]) ->
     path = expand(Path(spec))
     if path.name and path.name != "..":
         yield find_by_name(path.parent, path.name, suffixes, levels=1)
-    if _is_name(spec):
+    name = spec.replace("\\", "/")  # as programs on Windows list it
+    if _is_name(name):
         for folder in models_dirs:
             kept = [folder / below for below in MODEL_FOLDERS if below and _is_folder(folder / below)]
+            if kept:
+                yield find_by_name(folder, name, suffixes, levels=1)
             for one in kept or [folder]:
-                yield find_by_name(one, spec, suffixes)
+                yield find_by_name(one, name, suffixes)
 
 
 def _is_name(spec: str) -> bool:

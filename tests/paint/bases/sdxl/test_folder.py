@@ -115,3 +115,22 @@ def test_a_shard_index_is_followed(copy: Path, folder: Path) -> None:
     assert len(list((copy / "unet").glob("*.safetensors"))) > 1
     ours_sharded, ours_whole = load_sdxl(copy).unet.state_dict(), load_sdxl(folder).unet.state_dict()
     assert all(torch.equal(weight, ours_sharded[name]) for name, weight in ours_whole.items())
+
+
+def test_counters_that_a_trainer_left_are_no_weights(copy: Path) -> None:
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    save_file({**tensors, "ema_step": torch.tensor(3), "decay": torch.tensor(0.5)}, file)
+    assert load_sdxl(copy, dtype=torch.float32).unet.conv_in.weight.equal(tensors["conv_in.weight"])
+    save_file({**tensors, "extra": torch.ones(3)}, file)
+    with pytest.raises(WeightsError, match="unet has extra; expected"):
+        load_sdxl(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"", "is empty"), (b"<!DOCTYPE html><html>", "is a web page"), (b"{}", "is JSON")]
+)
+def test_what_was_fetched_instead_of_weights_is_named(copy: Path, content: bytes, told: str) -> None:
+    (copy / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{told}; expected a whole safetensors file"):
+        load_sdxl(copy)

@@ -8,6 +8,7 @@ device.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig
 
 from allaprima.core.errors import WeightsError
+from allaprima.core.picture_kinds import HEAD_BYTES, describe
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import PICKLES
 from allaprima.paint.bases.lfs_pointer import refuse_lfs_pointer
@@ -142,9 +144,13 @@ def refuse_pickle(path: Path) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> WeightsError:
-    """Return the error for a file that is missing or damaged."""
+    """Return the error for a file that is missing, damaged or something else altogether."""
+    reason = str(error)
+    with suppress(OSError), path.open("rb") as file:
+        if (what := describe(file.read(HEAD_BYTES))) not in ("text", "no picture"):
+            reason = f"it is {what}"
     return WeightsError(
-        f"cannot read {path.name} in {path.parent}: {error}; expected a whole safetensors file, download it again"
+        f"cannot read {path.name} in {path.parent}: {reason}; expected a whole safetensors file, download it again"
     )
 
 
@@ -218,7 +224,14 @@ def _rename(tensors: Tensors, expected: Tensors) -> dict[str, Tensor]:
     """
     bare = not any(name.startswith("text_model.") for name in expected)
     named = {name.removeprefix("text_model.") if bare else name: tensor for name, tensor in tensors.items()}
-    return {name: tensor for name, tensor in named.items() if not name.endswith("embeddings.position_ids")}
+    return {
+        name: tensor for name, tensor in named.items() if name in expected or not _is_counter(name, tensor)
+    }
+
+
+def _is_counter(name: str, tensor: Tensor) -> bool:
+    """Return whether a tensor is no weight: trainers leave counters of their averages in files."""
+    return name.endswith("embeddings.position_ids") or tensor.ndim == 0 or not tensor.is_floating_point()
 
 
 def _check_names_and_shapes(where: str, tensors: Tensors, expected: Tensors) -> None:
