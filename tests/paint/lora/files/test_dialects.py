@@ -75,7 +75,8 @@ def test_text_encoders_are_read_under_every_name(tmp_path: Path, begins: str, ne
     [
         ("pipe.dit.", ".lora_{}.default.weight"), ("", ".lora_{}.default_0.default.weight"),
         ("transformer.", ".lora_{}.my-style-2.weight"), ("transformer._orig_mod.", ".lora_{}.weight"),
-        ("base_model.model._orig_mod.", ".lora_{}.1.weight"),
+        ("base_model.model._orig_mod.", ".lora_{}.1.weight"), ("module.", ".lora_{}.weight"),
+        ("base_model.model.transformer.", ".lora_{}.weight"), ("module.base_model.model.", ".lora_{}.default.weight"),
     ],
 )  # fmt: skip
 def test_what_trainers_leave_around_a_layers_name_is_read_over(

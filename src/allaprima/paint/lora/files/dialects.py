@@ -48,6 +48,12 @@ BEGINNINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 _WRAPPER = "base_model.model."  # PEFT's, which some trainers leave behind another beginning
 
+_WRAPPED = tuple(
+    f"{_WRAPPER}{network}." for network in (*DENOISERS, *TEXT_ENCODERS)
+)  # a pipeline's part inside it
+
+_PARALLEL = "module."  # torch's, around networks that were trained on several devices
+
 _COMPILED = "_orig_mod."  # torch's, around networks that were compiled while they were trained
 
 _ADAPTER = r"(?:\.\w[\w-]*){0,2}"  # PEFT's name of the adapter, mostly "default"; some programs write two
@@ -117,7 +123,8 @@ def _read_end(key: str) -> tuple[str | None, int, str | None]:
 @lru_cache(maxsize=4096)
 def _read_beginning(stem: str) -> tuple[str, tuple[str, ...], str]:
     """Return dialect, networks and layer; the two or three tensors of a layer have one stem."""
-    stem = stem.replace(_COMPILED, "")
+    stem = stem.replace(_COMPILED, "").removeprefix(_PARALLEL)
+    stem = stem.removeprefix(_WRAPPER) if stem.startswith(_WRAPPED) else stem
     dialect, begin, networks = next(row for row in BEGINNINGS if stem.startswith(row[1]))
     return dialect, networks, stem[len(begin) :].removeprefix(_WRAPPER)
 
