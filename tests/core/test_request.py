@@ -6,6 +6,7 @@ import time
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,6 +154,23 @@ def test_a_request_cannot_be_changed_and_can_be_a_key() -> None:
     assert isinstance(request_.guidance, float)
     with pytest.raises(FrozenInstanceError):
         request_.seed = 3  # type: ignore[misc]
+
+
+def test_numbers_of_other_kinds_count() -> None:
+    """Notebooks draw seeds with NumPy, whose numbers are none of Python's own."""
+    half: Any = np.float32(0.5)
+    numbers: dict[str, Any] = {
+        "seed": np.int64(7),
+        "width": np.uint16(64),
+        "steps": np.int32(3),
+        "guidance": np.float32(2.5),
+    }
+    request = GenerationRequest(prompt="a cat", loras=(LoraUse(name="ink", weight=half),), **numbers)
+    assert GenerationRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert [type(value) for value in (request.seed, request.width, request.guidance)] == [int, int, float]
+    yes: Any = np.bool_(True)
+    with pytest.raises(RequestError, match="whole number"):
+        GenerationRequest(prompt="a cat", steps=yes)
 
 
 def test_the_weights_of_a_lora_that_is_named_twice_are_added() -> None:

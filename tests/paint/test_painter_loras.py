@@ -133,6 +133,9 @@ def test_a_lora_says_how_to_paint_with_it(
     assert "guidance 3 a picture takes twice the time" in painter.remarks(chosen)[0]
     against = replace(both, negative_prompt="rain")
     assert "the negative prompt does nothing, for the LoRA 'quick'" in painter.remarks(against)[0]
+    faint = painter.remarks(replace(against, guidance=0.5))
+    assert any(remark.startswith("guidance 0.5 is none") for remark in faint)
+    assert sum("the negative prompt does nothing" in remark for remark in faint) == 1
     assert painter.remarks(replace(against, loras=(plain,))) == (
         "the negative prompt does nothing, for there is no guidance",
     )

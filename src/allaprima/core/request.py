@@ -8,6 +8,7 @@ The same request gives the same picture on the same machine, and it is what a pi
 
 from __future__ import annotations
 
+import numbers
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -107,6 +108,8 @@ class GenerationRequest:
                 field="prompt",
             )
         _check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)
+        for name in ("width", "height", "steps", "seed"):
+            object.__setattr__(self, name, _plain_whole(getattr(self, name)))
         _check_whole("width", self.width, 1, MAX_SIDE_PX)
         _check_whole("height", self.height, 1, MAX_SIDE_PX)
         _check_whole("steps", self.steps, 1, MAX_STEPS)
@@ -227,6 +230,13 @@ def _field_of(name: str) -> str:
     return "loras" if name == "LoRA name" else name.replace(" ", "_")
 
 
+def _plain_whole(value: object) -> object:
+    """Return whole numbers of other kinds, such as NumPy's, as Python's own; other values as they are."""
+    if isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else value
+
+
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     # bool is an int to Python, but `true` steps in a JSON request is a mistake.
     if not isinstance(value, int) or isinstance(value, bool):
@@ -238,7 +248,11 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
 
 def _is_number(value: object, low: float, high: float) -> bool:
     # NaN is in no range.
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | float):
+        return low <= value <= high
+    return isinstance(value, numbers.Real) and low <= float(value) <= high
 
 
 def _short(value: object, max_chars: int = 40) -> str:

@@ -160,7 +160,7 @@ class Pipeline:
         about_loras = remarks_on(request, loras)
         about_guidance = remarks_on_guidance(self.base, request)
         if any("negative prompt" in remark for remark in about_loras):
-            about_guidance = ()
+            about_guidance = tuple(one for one in about_guidance if "negative prompt" not in one)
         return (
             *self.base.remarks(request),
             *remarks_on_unused(unused),
