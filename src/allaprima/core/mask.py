@@ -21,6 +21,8 @@ KEEPS_ALL = (
     "got a mask that keeps every pixel; expected some to paint: white, or transparent where it has alpha"
 )
 MAX_FEATHER_PX = 64
+MAX_FILLED_PIXELS = 2**25
+"""Of what is looked at to fill a part of it: some 80 bytes each."""
 
 
 def feather(mask: Image.Image, width_px: int) -> Image.Image:
@@ -46,13 +48,15 @@ def feather(mask: Image.Image, width_px: int) -> Image.Image:
 def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> PixelBox:
     """Return the smallest box of the shape of `size` around all that is painted, and `padding` pixels on every side.
 
-    It lies inside the picture where it fits there. RequestError if nothing is painted.
+    Padding ends where the picture does. The box lies inside the picture where it fits there. RequestError if nothing
+    is painted.
     """
     painted = mask.getbbox()
     if painted is None:
         raise RequestError(KEEPS_ALL)
-    left, top, right, bottom = painted
-    wide, high = right - left + 2 * padding, bottom - top + 2 * padding
+    left, top = max(painted[0] - padding, 0), max(painted[1] - padding, 0)
+    right, bottom = min(painted[2] + padding, mask.width), min(painted[3] + padding, mask.height)
+    wide, high = right - left, bottom - top
     scale = max(wide / size[0], high / size[1])
     wide, high = max(wide, round(scale * size[0])), max(high, round(scale * size[1]))
     x = _placed((left + right - wide) // 2, wide, mask.width)
@@ -71,19 +75,38 @@ def cut_box(
     """Return a box of an RGB picture and of its mask; what lies outside the picture is filled, and painted.
 
     With `fill` what is painted is filled too. Its colours come from as far around the box as this is large, for all
-    of it may be painted.
+    of it may be painted, and no farther than the picture goes. RequestError if that is too much to look at.
     """
     from PIL import Image, ImageChops
 
     left, top, right, bottom = box
-    x, y = (right - left) // 2, (bottom - top) // 2
-    around = (left - x, top - y, right + x, bottom + y)
+    inside = min(left, top) >= 0 and right <= picture.width and bottom <= picture.height
+    if inside and not fill:
+        return picture.crop(box), mask.crop(box)
+    around = _surroundings(box, picture.size)
     outside = Image.new("L", (around[2] - around[0], around[3] - around[1]), 255)
     outside.paste(0, (-around[0], -around[1], picture.width - around[0], picture.height - around[1]))
     near, painted = picture.crop(around), ImageChops.lighter(mask.crop(around), outside)
     near = fill_painted(near, painted if fill else outside)
+    x, y = left - around[0], top - around[1]
     inner = (x, y, x + right - left, y + bottom - top)
     return near.crop(inner), painted.crop(inner)
+
+
+def _surroundings(box: PixelBox, size: tuple[int, int]) -> PixelBox:
+    """Return the box and half its size on every side, as far as there is a picture of `size`."""
+    left, top, right, bottom = box
+    x, y = (right - left) // 2, (bottom - top) // 2
+    around = (
+        max(left - x, min(left, 0)), max(top - y, min(top, 0)),
+        min(right + x, max(right, size[0])), min(bottom + y, max(bottom, size[1])),
+    )  # fmt: skip
+    if (around[2] - around[0]) * (around[3] - around[1]) > MAX_FILLED_PIXELS:
+        raise RequestError(
+            f"got a window of {right - left}x{bottom - top} pixels around what is painted; expected at most "
+            f"{MAX_FILLED_PIXELS:,} with what is near it: a smaller mask, or a size with the picture's proportions"
+        )
+    return around
 
 
 def fill_painted(image: Image.Image, mask: Image.Image) -> Image.Image:
