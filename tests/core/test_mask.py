@@ -38,6 +38,18 @@ def test_a_feather_rises_evenly_from_the_edge() -> None:
         feather(mask, 65)
 
 
+@pytest.mark.parametrize("thick", [1, 2, 3, 6, 15])
+def test_what_is_thin_is_painted_in_its_middle(thick: int) -> None:
+    """A wire is to go, not to shine through at an eighth."""
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 20, 64, 20 + thick))
+    column = [feather(mask, 8).getpixel((32, y)) for y in range(64)]
+    assert column[20 + thick // 2] == 255
+    assert not any(column[:20] + column[20 + thick :])
+    grey = mask.point(lambda level: level // 2)
+    assert feather(grey, 8).getextrema() == (0, 127)
+
+
 def test_the_painted_box_has_the_shape_asked_for_and_lies_inside() -> None:
     mask = Image.new("L", (100, 80), 0)
     mask.paste(255, (10, 10, 30, 20))

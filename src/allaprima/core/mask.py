@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from allaprima.core.errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 PixelBox = tuple[int, int, int, int]
@@ -28,21 +30,45 @@ MAX_FILLED_PIXELS = 2**25
 def feather(mask: Image.Image, width_px: int) -> Image.Image:
     """Return `mask` with an edge that rises over `width_px` pixels inside it, so that what it keeps is still kept.
 
-    It is the average of the mask and of what is left of it as its edge is worn away, a pixel at a time.
+    It is the average of the mask and of what is left of it as its edge is worn away, a pixel at a time. What is too
+    thin for that has a narrower edge, so that its middle is painted as the mask says.
     """
+    if not 0 <= width_px <= MAX_FEATHER_PX:
+        raise RequestError(f"got a feather of {width_px} pixels; expected 0 to {MAX_FEATHER_PX}")
+    painted = mask.getbbox()
+    if width_px < 2 or painted is None:
+        return mask
+    left, top, right, bottom = painted
+    box = max(left - 1, 0), max(top - 1, 0), min(right + 1, mask.width), min(bottom + 1, mask.height)
+    edged = mask.copy()
+    edged.paste(_wear(mask.crop(box), width_px), box[:2])
+    return edged
+
+
+def _wear(mask: Image.Image, width_px: int) -> Image.Image:
     import numpy as np
     from PIL import Image, ImageFilter
 
-    if not 0 <= width_px <= MAX_FEATHER_PX:
-        raise RequestError(f"got a feather of {width_px} pixels; expected 0 to {MAX_FEATHER_PX}")
-    if width_px < 2:
-        return mask
-    total = np.zeros((mask.height, mask.width), dtype=np.uint32)
-    worn = mask
+    total = np.zeros((mask.height, mask.width), dtype=np.uint16)
+    depth, worn = np.zeros((mask.height, mask.width), dtype=np.uint8), mask
     for _ in range(width_px):
         total += np.asarray(worn)
+        depth += np.asarray(worn) > 0
         worn = worn.filter(ImageFilter.MinFilter(3))
-    return Image.fromarray((total // width_px).astype(np.uint8))
+    return Image.fromarray((total // np.maximum(_deepest_near(depth, width_px), 1)).astype(np.uint8))
+
+
+def _deepest_near(depth: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
+    """Return to each pixel of (H, W) the largest that is at most `reach` pixels away, and of some that are farther."""
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    height, width = depth.shape
+    padded = np.pad(depth, ((0, -height % reach), (0, -width % reach)))
+    rows, columns = padded.shape[0] // reach, padded.shape[1] // reach
+    tiles = padded.reshape(rows, reach, columns, reach).max((1, 3))
+    near = np.asarray(Image.fromarray(tiles).filter(ImageFilter.MaxFilter(3)))
+    return near.repeat(reach, 0).repeat(reach, 1)[:height, :width]
 
 
 def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> PixelBox:
