@@ -46,6 +46,7 @@ def feather(mask: Image.Image, width_px: int) -> Image.Image:
 
 
 def _wear(mask: Image.Image, width_px: int) -> Image.Image:
+    """Return the average of a mask and of what is left of it, of as many as there are anywhere near."""
     import numpy as np
     from PIL import Image, ImageFilter
 
@@ -59,7 +60,7 @@ def _wear(mask: Image.Image, width_px: int) -> Image.Image:
 
 
 def _deepest_near(depth: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
-    """Return to each pixel of (H, W) the largest that is at most `reach` pixels away, and of some that are farther."""
+    """Return to each pixel of (H, W) the largest within `reach` pixels, or within some more."""
     import numpy as np
     from PIL import Image, ImageFilter
 
