@@ -74,7 +74,7 @@ def contact_shadow(matte: Array) -> Array:
 
 
 def middle_part(matte: Array) -> Array:
-    """Return of a matte only the part whose solid pixels hang together and lie nearest to the lower middle."""
+    """Return the part of a matte whose solid pixels hang together and lie nearest to the lower middle."""
     solid = np.argwhere(matte > 0.5)
     if not len(solid):
         return matte
