@@ -33,6 +33,14 @@ def look(path: str) -> tuple[tuple[int, int], bytes]:
         return image.size, image.tobytes()
 
 
+def test_a_jpeg_of_a_cut_out_is_refused_before_anything_is_painted(
+    models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = ["--weights", "absent", "--models-dir", models]  # which would be found missing next
+    assert run(["paint", "a cat", *load, "--cut-out", "--format", "jpeg"]) == 2
+    assert "got a picture with transparent parts for a JPEG file" in capsys.readouterr().err
+
+
 def test_a_painted_picture_is_enlarged_and_so_again_from_its_file(
     weights: Path, models: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

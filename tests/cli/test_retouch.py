@@ -56,6 +56,7 @@ def test_from_repeats_what_was_done_on_several_pictures(place: Path) -> None:
         (["a.png", "--upscale", "9"], "more than 1, at most 8"),
         (["a.png", "--upscale", "2", "--upscaler", "absent"], "expected vignette"),
         (["a.png", "--from", "b.png"], "was not retouched"),
+        (["a.png", "--from", "b.png", "--upscale", "2", *TINY], "got --from with operations beside it"),
         (["absent.png", "--upscale", "2", *TINY], "does not exist"),
         (["huge.png", "--upscale", "2", *TINY], "a picture of too many pixels"),
         (["a.png", "b.png", "--upscale", "2", *TINY, "-o", "c.png"], "for 2 pictures"),

@@ -74,7 +74,21 @@ def test_it_restyles_and_does_several_things_in_order(place: Path) -> None:
     ]
     assert run(words) == 0
     done = read_history((place / "b.png").read_bytes()).operations
-    assert done == (CutOut(), Restyle(style="style", strength=0.5))
+    assert done == (CutOut(), Restyle(style="style.png", strength=0.5))
+
+
+def test_a_style_picture_called_as_a_style_is_repeated_by_its_file(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its record is not that of the style that ships, so what cannot be repeated is said."""
+    (place / "style.png").rename(place / "flat.png")
+    assert run(["retouch", "a.png", "--restyle", "flat.png", "-o", "b.png"]) == 0
+    assert run(["retouch", "a.png", "--from", "b.png", "-o", "c.png"]) == 0
+    assert (place / "b.png").read_bytes() == (place / "c.png").read_bytes()
+    (place / "flat.png").unlink()
+    capsys.readouterr()
+    assert run(["retouch", "a.png", "--from", "b.png", "-o", "d.png"]) == 2
+    assert "got the style 'flat.png'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -88,6 +102,9 @@ def test_it_restyles_and_does_several_things_in_order(place: Path) -> None:
         (["--cut-out", "--finder", "absent"], "got the finder 'absent'"),
         (["--cut-out", "--finder", "a.png"], "finds no subjects"),
         (["--background", " "], "the prompt is empty"),
+        (["--cut-out", "--background-seed", "0"], "--background-seed without --background"),
+        (["--cut-out", "-o", "b.jpg"], "expected .png or .webp"),
+        (["--cut-out", "--restyle", "flat", "--format", "jpeg"], "expected .png or .webp"),
         (["--restyle", "baroque"], "expected fluent, flat, line, noto"),
         (["--restyle", "broken.png"], "header is damaged"),
         (["--restyle", "flat", "--style-strength", "2"], "expected 0 to 1"),

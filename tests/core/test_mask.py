@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from allaprima.core.errors import RequestError
-from allaprima.core.mask import feather, fill_painted, painted_box
+from allaprima.core.mask import cut_box, feather, fill_painted, painted_box
 
 
 def disc(side: int = 64, radius: int = 20) -> Image.Image:
@@ -38,15 +38,52 @@ def test_a_feather_rises_evenly_from_the_edge() -> None:
         feather(mask, 65)
 
 
+@pytest.mark.parametrize("thick", [1, 2, 3, 6, 15])
+def test_what_is_thin_is_painted_in_its_middle(thick: int) -> None:
+    """A wire is to go, not to shine through at an eighth."""
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 20, 64, 20 + thick))
+    column = [feather(mask, 8).getpixel((32, y)) for y in range(64)]
+    assert column[20 + thick // 2] == 255
+    assert not any(column[:20] + column[20 + thick :])
+    grey = mask.point(lambda level: level // 2)
+    assert feather(grey, 8).getextrema() == (0, 127)
+
+
 def test_the_painted_box_has_the_shape_asked_for_and_lies_inside() -> None:
     mask = Image.new("L", (100, 80), 0)
     mask.paste(255, (10, 10, 30, 20))
     assert painted_box(mask, padding=5, size=(256, 256)) == (5, 0, 35, 30)
     assert painted_box(mask, padding=0, size=(512, 256)) == (10, 10, 30, 20)
     assert painted_box(mask, padding=0, size=(256, 512)) == (10, 0, 30, 40)
-    assert painted_box(mask, padding=60, size=(1, 1)) == (-20, -30, 120, 110)  # larger than the picture
+    assert painted_box(mask, padding=60, size=(1, 1)) == (0, -5, 90, 85)  # higher than the picture
     with pytest.raises(RequestError, match="keeps every pixel"):
         painted_box(Image.new("L", (4, 4), 0), padding=0, size=(1, 1))
+
+
+def test_a_padding_ends_where_the_picture_does() -> None:
+    """A padding of thousands of pixels is the whole picture, not a window of hundreds of megapixels."""
+    mask = Image.new("L", (100, 80), 0)
+    mask.putpixel((50, 40), 255)
+    assert painted_box(mask, padding=4096, size=(5, 4)) == (0, 0, 100, 80)
+    assert painted_box(mask, padding=4096, size=(256, 256)) == (0, -10, 100, 90)
+
+
+def test_a_box_inside_the_picture_is_cut_as_it_is() -> None:
+    picture = Image.effect_noise((60, 40), 80).convert("RGB")
+    part, painted = cut_box(picture, Image.new("L", (60, 40), 255), (0, 4, 60, 40), fill=False)
+    assert part.tobytes() == picture.crop((0, 4, 60, 40)).tobytes()
+    assert painted.getextrema() == (255, 255)
+
+
+def test_a_window_far_larger_than_its_picture_is_refused() -> None:
+    """Of a high picture and a size like a ribbon: to fill it would take tens of gigabytes."""
+    mask = Image.new("L", (8, 4096), 255)
+    box = painted_box(mask, padding=0, size=(2048, 64))
+    with pytest.raises(
+        RequestError, match=r"got a window of 131072x4096 pixels .* expected at most 33,554,432"
+    ):
+        cut_box(Image.new("RGB", mask.size), mask, box, fill=False)
 
 
 def test_what_is_painted_is_filled_by_the_colours_around_it() -> None:

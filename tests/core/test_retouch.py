@@ -69,7 +69,7 @@ def test_what_is_no_operation_is_refused(data: object, complaint: str) -> None:
 
 
 def test_paths_are_not_told_to_strangers() -> None:
-    assert CutOut(finder="/home/me/u2net.onnx").without_paths() == CutOut(finder="u2net")
-    assert Restyle(style="/home/me/starry.jpg").without_paths() == Restyle(style="starry")
+    assert CutOut(finder="/home/me/u2net.onnx").without_paths() == CutOut(finder="u2net.onnx")
+    assert Restyle(style="/home/me/starry.jpg").without_paths() == Restyle(style="starry.jpg")
     told = NewBackground(prompt="x", subject=CutOut(finder="/home/me/sam")).without_paths()
     assert told.subject.finder == "sam"

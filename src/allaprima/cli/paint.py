@@ -17,7 +17,7 @@ from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptio
 from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
 from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
-from allaprima.cli.targets import OutputTarget, check_streams, plan_targets
+from allaprima.cli.targets import OutputTarget, check_streams, check_transparency, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
@@ -67,6 +67,7 @@ def paint(
     operations = afterwards.operations(retouch, asked.source)
     targets = plan_targets(requests, out.output, out.file_format)
     check_streams(targets, as_json=as_json, previews=out.previews)
+    check_transparency(targets, operations)
 
     started = time.perf_counter()
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.

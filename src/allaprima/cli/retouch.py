@@ -13,7 +13,7 @@ from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, note_finished, print_json
 from allaprima.cli.paint_options import ModelsDirs
 from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
-from allaprima.cli.targets import OutputTarget, check_streams, place_targets
+from allaprima.cli.targets import OutputTarget, check_streams, check_transparency, place_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.progress import progress_bar
@@ -50,9 +50,10 @@ def retouch(
 
     What was done is written into the file beside the request that it was painted from.
     """
-    operations = asked.operations() or _repeated(source)
+    operations = _choose(asked.operations(), source)
     targets = place_targets([f"{path.stem}-retouched" for path in file], output, file_format)
     check_streams(targets, as_json=as_json)
+    check_transparency(targets, operations)
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
@@ -81,8 +82,14 @@ def _load_place_painter(base: str, models_dirs: tuple[Path, ...]) -> PlacePainte
     return place_painter(Painter.load(base, models_dirs=models_dirs))
 
 
-def _repeated(source: Path | None) -> tuple[Operation, ...]:
-    """Return what was done to the picture `source`; there must be something."""
+def _choose(asked: tuple[Operation, ...], source: Path | None) -> tuple[Operation, ...]:
+    """Return what is asked for, or what was done to the picture `source`: one of them, and something."""
+    if asked and source is not None:
+        raise RequestError(
+            "got --from with operations beside it; expected one of them: --from does what was done to that picture"
+        )
+    if asked:
+        return asked
     if source is None:
         raise RequestError("got nothing to do; expected an operation such as --upscale 2, or --from FILE")
     operations = operations_of(source)

@@ -37,8 +37,9 @@ class OperationOptions:
         typer.Option(metavar="WORDS", help="Put the subject before another background, painted from words."),
     ] = None
     background_seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Another seed, another view of that place.")
-    ] = 0
+        int | None,
+        typer.Option(min=0, metavar="N", help="Another seed, another view of that place. Default: 0."),
+    ] = None
     finder: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +88,8 @@ class OperationOptions:
             raise RequestError(
                 "got --finder, --point or --box alone; expected them with --cut-out or --background"
             )
+        if self.background is None and self.background_seed is not None:
+            raise RequestError("got --background-seed without --background; expected words for the place too")
         if self.cut_out and self.background is not None:
             raise RequestError("got --cut-out with --background, which cuts out too; expected one of them")
         subject = CutOut(
@@ -95,7 +98,7 @@ class OperationOptions:
             box=None if self.box is None else _to_box(_numbers("--box", self.box, 4)),
         )
         if self.background is not None:
-            return (NewBackground(prompt=self.background, seed=self.background_seed, subject=subject),)
+            return (NewBackground(prompt=self.background, seed=self.background_seed or 0, subject=subject),)
         return (subject,) if asks else ()
 
     def _style(self) -> tuple[Operation, ...]:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 
 from allaprima.core.errors import OutputError, UserError
 from allaprima.core.files import check_target, free_path, slug, write_whole
+from allaprima.core.retouch import ends_transparent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from allaprima.core.picture import Picture
     from allaprima.core.picture_encoding import FileFormat
     from allaprima.core.request import GenerationRequest
+    from allaprima.core.retouch import Operation
     from allaprima.core.retouched import RetouchedPicture
 
 STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
@@ -105,6 +109,14 @@ def check_streams(targets: list[OutputTarget], *, as_json: bool, previews: bool 
         raise UserError("got --json with a picture on stdout; expected one of them, or -o FILE")
     if previews and any(is_stream(target.path) for target in targets):
         raise UserError("got --previews without files; expected -o with a file or a folder")
+
+
+def check_transparency(targets: list[OutputTarget], operations: Iterable[Operation]) -> None:
+    """Refuse files that cannot hold what `operations` make transparent, before any work."""
+    from allaprima.core.picture_encoding import NO_ALPHA
+
+    if any(target.file_format == "jpeg" for target in targets) and ends_transparent(operations):
+        raise OutputError(NO_ALPHA)
 
 
 def _check_stream(path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from allaprima.core.errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 PixelBox = tuple[int, int, int, int]
@@ -21,38 +23,67 @@ KEEPS_ALL = (
     "got a mask that keeps every pixel; expected some to paint: white, or transparent where it has alpha"
 )
 MAX_FEATHER_PX = 64
+MAX_FILLED_PIXELS = 2**25
+"""Of what is looked at to fill a part of it: some 80 bytes each."""
 
 
 def feather(mask: Image.Image, width_px: int) -> Image.Image:
     """Return `mask` with an edge that rises over `width_px` pixels inside it, so that what it keeps is still kept.
 
-    It is the average of the mask and of what is left of it as its edge is worn away, a pixel at a time.
+    It is the average of the mask and of what is left of it as its edge is worn away, a pixel at a time. What is too
+    thin for that has a narrower edge, so that its middle is painted as the mask says.
     """
+    if not 0 <= width_px <= MAX_FEATHER_PX:
+        raise RequestError(f"got a feather of {width_px} pixels; expected 0 to {MAX_FEATHER_PX}")
+    painted = mask.getbbox()
+    if width_px < 2 or painted is None:
+        return mask
+    left, top, right, bottom = painted
+    box = max(left - 1, 0), max(top - 1, 0), min(right + 1, mask.width), min(bottom + 1, mask.height)
+    edged = mask.copy()
+    edged.paste(_wear(mask.crop(box), width_px), box[:2])
+    return edged
+
+
+def _wear(mask: Image.Image, width_px: int) -> Image.Image:
+    """Return the average of a mask and of what is left of it, of as many as there are anywhere near."""
     import numpy as np
     from PIL import Image, ImageFilter
 
-    if not 0 <= width_px <= MAX_FEATHER_PX:
-        raise RequestError(f"got a feather of {width_px} pixels; expected 0 to {MAX_FEATHER_PX}")
-    if width_px < 2:
-        return mask
-    total = np.zeros((mask.height, mask.width), dtype=np.uint32)
-    worn = mask
+    total = np.zeros((mask.height, mask.width), dtype=np.uint16)
+    depth, worn = np.zeros((mask.height, mask.width), dtype=np.uint8), mask
     for _ in range(width_px):
         total += np.asarray(worn)
+        depth += np.asarray(worn) > 0
         worn = worn.filter(ImageFilter.MinFilter(3))
-    return Image.fromarray((total // width_px).astype(np.uint8))
+    return Image.fromarray((total // np.maximum(_deepest_near(depth, width_px), 1)).astype(np.uint8))
+
+
+def _deepest_near(depth: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
+    """Return to each pixel of (H, W) the largest within `reach` pixels, or within some more."""
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    height, width = depth.shape
+    padded = np.pad(depth, ((0, -height % reach), (0, -width % reach)))
+    rows, columns = padded.shape[0] // reach, padded.shape[1] // reach
+    tiles = padded.reshape(rows, reach, columns, reach).max((1, 3))
+    near = np.asarray(Image.fromarray(tiles).filter(ImageFilter.MaxFilter(3)))
+    return near.repeat(reach, 0).repeat(reach, 1)[:height, :width]
 
 
 def painted_box(mask: Image.Image, *, padding: int, size: tuple[int, int]) -> PixelBox:
     """Return the smallest box of the shape of `size` around all that is painted, and `padding` pixels on every side.
 
-    It lies inside the picture where it fits there. RequestError if nothing is painted.
+    Padding ends where the picture does. The box lies inside the picture where it fits there. RequestError if nothing
+    is painted.
     """
     painted = mask.getbbox()
     if painted is None:
         raise RequestError(KEEPS_ALL)
-    left, top, right, bottom = painted
-    wide, high = right - left + 2 * padding, bottom - top + 2 * padding
+    left, top = max(painted[0] - padding, 0), max(painted[1] - padding, 0)
+    right, bottom = min(painted[2] + padding, mask.width), min(painted[3] + padding, mask.height)
+    wide, high = right - left, bottom - top
     scale = max(wide / size[0], high / size[1])
     wide, high = max(wide, round(scale * size[0])), max(high, round(scale * size[1]))
     x = _placed((left + right - wide) // 2, wide, mask.width)
@@ -71,19 +102,38 @@ def cut_box(
     """Return a box of an RGB picture and of its mask; what lies outside the picture is filled, and painted.
 
     With `fill` what is painted is filled too. Its colours come from as far around the box as this is large, for all
-    of it may be painted.
+    of it may be painted, and no farther than the picture goes. RequestError if that is too much to look at.
     """
     from PIL import Image, ImageChops
 
     left, top, right, bottom = box
-    x, y = (right - left) // 2, (bottom - top) // 2
-    around = (left - x, top - y, right + x, bottom + y)
+    inside = min(left, top) >= 0 and right <= picture.width and bottom <= picture.height
+    if inside and not fill:
+        return picture.crop(box), mask.crop(box)
+    around = _surroundings(box, picture.size)
     outside = Image.new("L", (around[2] - around[0], around[3] - around[1]), 255)
     outside.paste(0, (-around[0], -around[1], picture.width - around[0], picture.height - around[1]))
     near, painted = picture.crop(around), ImageChops.lighter(mask.crop(around), outside)
     near = fill_painted(near, painted if fill else outside)
+    x, y = left - around[0], top - around[1]
     inner = (x, y, x + right - left, y + bottom - top)
     return near.crop(inner), painted.crop(inner)
+
+
+def _surroundings(box: PixelBox, size: tuple[int, int]) -> PixelBox:
+    """Return the box and half its size on every side, as far as there is a picture of `size`."""
+    left, top, right, bottom = box
+    x, y = (right - left) // 2, (bottom - top) // 2
+    around = (
+        max(left - x, min(left, 0)), max(top - y, min(top, 0)),
+        min(right + x, max(right, size[0])), min(bottom + y, max(bottom, size[1])),
+    )  # fmt: skip
+    if (around[2] - around[0]) * (around[3] - around[1]) > MAX_FILLED_PIXELS:
+        raise RequestError(
+            f"got a window of {right - left}x{bottom - top} pixels around what is painted; expected at most "
+            f"{MAX_FILLED_PIXELS:,} with what is near it: a smaller mask, or a size with the picture's proportions"
+        )
+    return around
 
 
 def fill_painted(image: Image.Image, mask: Image.Image) -> Image.Image:

@@ -35,6 +35,7 @@ STRENGTH = "Denoising strength"
 LORA_HASHES = "Lora hashes"
 INPAINT_AREA = "Inpaint area"
 """A1111's word for which part of that was painted."""
+NO_ALPHA = "got a picture with transparent parts for a JPEG file, which has none; expected .png or .webp"
 LAYOUT = 1  # of our JSON; a reader refuses one it does not know
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
@@ -96,9 +97,7 @@ def encode_retouched(
         OutputError: something is transparent, and JPEG files know no transparency.
     """
     if file_format == "jpeg" and image.mode == "RGBA":
-        raise OutputError(
-            "got a picture with transparent parts for a JPEG file, which has none; expected .png or .webp"
-        )
+        raise OutputError(NO_ALPHA)
     infotext = infotext or (None if request is None else to_infotext(request))
     settings = {key: value for one in operations for key, value in one.settings.items()}
     if infotext is not None and settings:

@@ -55,7 +55,7 @@ class Upscale:
 
     def without_paths(self) -> Upscale:
         """Return the operation as a picture may tell it to strangers: a file of the user's by its name alone."""
-        return replace(self, upscaler=Path(self.upscaler).stem)
+        return replace(self, upscaler=Path(self.upscaler).name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class CutOut:
 
     def without_paths(self) -> CutOut:
         """Return the operation as a picture may tell it to strangers."""
-        return replace(self, finder=Path(self.finder).stem)
+        return replace(self, finder=Path(self.finder).name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ class Restyle:
 
     def without_paths(self) -> Restyle:
         """Return the operation as a picture may tell it to strangers."""
-        return replace(self, style=Path(self.style).stem)
+        return replace(self, style=Path(self.style).name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +199,15 @@ def operations_from_json(data: object) -> tuple[Operation, ...]:
     if len(data) > MAX_OPERATIONS:
         raise RequestError(f"got {len(data)} operations; expected at most {MAX_OPERATIONS}")
     return tuple(map(_operation_from_json, data))
+
+
+def ends_transparent(operations: Iterable[Operation]) -> bool:
+    """Return whether a picture without a transparent pixel has some after the operations."""
+    transparent = False
+    for operation in operations:
+        transparent = transparent or isinstance(operation, CutOut)
+        transparent = transparent and not isinstance(operation, NewBackground)
+    return transparent
 
 
 def check_name(what: str, value: object) -> None:

@@ -59,6 +59,17 @@ def test_a_time_between_two_is_told_where_it_lies() -> None:
     assert (half.sigmas, half.times, half.noise_scale) == ((7.0, 0.0), (600.0,), 1.0)
 
 
+@pytest.mark.parametrize(("steps", "strength"), [(1, 0.0), (1, 0.3), (1, 0.9), (4, 0.0), (4, 0.2)])
+def test_less_than_a_step_is_one_from_the_level_of_the_strength(steps: int, strength: float) -> None:
+    """One step over a picture was one from noise alone, which forgot it at any strength."""
+    pipeline = Pipeline(base=SteadyBase())
+    image = InitImage(width=128, height=64, rgb=bytes(3 * 128 * 64), strength=strength)
+    begun = pipeline.schedule(steps, 128, 64, init_image=image)
+    assert len(begun) == 1
+    assert begun.sigmas == schedule_from(pipeline.schedule(CURVE_STEPS, 128, 64), strength, 1).sigmas
+    assert begun.sigmas[0] < pipeline.schedule(steps, 128, 64).sigmas[-2]
+
+
 def test_the_pipeline_begins_there_for_images_that_ask_for_full_steps() -> None:
     pipeline = Pipeline(base=SteadyBase())
     size = (128, 64)

@@ -55,7 +55,7 @@ def test_a_painted_picture_keeps_its_request_and_what_is_known_of_it(
 def test_a_picture_does_not_tell_where_a_weight_file_lies(retoucher: Retoucher, tmp_path: Path) -> None:
     lone = write_upscaler(tmp_path / "home" / "lone.safetensors")
     done = retoucher(Image.new("RGB", (8, 8)), Upscale(upscaler=str(lone)))
-    assert done.operations == (Upscale(upscaler="lone"),)
+    assert done.operations == (Upscale(upscaler="lone.safetensors"),)
 
 
 def test_parts_follow_each_other() -> None:

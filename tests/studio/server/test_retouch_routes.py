@@ -108,6 +108,11 @@ def test_a_retouch_waits_its_turn_and_can_be_cancelled(serve: Serve, tmp_path: P
         ({"image": sent(), "operations": [{"operation": "melt"}]}, 400, "expected an operation"),
         ({"image": sent(), "operations": []}, 400, "nothing to do"),
         ({"image": sent(3000, 3000), "operations": TWICE}, 400, "6000x6000 pixels to make"),
+        (
+            {"image": sent(1, 9000), "operations": TWICE},
+            400,
+            "expected at most 16,777,216 in all and 16,384 a side",
+        ),
     ],
 )
 def test_what_cannot_be_retouched_is_told(

@@ -123,15 +123,18 @@ class Pipeline:
     ) -> Schedule:
         """Return the base's schedule, or what the LoRAs were trained at if none is named.
 
-        Over an image of `full_steps` it begins at the level of its strength.
+        Over an image of `full_steps` it begins at the level of its strength, and so does the one step that is taken
+        where the strength means less than one.
 
         Raises:
             RequestError: the base has no schedule of that name, or none of so many steps.
             LoraError: a LoRA is not there or cannot be used.
         """
-        if init_image is not None and init_image.full_steps and init_image.strength < 1.0:
-            curve = self.schedule(CURVE_STEPS, width, height, name, loras)
-            return schedule_from(curve, init_image.strength, steps)
+        if init_image is not None and init_image.strength < 1.0:
+            shares = not init_image.full_steps
+            if not shares or init_image.strength * steps < 1.0:
+                curve = self.schedule(CURVE_STEPS, width, height, name, loras)
+                return schedule_from(curve, init_image.strength, 1 if shares else steps)
         own = self.base.schedule(steps, width, height, name)
         acting = [use for use in loras if use.weight != 0.0]
         if name is not None or self.lora_manager is None or not acting:

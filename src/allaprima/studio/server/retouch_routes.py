@@ -101,7 +101,8 @@ def check_result(picture: RetouchedPicture, operations: tuple[Operation, ...], c
             width, height = round(width * operation.scale), round(height * operation.scale)
     if width * height > caps.upload_pixels or max(width, height) > caps.upload_side:
         raise RequestError(
-            f"got a picture of {width}x{height} pixels to make; expected at most {caps.upload_pixels:,} in all"
+            f"got a picture of {width}x{height} pixels to make; expected at most {caps.upload_pixels:,} in all and "
+            f"{caps.upload_side:,} a side"
         )
 
 
