@@ -85,3 +85,10 @@ def test_what_is_no_image_is_refused() -> None:
         PictureError, match="got bytes as an image; expected a file, a picture or a PIL image"
     ):
         StartingPicture.of(b"bytes")
+
+
+def test_what_is_transparent_in_a_picture_takes_the_colours_around_it() -> None:
+    clear = PICTURE.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (10, 0, 30, 20))
+    assert StartingPicture.of(clear, mask=clear, feather_px=0).picture.tobytes() == PICTURE.tobytes()
+    assert StartingPicture.of(clear).picture.getpixel((15, 10)) == (255, 255, 255)

@@ -26,9 +26,11 @@ def retouch(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure retouching against what must be reached: quality on unseen scenes, time, memory, seams."""
+    from allaprima.lab.evaluation.inpainting import measure_inpainting
     from allaprima.lab.evaluation.mattes import measure_mattes, measure_retouching_times
     from allaprima.lab.evaluation.upscaling import UpscalingSettings, measure_upscaling
     from allaprima.lab.scenes.sprites import SpriteCache, large_cache_dir
+    from allaprima.paint.painter import Painter
     from allaprima.paint.retouch.retoucher import Retoucher
     from allaprima.paint.retouch.work import Workshop
 
@@ -43,6 +45,7 @@ def retouch(
         rows = measure_upscaling(retoucher, SpriteCache(large_cache_dir()), settings, show)
         rows += measure_mattes(retoucher, SpriteCache(), mattes, show)
         rows += measure_retouching_times(retoucher, SpriteCache())
+        rows += measure_inpainting(Painter.load(), show)
     _print(rows)
     if as_json:
         print_json(

@@ -28,14 +28,16 @@ def to_mask(image: Image.Image) -> Image.Image:
     Programs say it in two ways, and one rule reads both: a mask with a transparent pixel anywhere is painted where it
     is transparent (OpenAI's way); any other is painted where it is white (A1111's way).
     """
-    from PIL import ImageChops
-
-    if is_transparent(image):
-        mask = ImageChops.invert(image.convert("RGBA").getchannel("A"))
-    else:
-        mask = to_rgb(image).convert("L")
+    mask = alpha_mask(image) if is_transparent(image) else to_rgb(image).convert("L")
     mask.info.clear()  # so that it can be read again, as what it is now
     return mask
+
+
+def alpha_mask(image: Image.Image) -> Image.Image:
+    """Return what is transparent in `image` as grey (mode L): 255 where nothing is seen, 0 where all is."""
+    from PIL import ImageChops
+
+    return ImageChops.invert(image.convert("RGBA").getchannel("A"))
 
 
 def is_transparent(image: Image.Image) -> bool:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from allaprima.core.errors import PictureError, RequestError
-from allaprima.core.image_modes import to_mask, to_rgb
+from allaprima.core.image_modes import alpha_mask, is_transparent, to_mask, to_rgb
 from allaprima.core.init_image import InitImage, check_mask_size, check_strength
-from allaprima.core.mask import KEEPS_ALL, feather, painted_box
+from allaprima.core.mask import KEEPS_ALL, feather, fill_painted, painted_box
 from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture
 
@@ -88,7 +88,11 @@ class StartingPicture:
             raise RequestError(f"got a padding of {padding_px} pixels; expected 0 to {MAX_PADDING_PX}")
         margins = None if outpaint is None else Margins.of(outpaint)
         wide = (FEATHER_PX if margins is None else SIDE_FEATHER_PX) if feather_px is None else feather_px
-        picture = to_rgb(_to_image(image))
+        opened = _to_image(image)
+        picture = to_rgb(opened)
+        if mask is not None and is_transparent(opened):
+            # The white that it lies on elsewhere would shine through at the mask's edges.
+            picture = fill_painted(picture, alpha_mask(opened))
         grey = None if mask is None else to_mask(_to_image(mask))
         if grey is not None:
             check_mask_size(grey, picture)

@@ -124,7 +124,8 @@ def test_what_is_released_is_the_average_with_its_encoder_and_rules(tmp_path: Pa
     maps = one.encoder(pixels)
     own = [statistics_of(part) for part in maps]
     none = torch.zeros(1, len(STYLES))
-    assert torch.allclose(released(pixels, own), average(maps, own, none), atol=0.05)
+    there, here = released(pixels, own), average(maps, own, none)
+    assert (there - here).abs().max() < 0.02 * here.abs().max()  # its weights are rounded
     again = new_decoder(one, path)
     assert torch.allclose(again(maps, own, none), released(pixels, own), atol=1e-4)
     assert path.stat().st_size < 1.5e6
