@@ -66,7 +66,7 @@ class Picture:
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
     lora_hashes: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """By the names of its LoRAs what sites and managers know their files by."""
+    """By the names of its LoRAs what sites and managers know their files by; live frames do without."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
     inpaint_area: str | None = None
