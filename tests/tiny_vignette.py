@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -74,3 +75,14 @@ def _write_denoiser(path: Path, *, broken: bool) -> None:
 def _save(model: Autoencoder | Denoiser, path: Path) -> None:
     tensors, metadata = stored(model)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
+
+
+def scattered_autoencoder(**shape: Any) -> Autoencoder:
+    """Return an autoencoder whose every weight matters: new ones have blocks that do nothing."""
+    model = Autoencoder(AutoencoderConfig(latent_channels=4, **shape)).eval()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    model.whiten.mean += 0.5
+    model.whiten.deviation *= 2.0
+    return model.requires_grad_(False)

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from allaprima.core.errors import OutputError
-from allaprima.core.files import check_target, make_folder, slug, write_whole
+from allaprima.core.files import make_folder, slug, write_whole
 from allaprima.core.request import GenerationRequest
 
 if TYPE_CHECKING:
@@ -119,14 +118,9 @@ class Picture:
         Raises:
             OutputError: the name ends otherwise, or the place cannot be written; nothing half-written is left.
         """
-        from allaprima.core.picture_encoding import SUFFIXES
+        from allaprima.core.picture_encoding import save_encoded
 
-        path = Path(path)
-        file_format = SUFFIXES.get(path.suffix.lower())
-        if file_format is None:
-            raise OutputError(f"got the file name {path}; expected one that ends in {', '.join(SUFFIXES)}")
-        check_target(path)
-        return write_whole(path, self.encode(file_format), overwrite=True)
+        return save_encoded(Path(path), self.encode)
 
     def _repr_png_(self) -> bytes:
         return self.encode("png")

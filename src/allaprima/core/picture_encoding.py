@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from allaprima.core.errors import OutputError
+from allaprima.core.files import check_target, write_whole
 from allaprima.core.infotext import to_infotext, with_settings
 from allaprima.core.request import GenerationRequest, Quality
 from allaprima.core.retouch import Operation, operations_to_json
@@ -40,6 +42,19 @@ LAYOUT = 1  # of our JSON; a reader refuses one it does not know
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
 UTF16 = b"UNICODE\0"
+
+
+def save_encoded(path: Path, encode: Callable[[FileFormat], bytes]) -> Path:
+    """Write what `encode` makes of the format that a name ends in, in place of a file that is there; return `path`.
+
+    Raises:
+        OutputError: the name ends otherwise, or the place cannot be written; nothing half-written is left.
+    """
+    file_format = SUFFIXES.get(path.suffix.lower())
+    if file_format is None:
+        raise OutputError(f"got the file name {path}; expected one that ends in {', '.join(SUFFIXES)}")
+    check_target(path)
+    return write_whole(path, encode(file_format), overwrite=True)
 
 
 def underpainting_settings(strength: float | None, area: str | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -30,12 +30,7 @@ def load_matte_network(path: Path, device: torch.device, dtype: torch.dtype) -> 
     Raises:
         WeightsError: there is no such file, or it is none of these.
     """
-    config, tensors = _read(path, "matte")
-    try:
-        network = MatteNetwork(MatteConfig(**config))
-        network.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not fit its own configuration: {str(error)[:200]}") from error
+    network = _build(path, "matte", lambda config: MatteNetwork(MatteConfig(**config)))
     return _ready(network, device, dtype)
 
 
@@ -45,13 +40,17 @@ def load_restyler(path: Path, device: torch.device, dtype: torch.dtype) -> Resty
     Raises:
         WeightsError: there is no such file, or it is none of these.
     """
-    config, tensors = _read(path, "restyle")
+    return _ready(_build(path, "restyle", lambda config: Restyler(StyleConfig(**config))), device, dtype)
+
+
+def _build(path: Path, kind: str, make: Callable[[Mapping[str, Any]], N]) -> N:
+    config, tensors = _read(path, kind)
     try:
-        restyler = Restyler(StyleConfig(**config))
-        restyler.load_state_dict(tensors)
+        network = make(config)
+        network.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} does not fit its own configuration: {str(error)[:200]}") from error
-    return _ready(restyler, device, dtype)
+    return network
 
 
 def stored(network: MatteNetwork | Restyler) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tests.tiny_vignette import scattered_autoencoder
 from torch import Tensor
 
-from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, prepacked_bytes
 from allaprima.paint.bases.vignette.winograd import CHANNELS
 
@@ -17,15 +18,7 @@ WIDTHS = ((8, 16, 16), (8, 12, 32), (4, 8, 2), (8, 16, CHANNELS))
 
 
 def scattered(widths: tuple[int, int, int]) -> Autoencoder:
-    """An autoencoder whose every weight matters: new ones have blocks that do nothing."""
-    config = AutoencoderConfig(latent_channels=4, decoder_widths=widths, decoder_depths=(1, 2, 1))
-    model = Autoencoder(config).eval()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
-    model.whiten.mean += 0.5
-    model.whiten.deviation *= 2.0
-    return model.requires_grad_(False)
+    return scattered_autoencoder(decoder_widths=widths, decoder_depths=(1, 2, 1))
 
 
 def latents(batch: int = 1, height: int = 4, width: int = 6) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.tiny_vignette import scattered_autoencoder
 from torch import Tensor
 
-from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
+from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.quick_encoder import QuickEncoder, packed_encoder_bytes
 from allaprima.paint.bases.vignette.winograd import CHANNELS
 
@@ -15,15 +16,7 @@ WIDTHS = ((8, 16, 16), (8, 12, 32), (4, 8, 2), (8, 16, CHANNELS))
 
 
 def scattered(widths: tuple[int, int, int]) -> Autoencoder:
-    """An autoencoder whose every weight matters: new ones have blocks that do nothing."""
-    config = AutoencoderConfig(latent_channels=4, encoder_widths=widths, encoder_depths=(1, 2, 1))
-    model = Autoencoder(config).eval()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
-    model.whiten.mean += 0.5
-    model.whiten.deviation *= 2.0
-    return model.requires_grad_(False)
+    return scattered_autoencoder(encoder_widths=widths, encoder_depths=(1, 2, 1))
 
 
 def pixels(batch: int = 1, height: int = 64, width: int = 96) -> Tensor:
