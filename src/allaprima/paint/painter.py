@@ -94,7 +94,8 @@ class Painter(Pipeline):
             folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
                 package.
             models_dirs: folders of models in which `base` may be a name.
-            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or those in
+                `models_dirs` where that is not there.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
@@ -121,7 +122,7 @@ class Painter(Pipeline):
         dtype = choose_dtype(on, precision)
         located = locate(base, folders)
         shipped = located.weights_folder(folder)
-        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
+        folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, weights=folder, memory_gib=memory_gib, size=size,

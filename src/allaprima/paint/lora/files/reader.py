@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from allaprima.core.lru import LruCache
+from allaprima.paint.lora.files.accelerators import with_accelerator
 from allaprima.paint.lora.files.adapter_config import AdapterConfig, read_configs
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import MAX_LAYOUTS, LayoutCache, TensorLayout
@@ -87,7 +88,7 @@ class LoraReader:
         return Lora(
             name=name or title_of(weights),
             updates=updates,
-            metadata=metadata,
+            metadata=with_accelerator(metadata, weights, match.file.family),
             path=weights,
             unmatched=(*match.keys.unmatched, *self._unmatched_patterns(configs)),
         )

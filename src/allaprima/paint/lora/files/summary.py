@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.accelerators import with_accelerator
 from allaprima.paint.lora.files.adapter_config import read_configs
 from allaprima.paint.lora.files.dialects import KeyName
 from allaprima.paint.lora.files.families import Architecture
@@ -60,7 +61,8 @@ class LoraSummary:
             "ranks": {str(rank): layers for rank, layers in self.ranks.items()}, "dtypes": self.dtypes,
             "unknown_keys": list(self.unknown), "bytes": self.num_bytes, "base_hash": metadata.base_hash,
             "sigmas": list(metadata.sigmas), "schedule": metadata.schedule, "steps": metadata.steps,
-            "guidance": metadata.guidance, "trigger_words": list(metadata.trigger_words),
+            "guidance": metadata.guidance, "accelerator": metadata.accelerator,
+            "trigger_words": list(metadata.trigger_words),
             "license": metadata.license, "commit": metadata.commit,
         }  # fmt: skip
 
@@ -94,7 +96,7 @@ def read_summary(path: Path) -> LoraSummary:
         dtypes=dict(Counter(entry.dtype for entry in entries.values())),
         unknown=tuple(key for key, name in names.items() if name is None),
         num_bytes=header.file_bytes,
-        metadata=metadata,
+        metadata=with_accelerator(metadata, weights, made_for.family),
     )
 
 
