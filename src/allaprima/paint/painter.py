@@ -94,8 +94,8 @@ class Painter(Pipeline):
             folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
                 package.
             models_dirs: folders of models in which `base` may be a name.
-            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or those in
-                `models_dirs` where that is not there.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
+                for those in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -233,7 +234,7 @@ def test_a_public_accelerator_that_lies_in_the_folder_needs_no_word(tmp_path: Pa
     write_lightning(loras)
     base = str(write_tiny_qwen(tmp_path / "qwen"))
     with Painter.load(base, lora_dir=loras, device="cpu") as painter:
-        size = {"width": 32, "height": 32}
+        size: dict[str, Any] = {"width": 32, "height": 32}
         quick = painter.request(prompt="cat", seed=3, **size)
         use = LoraUse(name=LIGHTNING)
         assert (quick.loras, quick.steps, quick.guidance, quick.schedule) == ((use,), 4, 1.0, "lightning")

@@ -13,11 +13,20 @@ from allaprima.paint.lora.files.adapter_config import read_configs
 from allaprima.paint.lora.files.dialects import KeyName
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import read_header
-from allaprima.paint.lora.files.keys import architecture_of, check_layers, name_some, parse_keys
+from allaprima.paint.lora.files.keys import (
+    architecture_of,
+    check_layers,
+    check_lengths,
+    name_some,
+    parse_keys,
+)
 from allaprima.paint.lora.files.locations import weights_at
 from allaprima.paint.lora.files.metadata import LoraMetadata, metadata_at
 
-_METHODS = {"down": "LoRA", "hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "diff": "difference"}
+_METHODS = {
+    "down": "LoRA", "hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "diff": "difference",
+    "dora": "DoRA", "magnitude": "DoRA", "w_norm": "norm", "diff_b": "bias", "up_bias": "bias",
+}  # fmt: skip
 _RANK_AT = {"down": 0, "hada_w1_b": 0, "lokr_w2_b": 0, "lokr_w1_b": 0}
 """Roles whose first size is the rank."""
 
@@ -35,7 +44,7 @@ class LoraSummary:
     dialects: tuple[str, ...]
     """The programs whose names the tensors have."""
     methods: dict[str, int]
-    """The number of layers by method: LoRA, LoHa, LoKr or difference."""
+    """The number of layers by method: LoRA, LoHa, LoKr or difference, and DoRA, norm or bias beside these."""
     ranks: dict[int, int]
     """The number of layers by rank."""
     dtypes: dict[str, int]
@@ -79,9 +88,8 @@ def read_summary(path: Path) -> LoraSummary:
     names = parse_keys(weights, entries)
     check_layers(weights, names, entries)
     known = {key: name for key, name in names.items() if name is not None}
-    read_configs(
-        weights, header.metadata, tuple({network for name in known.values() for network in name.networks})
-    )
+    networks = tuple({network for name in known.values() for network in name.networks})
+    check_lengths(weights, names, read_configs(weights, header.metadata, networks))
     _check_halves(weights, known)
     ranks = [(key, _RANK_AT[name.role]) for key, name in known.items() if name.role in _RANK_AT]
     shapes = {key: entry.shape for key, entry in entries.items()}
