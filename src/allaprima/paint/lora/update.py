@@ -78,7 +78,7 @@ class Dense:
         return self.delta.nbytes
 
 
-Change = LowRank | Dense
+FixedUpdate = LowRank | Dense
 """A change that is the same whatever the weight is."""
 
 
@@ -86,7 +86,7 @@ Change = LowRank | Dense
 class Decomposed:
     """DoRA (arXiv:2402.09353): the changed weight with its rows, or columns, brought to learned lengths."""
 
-    change: Change
+    change: FixedUpdate
     """What is added before."""
     magnitude: Tensor
     """The lengths, as many as the weight has rows or columns."""
@@ -120,18 +120,27 @@ class Decomposed:
         change = delta_of(self.change).to(base.device)
         changed = base + (weight * change if self.scales_change else change)
         others = [dim for dim in range(base.ndim) if dim != self.axis]
-        lengths = torch.linalg.vector_norm(changed, dim=others, keepdim=True) + torch.finfo(torch.float32).eps
+        lengths: Tensor = torch.linalg.vector_norm(changed, dim=others, keepdim=True)
+        lengths = lengths + torch.finfo(torch.float32).eps
         magnitude = self.magnitude.to(base.device).float().view(lengths.shape)
-        delta = changed * (magnitude / lengths) - base
+        delta: Tensor = changed * (magnitude / lengths) - base
         return delta if self.scales_change or weight == 1.0 else weight * delta
 
 
-Update = Change | Decomposed
+Update = FixedUpdate | Decomposed
 """What one LoRA does to one weight."""
 
 
-def delta_of(update: Change) -> Tensor:
-    """Return the change itself, float32, shaped like the weight."""
+def delta_of(update: Update, base: Tensor | None = None) -> Tensor:
+    """Return the change itself, float32, shaped like the weight.
+
+    Args:
+        update: counted once.
+        base: the weight, on which a DoRA's change depends.
+    """
+    if isinstance(update, Decomposed):
+        assert base is not None, "the change of a DoRA depends on the weight"
+        return update.delta(base, 1.0)
     if isinstance(update, Dense):
         return update.delta.float()
     up = update.up.flatten(1).float()

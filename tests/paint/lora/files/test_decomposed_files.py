@@ -110,7 +110,7 @@ def test_pefts_own_file_paints_as_peft_does(tmp_path: Path) -> None:
     config = peft.LoraConfig(
         r=2, lora_alpha=3, use_dora=True, target_modules=["to_q", "to_k"], init_lora_weights=False
     )
-    theirs = peft.get_peft_model(copy.deepcopy(networks["transformer"]), config)  # type: ignore[arg-type]
+    theirs = peft.get_peft_model(copy.deepcopy(networks["transformer"]), config)
     draw = torch.Generator().manual_seed(2)
     for name, parameter in theirs.named_parameters():
         if "magnitude" in name:
@@ -192,7 +192,7 @@ def test_pefts_biases_count_as_its_second_half_does(tmp_path: Path) -> None:
     config = peft.LoraConfig(
         r=2, lora_alpha=3, lora_bias=True, target_modules=["to_q", "to_k"], init_lora_weights=False
     )
-    theirs = peft.get_peft_model(copy.deepcopy(networks["transformer"]), config)  # type: ignore[arg-type]
+    theirs = peft.get_peft_model(copy.deepcopy(networks["transformer"]), config)
     for name, parameter in theirs.named_parameters():
         if name.endswith("lora_B.default.bias"):
             parameter.data.copy_(random(*parameter.shape))

@@ -78,7 +78,7 @@ def make_dora(name: str, seed: int) -> Made:
 
     def lengths(path: str, axis: int) -> Tensor:
         weight = net.get_parameter(f"{path}.weight")
-        norms = weight.transpose(0, axis).flatten(1).norm(dim=1)
+        norms: Tensor = weight.transpose(0, axis).flatten(1).norm(dim=1)
         return norms * (1 + torch.rand(norms.shape, generator=draw))
 
     inside = {"near": (0, True), "first": (0, False), "second": (1, False), "groups": (0, True)}

@@ -64,7 +64,7 @@ def test_it_is_what_peft_paints(path: str, weight: float) -> None:
     draw, net = torch.Generator().manual_seed(3), make_net()
     net.near.padding_mode = "zeros"  # PEFT knows no other for what it adds
     config = peft.LoraConfig(r=4, lora_alpha=4, use_dora=True, target_modules=[path], init_lora_weights=False)
-    theirs = peft.get_peft_model(copy.deepcopy(net), config)  # type: ignore[arg-type]
+    theirs = peft.get_peft_model(copy.deepcopy(net), config)
     layer = theirs.get_submodule(f"base_model.model.{path}")
     update = low_rank(tuple(net.get_parameter(f"{path}.weight").shape), 4, draw)
     magnitude = layer.lora_magnitude_vector["default"].weight.detach()  # type: ignore[index,union-attr]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
-from allaprima.paint.lora.update import Change, Decomposed, Dense, LowRank
+from allaprima.paint.lora.update import Decomposed, Dense, FixedUpdate, LowRank
 
 ScaleOf = Callable[[int | None], float]
 """alpha / rank of a layer, given its rank; None where its tensors are whole and show none."""
@@ -28,7 +28,7 @@ class MisfitError(ValueError):
     """The tensors do not make an update of this layer; the message says what was got and expected."""
 
 
-def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Change:
+def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     """Return the update that `parts` make of a weight.
 
     Args:
@@ -47,7 +47,7 @@ def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: S
     raise MisfitError(f"got {_words(roles) or 'an alpha alone'}; expected the two halves of an update")
 
 
-def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Change:
+def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     down, up = parts["down"], parts["up"]
     inner = parts.get("mid", down)
     if min(down.ndim, inner.ndim, up.ndim) < 2 or up.shape[1] != len(inner):
@@ -74,7 +74,7 @@ def _tucker_down(mid: Tensor, down: Tensor) -> Tensor:
     return torch.einsum("mnkl,ni->mikl", mid.float(), down.flatten(1).float())
 
 
-def _loha(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Change:
+def _loha(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     factors = [_loha_factor(parts, number, shape) for number in ("1", "2")]
     if factors[0].shape != factors[1].shape:
         raise MisfitError(
@@ -90,7 +90,7 @@ def _loha_factor(parts: Mapping[str, Tensor], number: str, shape: tuple[int, ...
     return _reshaped(_product(a, b), shape)
 
 
-def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Change:
+def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     if "lokr_t2" in parts:
         second = _tucker(parts["lokr_t2"].float(), *_pair(parts, "lokr_w2"))
     elif "lokr_w2" in parts:
@@ -124,12 +124,12 @@ def _tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.einsum("ijkl,io,jn->onkl", core, a, b)
 
 
-def _diff(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Change:
+def _diff(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     del scale_of
     return _dense(_reshaped(parts["diff"], shape), 1.0)
 
 
-_RECIPES: tuple[tuple[str, str, Callable[..., Change]], ...] = (
+_RECIPES: tuple[tuple[str, str, Callable[..., FixedUpdate]], ...] = (
     ("down up", "mid", _low_rank),
     ("hada_w1_a hada_w1_b hada_w2_a hada_w2_b", "hada_t1 hada_t2", _loha),
     ("", "lokr_w1 lokr_w1_a lokr_w1_b lokr_w2 lokr_w2_a lokr_w2_b lokr_t2", _lokr),
@@ -138,7 +138,7 @@ _RECIPES: tuple[tuple[str, str, Callable[..., Change]], ...] = (
 """Roles that must be there, roles that may be, and what is made of them."""
 
 
-def decomposed(change: Change, role: str, lengths: Tensor) -> Decomposed:
+def decomposed(change: FixedUpdate, role: str, lengths: Tensor) -> Decomposed:
     """Return `change` as a DoRA's, whose rows or columns have `lengths`.
 
     Args:
