@@ -35,6 +35,7 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.device.blas import prefer_quick_products
+from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.files.remarks import introductions
@@ -118,6 +119,8 @@ class Painter(Pipeline):
         folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
         prefer_quick_products()
         on = pick_device(device)
+        if on.type == "cpu":
+            watch_cores()
         dtype = choose_dtype(on, precision)
         located = locate(base, folders)
         shipped = located.weights_folder(folder)
