@@ -89,6 +89,20 @@ def busy_seconds(cores: frozenset[int], stat: Path = _STAT) -> float:
     return ticks / _TICKS_PER_S
 
 
+def measure_others(seconds: float = INTERVAL_S) -> float | None:
+    """Return how many of this process's cores others use, on average over so long; None where nobody says."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = frozenset(os.sched_getaffinity(0))
+    try:
+        before, own, at = busy_seconds(cores), time.process_time(), time.monotonic()
+        time.sleep(seconds)
+        worked = busy_seconds(cores) - before - (time.process_time() - own)
+    except (OSError, ValueError):  # some containers hide it
+        return None
+    return worked / (time.monotonic() - at)
+
+
 _lock = threading.Lock()
 
 
