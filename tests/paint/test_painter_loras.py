@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -156,7 +157,13 @@ def test_the_command_wears_what_it_is_told_and_repaints_from_the_file(
     common = ["paint", "--weights", str(weights), "--lora-dir", str(loras)]
     first, again, other = (str(tmp_path / f"{name}.png") for name in ("first", "again", "other"))
     words = [*common, "cat", "--steps", "2", "--seed", "3", "--guidance", "1"]
-    assert run([*words, "--lora", "chalk:-0.5", "--lora", "ink", "-o", first]) == 0
+    assert run([*words, "--lora", "chalk:-0.5", "--lora", "ink", "-o", first, "--json"]) == 0
+    painted = json.loads(capsys.readouterr().out.splitlines()[-1])["loras"]
+    assert [(lora["name"], lora["weight"], lora["parts"]) for lora in painted] == [
+        ("chalk", -0.5, ["transformer"]),
+        ("ink", 1.0, ["transformer"]),
+    ]
+    assert painted[0]["hash"] == tensor_hash(loras / "chalk.safetensors")
     assert run([*common, "--from", first, "-o", again]) == 0
     assert run([*words, "-o", other]) == 0
     assert set(read_request(Path(first)).loras) == set(BOTH.loras)

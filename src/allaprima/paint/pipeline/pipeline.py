@@ -15,6 +15,7 @@ from functools import cached_property, partial
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import first_look
@@ -171,10 +172,10 @@ class Pipeline:
             *about_guidance,
         )
 
-    def lora_hashes(self, request: GenerationRequest) -> dict[str, str]:
-        """Return, by name, what sites know the LoRAs of `request` by."""
+    def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:
+        """Return what is known of the LoRAs that have a part in a picture of `request`."""
         acting = [use for use in request.loras if use.weight != 0.0]
-        return {} if self.lora_manager is None else self.lora_manager.hashes(acting)
+        return () if self.lora_manager is None else self.lora_manager.painted(acting)
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

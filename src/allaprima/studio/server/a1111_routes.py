@@ -23,7 +23,6 @@ from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
-from allaprima.core.picture_encoding import hash_settings, underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Operation
@@ -264,6 +263,7 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
     first = requests[0]
     width, height = (pictures[0].width, pictures[0].height) if pictures else (first.width, first.height)
     prompts = [_tagged(request) for request in requests]
+    loras = [lora.to_json() for picture in pictures[:1] for lora in picture.loras]
     remarks = list(dict.fromkeys(remark for picture in pictures for remark in picture.remarks))
     ignored = [*order.ignored, *_fields_of(remarks)]
     return {
@@ -276,7 +276,7 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
         "sampler_name": SAMPLER, "cfg_scale": first.guidance, "steps": first.steps,
         "batch_size": body.batch_size, "sd_model_name": first.base,
         "sd_model_hash": None, "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
-        "interrupted": interrupted, "ignored": list(dict.fromkeys(ignored)),
+        "interrupted": interrupted, "loras": loras, "ignored": list(dict.fromkeys(ignored)),
         "remarks": remarks,
     }  # fmt: skip
 
@@ -292,12 +292,8 @@ def _tagged(request: GenerationRequest) -> str:
 
 
 def _about_init(pictures: list[Picture], init_image: InitImage | None) -> dict[str, Any]:
-    strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
-    extra = underpainting_settings(strength, area)
-    infotexts = [
-        to_infotext(picture.request, {**extra, **hash_settings(picture.lora_hashes)}) for picture in pictures
-    ]
-    return {"denoising_strength": strength, "infotexts": infotexts}
+    strength = None if init_image is None else init_image.strength
+    return {"denoising_strength": strength, "infotexts": [picture.infotext for picture in pictures]}
 
 
 def _seconds_left(ticket: Ticket | None) -> float:
