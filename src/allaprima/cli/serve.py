@@ -165,8 +165,8 @@ class Makers:
             schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
-                fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
-                starters=traits.starters,
+                all_schedules=traits.schedules, fixed_size=traits.fixed_size, stride=traits.stride,
+                english_only=traits.english_only, starters=traits.starters,
             )  # fmt: skip
         return cards
 

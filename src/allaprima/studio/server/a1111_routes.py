@@ -38,7 +38,7 @@ from allaprima.studio.server.a1111_bodies import (
     to_order,
 )
 from allaprima.studio.server.a1111_hires import hires_of
-from allaprima.studio.server.a1111_names import SAMPLER
+from allaprima.studio.server.a1111_names import LABELS, SAMPLER
 from allaprima.studio.server.a1111_pictures import to_init_image
 from allaprima.studio.server.a1111_retouch_routes import at_size
 from allaprima.studio.server.jobs import Ticket, finish, finish_retouch
@@ -187,16 +187,12 @@ def samplers() -> list[dict[str, Any]]:
 
 
 @router.get("/schedulers")
-def schedulers() -> list[dict[str, Any]]:
-    """List the base's own schedule; a request may name others."""
-    own = {
-        "name": "automatic",
-        "label": "Automatic",
-        "aliases": None,
-        "default_rho": -1,
-        "need_inner_model": False,
-    }
-    return [own]
+def schedulers(studio: StudioDep) -> list[dict[str, Any]]:
+    """List the schedulers that some base follows."""
+    known = {name for base in studio.bases.values() for name in base.all_schedules}
+    names = {"automatic": "Automatic", **{name: label for name, label in LABELS.items() if name in known}}
+    more = {"aliases": None, "default_rho": -1, "need_inner_model": False}
+    return [{"name": label.lower().replace(" ", "_"), "label": label, **more} for label in names.values()]
 
 
 @router.post("/png-info")
