@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from io import BytesIO
@@ -15,6 +16,7 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.cli.app import run
 from allaprima.core.errors import LoraError, RequestError
 from allaprima.core.events import Finished
+from allaprima.core.model_hash import ModelHash
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.picture_files import read_infotext, read_request
@@ -67,6 +69,14 @@ def test_a_file_says_by_which_hashes_sites_know_its_loras(
     assert f'Lora hashes: "ink: {ink}, chalk: {chalk}"' in (read_infotext(BytesIO(file.read_bytes())) or "")
     assert read_request(file) == BOTH
     assert "hashes" not in plain.infotext
+
+
+def test_a_file_says_by_which_hash_sites_know_its_base(painter: Painter, tmp_path: Path) -> None:
+    (tmp_path / "xl.safetensors").write_bytes(b"weights")
+    known = ModelHash(tmp_path / "xl.safetensors", kept=tmp_path / "hashes.json")
+    picture = replace(painter, model_hash=known).paint(INK)
+    assert f"Model hash: {hashlib.sha256(b'weights').hexdigest()[:10]}, Lora hashes: " in picture.infotext
+    assert "Model hash" not in painter.paint(INK).infotext
 
 
 def test_a_picture_depends_on_its_own_loras_alone(painter: Painter) -> None:

@@ -67,6 +67,8 @@ class Picture:
     """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
     loras: tuple[PaintedLora, ...] = field(default=(), compare=False)
     """The LoRAs that had a part in it; live frames do without."""
+    base_hash: str | None = field(default=None, compare=False)
+    """What sites and managers know the base's file by; None where that is not known."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
     inpaint_area: str | None = None
@@ -100,7 +102,7 @@ class Picture:
 
         return {
             **underpainting_settings(self.init_strength, self.inpaint_area),
-            **hash_settings(hashes_of(self.loras)),
+            **hash_settings(self.base_hash, hashes_of(self.loras)),
         }
 
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.studio.server.clients import events_of
 from tests.studio.server.conftest import Serve, Served
 from tests.tiny_sdxl import WIDTH, write_tiny_sdxl
 
+from allaprima.core.model_hash import ModelHash
 from allaprima.paint.lora.files.tensor_hash import tensor_hash
 from allaprima.paint.painter import Painter
 from allaprima.studio.server.lora_cards import LoraCards
@@ -45,6 +48,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def sdxl(serve: Serve, folder: Path, tmp_path: Path) -> Served:
     painter = Painter.load(str(write_tiny_sdxl(tmp_path / "xl")), lora_dir=folder, device="cpu")
+    (tmp_path / "xl.safetensors").write_bytes(b"weights")
+    model_hash = ModelHash(tmp_path / "xl.safetensors", kept=tmp_path / "hashes.json")
+    painter = replace(painter, model_hash=model_hash)
     return serve(painters={painter.base.name: painter}, loras=LoraCards(folder))
 
 
@@ -68,6 +74,8 @@ def test_a1111s_info_tells_which_parts_of_a_lora_were_painted_with(sdxl: Served,
     info = json.loads(answer.json()["info"])
     assert info["loras"] == told(folder, ink=1.0, words=1.0)
     assert "Lora hashes" in info["infotexts"][0]
+    assert info["sd_model_hash"] == hashlib.sha256(b"weights").hexdigest()[:10]
+    assert f"Model hash: {info['sd_model_hash']}" in info["infotexts"][0]
     assert json.loads(without.json()["info"])["loras"] == []
 
 

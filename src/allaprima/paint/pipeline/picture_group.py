@@ -77,7 +77,10 @@ class PictureGroup:
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
             pictures = complete(pictures, self._init_image)
         loras = pipeline.painted_loras(request)
-        pictures = tuple(replace(picture, remarks=remarks, loras=loras) for picture in pictures)
+        digits = pipeline.base_hash
+        pictures = tuple(
+            replace(picture, remarks=remarks, loras=loras, base_hash=digits) for picture in pictures
+        )
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

@@ -15,6 +15,7 @@ from functools import cached_property, partial
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import ModelHash
 from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
@@ -45,6 +46,16 @@ class Pipeline:
     """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
     prompt_cache_bytes: int = CACHE_BYTES
     """Encoded prompts that are kept."""
+
+    model_hash: ModelHash | None = None
+    """The hash of the base's file; None of a base in several files."""
+    waits_for_hash: bool = True
+    """Whether a whole picture waits until that is known; without, the first ones may do without."""
+
+    @property
+    def base_hash(self) -> str | None:
+        """What sites and managers know the base's file by, if that is known."""
+        return None if self.model_hash is None else self.model_hash.get(wait=self.waits_for_hash)
 
     @cached_property
     def prompts(self) -> PromptCache:

@@ -271,7 +271,8 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
         "width": width, "height": height,
         "sampler_name": SAMPLER, "cfg_scale": first.guidance, "steps": first.steps,
         "batch_size": body.batch_size, "sd_model_name": first.base,
-        "sd_model_hash": None, "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
+        "sd_model_hash": pictures[0].base_hash if pictures else None,
+        "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
         "interrupted": interrupted, "loras": loras, "ignored": list(dict.fromkeys(ignored)),
         "remarks": remarks,
     }  # fmt: skip
