@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -150,6 +150,7 @@ class Makers:
             self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
             lora_dir=self.lora_dir, device=self.device, memory_gib=self.memory_gib,
         )  # fmt: skip
+        painter = replace(painter, waits_for_hash=False)  # live frames may wait meanwhile
         if painter.base.traits.warms_up:
             warm_up(painter)
         return painter
@@ -165,8 +166,8 @@ class Makers:
             schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
-                fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
-                starters=traits.starters,
+                all_schedules=traits.schedules, fixed_size=traits.fixed_size, stride=traits.stride,
+                english_only=traits.english_only, starters=traits.starters,
             )  # fmt: skip
         return cards
 

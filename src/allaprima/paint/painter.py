@@ -28,11 +28,14 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import FILE as HASHES
+from allaprima.core.model_hash import ModelHash
 from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture
+from allaprima.core.user_paths import default_cache_dir
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.core_watch import watch_cores
@@ -126,6 +129,9 @@ class Painter(Pipeline):
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
+        model_hash = None
+        if located.path is not None and located.path.is_file():
+            model_hash = ModelHash(located.path, kept=default_cache_dir() / HASHES)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, weights=folder, memory_gib=memory_gib, size=size,
             count=pictures_per_pass,
@@ -138,7 +144,12 @@ class Painter(Pipeline):
             keeps_merges=memory_gib is None,
         )
         lora_manager.make_ready()
-        return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
+        return cls(
+            base=loaded,
+            lora_manager=lora_manager,
+            pictures_per_pass=pictures_per_pass,
+            model_hash=model_hash,
+        )
 
     @overload
     def __call__(self, prompt: str, *, count: Literal[1] = 1, **given: Any) -> Picture: ...
