@@ -239,7 +239,10 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
 
     cards = makers.cards()
     folders = (base.weights_folder(makers.weights) for base in makers.locate().values())
-    weights, lora_dir = next(filter(None, folders), None), existing_folder(makers.lora_dir)
+    weights, lora_dir = (
+        next(filter(None, folders), None),
+        existing_folder(makers.lora_dir, makers.models_dirs),
+    )
     for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)

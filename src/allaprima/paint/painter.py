@@ -98,7 +98,8 @@ class Painter(Pipeline):
             folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
                 package.
             models_dirs: folders of models in which `base` may be a name.
-            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
+                for those in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
@@ -127,7 +128,7 @@ class Painter(Pipeline):
         dtype = choose_dtype(on, precision)
         located = locate(base, folders)
         shipped = located.weights_folder(folder)
-        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
+        folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
         model_hash = None
         if located.path is not None and located.path.is_file():

@@ -20,7 +20,9 @@ TRAITS = BaseTraits(
     family="sdxl",
     defaults=RequestDefaults(width=1024, height=1024, steps=30, guidance=5.0),
     prompt_tokens=77,
-    schedules=("lcm", "turbo", "euler", "karras", "exponential", "uniform", "trailing"),
+    schedules=(
+        "lcm", "dmd2", "turbo", "trailing", "ddim", "tcd", "tcd-full-noise", "euler", "karras", "exponential", "uniform",
+    ),  # fmt: skip
     english_only=True,
     encodes_separately=True,
     read_portion_bytes=PORTION,
