@@ -99,6 +99,7 @@ def paint(
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
             **({"retouch": operations_to_json(operations)} if operations else {}),
+            "loras": [lora.to_json() for lora in painter.painted_loras(requests[0])],
             "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
         })  # fmt: skip
 

@@ -15,6 +15,8 @@ from functools import cached_property, partial
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import ModelHash
+from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import first_look
@@ -44,6 +46,16 @@ class Pipeline:
     """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
     prompt_cache_bytes: int = CACHE_BYTES
     """Encoded prompts that are kept."""
+
+    model_hash: ModelHash | None = None
+    """The hash of the base's file; None of a base in several files."""
+    waits_for_hash: bool = True
+    """Whether a whole picture waits until that is known; without, the first ones may do without."""
+
+    @property
+    def base_hash(self) -> str | None:
+        """What sites and managers know the base's file by, if that is known."""
+        return None if self.model_hash is None else self.model_hash.get(wait=self.waits_for_hash)
 
     @cached_property
     def prompts(self) -> PromptCache:
@@ -174,10 +186,10 @@ class Pipeline:
             *about_guidance,
         )
 
-    def lora_hashes(self, request: GenerationRequest) -> dict[str, str]:
-        """Return, by name, what sites know the LoRAs of `request` by."""
+    def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:
+        """Return what is known of the LoRAs that have a part in a picture of `request`."""
         acting = [use for use in request.loras if use.weight != 0.0]
-        return {} if self.lora_manager is None else self.lora_manager.hashes(acting)
+        return () if self.lora_manager is None else self.lora_manager.painted(acting)
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

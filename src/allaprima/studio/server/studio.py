@@ -37,6 +37,8 @@ class BaseCard:
     """The size, steps and guidance that it is painted with by itself."""
     schedules: tuple[str, ...] = ()
     """Names of schedules to choose from, besides its own."""
+    all_schedules: tuple[str, ...] = ()
+    """Names of all schedules that a request may say."""
     fixed_size: bool = False
     """Whether it paints one size only."""
     stride: int = 8

@@ -19,7 +19,7 @@ from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.config_values import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.dtypes import dtype_of
-from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
+from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, padding_mask, size_ids
 from allaprima.paint.bases.sdxl.distilled import Distilled, find_distilled
 from allaprima.paint.bases.sdxl.folder import load_folder
 from allaprima.paint.bases.sdxl.parts import INPAINT_CHANNELS, LATENT_CHANNELS, Parts
@@ -123,13 +123,13 @@ class SdxlBase(ResidentBase):
         return self.scheduler.schedule(steps, name)
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
-        """Return token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
+        """Return token states (B, L, 2048) and pooled (B, 1280); L is 77 for each 75 tokens of the longest prompt."""
         return self.text.encode(prompts)
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
-        """Return what of the words is beyond 77 tokens or read as letters, and what the file is not made for."""
+        """Return what of the words is beyond 2,400 tokens or read as letters, and what the file is not made for."""
         guides = needs_negative(self, request.guidance)
-        words = remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
+        words = remarks_on_words(request, self.text.unread, guides=guides, weighs=True)
         return (*words, *(() if self.distilled is None else self.distilled.remarks(request)))
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
@@ -149,6 +149,7 @@ class SdxlBase(ResidentBase):
             latents.to(dtype),
             t,
             encoder_hidden_states=text.states.to(dtype),
+            encoder_attention_mask=padding_mask(text),
             timestep_cond=self._guidance_input(text, latents),
             added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": sizes},
             return_dict=False,

@@ -116,14 +116,16 @@ class Habits:
 SCHEDULES: dict[str, Habits | NamedSolver] = {
     "euler": Habits(sampler="euler", spacing="leading", offset=1),
     "karras": Habits(sampler="euler", spacing="leading", offset=1, curve="karras"),
+    "exponential": Habits(sampler="euler", spacing="leading", offset=1, curve="exponential"),
+    "uniform": Habits(sampler="euler", spacing="linspace"),
     "trailing": Habits(sampler="euler", spacing="trailing"),
     "turbo": Habits(sampler="ancestral", spacing="trailing"),
     "lcm": Habits(sampler="lcm", spacing="leading"),
     "dmd2": Habits(sampler="lcm", spacing="trailing"),
     **NAMED_SOLVERS,
 }
-"""What a request may name. "trailing" is how SDXL-Lightning is painted, "turbo" SDXL-Turbo, and "dmd2" DMD2, by LCM's
-rule at the times 999, 749, 499 and 249."""
+"""What a request may name. "uniform" is A1111's, "trailing" how SDXL-Lightning is painted, "turbo" SDXL-Turbo, and
+"dmd2" DMD2, by LCM's rule at the times 999, 749, 499 and 249."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,13 +167,18 @@ class Scheduler:
         if name is None and self.refusal:
             raise RequestError(f"{self.refusal}; expected a schedule to be named: {', '.join(SCHEDULES)}")
         try:
-            if habits is None:
+            if habits is None or (name == "karras" and self._is_karras):
                 return self._solved(steps)
             if isinstance(habits, NamedSolver):
                 return self._named(steps, habits)
             return self._lcm(steps, habits) if habits.sampler == "lcm" else self._spaced(steps, habits)
         except ValueError as error:
             raise RequestError(str(error)) from error
+
+    @property
+    def _is_karras(self) -> bool:
+        """Whether the checkpoint's own levels are Karras's, of a model that knows no others."""
+        return self.solver is not None and self.solver[0].startswith("EDM")
 
     def _solved(self, steps: int) -> Schedule:
         assert self.solver is not None
