@@ -129,7 +129,9 @@ class Decomposed:
     def _changed(self, base: Tensor, strength: float) -> Tensor:
         if isinstance(self.change, Dense):
             return torch.add(base, self.change.delta.to(base.device, torch.float32), alpha=strength)
-        up, down = (half.to(base.device, torch.float32).flatten(1) for half in (self.change.up, self.change.down))
+        up, down = (
+            half.to(base.device, torch.float32).flatten(1) for half in (self.change.up, self.change.down)
+        )
         return torch.addmm(base.flatten(1), up, down, alpha=strength * self.change.scale).view(base.shape)
 
 
