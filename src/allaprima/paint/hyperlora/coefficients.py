@@ -1,8 +1,8 @@
 """A person as numbers: how much of each basis matrix a predicted LoRA holds, and what can be done with that.
 
-Every vector of K numbers has length 1, as the resampler gives it, and stays so: averages and mixtures are scaled back.
-A LoRA is the product of two mixtures, so averaging coefficients is not averaging LoRAs: it gives the person between,
-not a LoRA of twice the rank (HyperLoRA, arXiv:2503.16944, section 3.2).
+Every vector of K numbers has length 1, as the resampler gives it, and stays so: averages and mixtures are scaled
+back. A LoRA is the product of two mixtures, so averaging coefficients is not averaging LoRAs: it gives the person
+between, not a LoRA of twice the rank (HyperLoRA, arXiv:2503.16944, section 3.2).
 
 Shape letters: P projections, 2 for down and up, K basis matrices.
 """

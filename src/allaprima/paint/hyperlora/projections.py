@@ -49,6 +49,7 @@ def attention_projections(networks: Mapping[str, nn.Module]) -> tuple[Projection
     )
     if not found:
         raise LoraError(
-            f"got {', '.join(networks) or 'no network'} without an attention; expected a denoiser with diffusers' names"
+            f"got {', '.join(networks) or 'no network'} without an attention; expected a denoiser whose layers have "
+            "diffusers' names"
         )
     return found

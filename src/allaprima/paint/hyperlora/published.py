@@ -6,7 +6,7 @@
     id_projector.safetensors         a linear layer and a norm; absent where no identity embedding is read
     base_resampler.safetensors       for the Base-LoRA; absent from what was published
 
-The sizes are told by the tensors. The published prompts begin with `TRIGGER_WORDS`, without which the LoRA does little.
+The sizes are told by the tensors. Prompts begin with `TRIGGER_WORDS`, without which the published LoRAs do little.
 """
 
 from __future__ import annotations
