@@ -217,3 +217,15 @@ def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, key: str, size: int
     path = save(tmp_path / "a.safetensors", {f"transformer_blocks.0.{key}": torch.ones(size)})
     with pytest.raises(LoraError, match=words):
         read_lora(path, qwen_networks())
+
+
+def test_numbers_that_would_overflow_are_refused(tmp_path: Path) -> None:
+    networks, layer = qwen_networks(), "transformer_blocks.0.attn.to_q"
+    halves = spell(make_updates(networks, r"0\.attn\.to_q$"), "LightX2V")
+    cases = {
+        "lengths so large": {**halves, f"{layer}.dora_scale": torch.full((16, 1), 1e31)},
+        "a bias or a norm would overflow": {f"{layer}.diff_b": torch.full((16,), 1e31)},
+    }
+    for words, tensors in cases.items():
+        with pytest.raises(LoraError, match=words):
+            read_lora(save(tmp_path / "a.safetensors", tensors), networks)
