@@ -171,6 +171,8 @@ class Progress:
     """Steps of this picture."""
     preview: bytes | None = field(default=None, repr=False)
     """What the picture would be if it ended here, a JPEG; None unless previews were asked for."""
+    remarks: tuple[str, ...] = ()
+    """What the picture's request says and it will not honour, a sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,7 +122,8 @@ class TextToImage(BaseModel):
 class ImageToImage(TextToImage):
     """The body of img2img."""
 
-    init_images: list[str] = Field(min_length=1, max_length=1)
+    init_images: list[str] = Field(min_length=1)
+    """Pictures in base64. Of several each is painted over once, or `n_iter` times."""
     denoising_strength: float = Field(default=0.75, ge=0.0, le=1.0)
     resize_mode: int = Field(default=0, ge=0, le=2)
     mask: str | None = None
@@ -139,6 +140,15 @@ class ImageToImage(TextToImage):
     """Show the base a window around what is painted, at its full size, rather than the whole picture."""
     inpaint_full_res_padding: int | None = Field(default=0, ge=0, le=4096)
     """Pixels around what is painted in that window."""
+
+    @model_validator(mode="after")
+    def _batch_is_its_images(self) -> Self:
+        """Paint as many pictures in a batch as there are images, if those are several, as A1111 does."""
+        count = len(self.init_images)
+        if count > self.batch_size:
+            raise ValueError(f"bad number of images passed: {count}; expecting {self.batch_size} or less")
+        self.batch_size = self.batch_size if count == 1 else count
+        return self
 
     @property
     def blur(self) -> tuple[int, int]:
