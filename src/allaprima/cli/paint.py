@@ -20,9 +20,10 @@ from allaprima.cli.start import open_start
 from allaprima.cli.targets import OutputTarget, check_streams, check_transparency, plan_targets
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
-from allaprima.core.infotext import parse_size, split_loras
+from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.request_policy import wear_tags
 from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
@@ -105,14 +106,11 @@ def paint(
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
     """Return the fields of a request that a command line names; None in `others` is a field it does not."""
     given = {key: value for key, value in others.items() if value is not None}
-    tagged: tuple[LoraUse, ...] = ()
-    if "prompt" in given:
-        given["prompt"], tagged = split_loras(given["prompt"])
-    if lora or tagged:
-        given["loras"] = (*map(parse_lora, lora or ()), *tagged)
+    if lora:
+        given["loras"] = tuple(map(parse_lora, lora))
     if size is not None:
         given["width"], given["height"] = parse_size(size)
-    return given
+    return wear_tags(given)
 
 
 def _import(source: Path) -> ImportedRequest:

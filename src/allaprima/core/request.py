@@ -104,7 +104,7 @@ class GenerationRequest:
             raise RequestError("the prompt is empty; expected words that say what to paint", field="prompt")
         if tag := LORA_TAG.search(self.prompt):
             raise RequestError(
-                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs, as --lora NAME:WEIGHT",
+                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs of the request",
                 field="prompt",
             )
         _check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)

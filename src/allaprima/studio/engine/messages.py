@@ -70,6 +70,8 @@ class LivePrompt:
     """Counts up within a session, 0 to 2**53 - 1; gaps are allowed."""
     prompt: str
     """Words; a blank prompt stops the painting and is answered by nothing."""
+    said: str | None = None
+    """The words as the client wrote them, tags of LoRAs and all, which frames repeat; None where that is `prompt`."""
     settings: LiveSettings = field(default_factory=LiveSettings)
     """Everything else."""
     init_image: InitImage | None = None

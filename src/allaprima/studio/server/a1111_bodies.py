@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext, split_loras
+from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext
 from allaprima.core.turbo import names_turbo
 from allaprima.studio.server.a1111_names import (
     find_schedule,
@@ -168,13 +168,12 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
     body, unsaid = _with_infotext(body, studio)
     _refuse_what_is_not_here(body)
-    prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
     if count > most:
         raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
     base = _base(body, studio)
     fields = {
-        "prompt": prompt,
+        "prompt": body.prompt,
         "negative_prompt": body.negative_prompt or "",
         "width": body.width or None,
         "height": body.height or None,
@@ -183,7 +182,6 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "seed": None if body.seed is None or body.seed < 0 else body.seed,
         "base": base.name,
         "schedule": _find_schedule(body, base),
-        "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
     order = studio.make_order(given, count, turbo=body.turbo)
