@@ -32,8 +32,8 @@ MAX_LORAS = 32
 MAX_LORA_WEIGHT = 10.0
 
 _CONTROL_SPACE = re.compile(r"[\t-\r\x1c-\x1f\x85]")
-LORA_TAG = re.compile(r"<lora:[^<>]*>")
-"""How other programs name a LoRA inside a prompt."""
+LORA_TAG = re.compile(r"<(?:lora|lyco):[^<>]*>")
+"""How other programs name a LoRA inside a prompt; A1111 knows LoCon, LoHa and LoKr by the older tag too."""
 
 
 @dataclass(frozen=True, kw_only=True)
