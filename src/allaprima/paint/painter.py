@@ -38,6 +38,7 @@ from allaprima.core.starting_picture import StartingPicture
 from allaprima.core.user_paths import default_cache_dir
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.device.blas import prefer_quick_products
+from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.files.remarks import introductions
@@ -97,7 +98,8 @@ class Painter(Pipeline):
             folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
                 package.
             models_dirs: folders of models in which `base` may be a name.
-            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
+                for those in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
@@ -121,10 +123,12 @@ class Painter(Pipeline):
         folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
         prefer_quick_products()
         on = pick_device(device)
+        if on.type == "cpu":
+            watch_cores()
         dtype = choose_dtype(on, precision)
         located = locate(base, folders)
         shipped = located.weights_folder(folder)
-        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
+        folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
         model_hash = None
         if located.path is not None and located.path.is_file():

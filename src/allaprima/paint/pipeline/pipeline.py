@@ -147,11 +147,14 @@ class Pipeline:
             if not shares or init_image.strength * steps < 1.0:
                 curve = self.schedule(CURVE_STEPS, width, height, name, loras)
                 return schedule_from(curve, init_image.strength, 1 if shares else steps)
-        own = self.base.schedule(steps, width, height, name)
         acting = [use for use in loras if use.weight != 0.0]
         if name is not None or self.lora_manager is None or not acting:
-            return own
-        return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
+            return self.base.schedule(steps, width, height, name)
+        trained = self.lora_manager.loaded_metadata(acting)
+        first = next((one for one in trained if one.sigmas or one.schedule is not None), None)
+        if first is None or first.sigmas:
+            return trained_schedule(self.base.schedule(steps, width, height), trained)
+        return self.base.schedule(steps, width, height, first.schedule)
 
     def schedule_of(self, request: GenerationRequest, init_image: InitImage | None = None) -> Schedule:
         """Return the schedule of a request, see `schedule`."""

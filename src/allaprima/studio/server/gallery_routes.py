@@ -241,6 +241,8 @@ def _lora(card: LoraCard) -> dict[str, Any]:
         "trigger_words": list(card.trigger_words),
         "steps": card.steps,
         "guidance": card.guidance,
+        "schedule": card.schedule,
+        "accelerator": card.accelerator,
         "preview": card.preview is not None,
     }
 
