@@ -75,7 +75,7 @@ async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[s
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture."""
     order = to_order(body, studio)
-    init_image = await asyncio.to_thread(to_init_image, body, order.requests[0], studio.settings.caps)
+    init_image = await studio.open_pictures(to_init_image, body, order.requests[0], studio.settings.caps)
     return await _paint(body, order, init_image, http, studio)
 
 
