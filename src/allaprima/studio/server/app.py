@@ -101,7 +101,7 @@ def server_options(settings: ServerSettings, tls: ssl.SSLContext | None = None) 
     }
 
 
-def healthz(studio: StudioDep) -> Response:
+async def healthz(studio: StudioDep) -> Response:
     """Return whether the studio paints, and nothing else, without asking for a token."""
     engine = studio.engine
     status = "loading" if engine.is_loading else "ok" if engine.alive else "stopped"

@@ -173,7 +173,7 @@ class Studio:
         return self.first_base if name is None else self.bases[name]
 
 
-def get_studio(request: Request) -> Studio:
+async def get_studio(request: Request) -> Studio:  # async: no thread is asked for it with every request
     """Return the parts of the server that answers `request`."""
     studio: Studio = request.app.state.studio
     return studio
