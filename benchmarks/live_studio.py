@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,13 +59,25 @@ class OpenStudio:
 
 
 @contextmanager
-def open_studio(weights: Path | None, gallery: Path, *options: str) -> Iterator[OpenStudio]:
-    """Run `prima serve` with further `options` for the with-block."""
+def open_studio(
+    weights: Path | None,
+    gallery: Path,
+    *options: str,
+    variables: Mapping[str, str] | None = None,
+    cores: Collection[int] = (),
+) -> Iterator[OpenStudio]:
+    """Run `prima serve` with further `options` for the with-block.
+
+    Args:
+        variables: of its environment, beside this process's own.
+        cores: the numbers of those that it may use; all where none is named.
+    """
     chosen = [] if weights is None else ["--weights", str(weights.resolve())]
+    pin = f"import os; os.sched_setaffinity(0, {sorted(cores)}); " if cores else ""
     command = [
         sys.executable,
         "-c",
-        _START,
+        pin + _START,
         "serve",
         "--port",
         "0",
@@ -76,6 +88,7 @@ def open_studio(weights: Path | None, gallery: Path, *options: str) -> Iterator[
         *options,
     ]
     environment = {key: value for key, value in os.environ.items() if key != "ALLAPRIMA_TOKEN"}
+    environment |= variables or {}
     begun = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment

@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -156,6 +156,7 @@ class Makers:
             self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
             lora_dir=self.lora_dir, device=self.device, memory_gib=self.memory_gib,
         )  # fmt: skip
+        painter = replace(painter, waits_for_hash=False)  # live frames may wait meanwhile
         if painter.base.traits.warms_up:
             warm_up(painter)
         return painter
@@ -171,8 +172,8 @@ class Makers:
             schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
-                fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
-                starters=traits.starters,
+                all_schedules=traits.schedules, fixed_size=traits.fixed_size, stride=traits.stride,
+                english_only=traits.english_only, starters=traits.starters,
             )  # fmt: skip
         return cards
 
@@ -239,7 +240,10 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
 
     cards = makers.cards()
     folders = (base.weights_folder(makers.weights) for base in makers.locate().values())
-    weights, lora_dir = next(filter(None, folders), None), existing_folder(makers.lora_dir)
+    weights, lora_dir = (
+        next(filter(None, folders), None),
+        existing_folder(makers.lora_dir, makers.models_dirs),
+    )
     for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)

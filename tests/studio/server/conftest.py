@@ -142,6 +142,7 @@ def _card(painter: Painter) -> BaseCard:
         name=base.name,
         family=base.family,
         defaults=base.defaults,
+        all_schedules=traits.schedules,
         fixed_size=traits.fixed_size,
         stride=traits.stride,
     )

@@ -137,6 +137,7 @@ function actions({ flipbook, history, jobs, prompt, compare }) {
       // What lets the base paint in few steps spoils many.
       const isQuick = ({ name }) => live.loras.some((quick) => quick.name === name);
       moment.settings.loras = moment.settings.loras.filter((lora) => !isQuick(lora));
+      if (live.loras.length && moment.settings.schedule === live.schedule) moment.settings.schedule = null;
       return blank() || jobs.keep(moment, { steps, guidance, title: "Finishing" });
     },
     reroll: () => state.reroll(),
