@@ -1,0 +1,270 @@
+"""One training from pictures to the LoRA in the folder: what `prima lora train` runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import PartialState
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+
+from allaprima.core.errors import UserError
+from allaprima.core.files import check_target, make_folder, write_whole
+from allaprima.lab.distill.networks import base_hash
+from allaprima.lab.lora.lora_file import LoraRecord, make_lora, read_start
+from allaprima.lab.lora.pictures import CaptionedPictures
+from allaprima.lab.lora.sheet import SHEET, make_sheet
+from allaprima.lab.lora.task import LoraTask
+from allaprima.lab.lora.trainable_lora import (
+    LayerChoice,
+    TrainableLora,
+    default_rate,
+    denoiser_of,
+    find_layers,
+)
+from allaprima.lab.lora.training_set import training_set
+from allaprima.lab.training.checkpoint import read_tensors
+from allaprima.lab.training.loop import LoopConfig, train
+from allaprima.paint.contract.base import Base
+from allaprima.paint.lora.files.writer import KeyLayout, write_lora
+from allaprima.paint.lora.update import LowRank
+
+CHECKPOINT = "checkpoint.safetensors"
+SETTINGS = "settings.json"
+LOG = "log.jsonl"
+_WARMUP = 20
+_EMA = 0.98
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """What a LoRA is and how it learns. Raises UserError for values that do not go together."""
+
+    name: str
+    steps: int = 500
+    rank: int = 16
+    alpha: float | None = None
+    """A layer's update counts alpha / rank times; None for once."""
+    targets: LayerChoice = "attention"
+    learning_rate: float | None = None
+    """None for one that suits the width of the base's layers."""
+    batch_size: int = 4
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None for the base's own."""
+    windows: int = 3
+    """Views of each picture besides the whole."""
+    flip: bool = False
+    empty_share: float = 0.1
+    """How often a caption is dropped, for guidance."""
+    samples: tuple[str, ...] = ()
+    """Prompts of the sample sheets; () for the first caption."""
+    sample_every: int | None = None
+    """Updates between samples; None for four in all, 0 for none."""
+    save_every: int = 100
+    checkpointing: bool = False
+    """Compute blocks again for their gradients, which takes longer and a fraction of the memory."""
+    layout: KeyLayout = "diffusers"
+    start: Path | None = None
+    """A LoRA to go on from, whose layers and ranks are taken."""
+    seed: int = 0
+
+    def compared(self) -> dict[str, Any]:
+        """Return what has to be the same when a training goes on."""
+        free = {"steps", "samples", "sample_every", "save_every", "checkpointing", "layout", "start"}
+        return {name: value for name, value in vars(self).items() if name not in free}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedLora:
+    """What came of a training."""
+
+    path: Path
+    folder: Path
+    """Of the training: checkpoint, log and samples."""
+    sheet: Path | None
+    steps: int
+    """Updates behind it, those before a resume counted in."""
+    loss: float | None
+    """The last that was logged, a mean of ten updates; None after fewer."""
+    parameters: int
+    learning_rate: float
+    seconds: float
+    """Of this run, from the pictures to the file."""
+    main: bool = True
+    """Whether this is the first of several processes, which is the one to tell."""
+
+
+def train_lora(
+    base: Base,
+    pictures: CaptionedPictures,
+    settings: LoraSettings,
+    *,
+    target: Path,
+    folder: Path,
+    weights: Path | None = None,
+    mode: Literal["new", "resume", "overwrite"] = "new",
+) -> TrainedLora:
+    """Train a LoRA and write it to `target`.
+
+    Args:
+        base: it can encode no prompts afterwards, for its text encoders' weights are let go.
+        pictures: what to learn from.
+        settings: what of.
+        target: the file to write.
+        folder: of the training.
+        weights: of a Vignette that does not ship.
+        mode: begin, go on with what is in the folder, or begin anew over it.
+
+    Raises:
+        UserError: the base cannot be trained, a training is in the folder, or another one than is to go on.
+        PictureError: a picture is damaged.
+        OutputError: the file or the folder cannot be written.
+    """
+    started = time.perf_counter()
+    _check_base(base)
+    size = settings.size or (base.defaults.width, base.defaults.height)
+    base.check_size(*size)
+    root, network = denoiser_of(base)
+    start = None if settings.start is None else read_start(settings.start, base, root)
+    lora, layers = _fresh(network, settings, start)
+    check_target(target)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    hash_ = base_hash(base, weights)
+    if state.is_main_process:
+        about = {"family": base.family, "base_hash": hash_, "size": size, "pictures": pictures.digest()}
+        _claim(folder, {**settings.compared(), **about}, mode)
+    state.wait_for_everyone()
+    task, config = _prepare(base, lora, layers, pictures, replace(settings, size=size), folder)
+    task.hang()
+    try:
+        if task.sheet is not None and state.is_main_process and not (folder / CHECKPOINT).exists():
+            task.sample(lora, folder, 0)
+        average = train(lora, task, config)
+    finally:
+        task.take_off()
+    assert isinstance(average, TrainableLora)
+    record = LoraRecord(
+        name=settings.name, family=base.family, base_name=base.name, base_hash=hash_, prediction=base.prediction,
+        captions=pictures.captions, trigger_words=pictures.trigger_words, size=size,
+        batch_size=config.batch_size, learning_rate=config.learning_rate, seed=settings.seed,
+    )  # fmt: skip
+    steps = int(read_tensors(folder / CHECKPOINT)[1]["step"])
+    if state.is_main_process:
+        trained = make_lora(settings.name, root, average.updates(), record.metadata(steps))
+        write_lora(target, trained, settings.layout, dtype=torch.float16, base_modules=base.modules())
+    return TrainedLora(
+        path=target, folder=folder, sheet=None if task.sheet is None else folder / SHEET,
+        steps=steps, loss=_last_loss(folder / LOG),
+        parameters=sum(matrix.numel() for matrix in lora.parameters()), learning_rate=config.learning_rate,
+        seconds=time.perf_counter() - started, main=state.is_main_process,
+    )  # fmt: skip
+
+
+def _fresh(
+    network: nn.Module, settings: LoraSettings, start: Mapping[str, LowRank] | None
+) -> tuple[TrainableLora, dict[str, nn.Linear | nn.Conv2d]]:
+    """Return the LoRA as it begins, and the layers that it is for."""
+    layers = find_layers(network, "all" if start else settings.targets)
+    if start is not None:
+        layers = {path: layers[path] for path in start}
+    ranks = {path: settings.rank if start is None else start[path].rank for path in layers}
+    lora = TrainableLora(layers, ranks, alpha=settings.alpha if start is None else None, seed=settings.seed)
+    if start is not None:
+        lora.begin_with(start)
+    return lora, layers
+
+
+def _prepare(
+    base: Base,
+    lora: TrainableLora,
+    layers: dict[str, nn.Linear | nn.Conv2d],
+    pictures: CaptionedPictures,
+    settings: LoraSettings,
+    folder: Path,
+) -> tuple[LoraTask, LoopConfig]:
+    """Return the task and the loop's settings; all is encoded, and what encoded the words is let go."""
+    assert settings.size is not None
+    for module in (module for stage in base.stages().values() for module in stage):
+        module.requires_grad_(False).eval()
+    learned = training_set(
+        base, pictures, settings.size, windows=settings.windows, flip=settings.flip, seed=settings.seed
+    )
+    every = math.ceil(settings.steps / 4) if settings.sample_every is None else settings.sample_every
+    sheet = make_sheet(base, settings.samples or pictures.captions[:1], settings.size) if every else None
+    for encoder in base.stages()["text"]:
+        encoder.to("meta")  # Qwen-Image's would hold 16.6 GB that the training wants
+    network = denoiser_of(base)[1]
+    if settings.checkpointing and isinstance(network, ModelMixin):
+        network.enable_gradient_checkpointing()
+    task = LoraTask(
+        base=base, lora=lora, layers=layers, pictures=learned, size=settings.size, sheet=sheet,
+        empty_share=settings.empty_share, seed=settings.seed,
+    )  # fmt: skip
+    rate = default_rate(layers) if settings.learning_rate is None else settings.learning_rate
+    config = LoopConfig(
+        folder=folder, steps=settings.steps, batch_size=settings.batch_size, learning_rate=rate,
+        warmup_steps=_WARMUP, ema_decay=_EMA, log_every=10, save_every=settings.save_every, sample_every=every,
+        seed=settings.seed,
+    )  # fmt: skip
+    return task, config
+
+
+def _check_base(base: Base) -> None:
+    """Refuse a base from which no LoRA of whole pictures can be learned."""
+    if base.reads_mask:
+        raise UserError(
+            f"got {base.name}, which was trained to paint what a mask says; expected a base that paints whole "
+            "pictures, such as the one it was made from"
+        )
+    frozen = [
+        name for name, weight in denoiser_of(base)[1].named_parameters() if not weight.is_floating_point()
+    ]
+    if frozen:
+        raise UserError(
+            f"got {base.name} with weights in {len(frozen)} tensors of whole numbers, which pass no gradient; "
+            "expected the base in bf16, fp16 or fp32"
+        )
+
+
+def _claim(folder: Path, metadata: Mapping[str, Any], mode: str) -> None:
+    """Note in the folder what is trained there, unless that is something else already."""
+    path, begun = folder / SETTINGS, (folder / CHECKPOINT).exists()
+    if begun and mode == "new":
+        raise UserError(
+            f"{folder} holds a training; add --resume to go on with it, --overwrite to begin anew, or choose another "
+            "folder"
+        )
+    make_folder(folder)
+    asked = json.loads(json.dumps(metadata))
+    if begun and mode == "resume":
+        before = _read(path)
+        other = [name for name in asked if before.get(name) != asked[name]]
+        if other:
+            raise UserError(
+                f"{folder} holds a training with other {other[0].replace('_', ' ')} "
+                f"({str(before.get(other[0]))[:40]}, and now {str(asked[other[0]])[:40]}); expected the pictures and "
+                "options it was begun with, or another folder"
+            )
+    if mode != "resume":
+        for left in (folder / CHECKPOINT, folder / LOG, *folder.glob("sample-*.png")):
+            left.unlink(missing_ok=True)
+    write_whole(path, (json.dumps(asked, indent=1) + "\n").encode(), overwrite=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {error}; expected the settings as they were written") from error
+
+
+def _last_loss(log: Path) -> float | None:
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return float(json.loads(lines[-1])["loss"]) if lines else None
