@@ -23,9 +23,9 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     )
 
 
-def draw(step: int, batch: int = 2, **places: int) -> Draw:
+def draw(step: int, batch: int = 2, rank: int = 0, processes: int = 1) -> Draw:
     generator = torch.Generator().manual_seed(step)
-    return Draw(step=step, batch_size=batch, device=CPU, generator=generator, **places)
+    return Draw(step=step, batch_size=batch, device=CPU, generator=generator, rank=rank, processes=processes)
 
 
 def test_every_view_is_encoded_once_and_all_differ(learned: TrainingSet) -> None:
