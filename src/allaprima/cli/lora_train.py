@@ -178,7 +178,6 @@ def _places(name: str, result: ResultOptions) -> tuple[Path, Path]:
         LoraError: `name` is no name, the folder of LoRAs is not there, or the file is and is to stay.
     """
     from allaprima.core.errors import LoraError
-    from allaprima.core.files import make_folder
     from allaprima.core.turbo import TURBOS
     from allaprima.paint.lora.files.folder import existing_folder
     from allaprima.paint.lora.files.locations import SUFFIX
@@ -192,7 +191,6 @@ def _places(name: str, result: ResultOptions) -> tuple[Path, Path]:
     target = folder / f"{name}{SUFFIX}"
     if target.exists() and not result.overwrite:
         raise LoraError(f"{target} exists; add --overwrite to write over it, or choose another name")
-    make_folder(folder)
     return target, result.output or folder.parent / RUNS / name
 
 

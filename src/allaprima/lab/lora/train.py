@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -16,7 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 from allaprima.core.errors import UserError
-from allaprima.core.files import check_target, make_folder, write_whole
+from allaprima.core.files import check_target, make_folder
 from allaprima.lab.distill.networks import base_hash
 from allaprima.lab.lora.lora_file import LoraRecord, make_lora, read_start
 from allaprima.lab.lora.pictures import CaptionedPictures
@@ -29,16 +28,13 @@ from allaprima.lab.lora.trainable_lora import (
     denoiser_of,
     find_layers,
 )
+from allaprima.lab.lora.training_folder import Mode, TrainingFolder
 from allaprima.lab.lora.training_set import training_set
-from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.paint.contract.base import Base
 from allaprima.paint.lora.files.writer import KeyLayout, write_lora
 from allaprima.paint.lora.update import LowRank
 
-CHECKPOINT = "checkpoint.safetensors"
-SETTINGS = "settings.json"
-LOG = "log.jsonl"
 _WARMUP = 20
 _EMA = 0.98
 
@@ -109,7 +105,7 @@ def train_lora(
     target: Path,
     folder: Path,
     weights: Path | None = None,
-    mode: Literal["new", "resume", "overwrite"] = "new",
+    mode: Mode = "new",
 ) -> TrainedLora:
     """Train a LoRA and write it to `target`.
 
@@ -134,17 +130,25 @@ def train_lora(
     root, network = denoiser_of(base)
     start = None if settings.start is None else read_start(settings.start, base, root)
     lora, layers = _fresh(network, settings, start)
+    hash_ = base_hash(base, weights)
+    training = TrainingFolder(
+        path=folder, mode=mode,
+        about={
+            **settings.compared(), "family": base.family, "base_hash": hash_, "size": size,
+            "pictures": pictures.digest(),
+        },
+    )  # fmt: skip
+    training.check()
+    task, config = _prepare(base, lora, layers, pictures, replace(settings, size=size), folder)
+    make_folder(target.parent)
     check_target(target)
     state = PartialState(cpu=not torch.cuda.is_available())
-    hash_ = base_hash(base, weights)
     if state.is_main_process:
-        about = {"family": base.family, "base_hash": hash_, "size": size, "pictures": pictures.digest()}
-        _claim(folder, {**settings.compared(), **about}, mode)
+        training.begin()
     state.wait_for_everyone()
-    task, config = _prepare(base, lora, layers, pictures, replace(settings, size=size), folder)
     task.hang()
     try:
-        if task.sheet is not None and state.is_main_process and not (folder / CHECKPOINT).exists():
+        if state.is_main_process and not training.is_begun:
             task.sample(lora, folder, 0)
         average = train(lora, task, config)
     finally:
@@ -155,13 +159,13 @@ def train_lora(
         captions=pictures.captions, trigger_words=pictures.trigger_words, size=size,
         batch_size=config.batch_size, learning_rate=config.learning_rate, seed=settings.seed,
     )  # fmt: skip
-    steps = int(read_tensors(folder / CHECKPOINT)[1]["step"])
+    steps = training.num_steps()
     if state.is_main_process:
         trained = make_lora(settings.name, root, average.updates(), record.metadata(steps))
         write_lora(target, trained, settings.layout, dtype=torch.float16, base_modules=base.modules())
     return TrainedLora(
         path=target, folder=folder, sheet=None if task.sheet is None else folder / SHEET,
-        steps=steps, loss=_last_loss(folder / LOG),
+        steps=steps, loss=training.last_loss(),
         parameters=sum(matrix.numel() for matrix in lora.parameters()), learning_rate=config.learning_rate,
         seconds=time.perf_counter() - started, main=state.is_main_process,
     )  # fmt: skip
@@ -231,40 +235,3 @@ def _check_base(base: Base) -> None:
             f"got {base.name} with weights in {len(frozen)} tensors of whole numbers, which pass no gradient; "
             "expected the base in bf16, fp16 or fp32"
         )
-
-
-def _claim(folder: Path, metadata: Mapping[str, Any], mode: str) -> None:
-    """Note in the folder what is trained there, unless that is something else already."""
-    path, begun = folder / SETTINGS, (folder / CHECKPOINT).exists()
-    if begun and mode == "new":
-        raise UserError(
-            f"{folder} holds a training; add --resume to go on with it, --overwrite to begin anew, or choose another "
-            "folder"
-        )
-    make_folder(folder)
-    asked = json.loads(json.dumps(metadata))
-    if begun and mode == "resume":
-        before = _read(path)
-        other = [name for name in asked if before.get(name) != asked[name]]
-        if other:
-            raise UserError(
-                f"{folder} holds a training with other {other[0].replace('_', ' ')} "
-                f"({str(before.get(other[0]))[:40]}, and now {str(asked[other[0]])[:40]}); expected the pictures and "
-                "options it was begun with, or another folder"
-            )
-    if mode != "resume":
-        for left in (folder / CHECKPOINT, folder / LOG, *folder.glob("sample-*.png")):
-            left.unlink(missing_ok=True)
-    write_whole(path, (json.dumps(asked, indent=1) + "\n").encode(), overwrite=True)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"cannot read {path}: {error}; expected the settings as they were written") from error
-
-
-def _last_loss(log: Path) -> float | None:
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    return float(json.loads(lines[-1])["loss"]) if lines else None
