@@ -60,12 +60,13 @@ class TrainOptions:
         typer.Option(min=1e-3, max=1e4, help="The update counts alpha / rank times. Default: the rank."),
     ] = None
     targets: Annotated[
-        Literal["attention", "all"], typer.Option(help="Layers that learn: attention's projections, or all.")
-    ] = "attention"
+        Literal["attention", "all"],
+        typer.Option(help="Layers of the network's blocks that learn: attention's projections, or all."),
+    ] = "all"
     lr: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="Learning rate. Default: 1e-4 for layers as wide as SDXL's, more for narrower ones."
+            min=0.0, help="Learning rate. Default: 2e-4 for layers as wide as SDXL's, more for narrower ones."
         ),
     ] = None
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures per update.")] = 4

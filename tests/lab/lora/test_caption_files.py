@@ -9,7 +9,7 @@ import pytest
 from tests.lab.lora.tiny import write_pictures
 
 from allaprima.core.errors import UserError
-from allaprima.lab.lora.caption_files import is_caption_file, read_entries
+from allaprima.lab.lora.caption_files import find_caption_file, read_entries
 
 ROWS = [
     {"file_name": "0.png", "text": "a cat"},
@@ -75,6 +75,11 @@ def test_a_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
         read_entries(tmp_path / "a.jsonl", [])
 
 
-def test_only_an_ending_makes_a_caption_a_file() -> None:
-    assert is_caption_file("photos/METADATA.JSONL")
-    assert not is_caption_file("a photo of anna")
+def test_an_ending_makes_a_caption_a_file(tmp_path: Path) -> None:
+    assert find_caption_file("photos/METADATA.JSONL") == Path("photos/METADATA.JSONL")
+    assert find_caption_file("a photo of anna.") is None
+    assert find_caption_file("x" * 5000) is None
+    assert find_caption_file("a\0b") is None
+    (tmp_path / "words.csv").write_text("0.png,a cat")
+    with pytest.raises(UserError, match=r"expected one that ends in .txt, .json, .jsonl"):
+        find_caption_file(str(tmp_path / "words.csv"))

@@ -25,7 +25,8 @@ def test_folders_are_walked_and_a_picture_counts_once(tmp_path: Path) -> None:
         "2.png",
         "below/0.png",
     ]
-    assert found.remarks == ("1 files that are no pictures were left out",)
+    (remark,) = found.remarks
+    assert remark.startswith("left out 1 files, such as notes.pdf; expected a PNG")
 
 
 def test_no_picture_is_an_error_and_so_is_a_damaged_one(tmp_path: Path) -> None:
@@ -57,6 +58,9 @@ def test_one_text_is_said_of_all_and_the_name_stands_in_for_nothing(tmp_path: Pa
     assert (
         caption(find_pictures([folder]), name="anna", said="a hat", trigger=None).captions == ("a hat",) * 2
     )
+    (tmp_path / "all.txt").write_text("a red\nhat")
+    read = caption(find_pictures([folder]), name="anna", said=str(tmp_path / "all.txt"), trigger=None)
+    assert read.captions == ("a red hat",) * 2
     for text in folder.glob("*.txt"):
         text.unlink()
     nameless = caption(find_pictures([folder]), name="anna", said=None, trigger=None)

@@ -10,9 +10,9 @@ from tests.lab.lora.tiny import CPU, SIZES, base_of, captioned
 from tests.tiny import SteadyBase
 from tests.tiny_sdxl import Kind, write_tiny_sdxl
 
+from allaprima.lab.lora.dataset import TrainingSet, encode_captions, training_set
 from allaprima.lab.lora.task import LEVELS, LoraTask, training_levels
 from allaprima.lab.lora.trainable_lora import TrainableLora, denoiser_of, find_layers
-from allaprima.lab.lora.training_set import TrainingSet, encode_captions, training_set
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.contract.base import Base, TextStates
@@ -62,15 +62,14 @@ def test_the_matrices_learn_a_batch_and_the_base_stays(name: str, tmp_path: Path
     denoiser.requires_grad_(False)
     before = {name: weight.clone() for name, weight in denoiser.state_dict().items()}
     optimizer = torch.optim.AdamW(task.lora.parameters(), lr=1e-2)
-    task.hang()
     losses = []
-    for _ in range(12):
-        loss = task.loss(task.lora, draw())["loss"]
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(float(loss.detach()))
-    task.take_off()
+    with task.hung():
+        for _ in range(12):
+            loss = task.loss(task.lora, draw())["loss"]
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(float(loss.detach()))
     assert losses[-1] < 0.95 * losses[0]
     assert all(torch.equal(weight, before[name]) for name, weight in denoiser.state_dict().items())
 
@@ -82,14 +81,14 @@ def test_blocks_that_are_computed_again_give_the_same_gradients(name: str, tmp_p
         base, captioned(tmp_path / "pictures"), SIZES[name], windows=0, flip=False, seed=0
     )
     task = task_on(base, pictures, SIZES[name])
-    task.hang()
     gradients = []
-    for again in (False, True):
-        if again:
-            denoiser_of(base)[1].enable_gradient_checkpointing()  # type: ignore[operator]
-        task.lora.zero_grad()
-        task.loss(task.lora, draw())["loss"].backward()  # type: ignore[no-untyped-call]
-        gradients.append([one.grad.clone() for one in task.lora.up if one.grad is not None])
+    with task.hung():
+        for again in (False, True):
+            if again:
+                denoiser_of(base)[1].enable_gradient_checkpointing()  # type: ignore[operator]
+            task.lora.zero_grad()
+            task.loss(task.lora, draw())["loss"].backward()  # type: ignore[no-untyped-call]
+            gradients.append([one.grad.clone() for one in task.lora.up if one.grad is not None])
     assert gradients[0]
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
 

@@ -47,6 +47,9 @@ def test_kohyas_layout_is_kohyas(tmp_path: Path) -> None:
     trained = train_on("sdxl", tmp_path, steps=1, sample_every=0, layout="kohya")
     keys = load_file(trained.path).keys()
     assert all(key.startswith("lora_unet_") for key in keys)
+    assert "lora_unet_input_blocks_1_0_in_layers_2.lora_down.weight" in keys
+    base = base_of("sdxl", tmp_path / "again")
+    assert read_lora(trained.path, base.modules(), family=base.family).unmatched == ()
     assert trained.sheet is None
 
 
@@ -117,4 +120,4 @@ def test_remarks_say_what_becomes_of_pictures_and_options(tmp_path: Path) -> Non
     )
     turbo = load_base(str(write_tiny_sdxl(tmp_path / "turbo", "turbo")), device=CPU, dtype=torch.float32)
     (remark,) = remarks_on_training(turbo, pictures.paths, LoraSettings(name="zorp", size=(40, 32)))
-    assert "paints in 1 steps, which a LoRA trained on it may unlearn" in remark
+    assert "paints in few steps (1), which a LoRA trained on it may unlearn" in remark

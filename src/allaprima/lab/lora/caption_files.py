@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import UserError
+from allaprima.core.user_paths import expand
 
 METADATA = "metadata.jsonl"
 MAX_BYTES = 64 * 2**20
+_SUFFIXES = (".txt", ".json", ".jsonl")
 _NAMES = ("file_name", "image", "file", "image_path")
 _TEXTS = ("text", "caption", "prompt", "tags")
 
@@ -40,9 +42,18 @@ class Entries:
         return self.by_picture.get(picture.resolve(), "")
 
 
-def is_caption_file(said: str) -> bool:
-    """Return whether what was said is a file of captions and not a caption."""
-    return said.lower().endswith((".jsonl", ".json"))
+def find_caption_file(said: str) -> Path | None:
+    """Return the file that was named, or None for a caption; UserError for a file of another kind."""
+    path = expand(Path(said))
+    if path.suffix.lower() in _SUFFIXES:
+        return path
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        is_file = False
+    if is_file:
+        raise UserError(f"got the file {path} for captions; expected one that ends in {', '.join(_SUFFIXES)}")
+    return None
 
 
 def read_entries(file: Path, pictures: Sequence[Path]) -> Entries:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allaprima.core.errors import UserError
+from allaprima.core.picture_kinds import EXPECTED
 from allaprima.core.picture_opening import picture_size, read_picture_file
 from allaprima.core.request import MAX_PROMPT_CHARS
-from allaprima.lab.lora.caption_files import METADATA, Entries, is_caption_file, read_entries, read_text
+from allaprima.lab.lora.caption_files import METADATA, Entries, find_caption_file, read_entries, read_text
 
 MAX_PICTURES = 10_000
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
@@ -66,7 +67,7 @@ def find_pictures(given: Sequence[Path]) -> FoundPictures:
         PictureError: one is missing, no picture, or too large.
     """
     paths: dict[Path, Path] = {}
-    metadata, others = [], 0
+    metadata, others = list[Path](), list[Path]()
     for one in given:
         if not one.is_dir():
             paths.setdefault(one.resolve(), one)
@@ -76,14 +77,16 @@ def find_pictures(given: Sequence[Path]) -> FoundPictures:
                 paths.setdefault(path.resolve(), path)
             elif path.name == METADATA:
                 metadata.append(path)
-            else:
-                others += path.suffix.lower() not in _BESIDE
+            elif path.suffix.lower() not in _BESIDE:
+                others.append(path)
     if not 1 <= len(paths) <= MAX_PICTURES:
         where = ", ".join(map(str, given))[:200]
         raise UserError(f"got {len(paths)} pictures in {where}; expected 1 to {MAX_PICTURES:,}")
     for path in paths.values():
         picture_size_of(path)
-    remarks = (f"{others} files that are no pictures were left out",) if others else ()
+    remarks = (
+        (f"left out {len(others)} files, such as {others[0].name}; expected {EXPECTED}",) if others else ()
+    )
     return FoundPictures(paths=tuple(paths.values()), metadata=tuple(metadata), remarks=remarks)
 
 
@@ -102,19 +105,18 @@ def caption(found: FoundPictures, *, name: str, said: str | None, trigger: str |
     Args:
         found: the pictures.
         name: the LoRA's, which stands in for a caption where nothing else does.
-        said: one text for all, or a file of captions.
+        said: one text for all, or the path of a file with it (.txt) or with many captions (.json, .jsonl).
         trigger: a word that every caption is to hold; it is put in front of those that do not.
 
     Raises:
         UserError: a file of captions cannot be read or names a picture that is not there, or a caption is too long.
     """
     entries, remarks = Entries(), list(found.remarks)
-    text = said
-    files = list(found.metadata)
-    if said is not None and is_caption_file(said):
-        text, files = None, [Path(said)]
-    for file in [] if text is not None else files:
-        entries = entries | read_entries(file, found.paths)
+    file = None if said is None else find_caption_file(said)
+    text = said if file is None else read_text(file) if file.suffix.lower() == ".txt" else None
+    for one in [] if text else found.metadata if file is None else [file]:
+        entries = entries | read_entries(one, found.paths)
+    text = " ".join((text or "").split())
     captions = [text or entries.find(path) or _text_beside(path) for path in found.paths]
     missing = captions.count("")
     word = trigger or (name if missing else None)
@@ -128,10 +130,10 @@ def caption(found: FoundPictures, *, name: str, said: str | None, trigger: str |
             f"{missing} of {len(captions)} pictures have no caption: the trigger word stands alone"
         )
     captions = [_with_trigger(one, word if one == "" else trigger) for one in captions]
-    for path, one in zip(found.paths, captions, strict=True):
-        if len(one) > MAX_PROMPT_CHARS:
+    for path, words in zip(found.paths, captions, strict=True):
+        if len(words) > MAX_PROMPT_CHARS:
             raise UserError(
-                f"got a caption of {len(one):,} characters for {path.name}; expected at most {MAX_PROMPT_CHARS:,}"
+                f"got a caption of {len(words):,} characters for {path.name}; expected at most {MAX_PROMPT_CHARS:,}"
             )
     return CaptionedPictures(
         paths=found.paths, captions=tuple(captions), trigger_words=(word,) if word else (), remarks=tuple(remarks)

@@ -30,8 +30,8 @@ def remarks_on_training(base: Base, paths: Sequence[Path], settings: LoraSetting
         remarks.append(f"{small} of {len(paths)} pictures are smaller than {width}x{height} and are enlarged")
     if base.defaults.steps <= _FEW_STEPS:
         remarks.append(
-            f"{base.name} paints in {base.defaults.steps} steps, which a LoRA trained on it may unlearn; a LoRA that "
-            "was trained on the base it was distilled from can be worn on both"
+            f"{base.name} paints in few steps ({base.defaults.steps}), which a LoRA trained on it may unlearn; a "
+            "LoRA that was trained on the base it was distilled from can be worn on both"
         )
     if settings.checkpointing and not isinstance(denoiser_of(base)[1], ModelMixin):
         remarks.append(f"--checkpointing does nothing here: {base.name} is small enough without it")

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from allaprima.lab.distill.data import PromptTexts, to_device
 from allaprima.lab.evaluation.painting import paint_encoded
+from allaprima.lab.lora.dataset import encode_captions
 from allaprima.lab.lora.lora_file import make_lora
 from allaprima.lab.lora.trainable_lora import denoiser_of
-from allaprima.lab.lora.training_set import encode_captions
 from allaprima.paint.contract.base import Base
 from allaprima.paint.lora.runtime.rack import Rack
 from allaprima.paint.lora.update import LowRank

@@ -7,9 +7,9 @@ mix, and what is predicted, follow from the schedule's kind and the base's predi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allaprima.core.errors import RequestError
+from allaprima.lab.lora.dataset import TrainingSet
 from allaprima.lab.lora.sheet import Sheet
-from allaprima.lab.lora.trainable_lora import Adaptable, TrainableLora, hung
-from allaprima.lab.lora.training_set import TrainingSet
+from allaprima.lab.lora.trainable_lora import Adaptable, TrainableLora, hang
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
@@ -40,7 +40,7 @@ def training_levels(base: Base, size: tuple[int, int]) -> Schedule:
 
 @dataclass(kw_only=True)
 class LoraTask:
-    """A LoRA's denoising loss on a set of pictures; the LoRA hangs on the base between `hang` and `take_off`."""
+    """A LoRA's denoising loss on a set of pictures; the LoRA learns while it is `hung`."""
 
     base: Base
     lora: TrainableLora
@@ -54,7 +54,6 @@ class LoraTask:
     seed: int
     sheet: Sheet | None = None
     """What the samples are; None paints none."""
-    _hooks: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def levels(self) -> Schedule:
@@ -66,13 +65,14 @@ class LoraTask:
         """How the base mixes picture and noise."""
         return process_of(self.levels.kind, self.base.prediction)
 
-    def hang(self) -> None:
-        """Add the LoRA's part to the base's layers."""
-        self._hooks.enter_context(hung(self.lora, self.layers))
-
-    def take_off(self) -> None:
-        """Leave the base as it was."""
-        self._hooks.close()
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Add the LoRA's part to the base's layers, for a while."""
+        self._hooks = hang(self.lora, self.layers)
+        try:
+            yield
+        finally:
+            self._hooks.close()
 
     def loss(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         """Return the squared error of the prediction."""
@@ -90,6 +90,6 @@ class LoraTask:
         if self.sheet is None:
             return
         assert isinstance(model, TrainableLora)
-        self.take_off()  # the sheet is painted as everybody paints with a LoRA
+        self._hooks.close()  # the sheet is painted as everybody paints with a LoRA
         self.sheet.paint(self.base, model.updates(), folder, step)
-        self.hang()
+        self._hooks = hang(self.lora, self.layers)

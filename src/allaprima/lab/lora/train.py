@@ -17,6 +17,7 @@ from torch import nn
 from allaprima.core.errors import UserError
 from allaprima.core.files import check_target, make_folder
 from allaprima.lab.distill.networks import base_hash
+from allaprima.lab.lora.dataset import training_set
 from allaprima.lab.lora.lora_file import LoraRecord, make_lora, read_start
 from allaprima.lab.lora.pictures import CaptionedPictures
 from allaprima.lab.lora.sheet import SHEET, make_sheet
@@ -29,7 +30,6 @@ from allaprima.lab.lora.trainable_lora import (
     find_layers,
 )
 from allaprima.lab.lora.training_folder import Mode, TrainingFolder
-from allaprima.lab.lora.training_set import training_set
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.paint.contract.base import Base
 from allaprima.paint.lora.files.writer import KeyLayout, write_lora
@@ -48,7 +48,7 @@ class LoraSettings:
     rank: int = 16
     alpha: float | None = None
     """A layer's update counts alpha / rank times; None for once."""
-    targets: LayerChoice = "attention"
+    targets: LayerChoice = "all"
     learning_rate: float | None = None
     """None for one that suits the width of the base's layers."""
     batch_size: int = 4
@@ -130,14 +130,13 @@ def train_lora(
     root, network = denoiser_of(base)
     start = None if settings.start is None else read_start(settings.start, base, root)
     lora, layers = _fresh(network, settings, start)
-    hash_ = base_hash(base, weights)
-    training = TrainingFolder(
-        path=folder, mode=mode,
-        about={
-            **settings.compared(), "family": base.family, "base_hash": hash_, "size": size,
-            "pictures": pictures.digest(),
-        },
-    )  # fmt: skip
+    about = {
+        "family": base.family,
+        "base_hash": base_hash(base, weights),
+        "size": size,
+        "pictures": pictures.digest(),
+    }
+    training = TrainingFolder(path=folder, about={**settings.compared(), **about}, mode=mode)
     training.check()
     task, config = _prepare(base, lora, layers, pictures, replace(settings, size=size), folder)
     make_folder(target.parent)
@@ -146,26 +145,22 @@ def train_lora(
     if state.is_main_process:
         training.begin()
     state.wait_for_everyone()
-    task.hang()
-    try:
+    with task.hung():
         if state.is_main_process and not training.is_begun:
             task.sample(lora, folder, 0)
         average = train(lora, task, config)
-    finally:
-        task.take_off()
-    assert isinstance(average, TrainableLora)
-    record = LoraRecord(
-        name=settings.name, family=base.family, base_name=base.name, base_hash=hash_, prediction=base.prediction,
-        captions=pictures.captions, trigger_words=pictures.trigger_words, size=size,
-        batch_size=config.batch_size, learning_rate=config.learning_rate, seed=settings.seed,
-    )  # fmt: skip
-    steps = training.num_steps()
     if state.is_main_process:
-        trained = make_lora(settings.name, root, average.updates(), record.metadata(steps))
+        record = LoraRecord(
+            name=settings.name, family=base.family, base_name=base.name, base_hash=str(about["base_hash"]),
+            prediction=base.prediction, captions=pictures.captions, trigger_words=pictures.trigger_words, size=size,
+            batch_size=config.batch_size, learning_rate=config.learning_rate, seed=settings.seed,
+        )  # fmt: skip
+        assert isinstance(average, TrainableLora)
+        trained = make_lora(settings.name, root, average.updates(), record.metadata(training.num_steps()))
         write_lora(target, trained, settings.layout, dtype=torch.float16, base_modules=base.modules())
     return TrainedLora(
         path=target, folder=folder, sheet=None if task.sheet is None else folder / SHEET,
-        steps=steps, loss=training.last_loss(),
+        steps=training.num_steps(), loss=training.last_loss(),
         parameters=sum(matrix.numel() for matrix in lora.parameters()), learning_rate=config.learning_rate,
         seconds=time.perf_counter() - started, main=state.is_main_process,
     )  # fmt: skip
@@ -202,8 +197,9 @@ def _prepare(
     )
     every = math.ceil(settings.steps / 4) if settings.sample_every is None else settings.sample_every
     sheet = make_sheet(base, settings.samples or pictures.captions[:1], settings.size) if every else None
-    for encoder in base.stages()["text"]:
-        encoder.to("meta")  # Qwen-Image's would hold 16.6 GB that the training wants
+    stages = base.stages()
+    for idle in (*stages["text"], *(() if sheet else stages["decode"])):
+        idle.to("meta")  # Qwen-Image's text encoder would hold 16.6 GB that the training wants
     network = denoiser_of(base)[1]
     if settings.checkpointing and isinstance(network, ModelMixin):
         network.enable_gradient_checkpointing()

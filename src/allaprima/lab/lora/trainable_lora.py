@@ -1,7 +1,7 @@
 """A LoRA that learns: two matrices beside each chosen layer of a frozen network, by peft's maths.
 
     lora = TrainableLora(find_layers(network, "attention"), rank=16)
-    with hung(lora, layers):
+    with hang(lora, layers):
         base.predict(latents, t, text)      # the layers' outputs, with alpha / rank up(down(x)) added
 
 The matrices are a module of their own, so a training averages and writes them alone; the network is only lent the
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Literal
 
@@ -27,12 +27,14 @@ from allaprima.paint.lora.files.dialects import DENOISERS
 from allaprima.paint.lora.update import LowRank
 
 LayerChoice = Literal["attention", "all"]
-"""Which layers learn: the projections of attention, as most trainers do, or all that are linear or convolutions."""
+"""Which layers learn: attention's projections, or all that are linear or convolutions in the network's blocks."""
 Adaptable = nn.Linear | nn.Conv2d
 
 _ATTENTION = re.compile(r"(^|\.)(to_[qkv]|to_out(\.0)?|add_[qkv]_proj|to_add_out|to_qkv)$")
+_BLOCK = re.compile(r"(^|\.)\d+\.")
+"""Blocks are numbered; what stands around them, such as the time's embedding, is no part of kohya's LoRAs."""
 _WIDE = 1280
-_WIDE_RATE = 1e-4
+_WIDE_RATE = 2e-4
 
 
 def denoiser_of(base: Base) -> tuple[str, nn.Module]:
@@ -49,7 +51,8 @@ def find_layers(network: nn.Module, targets: LayerChoice) -> dict[str, Adaptable
     layers = {
         path: layer
         for path, layer in network.named_modules()
-        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+        if _BLOCK.search(path)
+        and (isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1))
     }
     chosen = {path: layer for path, layer in layers.items() if targets == "all" or _ATTENTION.search(path)}
     if not chosen:
@@ -58,7 +61,7 @@ def find_layers(network: nn.Module, targets: LayerChoice) -> dict[str, Adaptable
 
 
 def default_rate(layers: Mapping[str, Adaptable]) -> float:
-    """Return a learning rate that suits layers of this width: 1e-4 for SDXL's and wider, more for narrower ones.
+    """Return a learning rate that suits layers of this width: 2e-4 for SDXL's and wider, more for narrower ones.
 
     What a step changes grows with a layer's inputs, so the best rate falls as they grow (muP, arXiv:2203.03466).
     """
@@ -117,14 +120,13 @@ class TrainableLora(nn.Module):
             up.copy_(update.up.float() * (update.scale / scale))
 
 
-@contextmanager
-def hung(lora: TrainableLora, layers: Mapping[str, Adaptable]) -> Iterator[None]:
-    """Add a LoRA's part to what its layers put out, for a while."""
-    with ExitStack() as hooks:
-        for path, down, up, scale in zip(lora.paths, lora.down, lora.up, lora.scales, strict=True):
-            handle = layers[path].register_forward_hook(_adding(down, up, scale))
-            hooks.callback(handle.remove)
-        yield
+def hang(lora: TrainableLora, layers: Mapping[str, Adaptable]) -> ExitStack:
+    """Add a LoRA's part to what its layers put out, until what is returned is closed."""
+    hooks = ExitStack()
+    for path, down, up, scale in zip(lora.paths, lora.down, lora.up, lora.scales, strict=True):
+        handle = layers[path].register_forward_hook(_adding(down, up, scale))
+        hooks.callback(handle.remove)
+    return hooks
 
 
 def _adding(down: Tensor, up: Tensor, scale: float) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.lab.lora.tiny import CPU, base_of, captioned
 
-from allaprima.lab.lora.training_set import TrainingSet, training_set
+from allaprima.lab.lora.dataset import TrainingSet, training_set
 from allaprima.lab.training.loop import Draw
 
 SIZE = (64, 96)
