@@ -12,7 +12,14 @@ from tests.lab.lora.tiny import base_of
 from torch import nn
 
 from allaprima.core.errors import UserError
-from allaprima.lab.lora.trainable_lora import TrainableLora, default_rate, denoiser_of, find_layers, hang
+from allaprima.lab.lora.trainable_lora import (
+    TrainableLora,
+    default_rate,
+    denoiser_of,
+    find_layers,
+    hang,
+    layers_at,
+)
 from allaprima.paint.lora.update import delta_of
 
 
@@ -98,3 +105,9 @@ def test_a_network_without_attention_says_so() -> None:
 def test_the_rate_falls_with_the_width() -> None:
     assert default_rate({"a": nn.Linear(2048, 8)}) == pytest.approx(2e-4)
     assert default_rate({"a": nn.Linear(256, 8)}) == pytest.approx(1e-3)
+
+
+def test_a_lora_from_elsewhere_may_sit_outside_of_the_blocks() -> None:
+    layers = layers_at(network(), ["1", "0.0"])
+    assert [layer.weight.ndim for layer in layers.values()] == [2, 4]
+    assert "1" not in find_layers(network(), "all")

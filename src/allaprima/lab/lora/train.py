@@ -28,6 +28,7 @@ from allaprima.lab.lora.trainable_lora import (
     default_rate,
     denoiser_of,
     find_layers,
+    layers_at,
 )
 from allaprima.lab.lora.training_folder import Mode, TrainingFolder
 from allaprima.lab.training.loop import LoopConfig, train
@@ -170,9 +171,7 @@ def _fresh(
     network: nn.Module, settings: LoraSettings, start: Mapping[str, LowRank] | None
 ) -> tuple[TrainableLora, dict[str, nn.Linear | nn.Conv2d]]:
     """Return the LoRA as it begins, and the layers that it is for."""
-    layers = find_layers(network, "all" if start else settings.targets)
-    if start is not None:
-        layers = {path: layers[path] for path in start}
+    layers = find_layers(network, settings.targets) if start is None else layers_at(network, start)
     ranks = {path: settings.rank if start is None else start[path].rank for path in layers}
     lora = TrainableLora(layers, ranks, alpha=settings.alpha if start is None else None, seed=settings.seed)
     if start is not None:

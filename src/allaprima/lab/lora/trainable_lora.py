@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Literal
@@ -58,6 +58,12 @@ def find_layers(network: nn.Module, targets: LayerChoice) -> dict[str, Adaptable
     if not chosen:
         raise UserError(f"got targets {targets}, which this base has none of; expected all")
     return chosen
+
+
+def layers_at(network: nn.Module, paths: Iterable[str]) -> dict[str, Adaptable]:
+    """Return the layers at these paths, each of which a LoRA was made for."""
+    layers = {path: network.get_submodule(path) for path in paths}
+    return {path: layer for path, layer in layers.items() if isinstance(layer, Adaptable)}
 
 
 def default_rate(layers: Mapping[str, Adaptable]) -> float:
