@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "allaprima.cli.show",
     "lora": "allaprima.cli.lora",
     "pull": "allaprima.cli.pull",
+    "doctor": "allaprima.cli.doctor",
     "scenes": "allaprima.cli.scenes",
     "train": "allaprima.cli.train",
     "distill": "allaprima.cli.distill",

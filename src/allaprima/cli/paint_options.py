@@ -14,7 +14,12 @@ ModelsDirs = Annotated[
     typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
 ]
 LoraDir = Annotated[
-    Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--lora-dir",
+        help="Folder of LoRAs. Default: models/lora, or else loras or Lora in --models-dir.",
+        show_default=False,
+    ),
 ]
 Memory = Annotated[
     float | None,

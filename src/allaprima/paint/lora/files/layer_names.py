@@ -32,9 +32,10 @@ _LDM_OUTSIDE = {
     "conv_in": "input_blocks.0.0", "conv_out": "out.2",
     "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
+    "conv_norm_out": "out.0",
 }  # fmt: skip
 _LDM_INSIDE = {
-    "conv1": "in_layers.2", "conv2": "out_layers.3",
+    "conv1": "in_layers.2", "conv2": "out_layers.3", "norm1": "in_layers.0", "norm2": "out_layers.0",
     "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
 }  # fmt: skip
 

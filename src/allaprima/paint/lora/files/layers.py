@@ -23,7 +23,9 @@ class Layer:
     key: str
     """The network's name, a dot, and the module's path."""
     shape: tuple[int, ...]
-    """The weight's shape, (out, in) or (out, in, kh, kw)."""
+    """The weight's shape: (out, in), (out, in, kh, kw), or (width,) of a norm."""
+    bias: int = 0
+    """How many numbers its bias has; 0 for none."""
 
 
 class Layers:
@@ -35,16 +37,19 @@ class Layers:
         self._named: dict[str, dict[str, Layer | None]] = {}
         for network, module in networks.items():
             named = self._named.setdefault(network, {})
-            paths = {path: shape for path, layer in module.named_modules() if (shape := shape_of(layer))}
+            found = {path: part for path, part in module.named_modules() if shape_of(part)}
+            paths = {path: shape for path, part in found.items() if (shape := shape_of(part))}
             ldm = ldm_names(paths)
             for path, shape in paths.items():
-                layer = Layer(key=f"{network}.{path}", shape=shape)
+                layer = Layer(key=f"{network}.{path}", shape=shape, bias=_bias_of(found[path]))
                 self.by_key[layer.key] = layer
                 for name in dict.fromkeys((*names_of(path), *names_of(ldm.get(path, path)))):
                     # Two layers of one name leave it without meaning; a layer's own path always has one.
                     named[name] = layer if named.get(name, layer) is layer else None
             named |= {path: self.by_key[f"{network}.{path}"] for path in paths}
-        self._architecture = look((key, layer.shape[1]) for key, layer in self.by_key.items())
+        self._architecture = look(
+            (key, layer.shape[1]) for key, layer in self.by_key.items() if len(layer.shape) > 1
+        )
 
     def find(self, name: KeyName) -> Layer | None:
         """Return the layer that a file means by `name`, or None if there is none, or no telling which.
@@ -67,7 +72,7 @@ class Layers:
 
 
 def shape_of(module: nn.Module) -> tuple[int, ...] | None:
-    """Return the shape of the weight of a linear layer or a convolution; None for any other module.
+    """Return the shape of the weight of a linear layer, a convolution or a norm; None for any other module.
 
     Told from the module's numbers, for the weight of an offloaded or quantised layer has another shape.
     """
@@ -75,4 +80,10 @@ def shape_of(module: nn.Module) -> tuple[int, ...] | None:
         return module.out_features, module.in_features
     if isinstance(module, nn.Conv2d):
         return module.out_channels, module.in_channels // module.groups, *module.kernel_size
-    return None
+    weight = module._parameters.get("weight")
+    return tuple(weight.shape) if weight is not None and weight.ndim == 1 else None
+
+
+def _bias_of(module: nn.Module) -> int:
+    bias = module._parameters.get("bias")
+    return 0 if bias is None else bias.numel()
