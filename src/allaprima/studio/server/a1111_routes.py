@@ -74,7 +74,7 @@ async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[s
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture, or over each of several."""
     order = to_order(body, studio)
-    init_images = await asyncio.to_thread(to_init_images, body, order.requests[0], studio.settings.caps)
+    init_images = await studio.open_pictures(to_init_images, body, order.requests[0], studio.settings.caps)
     return await _paint(body, order, init_images, http, studio)
 
 
