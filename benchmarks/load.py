@@ -94,8 +94,10 @@ def attack(load: Load, folder: Path) -> Iterator[Row]:
     """Go on typing while strangers hold back heads and bodies, and ping."""
     with open_studio(None, folder / "attacked") as studio:
         frame_times_ms(studio.url, 10, {})  # warm
+        begun = studio.processor_s
         quiet = _p95(frame_times_ms(studio.url, load.frames, {}))
-        before = studio.resident_mib
+        quiet_used = (studio.processor_s - begun) / load.frames
+        before, begun = studio.resident_mib, studio.processor_s
         studio.forget_peak()
         strangers = Attack(studio.url, heads=load.heads, uploads=load.uploads, pings=load.pings)
         with strangers:
@@ -103,6 +105,7 @@ def attack(load: Load, folder: Path) -> Iterator[Row]:
             while len(frames) < load.frames or not strangers.is_done:
                 frames += frame_times_ms(studio.url, 10, {})
         added = (studio.peak_mib - before) * 2**20 / 1e6
+        used = (studio.processor_s - begun) / len(frames)
     yield Row(
         name=f"{load.heads:,} heads, {load.uploads:,} uploads, {load.pings:,} pings: added",
         value=added,
@@ -110,6 +113,8 @@ def attack(load: Load, folder: Path) -> Iterator[Row]:
         must=200.0,
     )
     yield Row(name="frames p95 meanwhile, against quiet", value=_p95(frames) / quiet, unit="times", must=1.5)
+    name = "processor time of all for each frame, against quiet"
+    yield Row(name=name, value=used / quiet_used, unit="times")
 
 
 def many(load: Load, folder: Path) -> Iterator[Row]:
