@@ -61,7 +61,7 @@ class TlsConnection(SSLProtocol):
         super().__init__(
             loop, app_protocol, context, self._done, server_side=True,
             ssl_handshake_timeout=handshake_s,  # type: ignore[arg-type]  # any number will do
-            ssl_shutdown_timeout=handshake_s,  # type: ignore[arg-type]
+            ssl_shutdown_timeout=handshake_s,
         )  # fmt: skip
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
