@@ -127,6 +127,7 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
         "pictures": max(1, len(ticket.requests)),
         "position": ticket.position,
         "share": round(ticket.share, 4),
+        "remarks": [] if ticket.progress is None else list(ticket.progress.remarks),
         "submitted_ms": int(ticket.submitted_s * 1000),
     }
 
