@@ -4,7 +4,7 @@ from allaprima.paint.bases.families import FAMILIES
 
 
 def test_families_are_found_by_the_names_in_their_traits() -> None:
-    assert list(FAMILIES) == ["vignette", "qwen-image", "sdxl"]
+    assert list(FAMILIES) == ["vignette", "qwen-image", "sdxl", "flux2-klein", "z-image"]
     assert all(family.traits.family == name for name, family in FAMILIES.items())
 
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allaprima.paint.bases.flux2_klein.traits import PIPELINES as FLUX2_KLEIN_PIPELINES
+from allaprima.paint.bases.flux2_klein.traits import TRAITS as FLUX2_KLEIN
 from allaprima.paint.bases.qwen_image.traits import PIPELINES as QWEN_IMAGE_PIPELINES
 from allaprima.paint.bases.qwen_image.traits import TRAITS as QWEN_IMAGE
 from allaprima.paint.bases.sdxl.traits import PIPELINES as SDXL_PIPELINES
 from allaprima.paint.bases.sdxl.traits import TRAITS as SDXL
 from allaprima.paint.bases.vignette.traits import TRAITS as VIGNETTE
+from allaprima.paint.bases.z_image.traits import PIPELINES as Z_IMAGE_PIPELINES
+from allaprima.paint.bases.z_image.traits import TRAITS as Z_IMAGE
 from allaprima.paint.contract.traits import BaseTraits
 
 if TYPE_CHECKING:
@@ -56,12 +60,26 @@ def _load_sdxl(path: Path, **options: Any) -> Base:
     return load_sdxl(path, **options)
 
 
+def _load_flux2_klein(folder: Path, **options: Any) -> Base:
+    from allaprima.paint.bases.flux2_klein.weights import load_flux2_klein
+
+    return load_flux2_klein(folder, **options)
+
+
+def _load_z_image(folder: Path, **options: Any) -> Base:
+    from allaprima.paint.bases.z_image.weights import load_z_image
+
+    return load_z_image(folder, **options)
+
+
 FAMILIES: dict[str, Family] = {
     family.traits.family: family
     for family in (
         Family(traits=VIGNETTE, load=_load_vignette),
         Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipelines=QWEN_IMAGE_PIPELINES),
         Family(traits=SDXL, load=_load_sdxl, pipelines=SDXL_PIPELINES, is_single_file=True),
+        Family(traits=FLUX2_KLEIN, load=_load_flux2_klein, pipelines=FLUX2_KLEIN_PIPELINES),
+        Family(traits=Z_IMAGE, load=_load_z_image, pipelines=Z_IMAGE_PIPELINES),
     )
 }
 """By the name that `BaseTraits.family` gives."""
