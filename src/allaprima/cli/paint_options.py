@@ -62,6 +62,10 @@ class RequestOptions:
         list[str] | None,
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
     ] = None
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture to look at, in bases that do, such as FLUX.2 klein; may be given again."),
+    ] = None
     no_turbo: Annotated[
         bool,
         typer.Option(

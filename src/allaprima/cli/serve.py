@@ -166,7 +166,7 @@ class Makers:
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
                 fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
-                starters=traits.starters,
+                starters=traits.starters, reads_references=traits.reads_references,
             )  # fmt: skip
         return cards
 

@@ -48,7 +48,7 @@ class TextStates:
     guidance: float | None = None
     """How strongly to follow the prompts, for a base whose guidance rule is "embedded"."""
     references: tuple[torch.Tensor, ...] = ()
-    """(1, C, h, w), clean latents of each picture that all the prompts are about, in bases that look at pictures."""
+    """(1, C, h, w), clean latents of each picture that is looked at with all the prompts, if the base does that."""
 
     def __post_init__(self) -> None:
         """Refuse states, mask and pooled vectors that do not belong together."""

@@ -14,5 +14,5 @@ TRAITS = BaseTraits(
     prompt_tokens=512,
     stride=16,
     encodes_separately=True,
-    max_references=10,
+    reads_references=True,
 )
