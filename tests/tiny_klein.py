@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKLFlux2,
+    FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
-    FlowMatchEulerDiscreteScheduler,
 )
 from tests.tiny_qwen3 import TEXT_WIDTH, chat_tokenizer, text_encoder
 

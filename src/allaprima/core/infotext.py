@@ -82,7 +82,11 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
         "Model": request.base,
         "Quality": request.quality,
         **({} if request.schedule is None else {"Schedule": request.schedule}),
-        **({} if not request.references else {"References": " ".join(one.digest for one in request.references)}),
+        **(
+            {}
+            if not request.references
+            else {"References": " ".join(one.digest for one in request.references)}
+        ),
         **(extra or {}),
     }
     tags = [f"<lora:{lora.name}:{lora.weight!r}>" for lora in request.loras]

@@ -60,9 +60,10 @@ class Reference:
 
     def __post_init__(self) -> None:
         """Refuse what is no digest."""
-        if not isinstance(self.digest, str) or not _DIGEST.fullmatch(self.digest):
+        digest: object = self.digest
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
             raise RequestError(
-                f"got reference {str(self.digest)[:40]!r}; expected the 32 hexadecimal digits of a picture, or the "
+                f"got reference {str(digest)[:40]!r}; expected the 32 hexadecimal digits of a picture, or the "
                 "picture itself, as --reference FILE",
                 field="references",
             )
@@ -125,5 +126,6 @@ def check_references(references: object) -> None:
         )
     if len(references) > MAX_REFERENCES:
         raise RequestError(
-            f"got more than {MAX_REFERENCES} references; expected at most {MAX_REFERENCES}", field="references"
+            f"got more than {MAX_REFERENCES} references; expected at most {MAX_REFERENCES}",
+            field="references",
         )

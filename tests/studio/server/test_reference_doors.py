@@ -1,10 +1,9 @@
-"""Pictures to look at, sent to the page's route and to OpenAI's, for a base that looks at them and one that does not."""
+"""Pictures to look at, sent to the page's route and to OpenAI's, for bases that look at them and that do not."""
 
 from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,8 @@ from allaprima.paint.painter import Painter
 
 FACE = Image.effect_noise((80, 64), 90).convert("RGB")
 HAT = Image.effect_noise((64, 96), 40).convert("RGB")
-FIELDS = {"prompt": "the cat wears the hat", "steps": 1, "seed": 3}
+PROMPT = "the cat wears the hat"
+FIELDS = {"prompt": PROMPT, "steps": 1, "seed": 3}
 
 
 def sent(*images: Image.Image) -> list[str]:
@@ -44,9 +44,7 @@ def edit(served: Served, **fields: Any) -> dict[str, Any]:
 
 
 def test_every_door_paints_from_the_same_pictures(looking: Served, painter: Painter) -> None:
-    expected = painter(
-        FIELDS["prompt"], seed=3, steps=1, width=64, height=64, references=[FACE, HAT]
-    ).encode("png")
+    expected = painter(PROMPT, seed=3, steps=1, width=64, height=64, references=[FACE, HAT]).encode("png")
     answer = edit(looking, image=sent(FACE, HAT))
     assert base64.b64decode(answer["data"][0]["b64_json"]) == expected
     assert "remarks" not in answer
@@ -76,7 +74,10 @@ def test_a_base_that_looks_at_none_says_so(served: Served) -> None:
     assert name == "done"
     assert done["pictures"][0]["remarks"] == ["the reference does nothing: vignette looks at none"]
     answer = edit(served, image=sent(FACE, HAT), size="128x64")
-    assert (answer["status"], answer["error"]["message"]) == (400, "got 2 pictures; expected one picture, for this base")
+    assert (answer["status"], answer["error"]["message"]) == (
+        400,
+        "got 2 pictures; expected one picture, for this base",
+    )
 
 
 def test_what_cannot_be_looked_at_is_refused(looking: Served) -> None:
@@ -85,5 +86,7 @@ def test_what_cannot_be_looked_at_is_refused(looking: Served) -> None:
     answer = edit(looking, image=sent(Image.new("RGB", (32, 32))))
     assert (answer["status"], "got a reference of 32x32" in answer["error"]["message"]) == (400, True)
     with looking.client() as client:
-        body = {"request": {**FIELDS, "width": 64, "height": 64, "references": [Reference.from_image(HAT).digest]}}
+        body = {
+            "request": {**FIELDS, "width": 64, "height": 64, "references": [Reference.from_image(HAT).digest]}
+        }
         assert "expected it again" in client.post("/api/jobs", json=body).text

@@ -103,7 +103,8 @@ def load_qwen3(part: Path, dtype: torch.dtype, *, layers: int, absent: bool) -> 
         if absent
         else load_network(Qwen3Model, part, dtype, unused=_HEAD)
     )
-    return _shorten(part, encoder, layers)
+    _shorten(part, encoder, layers)
+    return encoder
 
 
 def read_tokenizer(part: Path) -> Qwen2Tokenizer:
@@ -116,7 +117,7 @@ def read_tokenizer(part: Path) -> Qwen2Tokenizer:
     return read
 
 
-def _shorten(part: Path, encoder: Any, layers: int) -> Any:
+def _shorten(part: Path, encoder: Any, layers: int) -> None:
     """Leave out the layers that nothing reads, and the norm behind the last, which the states are taken before."""
     total = len(encoder.layers)
     kept = layers if layers > 0 else total + layers
@@ -125,4 +126,3 @@ def _shorten(part: Path, encoder: Any, layers: int) -> Any:
     encoder.layers = encoder.layers[:kept]
     encoder.config.num_hidden_layers = kept
     encoder.norm = nn.Identity()
-    return encoder

@@ -1,7 +1,7 @@
 """The pictures that a base looks at, as it is shown them.
 
-    references = encode_references(guard, request.references, images)
-    text = replace(text, references=references)
+references = encode_references(guard, request.references, images)
+text = replace(text, references=references)
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def check_pixels(base: Base, request: GenerationRequest) -> None:
     missing = [one.digest for one in request.references if one.pixels is None]
     if missing and base.traits.reads_references:
         raise RequestError(
-            f"the picture was painted looking at another, {missing[0][:12]}, which no file carries along; expected it "
-            "again, as --reference FILE",
+            f"the picture was painted looking at another, {missing[0][:12]}, which no file carries along; "
+            "expected it again, as --reference FILE",
             field="references",
         )
 
@@ -55,7 +55,9 @@ def remarks_on_references(base: Base, request: GenerationRequest) -> tuple[str, 
     count = len(request.references)
     if not count or base.traits.reads_references:
         return ()
-    return (f"the {'reference does' if count == 1 else f'{count} references do'} nothing: {base.name} looks at none",)
+    return (
+        f"the {'reference does' if count == 1 else f'{count} references do'} nothing: {base.name} looks at none",
+    )
 
 
 def without_pixels(requests: Sequence[GenerationRequest]) -> tuple[GenerationRequest, ...]:

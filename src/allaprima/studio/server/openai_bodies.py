@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -68,7 +68,7 @@ def to_order(body: ImagesBody, studio: Studio, references: tuple[Reference, ...]
     """Return what `body` asks for, with pictures to look at; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
     prompt, tagged = split_loras(body.prompt)
-    fields = {
+    fields: dict[str, Any] = {
         "prompt": prompt,
         "negative_prompt": body.negative_prompt or "",
         "width": width,
@@ -79,10 +79,10 @@ def to_order(body: ImagesBody, studio: Studio, references: tuple[Reference, ...]
         "base": base_of(body, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
+        "references": references or None,
         "loras": (*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    given |= {"references": references} if references else {}
     # Taken, for OpenAI's clients send it by themselves; nothing here depends on it.
     ignored = ("style",) if body.style is not None else ()
     return studio.make_order(given, body.n or 1, turbo=body.turbo is not False, ignored=ignored)

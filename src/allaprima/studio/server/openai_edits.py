@@ -75,12 +75,16 @@ class Edit:
         """
         caps = studio.settings.caps
         if base_of(self.body, studio).reads_references:
-            references = tuple(open_reference(picture, caps) for picture in self.pictures[: MAX_REFERENCES + 1])
+            references = tuple(
+                open_reference(picture, caps) for picture in self.pictures[: MAX_REFERENCES + 1]
+            )
             order = to_order(self.body, studio, references)
             paints_over = self.mask is not None or self.body.strength is not None
             return order, self._to_init_image(order, caps) if paints_over else None
         if len(self.pictures) != 1:
-            raise ProblemError(400, f"got {len(self.pictures)} pictures; expected one picture, for this base", param="image")
+            raise ProblemError(
+                400, f"got {len(self.pictures)} pictures; expected one picture, for this base", param="image"
+            )
         order = to_order(self.body, studio)
         return order, self._to_init_image(order, caps)
 

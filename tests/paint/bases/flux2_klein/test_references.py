@@ -48,7 +48,7 @@ def test_the_picture_is_that_of_diffusers(
     assert (our_pictures(base, [request.prompt], request) - theirs).abs().max() > 1e-3
 
 
-def test_a_large_reference_is_looked_at_as_diffusers_does(base: Flux2KleinBase, stock: Flux2KleinPipeline) -> None:
+def test_a_large_reference_is_looked_at_as_diffusers_does(stock: Flux2KleinPipeline) -> None:
     large = picture(1600, 1200, seed=3)
     seen = Reference.from_image(large).pixels
     assert seen is not None
@@ -62,7 +62,14 @@ def test_a_part_is_painted_as_diffusers_does_when_the_picture_is_looked_at(
     init_image = masked_picture(64, 64, 1.0, (16, 16, 48, 48))
     own = Reference.from_image(Image.frombytes("RGB", (64, 64), init_image.rgb))
     request = GenerationRequest(
-        prompt=CAT.prompt, base=base.name, width=64, height=64, steps=4, guidance=1.0, seed=7, references=(own,)
+        prompt=CAT.prompt,
+        base=base.name,
+        width=64,
+        height=64,
+        steps=4,
+        guidance=1.0,
+        seed=7,
+        references=(own,),
     )
     pipeline: Any = Flux2KleinInpaintPipeline(**stock.components)
     pipeline.set_progress_bar_config(disable=True)

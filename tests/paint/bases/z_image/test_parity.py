@@ -50,7 +50,9 @@ def test_the_picture_is_that_of_diffusers(
     base: ZImageBase, stock: ZImagePipeline, changes: dict[str, Any]
 ) -> None:
     request = GenerationRequest.from_json({**CAT.to_json(), **changes})
-    assert_alike(our_pictures(base, [request.prompt], request), stock_pictures(stock, [request.prompt], request))
+    assert_alike(
+        our_pictures(base, [request.prompt], request), stock_pictures(stock, [request.prompt], request)
+    )
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])

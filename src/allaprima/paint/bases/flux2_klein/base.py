@@ -4,8 +4,8 @@
     text = base.encode_text(["a cat on a rooftop"])
 
 Latents are packed, (B, 128, height/16, width/16): a token is 2x2 cells of 32 channels, brought to mean 0 and
-deviation 1 by the running statistics of the autoencoder's batch norm. Pictures to look at stand behind the one that is
-painted, each at a time of its own.
+deviation 1 by the running statistics of the autoencoder's batch norm. Pictures to look at stand behind the one that
+is painted, each at a time of its own.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Flux2KleinBase(ResidentBase):
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         """Return the checkpoint's schedule, whose shift depends on the size and on the number of steps."""
         if name is not None:
-            raise RequestError(f"got the schedule {name[:40]!r}; expected none: {self.name} has one of its own")
+            raise RequestError(
+                f"got the schedule {name[:40]!r}; expected none: {self.name} has one of its own"
+            )
         tokens = (width // self.stride) * (height // self.stride)
         return self.flow.follow(even_sigmas(steps), empirical_mu(tokens, steps))
 
@@ -145,7 +147,9 @@ class Flux2KleinBase(ResidentBase):
     def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return each packed channel's mean and deviation, (1, 128, 1, 1)."""
         norm = self.autoencoder.bn
-        mean, variance = (part.view(1, -1, 1, 1).to(device).float() for part in (norm.running_mean, norm.running_var))
+        mean, variance = (
+            part.view(1, -1, 1, 1).to(device).float() for part in (norm.running_mean, norm.running_var)
+        )
         return mean, torch.sqrt(variance + self.autoencoder.config.batch_norm_eps)
 
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -188,7 +192,7 @@ def picture_positions(pictures: Sequence[Tensor]) -> Tensor:
     """
     return torch.cat(
         [
-            _grid(REFERENCE_TIME * number, *picture.shape[2:], 1, picture.device)
+            _grid(REFERENCE_TIME * number, picture.shape[2], picture.shape[3], 1, picture.device)
             for number, picture in enumerate(pictures)
         ]
     )

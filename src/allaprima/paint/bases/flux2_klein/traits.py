@@ -6,7 +6,7 @@ from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.traits import BaseTraits
 
 PIPELINES = ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline")
-"""Pipelines over the parts of FLUX.2 klein, the plain one first: whichever saved a folder, its parts are read alike."""
+"""Pipelines over the parts of klein, the plain one first: whichever saved a folder, its parts are read alike."""
 
 TRAITS = BaseTraits(
     family="flux2-klein",

@@ -70,12 +70,11 @@ def load_flux2_klein(
         return make(model, folder / part, dtype)
 
     autoencoder = network("decode", AutoencoderKLFlux2, "vae")
-    encoder = load_qwen3(
-        folder / "text_encoder", dtype, layers=max(TEXT_LAYERS), absent="text" in absent
-    )
+    encoder = load_qwen3(folder / "text_encoder", dtype, layers=max(TEXT_LAYERS), absent="text" in absent)
     transformer = network("predict", Flux2Transformer2DModel, "transformer")
     check_together(folder, transformer.config, autoencoder, encoder.config)
-    for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
+    networks: dict[Stage, Any] = {"decode": autoencoder, "text": encoder, "predict": transformer}
+    for stage, loaded in networks.items():
         if stage not in absent:
             loaded.to(device)
     return Flux2KleinBase(

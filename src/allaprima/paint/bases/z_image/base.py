@@ -81,7 +81,9 @@ class ZImageBase(ResidentBase):
     def schedule(self, steps: int, width: int, height: int, name: str | None = None) -> Schedule:
         """Return the checkpoint's schedule: shifted alike at every size, or by the size where it says so."""
         if name is not None:
-            raise RequestError(f"got the schedule {name[:40]!r}; expected none: {self.name} has one of its own")
+            raise RequestError(
+                f"got the schedule {name[:40]!r}; expected none: {self.name} has one of its own"
+            )
         patch = PATCH * self.stride
         mu = self.flow.strength((width // patch) * (height // patch))
         # By torch, as in ZImagePipeline: NumPy's even levels are sometimes a rounding away.
@@ -127,7 +129,8 @@ class ZImageBase(ResidentBase):
             [row[:length] for row, length in zip(states, text.lengths, strict=True)],
             return_dict=False,
         )[0]
-        return -torch.stack(frames)[:, :, 0].float()
+        velocity: Tensor = -torch.stack(frames)[:, :, 0].float()
+        return velocity
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return pixels (B, 3, 8 h, 8 w) in [0, 1]."""
@@ -141,7 +144,8 @@ class ZImageBase(ResidentBase):
         config = self.autoencoder.config
         scaled = pixels.to(device=self.autoencoder.device, dtype=dtype_of(self.autoencoder)).mul(2.0).sub(1.0)
         cells: Tensor = self.autoencoder.encode(scaled, return_dict=False)[0].mode().float()
-        return (cells - config.shift_factor) * config.scaling_factor
+        clean: Tensor = (cells - config.shift_factor) * config.scaling_factor
+        return clean
 
     def latent_mask(self, mask: Tensor) -> Tensor:
         """Return the share of each cell of 8 x 8 pixels that is painted: (1, 1, h, w)."""

@@ -70,7 +70,8 @@ def load_z_image(
     encoder = load_qwen3(folder / "text_encoder", dtype, layers=-1, absent="text" in absent)
     transformer = network("predict", ZImageTransformer2DModel, "transformer")
     check_together(folder, transformer.config, autoencoder.config, encoder.config)
-    for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
+    networks: dict[Stage, Any] = {"decode": autoencoder, "text": encoder, "predict": transformer}
+    for stage, loaded in networks.items():
         if stage not in absent:
             loaded.to(device)
     return ZImageBase(
