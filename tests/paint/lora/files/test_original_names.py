@@ -90,8 +90,9 @@ SPELLINGS: dict[str, Callable[[str], tuple[str, str, str]]] = {
         f"model.diffusion_model.{n}.lora_down.weight", f"model.diffusion_model.{n}.lora_up.weight",
         f"model.diffusion_model.{n}.alpha",
     ),
-    "kohya": lambda n: tuple(  # type: ignore[return-value]
-        f"lora_unet_{n.replace('.', '_')}.{end}" for end in ("lora_down.weight", "lora_up.weight", "alpha")
+    "kohya": lambda n: (
+        f"lora_unet_{n.replace('.', '_')}.lora_down.weight", f"lora_unet_{n.replace('.', '_')}.lora_up.weight",
+        f"lora_unet_{n.replace('.', '_')}.alpha",
     ),
     "PEFT": lambda n: (f"base_model.model.{n}.lora_A.weight", f"base_model.model.{n}.lora_B.weight", ""),
     "transformer": lambda n: (f"transformer.{n}.lora_A.weight", f"transformer.{n}.lora_B.weight", ""),
@@ -104,7 +105,7 @@ def test_the_authors_names_are_read_as_diffusers_converts_them(
     family: Family, spelling: str, tmp_path: Path
 ) -> None:
     name, shapes, make, _ = family
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for layer, (down, up) in halves(shapes).items():
         at_down, at_up, at_alpha = SPELLINGS[spelling](layer)
         tensors |= {at_down: down, at_up: up, **({at_alpha: torch.tensor(1.0)} if at_alpha else {})}
@@ -173,7 +174,7 @@ def test_a_worn_lora_paints_as_merged_weights_do(kind: str, tmp_path: Path) -> N
     for key, delta in expected_deltas(family).items():
         state[f"{key.removeprefix('transformer.')}.weight"] += delta
     save_file(state, weights, {"format": "pt"})
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for layer, (down, up) in halves(family[1]).items():
         tensors |= {
             f"diffusion_model.{layer}.lora_A.weight": down,
@@ -208,7 +209,7 @@ def test_a_worn_lora_paints_as_merged_weights_do(kind: str, tmp_path: Path) -> N
 def test_a_lora_for_another_family_names_it(
     layers: dict[str, tuple[int, int]], declared: str | None, base: str, told: str, tmp_path: Path
 ) -> None:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for layer, (down, up) in halves(layers).items():
         tensors |= {
             f"diffusion_model.{layer}.lora_A.weight": down,

@@ -26,7 +26,7 @@ class Layer:
     shape: tuple[int, ...]
     """The weight's shape, (out, in) or (out, in, kh, kw)."""
     parts: Mapping[str, Rows] = field(default_factory=dict, hash=False)
-    """For a layer that is here several, or ordered otherwise: the keys of those that it stands for, and their rows."""
+    """For a layer that is several here: the keys of those, with the rows that are theirs."""
 
 
 class Layers:
