@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allaprima.paint.bases.files.parts import PartFile
+from allaprima.paint.bases.files.parts import PartFile, PartPaths
 from allaprima.paint.bases.qwen_image.files import PARTS as QWEN_IMAGE_PARTS
 from allaprima.paint.bases.qwen_image.traits import PIPELINES as QWEN_IMAGE_PIPELINES
 from allaprima.paint.bases.qwen_image.traits import TRAITS as QWEN_IMAGE
@@ -48,16 +48,20 @@ def _load_vignette(folder: Path | None, *, name: str, **options: Any) -> Base:
     return load_vignette(folder, **options)
 
 
-def _load_qwen_image(folder: Path, **options: Any) -> Base:
+def _load_qwen_image(path: Path, *, parts: PartPaths, **options: Any) -> Base:
+    if path.is_file():
+        from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
+
+        return load_split_qwen_image({**parts, "transformer": path}, **options)
     from allaprima.paint.bases.qwen_image.weights import load_qwen_image
 
-    return load_qwen_image(folder, **options)
+    return load_qwen_image(path, **options)
 
 
-def _load_sdxl(path: Path, **options: Any) -> Base:
+def _load_sdxl(path: Path, *, parts: PartPaths, **options: Any) -> Base:
     from allaprima.paint.bases.sdxl.base import load_sdxl
 
-    return load_sdxl(path, **options)
+    return load_sdxl(path, vae=parts.get("vae"), **options)
 
 
 FAMILIES: dict[str, Family] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from allaprima.core.errors import RequestError, WeightsError
@@ -28,6 +29,9 @@ PART_FOLDERS: dict[Part, tuple[str, ...]] = {
     "vae": ("vae", "VAE"),
 }
 """Where ComfyUI and A1111 keep parts, below a folder of models or below its `models`."""
+
+BASE_FOLDERS = ("checkpoints", "diffusion_models", "unet", "Stable-diffusion")
+"""Where they keep what a base is named by."""
 
 _MOST_FILES = 500
 """How many files in a folder of parts are looked into."""
@@ -106,7 +110,7 @@ def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> P
     """Return the file of a part that lies where ComfyUI keeps it; of several, one stored as the main file is, and small."""
     fitting: list[FileHeader] = []
     refused = ""
-    for path in _candidates(part.part, folders):
+    for path in _candidates(part.part, folders, main.path.parent):
         try:
             header = read_header(path)
             if part.find_prefix(header) is None or not part.fits(main, header):
@@ -126,18 +130,19 @@ def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> P
     )
 
 
-def _candidates(part: Part, folders: Sequence[Path]) -> Iterator[Path]:
+def _candidates(part: Part, folders: Sequence[Path], beside: Path) -> Iterator[Path]:
+    """Yield the weight files in the folders of a part, then those beside the main file."""
     seen: set[Path] = set()
-    for place in _part_folders(part, folders):
-        for path in sorted(_files_below(place)):
-            if path not in seen and len(seen) < _MOST_FILES:
-                seen.add(path)
-                yield path
+    inside = (path for place in _part_folders(part, folders) for path in sorted(_files_below(place)))
+    for path in chain(inside, sorted(beside.iterdir())):
+        if path not in seen and len(seen) < _MOST_FILES and path.name.lower().endswith(WEIGHT_SUFFIXES):
+            seen.add(path)
+            yield path
 
 
 def _files_below(place: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(place, followlinks=False):
-        yield from (Path(folder) / name for name in names if name.lower().endswith(WEIGHT_SUFFIXES))
+        yield from (Path(folder) / name for name in names)
 
 
 def _part_folders(part: Part, folders: Sequence[Path]) -> Iterator[Path]:
@@ -151,7 +156,7 @@ def _part_folders(part: Part, folders: Sequence[Path]) -> Iterator[Path]:
 
 def _around(path: Path) -> Iterator[Path]:
     """Yield the folders of models that a file lies in: `models` of `models/diffusion_models/qwen/x.gguf`."""
-    yield from list(path.absolute().parents)[1:4]
+    yield from (folder.parent for folder in path.absolute().parents if folder.name in BASE_FOLDERS)
 
 
 def _listed(part: Part) -> str:

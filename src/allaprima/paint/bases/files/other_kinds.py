@@ -13,6 +13,7 @@ _PREFIXES = ("", "model.diffusion_model.", "diffusion_model.", "net.", "transfor
 _LORA_MARKS = (
     ".lora_", "_lora.", ".hada_w", ".lokr_w", ".dora_scale", ".oft_blocks", ".lora.", ".diff_b",
 )  # fmt: skip
+_LORA_ENDS = (".alpha",)
 _LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_", "lycoris_", "base_model.model.")
 
 
@@ -100,7 +101,7 @@ _ARCHITECTURES = {
 def is_lora(header: FileHeader) -> bool:
     """Return whether the tensors' names are those of a LoRA, in any dialect."""
     return any(
-        name.startswith(_LORA_STARTS) or any(mark in name for mark in _LORA_MARKS) for name in header.tensors
+        name.startswith(_LORA_STARTS) or name.endswith(_LORA_ENDS) or any(mark in name for mark in _LORA_MARKS) for name in header.tensors
     )
 
 
@@ -114,6 +115,6 @@ def find_other(header: FileHeader) -> OtherKind:
         if any(header.starts_with(*(f"{prefix}{mark}" for mark in marks)) for prefix in _PREFIXES):
             return kind
     if not header.tensors:
-        return OtherKind(kind="empty", name="a file without tensors", way_out="fetch it again")
+        return OtherKind(kind="empty", name="a file that holds no tensors", way_out="fetch it again")
     first = min(header.tensors)[:80]
     return OtherKind(kind="unknown", name=f"of a kind that is not known: its first tensor is {first!r}", way_out=_NOT_HERE)

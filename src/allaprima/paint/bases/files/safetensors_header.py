@@ -74,8 +74,8 @@ def _what_else(path: Path, start: bytes, file: BufferedReader, file_bytes: int) 
     """Return the sentence that refuses what is no safetensors file."""
     if start.startswith(_PICKLE_STARTS) or path.suffix.lower() in PICKLES:
         return (
-            f"{path} is a pickle, which can run any program when it is opened, so it is never read; expected a "
-            ".safetensors file, which most model pages offer beside it"
+            f"{path} is a pickle, which may run any code when read, so it never is; expected .safetensors, which most "
+            "model pages offer beside it"
         )
     what = describe(start + file.read(HEAD_BYTES))
     if what in ("text", "no picture"):
