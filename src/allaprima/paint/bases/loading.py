@@ -52,7 +52,7 @@ class Located:
     path: Path | None
     """Its folder or file; None for a base that ships."""
     parts: Mapping[Part, Path] = field(default_factory=dict)
-    """The files of its parts but the one at `path`, which some of them may lie in; empty for a folder."""
+    """The files of its parts that are not in the one at `path`; none for a folder."""
 
     @property
     def family(self) -> str:
@@ -65,7 +65,7 @@ class Located:
             return []
         if self.path.is_dir():
             return sorted(self.path.glob("*/*.safetensors"))
-        return list(dict.fromkeys((self.path, *self.parts.values())))
+        return [self.path, *self.parts.values()]
 
     def weights_folder(self, replacement: Path | None = None) -> Path | None:
         """Return the folder of weights that ship, or its `replacement`; None for a base that does not ship."""
