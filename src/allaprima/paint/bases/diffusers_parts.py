@@ -26,7 +26,7 @@ def load_network(model: Any, part: Path, dtype: torch.dtype, *, unused: Collecti
         dtype: what it computes in.
         unused: weights that the files may hold although the class has no place for them.
     """
-    with _quiet():
+    with quiet():
         loaded, info = read_part(
             part,
             lambda path: model.from_pretrained(
@@ -60,7 +60,7 @@ def outline_network(model: Any, part: Path, dtype: torch.dtype) -> Any:
             return model(model.config_class(**config))
         return model.from_config(config)
 
-    with _quiet(), init_empty_weights():
+    with quiet(), init_empty_weights():
         made = read_part(part, make)
     for parameter in made.parameters():
         parameter.data = parameter.data.to(dtype)
@@ -76,7 +76,7 @@ def read_part(part: Path, read: Callable[[Path], Any]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the libraries' progress bars and warnings; this module checks what they are about."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers

@@ -67,9 +67,9 @@ def load_qwen_image(
         return load_network(model, folder / part, dtype)
 
     autoencoder = network("decode", FrameAutoencoder, "vae").flatten()
-    encoder = _drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
+    encoder = drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
     transformer = network("predict", QwenImageTransformer2DModel, "transformer")
-    _check_together(folder, transformer.config, autoencoder.config, encoder.config)
+    check_together(folder, transformer.config, autoencoder.config, encoder.config)
     for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
         if stage not in absent:
             loaded.to(device)
@@ -83,14 +83,14 @@ def load_qwen_image(
     )
 
 
-def _drop_unused_parts(encoder: Any) -> Any:
+def drop_unused_parts(encoder: Any) -> Any:
     """Return the language model without its vision tower and its head, 1.2 of its 8.3 billion weights."""
     encoder.model.visual = nn.Identity()
     encoder.lm_head = nn.Identity()
     return encoder
 
 
-def _check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+def check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
     try:
         check_latent_statistics(autoencoder.latents_mean, autoencoder.latents_std, autoencoder.z_dim)
     except ValueError as error:
