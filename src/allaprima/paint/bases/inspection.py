@@ -1,7 +1,7 @@
 """What `prima base inspect` says of a weight file; no weight is read.
 
-    found = inspect_file(Path("qwen_image_2512_fp8_e4m3fn.safetensors"))
-    found.kind, found.families, found.quantization     # "transformer", ("qwen-image",), "fp8"
+found = inspect_file(Path("qwen_image_2512_fp8_e4m3fn.safetensors"))
+found.kind, found.families, found.quantization     # "transformer", ("qwen-image",), "fp8"
 """
 
 from __future__ import annotations

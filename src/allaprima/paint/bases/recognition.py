@@ -1,7 +1,7 @@
 """Of which kind a weight file is, told from its tensors' names and its metadata, never from its ending.
 
-    kind = recognise(read_header(path))
-    kind.part, kind.family       # "transformer", "qwen-image"
+kind = recognise(read_header(path))
+kind.part, kind.family       # "transformer", "qwen-image"
 """
 
 from __future__ import annotations

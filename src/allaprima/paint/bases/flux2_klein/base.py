@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 
 PATCH = 2
-TEXT_LAYERS = (9, 18, 27)
-"""After how many of Qwen3's layers its states are read."""
 REFERENCE_TIME = 10
 """Where the first picture to look at stands on the axis of time, and how far each further one is from the last."""
 

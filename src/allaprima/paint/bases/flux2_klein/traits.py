@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.traits import BaseTraits
 
@@ -16,3 +18,9 @@ TRAITS = BaseTraits(
     encodes_separately=True,
     reads_references=True,
 )
+
+UNDISTILLED = replace(TRAITS.defaults, steps=50, guidance=4.0)
+"""What FLUX.2 klein base paints with, which was not distilled."""
+
+TEXT_LAYERS = (9, 18, 27)
+"""After how many of Qwen3's layers its states are read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from allaprima.core.errors import WeightsError
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.diffusers_parts import load_network, outline_network
 from allaprima.paint.bases.flow_config import SCHEDULER, read_flow_settings
-from allaprima.paint.bases.flux2_klein.base import TEXT_LAYERS, Flux2KleinBase
-from allaprima.paint.bases.flux2_klein.traits import TRAITS
+from allaprima.paint.bases.flux2_klein.base import Flux2KleinBase
+from allaprima.paint.bases.flux2_klein.traits import TEXT_LAYERS, TRAITS, UNDISTILLED
 from allaprima.paint.bases.folder import INDEX, check_parts, read_json
 from allaprima.paint.bases.qwen3 import (
     ENCODERS,
@@ -36,8 +35,6 @@ PARTS = {
     "scheduler": (SCHEDULER,),
 }
 _WEIGHTS = ("transformer", "vae", "text_encoder")
-UNDISTILLED = replace(TRAITS.defaults, steps=50, guidance=4.0)
-"""What FLUX.2 klein base paints with, which was not distilled."""
 
 
 def load_flux2_klein(
