@@ -27,6 +27,8 @@ from tests.tiny_qwen import PUBLISHED, byte_tokenizer
 from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+from allaprima.paint.bases.files.parts import Part
+
 WIDTH = 256
 Layout = Literal[
     "fp32", "bf16", "fp8", "scale_weight", "weight_scale", "comfy_quant", "metadata", "int8", "Q8_0", "Q4_K"
@@ -96,7 +98,7 @@ def _text_encoder(words: int) -> Qwen2_5_VLForConditionalGeneration:
 
 def write_split(
     folder: Path, stock: QwenImagePipeline, layout: Layout = "bf16", *, prefix: str = ""
-) -> dict[str, Path]:
+) -> dict[Part, Path]:
     """Write a pipeline as ComfyUI's folders keep it and return the files by part.
 
     The stock pipeline is given the very numbers that the files stand for.
@@ -107,7 +109,7 @@ def write_split(
     """
     transformer, text = stock.transformer.state_dict(), stock.text_encoder.state_dict()
     kind = ".gguf" if layout in ("Q8_0", "Q4_K") else ".safetensors"
-    files = {
+    files: dict[Part, Path] = {
         "transformer": folder / "diffusion_models" / f"tiny_{layout}{kind}",
         "text_encoder": folder / "text_encoders" / f"tiny_vl{kind}",
         "vae": folder / "vae" / "tiny_vae.safetensors",

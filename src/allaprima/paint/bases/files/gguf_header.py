@@ -81,7 +81,7 @@ def parse_gguf(path: Path, file: BufferedReader, file_bytes: int) -> FileHeader:
         metadata = dict(_unique(path, (_read_field(cursor) for _ in range(num_fields))))
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment not in (1 << power for power in range(3, 21)):
-            raise WeightsError(f"{path} has the alignment {str(alignment)[:40]}; expected 32")
+            raise WeightsError(f"{path} has the alignment {alignment!r:.40}; expected 32")
         tensors = dict(_unique(path, (_read_tensor(cursor, metadata) for _ in range(num_tensors))))
         data_begin = -(-cursor.at // alignment) * alignment
     if any(tensor.begin % alignment for tensor in tensors.values()):
