@@ -102,7 +102,11 @@ def _edited(data: bytes, edit: Callable[[Header], object]) -> bytes:
     length = int.from_bytes(data[:8], "little")
     header: Header = json.loads(data[8 : 8 + length])
     replaced = edit(header)
-    text = replaced if isinstance(replaced, bytes) else json.dumps(header if replaced is None else replaced).encode()
+    text = (
+        replaced
+        if isinstance(replaced, bytes)
+        else json.dumps(header if replaced is None else replaced).encode()
+    )
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
@@ -145,7 +149,10 @@ def _safetensors_cases() -> Cases:
 def _length_cases() -> Cases:
     lengths = (0, 1, 2, 7, 2**24 + 1, 2**32, HUGE, 2**64 - 1)
     return [
-        (f"a header of {length:,} bytes", partial(lambda data, length: length.to_bytes(8, "little") + data[8:], length=length))
+        (
+            f"a header of {length:,} bytes",
+            partial(lambda data, length: length.to_bytes(8, "little") + data[8:], length=length),
+        )
         for length in lengths
     ]
 
@@ -195,7 +202,8 @@ def _shape_cases() -> Cases:
         "offsets upon another tensor": {"data_offsets": [0, 65536]},
     }
     edits: Cases = [
-        (name, partial(_edited, edit=partial(_set, ending=WEIGHT, **changes))) for name, changes in entries.items()
+        (name, partial(_edited, edit=partial(_set, ending=WEIGHT, **changes)))
+        for name, changes in entries.items()
     ]
     return [
         *edits,
@@ -205,7 +213,12 @@ def _shape_cases() -> Cases:
 
 
 def _scale_cases() -> Cases:
-    numbers = {"no number": b"\0\0\xc0\x7f", "infinite": b"\0\0\x80\x7f", "below 0": b"\0\0\x80\xbf", "0": b"\0" * 4}
+    numbers = {
+        "no number": b"\0\0\xc0\x7f",
+        "infinite": b"\0\0\x80\x7f",
+        "below 0": b"\0\0\x80\xbf",
+        "0": b"\0" * 4,
+    }
     bad: Cases = [
         (f"a scale that is {what}", partial(_swap_bytes, ending=".weight_scale", new=number))
         for what, number in numbers.items()
@@ -217,11 +230,26 @@ def _scale_cases() -> Cases:
     }  # fmt: skip
     return [
         *bad,
-        *((f"a note that is {what}", partial(_padded_note, ending=note, new=new)) for what, new in notes.items()),
-        ("a scale that goes with no weight", partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".x.weight_scale"))),
-        ("a scale that is not there", partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".input_scale"))),
-        ("a scale in whole numbers", partial(_edited, edit=partial(_set, ending=".weight_scale", dtype="I32"))),
-        ("a scale of NVFP4", partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".weight_scale_2"))),
+        *(
+            (f"a note that is {what}", partial(_padded_note, ending=note, new=new))
+            for what, new in notes.items()
+        ),
+        (
+            "a scale that goes with no weight",
+            partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".x.weight_scale")),
+        ),
+        (
+            "a scale that is not there",
+            partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".input_scale")),
+        ),
+        (
+            "a scale in whole numbers",
+            partial(_edited, edit=partial(_set, ending=".weight_scale", dtype="I32")),
+        ),
+        (
+            "a scale of NVFP4",
+            partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".weight_scale_2")),
+        ),
         ("a note in floats", partial(_edited, edit=_float_note)),
         ("packed weights", partial(_edited, edit=partial(_set, ending=WEIGHT, dtype="U8"))),
         ("eight-bit whole numbers without a scale", partial(_edited, edit=_unscaled_int8)),
@@ -240,7 +268,9 @@ def _float_note(header: Header) -> None:
 
 
 def _unscaled_int8(header: Header) -> None:
-    name = next(name for name, entry in header.items() if entry.get("dtype") == "F8_E4M3" and name.endswith(".weight"))
+    name = next(
+        name for name, entry in header.items() if entry.get("dtype") == "F8_E4M3" and name.endswith(".weight")
+    )
     header[name]["dtype"] = "I8"
     layer = name.removesuffix(".weight")
     header[f"{layer}.input_scale"] = header.pop(f"{layer}.weight_scale")
@@ -256,7 +286,12 @@ def _noted_cases() -> Cases:
     }  # fmt: skip
     return [
         (f"metadata {what}", partial(_edited, edit=partial(_note, text=text))) for what, text in texts.items()
-    ] + [("a layer told of without its scale", partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".input_scale_2.input_scale")))]
+    ] + [
+        (
+            "a layer told of without its scale",
+            partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".input_scale_2.input_scale")),
+        )
+    ]
 
 
 def _note(header: Header, text: str) -> None:
@@ -333,7 +368,10 @@ def _field_cases() -> Cases:
     return [
         *((name, partial(_with_fields, new=(new,))) for name, new in fields.items()),
         ("a field that comes twice", partial(_with_fields, new=(twice, twice))),
-        *((f"an original shape {what}", partial(_with_shape, kind=kind, value=value)) for what, (kind, value) in shapes.items()),
+        *(
+            (f"an original shape {what}", partial(_with_shape, kind=kind, value=value))
+            for what, (kind, value) in shapes.items()
+        ),
     ]
 
 
@@ -368,7 +406,12 @@ def _put_entry(data: bytes, what: str, number: int) -> bytes:
     """Return a file in which one number of a tensor's entry is another."""
     at = data.index(_word(_first_name(data))) + len(_word(_first_name(data)))
     (sides,) = struct.unpack_from("<I", data, at)
-    places = {"sides": (at, "I"), "side": (at + 4, "Q"), "format": (at + 4 + 8 * sides, "I"), "place": (at + 8 + 8 * sides, "Q")}
+    places = {
+        "sides": (at, "I"),
+        "side": (at + 4, "Q"),
+        "format": (at + 4 + 8 * sides, "I"),
+        "place": (at + 8 + 8 * sides, "Q"),
+    }
     place, form = places[what]
     return _put(data, place, form, number)
 
@@ -376,7 +419,9 @@ def _put_entry(data: bytes, what: str, number: int) -> bytes:
 def _twice(data: bytes) -> bytes:
     """Return a file in which a tensor bears the name of another; both names are equally long."""
     ours, theirs = next(
-        pair for pair in ((b"attn.to_k.weight", b"attn.to_q.weight"), (b"attn_k.weight", b"attn_q.weight")) if pair[0] in data
+        pair
+        for pair in ((b"attn.to_k.weight", b"attn.to_q.weight"), (b"attn_k.weight", b"attn_q.weight"))
+        if pair[0] in data
     )
     return data.replace(ours, theirs, 1)
 

@@ -117,7 +117,9 @@ def write_split(
     for path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     write = _gguf_writer(layout) if kind == ".gguf" else _safetensors_writer(layout)
-    numbers = write(files["transformer"], {f"{prefix}{name}": value for name, value in transformer.items()}, "qwen_image")
+    numbers = write(
+        files["transformer"], {f"{prefix}{name}": value for name, value in transformer.items()}, "qwen_image"
+    )
     stock.transformer.load_state_dict({name.removeprefix(prefix): value for name, value in numbers.items()})
     rename = llama_name if kind == ".gguf" else legacy_name
     names = {name: rename(name) for name in text if rename(name)}
@@ -179,7 +181,12 @@ def wan_name(name: str) -> str:
     if ".conv_shortcut." in rest:
         rest = rest.replace(".conv_shortcut.", ".shortcut.")
     elif not rest.startswith(("middle.1.", "head.")):
-        for ours, theirs in (("norm1.", "residual.0."), ("conv1.", "residual.2."), ("norm2.", "residual.3."), ("conv2.", "residual.6.")):
+        for ours, theirs in (
+            ("norm1.", "residual.0."),
+            ("conv1.", "residual.2."),
+            ("norm2.", "residual.3."),
+            ("conv2.", "residual.6."),
+        ):
             rest = rest.replace(f".{ours}", f".{theirs}")
     return f"{top}.{rest}"
 
@@ -210,8 +217,11 @@ def _store(
 ) -> dict[str, Tensor]:
     """Return what is written of one tensor, and note the numbers that this stands for."""
     layer = name.removesuffix(".weight")
-    is_layer = name.endswith(("proj.weight", ".0.weight", ".1.weight", "to_q.weight", "to_k.weight", "to_v.weight")) and tensor.ndim == 2
-    if layout in ("fp32", "bf16") or not is_layer and layout != "fp8":
+    is_layer = (
+        name.endswith(("proj.weight", ".0.weight", ".1.weight", "to_q.weight", "to_k.weight", "to_v.weight"))
+        and tensor.ndim == 2
+    )
+    if layout in ("fp32", "bf16") or (not is_layer and layout != "fp8"):
         kept = tensor if layout == "fp32" else tensor.bfloat16()
         numbers[name] = kept.float()
         return {name: kept}
@@ -234,7 +244,10 @@ def _store(
         "comfy_quant": {f"{layer}.weight_scale": scale, f"{layer}.comfy_quant": note},
         "int8": {f"{layer}.weight_scale": scale, f"{layer}.comfy_quant": note},
     }
-    return {name: cast, **spelled.get(layout, {f"{layer}.weight_scale": scale, f"{layer}.input_scale": torch.ones(())})}
+    return {
+        name: cast,
+        **spelled.get(layout, {f"{layer}.weight_scale": scale, f"{layer}.input_scale": torch.ones(())}),
+    }
 
 
 def _gguf_writer(layout: Layout) -> Writer:

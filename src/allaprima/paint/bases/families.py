@@ -52,7 +52,9 @@ def _load_qwen_image(path: Path, *, parts: PartPaths, **options: Any) -> Base:
     if path.is_file():
         from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 
-        return load_split_qwen_image({part.part: parts.get(part.part, path) for part in QWEN_IMAGE_PARTS}, **options)
+        return load_split_qwen_image(
+            {part.part: parts.get(part.part, path) for part in QWEN_IMAGE_PARTS}, **options
+        )
     from allaprima.paint.bases.qwen_image.weights import load_qwen_image
 
     return load_qwen_image(path, **options)
@@ -68,7 +70,9 @@ FAMILIES: dict[str, Family] = {
     family.traits.family: family
     for family in (
         Family(traits=VIGNETTE, load=_load_vignette),
-        Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipelines=QWEN_IMAGE_PIPELINES, files=QWEN_IMAGE_PARTS),
+        Family(
+            traits=QWEN_IMAGE, load=_load_qwen_image, pipelines=QWEN_IMAGE_PIPELINES, files=QWEN_IMAGE_PARTS
+        ),
         Family(traits=SDXL, load=_load_sdxl, pipelines=SDXL_PIPELINES, files=SDXL_PARTS),
     )
 }

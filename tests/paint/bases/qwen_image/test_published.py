@@ -26,6 +26,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.header import FileHeader, StoredTensor
 from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.part_reader import PartReader
 from allaprima.paint.bases.qwen_image import split_files
 from allaprima.paint.bases.qwen_image.files import PARTS, name_text_weights, name_vae_weights
 from allaprima.paint.bases.qwen_image.published import (
@@ -34,7 +35,6 @@ from allaprima.paint.bases.qwen_image.published import (
     text_config,
     transformer_config,
 )
-from allaprima.paint.bases.qwen_image.split_files import PartReader
 from allaprima.paint.bases.recognition import recognise
 
 META = torch.device("meta")
@@ -112,7 +112,10 @@ def scaled_layers(shapes: Shapes) -> list[str]:
     return [
         name
         for name, shape in shapes.items()
-        if len(shape) == 2 and name.endswith(".weight") and "embed_tokens" not in name and "lm_head" not in name
+        if len(shape) == 2
+        and name.endswith(".weight")
+        and "embed_tokens" not in name
+        and "lm_head" not in name
     ]
 
 
@@ -138,7 +141,13 @@ def test_the_transformer_maps_with_no_key_left_over(dtype: str, prefix: str) -> 
 
 @pytest.mark.parametrize(
     ("rename", "dtype"),
-    [(legacy_name, "BF16"), (str, "BF16"), (legacy_name, "scaled"), (llama_name, "Q4_K"), (llama_name, "Q8_0")],
+    [
+        (legacy_name, "BF16"),
+        (str, "BF16"),
+        (legacy_name, "scaled"),
+        (llama_name, "Q4_K"),
+        (llama_name, "Q8_0"),
+    ],
 )
 def test_the_text_encoder_maps_with_no_key_left_over(rename: Callable[[str], str], dtype: str) -> None:
     shapes = {rename(name): shape for name, shape in published("text_encoder").items() if rename(name)}
@@ -165,7 +174,11 @@ def test_shapes_tell_the_published_configurations() -> None:
     assert told == {name: stock[name].default for name in told}
     assert autoencoder_config(entries("vae")) == {"base_dim": 96, "z_dim": 16, "input_channels": 3}
     text = text_config(entries("text_encoder"))["text_config"]
-    assert (text["num_attention_heads"], text["num_key_value_heads"], text["num_hidden_layers"]) == (28, 4, 28)
+    assert (text["num_attention_heads"], text["num_key_value_heads"], text["num_hidden_layers"]) == (
+        28,
+        4,
+        28,
+    )
     known = [field.name for field in fields(FLOW)]
     assert {name: getattr(FLOW, name) for name in known} == {name: PUBLISHED[name] for name in known}
 

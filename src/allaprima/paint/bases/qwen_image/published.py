@@ -7,15 +7,12 @@ the published Qwen-Image (arXiv:2508.02324) and Qwen2.5-VL 7B (arXiv:2502.13923)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.header import StoredTensor
+from allaprima.paint.bases.part_reader import Shapes
 from allaprima.paint.sampling.flow_schedule import FlowSettings
-
-Shapes = Mapping[str, StoredTensor]
-"""A part's tensors, as its file announces them, under the names of diffusers or transformers."""
 
 TEXT_HEAD = 128
 """The width of an attention head of Qwen2.5, which no shape tells."""
@@ -33,7 +30,9 @@ def transformer_config(shapes: Shapes) -> dict[str, Any]:
     (head,) = _shape(shapes, "transformer_blocks.0.attn.norm_q.weight", 1)
     inner, channels = _shape(shapes, "img_in.weight", 2)
     if not 8 <= head <= _WIDEST_HEAD or head % 32 or inner % head:
-        raise WeightsError(f"the attention has heads of {head} in a width of {inner}; expected whole heads, of 128")
+        raise WeightsError(
+            f"the attention has heads of {head} in a width of {inner}; expected whole heads, of 128"
+        )
     return {
         "num_layers": _count_layers(shapes, "transformer_blocks"),
         "attention_head_dim": head,
@@ -71,7 +70,11 @@ def text_config(shapes: Shapes) -> dict[str, Any]:
 def autoencoder_config(shapes: Shapes) -> dict[str, Any]:
     """Return the configuration of an `AutoencoderKLQwenImage`; the statistics of its latents are the published ones."""
     width, channels, *_ = _shape(shapes, "encoder.conv_in.weight", 5)
-    return {"base_dim": width, "z_dim": _shape(shapes, "post_quant_conv.weight", 5)[0], "input_channels": channels}
+    return {
+        "base_dim": width,
+        "z_dim": _shape(shapes, "post_quant_conv.weight", 5)[0],
+        "input_channels": channels,
+    }
 
 
 def _shape(shapes: Shapes, name: str, num_sides: int) -> tuple[int, ...]:
