@@ -28,7 +28,7 @@ from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from allaprima.core.events import Event
     from allaprima.core.infotext import ImportedRequest

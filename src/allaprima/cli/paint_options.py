@@ -11,7 +11,9 @@ import typer
 Size = Annotated[str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")]
 ModelsDirs = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."),
+    typer.Option(
+        help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."
+    ),
 ]
 TextEncoder = Annotated[
     str | None,

@@ -180,9 +180,7 @@ class Makers:
         """Find the bases; UserError if one is not there."""
         from allaprima.paint.bases.loading import locate
 
-        return {
-            name: locate(spec, self.models_dirs, self._named(spec)) for name, spec in self.specs.items()
-        }
+        return {name: locate(spec, self.models_dirs, self._named(spec)) for name, spec in self.specs.items()}
 
     def _named(self, spec: str) -> NamedParts:
         """Return the parts named for the base; of several bases, those that bring their own get none."""

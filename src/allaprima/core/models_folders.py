@@ -57,7 +57,9 @@ def _listed(path: Path) -> list[Path]:
     if listed is None:
         return []
     if not isinstance(listed, dict):
-        raise RequestError(f"{path} names no folders; expected ComfyUI's {LIST_NAME}, a base_path for each program")
+        raise RequestError(
+            f"{path} names no folders; expected ComfyUI's {LIST_NAME}, a base_path for each program"
+        )
     folders: list[Path] = []
     for program in listed.values():
         for folder in _folders_of(program, path.parent):

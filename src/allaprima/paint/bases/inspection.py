@@ -75,7 +75,9 @@ def _find(path: Path, folders: Sequence[Path]) -> Path:
         names = (find_by_name(folder, str(path), ("", *WEIGHT_SUFFIXES)) for folder in folders)
         given = next((one for found in names for one in found if one.is_file()), given)
     if not given.is_file():
-        raise RequestError(f"got {str(path)[:200]!r}; expected a weight file, or the name of one in --models-dir")
+        raise RequestError(
+            f"got {str(path)[:200]!r}; expected a weight file, or the name of one in --models-dir"
+        )
     return given
 
 

@@ -96,7 +96,9 @@ def _find_named(name: str, part: PartFile, main: FileHeader, folders: Sequence[P
         )
     header = read_header(path)
     if part.find_prefix(header) is None:
-        raise WeightsError(f"{path} is {recognise(header).name}; expected {part.name}, such as {part.published}")
+        raise WeightsError(
+            f"{path} is {recognise(header).name}; expected {part.name}, such as {part.published}"
+        )
     if refusal := find_quantization(header).refusal:
         raise WeightsError(f"{path} has {refusal}")
     if not part.fits(main, header):

@@ -1,14 +1,15 @@
-"""One part of a base from its file: the network of the file's shapes, and its weights as they are stored.
+"""From one part's file to its network: made on the meta device in the shapes that the file has, then given its weights.
 
-predict = PartReader.open(PARTS, "transformer", paths, name_weights)
-network = predict.make(make_transformer)
-predict.load(network, dtype, device, absent=False)
+    reader = PartReader.open(part, path, names=name_text_weights)
+    network = reader.load(reader.make(build), torch.bfloat16, device, absent=False)
+
+Weights stay as they are stored: quantised layers take the place of the network's own (`paint/quantization`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.diffusers_parts import quiet
 from allaprima.paint.bases.files.header import FileHeader, StoredTensor, read_header
-from allaprima.paint.bases.files.parts import Part, PartFile
+from allaprima.paint.bases.files.parts import PartFile
 from allaprima.paint.bases.files.stored_weights import read_weights
 from allaprima.paint.quantization.loading import load_weights
 
 Shapes = Mapping[str, StoredTensor]
-"""A part's tensors, as its file announces them, under the names of diffusers or transformers."""
+"""A part's tensors, as its file announces them, under the names of its network."""
+
 Names = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Gives a part's tensors, announced or stored, the names that its network has for them."""
+"""Gives a part's tensors the names that its network has for them."""
+
 _MOST_LAYERS = 512
 
 
@@ -39,15 +42,12 @@ class PartReader:
     names: Names
 
     @classmethod
-    def open(
-        cls, known: Sequence[PartFile], part: Part, paths: Mapping[Part, Path], names: Names = dict
-    ) -> PartReader:
-        """Return the reader of a part of a family's `known` ones, which is in the file at its path."""
-        file = next(one for one in known if one.part == part)
-        header = read_header(paths[part])
-        prefix = file.find_prefix(header)
+    def open(cls, part: PartFile, path: Path, names: Names = dict) -> PartReader:
+        """Return the reader of a part that is in the file at `path`."""
+        header = read_header(path)
+        prefix = part.find_prefix(header)
         if prefix is None:
-            raise WeightsError(f"{paths[part]} does not hold {file.name}; expected a file that does")
+            raise WeightsError(f"{path} does not hold {part.name}; expected a file that does")
         return cls(header=header, prefix=prefix, names=names)
 
     @property

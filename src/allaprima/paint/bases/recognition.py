@@ -39,9 +39,7 @@ def recognise(header: FileHeader) -> FileKind:
             # A file that holds all parts is known by the first of them, the one a base is named by.
             first = min(found, key=lambda pair: FAMILIES[pair[0]].files.index(pair[1]))[1]
             families = tuple(family for family, part in found if part.part == first.part)
-            return FileKind(
-                name=first.name, kind=PART_WORDS[first.part], part=first.part, families=families
-            )
+            return FileKind(name=first.name, kind=PART_WORDS[first.part], part=first.part, families=families)
     other = find_other(header)
     return FileKind(name=other.name, kind=other.kind, way_out=other.way_out)
 

@@ -127,9 +127,7 @@ def test_the_second_projection_is_found_or_named(file: Path, folder: Path, tmp_p
     )
 
 
-def test_pruned_unets_are_read_by_the_names_of_their_blocks(
-    folder: Path, copy: Path, tmp_path: Path
-) -> None:
+def test_pruned_unets_are_read_by_the_names_of_their_blocks(folder: Path, copy: Path, tmp_path: Path) -> None:
     """SSD-1B's shape: fewer transformer blocks, and of the middle one residual layer alone."""
     whole = UNet2DConditionModel.load_config(copy / "unet")
     pruned = UNet2DConditionModel.from_config({
@@ -158,7 +156,9 @@ def test_an_autoencoder_named_beside_a_file_that_lacks_one(
 ) -> None:
     published = load_file(file)
     start = "first_stage_model."
-    tensors = {name.removeprefix(start): tensor for name, tensor in published.items() if name.startswith(start)}
+    tensors = {
+        name.removeprefix(start): tensor for name, tensor in published.items() if name.startswith(start)
+    }
     if layout == "diffusers":
         tensors = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
     vae = tmp_path / "sdxl_vae.safetensors"
@@ -167,5 +167,6 @@ def test_an_autoencoder_named_beside_a_file_that_lacks_one(
     for path in (bare, file):  # the one named counts, even where there is another
         base = load_sdxl(path, shapes=shapes_of(folder), vae=vae)
         expected = load_sdxl(file, shapes=shapes_of(folder)).autoencoder.state_dict()
-        assert all(torch.equal(base.autoencoder.state_dict()[name], 2 * part) for name, part in expected.items())
-
+        assert all(
+            torch.equal(base.autoencoder.state_dict()[name], 2 * part) for name, part in expected.items()
+        )

@@ -101,7 +101,10 @@ _ARCHITECTURES = {
 def is_lora(header: FileHeader) -> bool:
     """Return whether the tensors' names are those of a LoRA, in any dialect."""
     return any(
-        name.startswith(_LORA_STARTS) or name.endswith(_LORA_ENDS) or any(mark in name for mark in _LORA_MARKS) for name in header.tensors
+        name.startswith(_LORA_STARTS)
+        or name.endswith(_LORA_ENDS)
+        or any(mark in name for mark in _LORA_MARKS)
+        for name in header.tensors
     )
 
 
@@ -117,4 +120,6 @@ def find_other(header: FileHeader) -> OtherKind:
     if not header.tensors:
         return OtherKind(kind="empty", name="a file that holds no tensors", way_out="fetch it again")
     first = min(header.tensors)[:80]
-    return OtherKind(kind="unknown", name=f"of a kind that is not known: its first tensor is {first!r}", way_out=_NOT_HERE)
+    return OtherKind(
+        kind="unknown", name=f"of a kind that is not known: its first tensor is {first!r}", way_out=_NOT_HERE
+    )

@@ -170,5 +170,7 @@ def _parse(header: FileHeader, text: str | bytes) -> dict[str, Any]:
             f"{header.path} has a note on its formats that is no JSON; fetch the file again"
         ) from error
     if not isinstance(note, dict):
-        raise WeightsError(f"{header.path} has a note on its formats that is no JSON object; fetch the file again")
+        raise WeightsError(
+            f"{header.path} has a note on its formats that is no JSON object; fetch the file again"
+        )
     return note

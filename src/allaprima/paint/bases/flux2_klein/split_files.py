@@ -23,7 +23,7 @@ from allaprima.paint.bases.flux2_klein.names import name_weights
 from allaprima.paint.bases.flux2_klein.traits import TEXT_LAYERS, TRAITS, UNDISTILLED
 from allaprima.paint.bases.flux2_klein.weights import check_together
 from allaprima.paint.bases.ldm_autoencoder import autoencoder_config, decoder_widths, name_autoencoder_weights
-from allaprima.paint.bases.part_reader import PartReader, Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import Names, PartReader, Shapes, count_layers, shape_in
 from allaprima.paint.bases.qwen3 import NO_THOUGHTS, Qwen3Reader
 from allaprima.paint.bases.qwen3_files import check_vocabulary, make_text_encoder, name_text_weights
 from allaprima.paint.bases.qwen_tokenizer import qwen3_tokenizer
@@ -55,9 +55,12 @@ def load_split_flux2_klein(
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    text = PartReader.open(PARTS, "text_encoder", paths, partial(name_text_weights, layers=max(TEXT_LAYERS)))
-    decode = PartReader.open(PARTS, "vae", paths, name_autoencoder_weights)
-    predict = PartReader.open(PARTS, "transformer", paths, name_weights)
+    names: dict[Part, Names] = {
+        "transformer": name_weights,
+        "text_encoder": partial(name_text_weights, layers=max(TEXT_LAYERS)),
+        "vae": name_autoencoder_weights,
+    }
+    predict, text, decode = (PartReader.open(part, paths[part.part], names[part.part]) for part in PARTS)
     encoder, autoencoder = text.make(make_text_encoder), decode.make(make_autoencoder)
     transformer = predict.make(make_transformer)
     if len(encoder.layers) < max(TEXT_LAYERS):

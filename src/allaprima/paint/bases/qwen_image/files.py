@@ -42,7 +42,12 @@ def find_transformer(header: FileHeader) -> str | None:
 def find_text_encoder(header: FileHeader) -> str | None:
     """Return the prefix of a Qwen2.5-VL; the one without eyes, Qwen2.5, was trained otherwise."""
     if header.container == "gguf":
-        return "" if header.metadata.get("general.architecture") == "qwen2vl" and "token_embd.weight" in header.tensors else None
+        return (
+            ""
+            if header.metadata.get("general.architecture") == "qwen2vl"
+            and "token_embd.weight" in header.tensors
+            else None
+        )
     for prefix in TEXT_PREFIXES:
         names = {name: f"{prefix}{name}" for name in ("visual.", "model.visual.")}
         layers = (f"{prefix}{start}layers.0.self_attn.q_proj.bias" for start in ("model.", _LANGUAGE_MODEL))
@@ -57,7 +62,9 @@ def find_vae(header: FileHeader) -> str | None:
     wan = find_first_prefix(header, VAE_PREFIXES, "decoder.middle.0.residual.0.gamma", "conv1.weight")
     prefix = wan
     if prefix is None:
-        prefix = find_first_prefix(header, VAE_PREFIXES, "decoder.mid_block.resnets.0.norm1.gamma", "quant_conv.weight")
+        prefix = find_first_prefix(
+            header, VAE_PREFIXES, "decoder.mid_block.resnets.0.norm1.gamma", "quant_conv.weight"
+        )
     if prefix is None:
         return None
     first = header.shape(f"{prefix}encoder.{'conv1' if wan is not None else 'conv_in'}.weight")
@@ -110,7 +117,9 @@ def name_text_weights(weights: Mapping[str, T]) -> dict[str, T]:
 
 
 def _text_name(name: str) -> str | None:
-    if name.startswith(("visual.", "model.visual.", "lm_head.", "output.")) or name.endswith("rotary_emb.inv_freq"):
+    if name.startswith(("visual.", "model.visual.", "lm_head.", "output.")) or name.endswith(
+        "rotary_emb.inv_freq"
+    ):
         return None
     if found := _LAYER.fullmatch(name):
         layer, part, kind = found.groups()

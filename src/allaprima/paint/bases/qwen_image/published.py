@@ -27,7 +27,9 @@ def transformer_config(shapes: Shapes) -> dict[str, Any]:
     (head,) = shape_in(shapes, "transformer_blocks.0.attn.norm_q.weight", 1)
     inner, channels = shape_in(shapes, "img_in.weight", 2)
     if not 8 <= head <= _WIDEST_HEAD or head % 32 or inner % head:
-        raise WeightsError(f"the attention has heads of {head} in a width of {inner}; expected whole heads, of 128")
+        raise WeightsError(
+            f"the attention has heads of {head} in a width of {inner}; expected whole heads, of 128"
+        )
     return {
         "num_layers": count_layers(shapes, "transformer_blocks"),
         "attention_head_dim": head,
@@ -65,4 +67,8 @@ def text_config(shapes: Shapes) -> dict[str, Any]:
 def autoencoder_config(shapes: Shapes) -> dict[str, Any]:
     """Return the configuration of an `AutoencoderKLQwenImage`; the statistics of its latents are the published ones."""
     width, channels, *_ = shape_in(shapes, "encoder.conv_in.weight", 5)
-    return {"base_dim": width, "z_dim": shape_in(shapes, "post_quant_conv.weight", 5)[0], "input_channels": channels}
+    return {
+        "base_dim": width,
+        "z_dim": shape_in(shapes, "post_quant_conv.weight", 5)[0],
+        "input_channels": channels,
+    }

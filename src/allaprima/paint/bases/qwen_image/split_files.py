@@ -34,6 +34,7 @@ from allaprima.paint.device.precision import pick_dtype
 if TYPE_CHECKING:
     from transformers import Qwen2Tokenizer
 
+
 def load_split_qwen_image(
     paths: Mapping[Part, Path],
     *,
@@ -52,9 +53,8 @@ def load_split_qwen_image(
 
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    text = PartReader.open(PARTS, "text_encoder", paths, name_text_weights)
-    decode = PartReader.open(PARTS, "vae", paths, name_vae_weights)
-    predict = PartReader.open(PARTS, "transformer", paths)
+    names = {"text_encoder": name_text_weights, "vae": name_vae_weights, "transformer": dict}
+    predict, text, decode = (PartReader.open(part, paths[part.part], names[part.part]) for part in PARTS)
     made = {
         "text": (text, text.make(_make_text_encoder)),
         "decode": (decode, decode.make(_make_autoencoder)),

@@ -66,8 +66,14 @@ def pruned_shape(names: Iterable[str]) -> Mapping[str, Any]:
         if found := _BLOCK.match(name):
             place = (found[1], int(found[2]))
             depths[place] = max(depths.get(place, 0), int(found[3]) + 1)
-    down = [[depths.get(("input_blocks", 3 * level + layer + 1), 0) for layer in range(_LAYERS)] for level in range(_LEVELS)]
-    up = [[depths.get(("output_blocks", 3 * level + layer), 0) for layer in range(_LAYERS + 1)] for level in range(_LEVELS)]
+    down = [
+        [depths.get(("input_blocks", 3 * level + layer + 1), 0) for layer in range(_LAYERS)]
+        for level in range(_LEVELS)
+    ]
+    up = [
+        [depths.get(("output_blocks", 3 * level + layer), 0) for layer in range(_LAYERS + 1)]
+        for level in range(_LEVELS)
+    ]
     has_middle = any(name.startswith("middle_block.0.") for name in names)
     return {
         "mid_block_type": "UNetMidBlock2D" if has_middle else None,

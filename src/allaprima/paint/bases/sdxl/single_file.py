@@ -134,8 +134,12 @@ def _autoencoder_of(shapes: Shapes, vae: Path | None, tensors: Tensors) -> Tenso
         header = read_header(vae)
         prefix, tensors = find_vae(header), read_tensors(vae)
     if prefix is None:
-        raise WeightsError(f"{vae} does not hold SDXL's autoencoder; expected one, such as sdxl_vae.safetensors")
-    latent = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        raise WeightsError(
+            f"{vae} does not hold SDXL's autoencoder; expected one, such as sdxl_vae.safetensors"
+        )
+    latent = {
+        name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+    }
     if "decoder.mid_block.resnets.0.norm1.weight" in latent:
         return latent
     converted: Tensors = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))

@@ -19,7 +19,7 @@ from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.parts import Part
 from allaprima.paint.bases.ldm_autoencoder import autoencoder_config, name_autoencoder_weights
-from allaprima.paint.bases.part_reader import PartReader, Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import Names, PartReader, Shapes, count_layers, shape_in
 from allaprima.paint.bases.qwen3 import Qwen3Reader
 from allaprima.paint.bases.qwen3_files import check_vocabulary, make_text_encoder, name_text_weights
 from allaprima.paint.bases.qwen_tokenizer import qwen3_tokenizer
@@ -58,9 +58,12 @@ def load_split_z_image(
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    text = PartReader.open(PARTS, "text_encoder", paths, partial(name_text_weights, layers=-1))
-    decode = PartReader.open(PARTS, "vae", paths, name_autoencoder_weights)
-    predict = PartReader.open(PARTS, "transformer", paths, name_weights)
+    names: dict[Part, Names] = {
+        "transformer": name_weights,
+        "text_encoder": partial(name_text_weights, layers=-1),
+        "vae": name_autoencoder_weights,
+    }
+    predict, text, decode = (PartReader.open(part, paths[part.part], names[part.part]) for part in PARTS)
     encoder, autoencoder = text.make(make_text_encoder), decode.make(make_autoencoder)
     transformer = predict.make(make_transformer)
     check_together(paths["transformer"], transformer.config, autoencoder.config, encoder.config)
