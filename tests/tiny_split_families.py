@@ -1,8 +1,8 @@
-"""A tiny FLUX.2 klein and a tiny Z-Image in the files that people have: split as ComfyUI splits them, by the authors' names.
+"""A tiny FLUX.2 klein and a tiny Z-Image as people have them: split as ComfyUI splits them, by the authors' names.
 
-    files = write_split_klein(tmp_path, make_split_klein(), "Q8_0")   # stock's weights become what the files stand for
+    files = write_split_klein(tmp_path, make_split_klein(), "Q8_0")
 
-The names are written out here by hand, and read back by diffusers' own converters.
+Stock's weights become what the files stand for. The names are written out here by hand, and read back by diffusers' own converters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ State = dict[str, Tensor]
 
 
 def make_split_klein() -> Flux2KleinPipeline:
-    """Return stock diffusers' pipeline over networks whose shapes tell their configuration, the same at every call."""
+    """Return stock diffusers' pipeline over networks whose shapes tell their configuration, always the same."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = chat_tokenizer()
@@ -61,7 +61,7 @@ def make_split_klein() -> Flux2KleinPipeline:
 
 
 def make_split_z_image() -> ZImagePipeline:
-    """Return stock diffusers' pipeline over networks whose shapes tell their configuration, the same at every call."""
+    """Return stock diffusers' pipeline over networks whose shapes tell their configuration, always the same."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = chat_tokenizer()
@@ -119,7 +119,9 @@ def _write(
     for path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     write = _gguf_writer(layout) if is_gguf else _safetensors_writer(layout)
-    numbers = write(files["transformer"], {f"{prefix}{one}": value for one, value in transformer.items()}, "x")
+    numbers = write(
+        files["transformer"], {f"{prefix}{one}": value for one, value in transformer.items()}, "x"
+    )
     stock.transformer.load_state_dict(
         convert({one.removeprefix(prefix): value for one, value in numbers.items()})
     )
@@ -131,7 +133,9 @@ def _write(
     vae = stock.vae.state_dict()
     store = _safetensors_writer("fp32" if layout == "fp32" else "bf16")
     numbers = store(files["vae"], {ldm_name(one): as_ldm(one, value) for one, value in vae.items()}, "")
-    stock.vae.load_state_dict({one: numbers[ldm_name(one)].reshape(value.shape) for one, value in vae.items()})
+    stock.vae.load_state_dict(
+        {one: numbers[ldm_name(one)].reshape(value.shape) for one, value in vae.items()}
+    )
     return files
 
 
@@ -161,7 +165,7 @@ def bfl_tensors(state: Mapping[str, Tensor]) -> State:
             others = (
                 state[name.replace("to_q", f"to_{part}").replace("add_q", f"add_{part}")] for part in "kv"
             )
-            value = torch.cat([value, *others])  # noqa: PLW2901
+            value = torch.cat([value, *others])
         theirs[_bfl_name(name)] = value
     return theirs
 
@@ -233,12 +237,15 @@ def ldm_name(name: str, levels: int = 4) -> str:
         name = name.replace(".upsamplers.0.", ".upsample.")
     for ours, theirs in (
         ("mid_block.resnets.0", "mid.block_1"), ("mid_block.resnets.1", "mid.block_2"),
-        ("mid_block.attentions.0.group_norm", "mid.attn_1.norm"), ("mid_block.attentions.0.to_out.0", "mid.attn_1.proj_out"),
-        ("mid_block.attentions.0.to_", "mid.attn_1."), ("conv_norm_out", "norm_out"), ("conv_shortcut", "nin_shortcut"),
+        ("mid_block.attentions.0.group_norm", "mid.attn_1.norm"),
+        ("mid_block.attentions.0.to_out.0", "mid.attn_1.proj_out"), ("mid_block.attentions.0.to_", "mid.attn_1."),
+        ("conv_norm_out", "norm_out"), ("conv_shortcut", "nin_shortcut"),
     ):  # fmt: skip
         name = name.replace(ours, theirs)
     # Black Forest Labs keep these inside encoder and decoder.
-    return re.sub(r"^(post_)?quant_conv", lambda found: f"{'decoder' if found[1] else 'encoder'}.{found[0]}", name)
+    return re.sub(
+        r"^(post_)?quant_conv", lambda found: f"{'decoder' if found[1] else 'encoder'}.{found[0]}", name
+    )
 
 
 def as_ldm(name: str, value: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from tests.tiny_qwen3 import chat_tokenizer
 from tests.tiny_split_families import LAYOUTS, make_split_z_image, write_split_z_image
 
 from allaprima.core.request import GenerationRequest
+from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.z_image.split_files import load_split_z_image
 from allaprima.paint.bases.z_image.traits import TRAITS
-from allaprima.paint.bases.loading import locate
 
 CAT = GenerationRequest(
     prompt="a cat on a rooftop", base="z-image", width=48, height=32, steps=2, seed=7, guidance=1.0
@@ -25,7 +25,9 @@ CAT = GenerationRequest(
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_picture_is_that_of_diffusers_with_the_same_weights(layout: Layout, tmp_path: Path) -> None:
     stock = make_split_z_image()
-    files = write_split_z_image(tmp_path, stock, layout, prefix="model.diffusion_model." if layout == "fp8" else "")
+    files = write_split_z_image(
+        tmp_path, stock, layout, prefix="model.diffusion_model." if layout == "fp8" else ""
+    )
     located = locate("z_image_turbo", [tmp_path])
     assert located.family == "z-image"
     assert located.parts == {part: files[part] for part in ("text_encoder", "vae")}
@@ -41,7 +43,9 @@ def test_the_picture_is_that_of_diffusers_with_the_same_weights(layout: Layout, 
 def test_a_name_says_that_it_was_not_distilled(tmp_path: Path) -> None:
     files = write_split_z_image(tmp_path, make_split_z_image(), "bf16", name="z_image_bf16")
     base = load_split_z_image(
-        {**files}, absent=("text", "predict", "decode"), tokenizer=chat_tokenizer  # type: ignore[dict-item]
+        {**files},
+        absent=("text", "predict", "decode"),
+        tokenizer=chat_tokenizer,  # type: ignore[dict-item]
     )
     assert (base.defaults.steps, base.flow.shift) == (50, 6.0)
     assert all(parameter.is_meta for parameter in base.transformer.parameters())
