@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import Qwen3Config, Qwen3Model
 
 from allaprima.paint.bases.files.header import FileHeader, StoredTensor
+from allaprima.paint.bases.files.shared_parts import find_qwen3
 from allaprima.paint.bases.flux2_klein import files as klein_files
 from allaprima.paint.bases.flux2_klein import names as klein_names
 from allaprima.paint.bases.flux2_klein import split_files as klein
@@ -37,16 +38,14 @@ META = torch.device("meta")
 State = Mapping[str, Tensor]
 
 
-def klein_transformer(
-    layers: int = 5, single: int = 20, heads: int = 24, text: int = 7680
-) -> torch.nn.Module:
+def klein_transformer(layers: int = 5, single: int = 20, heads: int = 24, text: int = 7680) -> Any:
     return Flux2Transformer2DModel(
         num_layers=layers, num_single_layers=single, num_attention_heads=heads, joint_attention_dim=text,
         guidance_embeds=False,
     )  # fmt: skip
 
 
-def flux_vae() -> torch.nn.Module:
+def flux_vae() -> Any:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=16, use_quant_conv=False,
@@ -126,8 +125,8 @@ KLEIN: Maker = (klein_files.find_transformer, klein_names.name_weights, klein.ma
 Z_IMAGE: Maker = (z_image_files.find_transformer, z_image_names.name_weights, z_image.make_transformer)
 KLEIN_VAE: Maker = (klein_files.find_vae, name_autoencoder_weights, klein.make_autoencoder)
 FLUX_VAE: Maker = (z_image_files.find_vae, name_autoencoder_weights, z_image.make_autoencoder)
-KLEIN_TEXT: Maker = (klein_files.find_qwen3, partial(name_text_weights, layers=27), make_text_encoder)
-Z_TEXT: Maker = (z_image_files.find_qwen3, partial(name_text_weights, layers=-1), make_text_encoder)
+KLEIN_TEXT: Maker = (find_qwen3, partial(name_text_weights, layers=27), make_text_encoder)
+Z_TEXT: Maker = (find_qwen3, partial(name_text_weights, layers=-1), make_text_encoder)
 
 CASES: dict[str, tuple[str, Callable[[State], State], Maker, tuple[str, ...]]] = {
     "klein": ("klein", bfl_tensors, KLEIN, ("flux2-klein",)),

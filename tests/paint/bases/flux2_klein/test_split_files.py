@@ -32,8 +32,8 @@ def test_the_picture_is_that_of_diffusers_with_the_same_weights(layout: Layout, 
     )
     located = locate("klein", [tmp_path])
     assert located.family == "flux2-klein"
-    assert located.parts == {part: files[part] for part in ("text_encoder", "vae")}
-    base = load_split_flux2_klein({**files}, dtype=torch.float32, tokenizer=chat_tokenizer)  # type: ignore[dict-item]
+    assert located.parts == {"text_encoder": files["text_encoder"], "vae": files["vae"]}
+    base = load_split_flux2_klein(files, dtype=torch.float32, tokenizer=chat_tokenizer)
     assert (base.name, base.defaults) == (files["transformer"].stem, TRAITS.defaults)
     assert len(base.text.encoder.layers) == 27
     assert_alike(our_pictures(base, [CAT.prompt], CAT), stock_pictures(stock, [CAT.prompt], CAT))
@@ -45,9 +45,9 @@ def test_the_picture_is_that_of_diffusers_with_the_same_weights(layout: Layout, 
 def test_a_name_says_that_it_was_not_distilled(tmp_path: Path) -> None:
     files = write_split_klein(tmp_path, make_split_klein(), "bf16", name="flux-2-klein-base-4b")
     base = load_split_flux2_klein(
-        {**files},
+        files,
         absent=("text", "predict", "decode"),
-        tokenizer=chat_tokenizer,  # type: ignore[dict-item]
+        tokenizer=chat_tokenizer,
     )
     assert base.defaults == UNDISTILLED
     assert all(parameter.is_meta for parameter in base.transformer.parameters())
@@ -59,7 +59,7 @@ def test_fused_rows_that_cannot_be_shared_are_told(tmp_path: Path) -> None:
     tensors["double_blocks.0.img_attn.qkv.weight"] = torch.ones(767, 256)
     save_file(tensors, files["transformer"])
     with pytest.raises(WeightsError, match="got a fused weight of shape"):
-        load_split_flux2_klein({**files}, tokenizer=chat_tokenizer)  # type: ignore[dict-item]
+        load_split_flux2_klein(files, tokenizer=chat_tokenizer)
 
 
 def test_a_transformer_that_is_told_the_guidance_is_named(tmp_path: Path) -> None:

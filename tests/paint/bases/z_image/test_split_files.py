@@ -30,8 +30,8 @@ def test_the_picture_is_that_of_diffusers_with_the_same_weights(layout: Layout, 
     )
     located = locate("z_image_turbo", [tmp_path])
     assert located.family == "z-image"
-    assert located.parts == {part: files[part] for part in ("text_encoder", "vae")}
-    base = load_split_z_image({**files}, dtype=torch.float32, tokenizer=chat_tokenizer)  # type: ignore[dict-item]
+    assert located.parts == {"text_encoder": files["text_encoder"], "vae": files["vae"]}
+    base = load_split_z_image(files, dtype=torch.float32, tokenizer=chat_tokenizer)
     assert (base.name, base.defaults) == (files["transformer"].stem, TRAITS.defaults)
     assert len(base.text.encoder.layers) == 2
     assert_alike(our_pictures(base, [CAT.prompt], CAT), stock_pictures(stock, [CAT.prompt], CAT))
@@ -43,9 +43,9 @@ def test_the_picture_is_that_of_diffusers_with_the_same_weights(layout: Layout, 
 def test_a_name_says_that_it_was_not_distilled(tmp_path: Path) -> None:
     files = write_split_z_image(tmp_path, make_split_z_image(), "bf16", name="z_image_bf16")
     base = load_split_z_image(
-        {**files},
+        files,
         absent=("text", "predict", "decode"),
-        tokenizer=chat_tokenizer,  # type: ignore[dict-item]
+        tokenizer=chat_tokenizer,
     )
     assert (base.defaults.steps, base.flow.shift) == (50, 6.0)
     assert all(parameter.is_meta for parameter in base.transformer.parameters())
