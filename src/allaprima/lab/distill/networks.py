@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from allaprima.core.errors import UserError
 from allaprima.lab.distill.network import Decode, Network
 from allaprima.paint.bases.sdxl.base import SdxlBase
+from allaprima.paint.bases.sdxl.conditioning import padding_mask
 from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
 from allaprima.paint.bases.vignette.denoiser import PATCH, pack, unpack
 from allaprima.paint.contract.base import Base, TextStates
@@ -179,7 +180,12 @@ class UNet(Network):
         sizes = t.new_tensor([height, width, 0, 0, height, width]).expand(len(latents), -1)
         added = None if text.pooled is None else {"text_embeds": text.pooled, "time_ids": sizes}
         noise: Tensor = self.network(
-            latents, t, encoder_hidden_states=text.states, added_cond_kwargs=added, return_dict=False
+            latents,
+            t,
+            encoder_hidden_states=text.states,
+            encoder_attention_mask=padding_mask(text),
+            added_cond_kwargs=added,
+            return_dict=False,
         )[0]
         return noise
 
