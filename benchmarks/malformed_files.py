@@ -119,7 +119,7 @@ def _entry(header: Header, ending: Ending) -> dict[str, Any]:
     return entry
 
 
-def _set(header: Header, ending: Ending, **changes: object) -> None:
+def _set(header: Header, ending: Ending, changes: Mapping[str, object]) -> None:
     _entry(header, ending).update(changes)
 
 
@@ -159,7 +159,7 @@ def _length_cases() -> Cases:
 
 def _header_cases() -> Cases:
     whole: dict[str, Callable[[Header], object]] = {
-        "a header that is a list": lambda header: list(header),
+        "a header that is a list": list,
         "a header that is a number": lambda _: 7,
         "a header that is null": lambda _: b"null",
         "a header that is no JSON": lambda _: b'{"a": {"dtype": "F32", ' + b" " * 100,
@@ -202,7 +202,7 @@ def _shape_cases() -> Cases:
         "offsets upon another tensor": {"data_offsets": [0, 65536]},
     }
     edits: Cases = [
-        (name, partial(_edited, edit=partial(_set, ending=WEIGHT, **changes)))
+        (name, partial(_edited, edit=partial(_set, ending=WEIGHT, changes=changes)))
         for name, changes in entries.items()
     ]
     return [
@@ -244,14 +244,14 @@ def _scale_cases() -> Cases:
         ),
         (
             "a scale in whole numbers",
-            partial(_edited, edit=partial(_set, ending=".weight_scale", dtype="I32")),
+            partial(_edited, edit=partial(_set, ending=".weight_scale", changes={"dtype": "I32"})),
         ),
         (
             "a scale of NVFP4",
             partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".weight_scale_2")),
         ),
         ("a note in floats", partial(_edited, edit=_float_note)),
-        ("packed weights", partial(_edited, edit=partial(_set, ending=WEIGHT, dtype="U8"))),
+        ("packed weights", partial(_edited, edit=partial(_set, ending=WEIGHT, changes={"dtype": "U8"}))),
         ("eight-bit whole numbers without a scale", partial(_edited, edit=_unscaled_int8)),
     ]
 
@@ -306,17 +306,17 @@ def _gguf_cases() -> Cases:
 
 
 def _count_cases() -> Cases:
-    """Wrong numbers where every GGUF has its version (at 4), its number of tensors (8) and its number of fields (16)."""
+    """Wrong numbers where every GGUF has its version (at 4), its number of tensors (8) and of fields (16)."""
     versions = (0, 1, 4, 2**24 * 3, 2**32 - 1)
     counts = (10**6, 2**31, 10**9, HUGE, 2**64 - 1)
-    return [
+    wrong: Cases = [
         *((f"version {version}", partial(_put, at=4, form="I", number=version)) for version in versions),
         *((f"{count:,} tensors", partial(_put, at=8, form="Q", number=count)) for count in counts),
         *((f"{count:,} fields", partial(_put, at=16, form="Q", number=count)) for count in counts),
         ("a name of 2^62 bytes", partial(_put, at=24, form="Q", number=HUGE)),
         ("a name of 2,000 bytes", partial(_put, at=24, form="Q", number=2000)),
-        ("another magic", lambda data: b"GGLA" + data[4:]),
     ]
+    return [*wrong, ("another magic", lambda data: b"GGLA" + data[4:])]
 
 
 def _put(data: bytes, at: int, form: str, number: int) -> bytes:

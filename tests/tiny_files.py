@@ -1,9 +1,9 @@
-"""A tiny Qwen-Image in the layouts that people have on their disks: split as ComfyUI splits it, quantised in every way.
+"""A tiny Qwen-Image in the layouts that people have on their disks: split as ComfyUI does, quantised in every way.
 
     stock = make_split_pipeline()
     files = write_split(tmp_path, stock, "scale_weight")   # stock's weights become what the files stand for
 
-Its widths are whole blocks of GGUF's formats, and its autoencoder and text encoder have the published heads and channels.
+Its widths are whole blocks of GGUF's formats; its autoencoder and text encoder have the published heads and channels.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _write_vae(path: Path, tensors: Mapping[str, Tensor], layout: Layout) -> dic
 
 
 def legacy_name(name: str) -> str:
-    """Return the name that a tensor of the text encoder had in older versions of transformers, as ComfyUI writes it."""
+    """Return the name that a tensor of the text encoder had in older versions of transformers, and has in ComfyUI."""
     return name.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
 
 

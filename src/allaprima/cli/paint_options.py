@@ -19,8 +19,8 @@ TextEncoder = Annotated[
     str | None,
     typer.Option(
         "--text-encoder",
-        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the one that "
-        "fits.",
+        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the "
+        "one that fits.",
         show_default=False,
     ),
 ]
@@ -28,8 +28,8 @@ Vae = Annotated[
     str | None,
     typer.Option(
         "--vae",
-        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: the one "
-        "that fits.",
+        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: "
+        "the one that fits.",
         show_default=False,
     ),
 ]

@@ -2,11 +2,11 @@
 
     base = load_base("Qwen/Qwen-Image-2512", device=torch.device("cuda"))
 
-A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of models of
-another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the id of a
-model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file of one part
-alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and imports no torch;
-nothing is ever downloaded here.
+A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of
+models of another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the
+id of a model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file
+of one part alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and
+imports no torch; nothing is ever downloaded here.
 """
 
 from __future__ import annotations
@@ -249,8 +249,8 @@ def _read_main_header(path: Path) -> FileHeader:
         raise WeightsError(f"{path} is {kind.name}, {kind.way_out}")
     if kind.part in OPTIONS:
         raise WeightsError(
-            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole checkpoint, "
-            f"and this one as {OPTIONS[kind.part]}"
+            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole "
+            f"checkpoint, and this one as {OPTIONS[kind.part]}"
         )
     if refusal := find_quantization(header).refusal:
         raise WeightsError(f"{path} has {refusal}")

@@ -68,8 +68,8 @@ def refuse_parts(named: NamedParts, spec: str) -> None:
     for part, option in OPTIONS.items():
         if (name := named.get(part)) is not None:
             raise RequestError(
-                f"got {PART_WORDS[part]} {name[:80]!r} for base {spec[:80]!r}, which brings its own; expected {option} with a "
-                "single file"
+                f"got {PART_WORDS[part]} {name[:80]!r} for base {spec[:80]!r}, which brings its own; expected "
+                f"{option} with a single file"
             )
 
 
@@ -107,7 +107,7 @@ def _find_named(name: str, part: PartFile, main: FileHeader, folders: Sequence[P
 
 
 def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> Path:
-    """Return the file of a part that lies where ComfyUI keeps it; of several, one stored as the main file is, and small."""
+    """Return the file of a part that lies where ComfyUI keeps it; of several, a small one stored as that is."""
     fitting: list[FileHeader] = []
     refused = ""
     for path in _candidates(part.part, folders, main.path.parent):
@@ -126,7 +126,8 @@ def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> P
         return min(fitting, key=lambda header: (header.container != main.container, header.file_bytes)).path
     raise WeightsError(
         f"{main.path} comes without {part.name}, its {PART_WORDS[part.part]}, and none lies in {_listed(part.part)} "
-        f"of --models-dir{refused}; expected such a file there, as {part.published}, or named with {OPTIONS[part.part]}"
+        f"of --models-dir{refused}; expected such a file there, as {part.published}, or named with "
+        f"{OPTIONS[part.part]}"
     )
 
 

@@ -1,4 +1,4 @@
-"""From one part's file to its network: made on the meta device in the shapes that the file has, then given its weights.
+"""From one part's file to its network: made on the meta device in the file's shapes, then given its weights.
 
     reader = PartReader.open(part, path, names=name_text_weights)
     network = reader.load(reader.make(build), torch.bfloat16, device, absent=False)

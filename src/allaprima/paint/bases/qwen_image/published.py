@@ -1,7 +1,7 @@
 """The configurations of Qwen-Image's parts, for files that bring none.
 
-What a file's shapes tell is taken from them, so that pruned transformers (with fewer layers) load too; the rest is that of
-the published Qwen-Image (arXiv:2508.02324) and Qwen2.5-VL 7B (arXiv:2502.13923).
+What a file's shapes tell is taken from them, so that pruned transformers (with fewer layers) load too; the rest is as
+published with Qwen-Image (arXiv:2508.02324) and Qwen2.5-VL 7B (arXiv:2502.13923).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def text_config(shapes: Shapes) -> dict[str, Any]:
 
 
 def autoencoder_config(shapes: Shapes) -> dict[str, Any]:
-    """Return the configuration of an `AutoencoderKLQwenImage`; the statistics of its latents are the published ones."""
+    """Return the configuration of an `AutoencoderKLQwenImage`; its latents' statistics are the published ones."""
     width, channels, *_ = _shape(shapes, "encoder.conv_in.weight", 5)
     return {
         "base_dim": width,
@@ -81,8 +81,8 @@ def _shape(shapes: Shapes, name: str, num_sides: int) -> tuple[int, ...]:
     found = shapes[name].shape if name in shapes else None
     if found is None or len(found) != num_sides or min(found) < 1:
         raise WeightsError(
-            f"{name} {'is not there' if found is None else f'has the shape {list(found)}'}; expected {num_sides} sides, "
-            "as in a whole file"
+            f"{name} {'is not there' if found is None else f'has the shape {list(found)}'}; expected {num_sides} "
+            "sides, as in a whole file"
         )
     return found
 

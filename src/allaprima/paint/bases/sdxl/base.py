@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -232,10 +233,8 @@ def load_sdxl(
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    if path.is_dir():
-        parts = load_folder(path, shapes, dtype, absent)
-    else:
-        parts = load_file(path, shapes, dtype, absent, vae)
+    load = load_folder if path.is_dir() else partial(load_file, vae=vae)
+    parts = load(path, shapes, dtype, absent)
     _check_numbers(path, parts)
     _check_together(path, parts)
     networks: dict[Stage, tuple[torch.nn.Module, ...]] = {
