@@ -21,12 +21,12 @@ from tests.tiny_files import make_split_pipeline, write_split
 from tests.tiny_qwen import byte_tokenizer
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.parts import NamedParts, Part
+from allaprima.paint.bases.files.parts import NamedParts, PartName
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 
 HUGE = 2**62
-PARTS: tuple[Part, ...] = ("transformer", "text_encoder", "vae")
+PARTS: tuple[PartName, ...] = ("transformer", "text_encoder", "vae")
 Header = dict[str, Any]
 
 
@@ -36,9 +36,9 @@ class MalformedFile:
 
     name: str
     """What is wrong with it."""
-    part: Part
+    part: PartName
     path: Path
-    others: Mapping[Part, Path] = field(default_factory=dict)
+    others: Mapping[PartName, Path] = field(default_factory=dict)
     """The right files of the other parts."""
 
 
@@ -63,7 +63,7 @@ def malformed_files(folder: Path) -> Iterator[MalformedFile]:
     scaled = write_split(folder / "fp8", stock, "comfy_quant")
     told = write_split(folder / "told", stock, "metadata")
     blocks = write_split(folder / "gguf", stock, "Q8_0")
-    sources: tuple[tuple[str, Part, Mapping[Part, Path], Cases], ...] = (
+    sources: tuple[tuple[str, PartName, Mapping[PartName, Path], Cases], ...] = (
         ("fp8", "transformer", scaled, _safetensors_cases()),
         ("fp8 text", "text_encoder", scaled, [*_cuts(), *_shape_cases(), *_scale_cases()]),
         ("told", "transformer", told, _noted_cases()),

@@ -22,6 +22,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
+from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
@@ -56,6 +57,7 @@ def paint(
     given = given_fields(
         asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
+        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)

@@ -15,7 +15,7 @@ ModelsDirs = Annotated[
         help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."
     ),
 ]
-TextEncoder = Annotated[
+TextEncoderFile = Annotated[
     str | None,
     typer.Option(
         "--text-encoder",
@@ -24,7 +24,7 @@ TextEncoder = Annotated[
         show_default=False,
     ),
 ]
-Vae = Annotated[
+VaeFile = Annotated[
     str | None,
     typer.Option(
         "--vae",
@@ -81,6 +81,10 @@ class RequestOptions:
     lora: Annotated[
         list[str] | None,
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
+    ] = None
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture to look at, in bases that do, such as FLUX.2 klein; may be given again."),
     ] = None
     no_turbo: Annotated[
         bool,
@@ -140,8 +144,8 @@ class LoadOptions:
     """Where a base and its LoRAs lie, and how it computes."""
 
     models_dir: ModelsDirs = None
-    text_encoder: TextEncoder = None
-    vae: Vae = None
+    text_encoder: TextEncoderFile = None
+    vae: VaeFile = None
     lora_dir: LoraDir = None
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],

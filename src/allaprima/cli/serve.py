@@ -16,7 +16,7 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, TextEncoder, Vae
+from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError
 
@@ -85,8 +85,8 @@ def serve(
         Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
     ] = None,
     models_dir: ModelsDirs = None,
-    text_encoder: TextEncoder = None,
-    vae: Vae = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     device: Annotated[
@@ -172,7 +172,7 @@ class Makers:
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
                 fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
-                starters=traits.starters,
+                starters=traits.starters, reads_references=traits.reads_references,
             )  # fmt: skip
         return cards
 

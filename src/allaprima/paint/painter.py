@@ -31,8 +31,9 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
+from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.starting_picture import StartingPicture
+from allaprima.core.starting_picture import StartingPicture, to_image
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.device.blas import prefer_quick_products
@@ -46,6 +47,7 @@ from allaprima.paint.pipeline.img2img import check_init_size
 from allaprima.paint.pipeline.overpainting import Overpainting
 from allaprima.paint.pipeline.picture_group import PictureGroup
 from allaprima.paint.pipeline.pipeline import Pipeline
+from allaprima.paint.pipeline.reference_latents import check_pixels
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
 
@@ -161,6 +163,7 @@ class Painter(Pipeline):
         feather_px: int | None = None,
         padding_px: int | None = None,
         outpaint: Margins | Mapping[str, int] | str | None = None,
+        references: Sequence[Reference | Picture | Image.Image | Path | str] = (),
         turbo: bool = True,
         **fields: Any,
     ) -> Picture | PictureSet:
@@ -179,6 +182,7 @@ class Painter(Pipeline):
             feather_px: how wide the edge of what is painted is; None for 8 pixels, or 16 around a picture.
             padding_px: paint a window with so much around the mask at the base's size, and put it back.
             outpaint: sides to extend the picture on, in pixels, such as {"left": 64}.
+            references: pictures to look at, in bases that do, such as FLUX.2 klein.
             turbo: False for the plain base.
             fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
 
@@ -196,7 +200,14 @@ class Painter(Pipeline):
             start.check_fields(fields)
         over = Overpainting(start, self.base)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        first = self.request(
+            turbo=turbo,
+            prompt=prompt,
+            seed=seed,
+            loras=_to_uses(loras),
+            references=_to_references(references),
+            **fields,
+        )
         (first,) = over.fit([first])
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
@@ -320,6 +331,7 @@ class Painter(Pipeline):
         if request.loras:
             self.require_lora_manager(request.loras).load(request.loras)
         self.base.check_size(request.width, request.height)
+        check_pixels(self.base, request)
         self.schedule_of(request)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
@@ -354,6 +366,15 @@ def _to_uses(loras: Loras) -> tuple[LoraUse, ...]:
     if not isinstance(listed, Sequence) or not all(isinstance(lora, str | LoraUse) for lora in listed):
         raise RequestError(f"got loras {str(loras)[:60]}; expected names to weights, or names")
     return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in listed)
+
+
+def _to_references(images: object) -> tuple[Reference, ...]:
+    """Return the pictures to look at, whatever a person calls an image."""
+    if isinstance(images, str | Path) or not isinstance(images, Sequence):
+        images = [images]
+    return tuple(
+        image if isinstance(image, Reference) else Reference.from_image(to_image(image)) for image in images
+    )
 
 
 def _to_start(image: object, options: Mapping[str, Any]) -> StartingPicture | InitImage | None:

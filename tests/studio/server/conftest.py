@@ -135,6 +135,7 @@ def _card(painter: Painter) -> BaseCard:
         defaults=base.defaults,
         fixed_size=traits.fixed_size,
         stride=traits.stride,
+        reads_references=traits.reads_references,
     )
 
 

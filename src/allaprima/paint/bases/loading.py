@@ -21,8 +21,9 @@ from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
-from allaprima.paint.bases.files.header import FileHeader, read_header
-from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, Part
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, PartName
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
@@ -51,7 +52,7 @@ class Located:
     traits: BaseTraits
     path: Path | None
     """Its folder or file; None for a base that ships."""
-    parts: Mapping[Part, Path] = field(default_factory=dict)
+    parts: Mapping[PartName, Path] = field(default_factory=dict)
     """The files of its parts that are not in the one at `path`; none for a folder."""
 
     @property

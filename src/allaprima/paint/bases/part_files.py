@@ -16,15 +16,16 @@ from pathlib import Path
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import Family
-from allaprima.paint.bases.files.header import FileHeader, read_header
-from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, Part, PartFile
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, PartFile, PartName
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.recognition import recognise
 
 WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf")
 """Endings of weight files that are read; what is in one is told from its first bytes."""
 
-PART_FOLDERS: dict[Part, tuple[str, ...]] = {
+PART_FOLDERS: dict[PartName, tuple[str, ...]] = {
     "text_encoder": ("text_encoders", "clip", "text_encoder", "LLM"),
     "vae": ("vae", "VAE"),
 }
@@ -39,7 +40,7 @@ _MOST_FILES = 500
 
 def find_parts(
     family: Family, main: FileHeader, named: NamedParts, folders: Sequence[Path]
-) -> dict[Part, Path]:
+) -> dict[PartName, Path]:
     """Return the files of the parts that are not in the file a base is named by, and of those that a person names.
 
     Args:
@@ -51,7 +52,7 @@ def find_parts(
         RequestError: a part that was named is not there.
         WeightsError: it is no such part, or a part is nowhere.
     """
-    found: dict[Part, Path] = {}
+    found: dict[PartName, Path] = {}
     wanted = [part for part in family.files if part.part != family.files[0].part]
     _refuse_unused(named, wanted, main.path)
     places = [*_around(main.path), *folders]
@@ -131,7 +132,7 @@ def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> P
     )
 
 
-def _candidates(part: Part, folders: Sequence[Path], beside: Path) -> Iterator[Path]:
+def _candidates(part: PartName, folders: Sequence[Path], beside: Path) -> Iterator[Path]:
     """Yield the weight files in the folders of a part, then those beside the main file."""
     seen: set[Path] = set()
     inside = (path for place in _part_folders(part, folders) for path in sorted(_files_below(place)))
@@ -146,7 +147,7 @@ def _files_below(place: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in names)
 
 
-def _part_folders(part: Part, folders: Sequence[Path]) -> Iterator[Path]:
+def _part_folders(part: PartName, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the folders that may keep a part; those of the list that are called like one, too."""
     for folder in folders:
         for below in PART_FOLDERS[part]:
@@ -160,5 +161,5 @@ def _around(path: Path) -> Iterator[Path]:
     yield from (folder.parent for folder in path.absolute().parents if folder.name in BASE_FOLDERS)
 
 
-def _listed(part: Part) -> str:
+def _listed(part: PartName) -> str:
     return " or ".join(f"{name}/" for name in PART_FOLDERS[part][:2])

@@ -10,7 +10,8 @@ beyond the user's own weight is ever multiplied on. Convolutions keep their kern
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -88,6 +89,19 @@ def delta_of(update: Update) -> Tensor:
     up = update.up.flatten(1).float()
     up = up if update.scale == 1.0 else up * update.scale
     return (up @ update.down.flatten(1).float()).view(update.shape)
+
+
+def rows_of(update: Update, rows: Sequence[tuple[int, int]]) -> Update:
+    """Return what `update` does to some rows of the weight, in the order in which `rows` names them.
+
+    Args:
+        update: of a linear layer.
+        rows: stretches of rows, from and up to.
+    """
+    whole = update.up if isinstance(update, LowRank) else update.delta
+    stretches = [whole[begin:end] for begin, end in rows]
+    taken = stretches[0] if len(stretches) == 1 else torch.cat(stretches)
+    return replace(update, up=taken) if isinstance(update, LowRank) else replace(update, delta=taken)
 
 
 def padded_rank(rank: int, step: int) -> int:

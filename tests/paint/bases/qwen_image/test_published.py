@@ -26,7 +26,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.header import FileHeader, StoredTensor
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.part_reader import Names, PartReader
 from allaprima.paint.bases.qwen_image import split_files
 from allaprima.paint.bases.qwen_image.files import PARTS, name_text_weights, name_vae_weights
@@ -39,11 +39,11 @@ from allaprima.paint.bases.qwen_image.published import (
 from allaprima.paint.bases.recognition import recognise
 
 META = torch.device("meta")
-Shapes = dict[str, tuple[int, ...]]
+PartShapes = dict[str, tuple[int, ...]]
 
 
 @cache
-def published(part: Part) -> Shapes:
+def published(part: PartName) -> PartShapes:
     """Return names and shapes of the whole published network."""
     with init_empty_weights():
         if part == "transformer":
@@ -66,7 +66,7 @@ def published(part: Part) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def header_of(shapes: Shapes, dtype: str = "BF16", scales: Mapping[str, str] | None = None) -> FileHeader:
+def header_of(shapes: PartShapes, dtype: str = "BF16", scales: Mapping[str, str] | None = None) -> FileHeader:
     """Return the header of a file with such tensors; those in `scales` are in fp8, with a scale so spelled."""
     tensors = {name: entry(dtype, shape) for name, shape in shapes.items()}
     for name, spelling in (scales or {}).items():
@@ -93,9 +93,9 @@ def entry(dtype: str, shape: tuple[int, ...]) -> StoredTensor:
     return StoredTensor(dtype, shape, 0, math.prod(shape) // block * block_bytes)
 
 
-def loaded_on_meta(part: Part, header: FileHeader) -> torch.nn.Module:
+def loaded_on_meta(part: PartName, header: FileHeader) -> torch.nn.Module:
     """Return the network that the header's list makes; WeightsError if a key is missing or left over."""
-    made: dict[Part, tuple[Names, Callable[[Any], Any]]] = {
+    made: dict[PartName, tuple[Names, Callable[[Any], Any]]] = {
         "transformer": (dict, split_files._make_transformer),
         "text_encoder": (name_text_weights, split_files._make_text_encoder),
         "vae": (name_vae_weights, split_files._make_autoencoder),
@@ -108,7 +108,7 @@ def loaded_on_meta(part: Part, header: FileHeader) -> torch.nn.Module:
     return network
 
 
-def scaled_layers(shapes: Shapes) -> list[str]:
+def scaled_layers(shapes: PartShapes) -> list[str]:
     """Return the linear layers of the text encoder, which its scaled form has in fp8: not the head, nor the words."""
     return [
         name
@@ -167,7 +167,7 @@ def test_the_autoencoder_maps_with_no_key_left_over(rename: Callable[[str], str]
 
 
 def test_shapes_tell_the_published_configurations() -> None:
-    def entries(part: Part) -> dict[str, StoredTensor]:
+    def entries(part: PartName) -> dict[str, StoredTensor]:
         return {name: entry("BF16", shape) for name, shape in published(part).items()}
 
     stock = inspect.signature(QwenImageTransformer2DModel.__init__).parameters

@@ -15,8 +15,8 @@ import torch
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.parts import Part
-from allaprima.paint.bases.part_reader import Names, PartReader, Shapes
+from allaprima.paint.bases.files.parts import PartName
+from allaprima.paint.bases.part_reader import Names, PartReader, PartShapes
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.files import PARTS, name_text_weights, name_vae_weights
 from allaprima.paint.bases.qwen_image.published import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def load_split_qwen_image(
-    paths: Mapping[Part, Path],
+    paths: Mapping[PartName, Path],
     *,
     name: str | None = None,
     device: torch.device | None = None,
@@ -84,19 +84,19 @@ def load_split_qwen_image(
     )
 
 
-def _make_transformer(shapes: Shapes) -> Any:
+def _make_transformer(shapes: PartShapes) -> Any:
     from diffusers import QwenImageTransformer2DModel
 
     return QwenImageTransformer2DModel(**transformer_config(shapes))
 
 
-def _make_text_encoder(shapes: Shapes) -> Any:
+def _make_text_encoder(shapes: PartShapes) -> Any:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     return drop_unused_parts(Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**text_config(shapes))))
 
 
-def _make_autoencoder(shapes: Shapes) -> Any:
+def _make_autoencoder(shapes: PartShapes) -> Any:
     from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
 
     return FrameAutoencoder(**autoencoder_config(shapes))

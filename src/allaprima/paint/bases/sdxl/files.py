@@ -55,8 +55,8 @@ PARTS = (
 def pruned_shape(names: Iterable[str]) -> Mapping[str, Any]:
     """Return what a UNet's configuration has otherwise than SDXL's, if its file holds fewer blocks.
 
-    SSD-1B and Segmind-Vega (arXiv:2401.02677) leave out transformer blocks, and of the middle all but the first layer.
-    The names tell how many there are.
+    SSD-1B and Segmind-Vega (arXiv:2401.02677) leave out transformer blocks, and all layers of the middle but one. The
+    names tell how many there are.
     """
     names = [name.removeprefix(UNET) for name in names if name.startswith(UNET)]
     if any(name.startswith("middle_block.1.") for name in names):

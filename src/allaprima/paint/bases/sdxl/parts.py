@@ -136,8 +136,8 @@ def refuse_pickle(path: Path) -> None:
     begins = start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
     if path.suffix.lower() in PICKLES or (begins and start[8:] != b"{"):
         raise WeightsError(
-            f"{path} is a pickle, which can run any program when it is opened, so it is never read; "
-            "expected a .safetensors file, which most model pages offer beside it"
+            f"{path} is a pickle, which may run any code when read, so it never is; expected .safetensors, which "
+            "most model pages offer beside it"
         )
 
 

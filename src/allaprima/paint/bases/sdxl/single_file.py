@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.header import FileHeader, read_header
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.other_kinds import find_other
 from allaprima.paint.bases.sdxl.files import (
     AUTOENCODER,

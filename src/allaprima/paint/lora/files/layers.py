@@ -7,13 +7,14 @@ written in all the ways that `layer_names` knows, and a file's name is looked up
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from allaprima.paint.lora.files.dialects import DENOISERS, KeyName
 from allaprima.paint.lora.files.families import Architecture, look
 from allaprima.paint.lora.files.layer_names import ldm_names, names_of
+from allaprima.paint.lora.files.original_names import Rows, fused_layers, original_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class Layer:
     """The network's name, a dot, and the module's path."""
     shape: tuple[int, ...]
     """The weight's shape, (out, in) or (out, in, kh, kw)."""
+    parts: Mapping[str, Rows] = field(default_factory=dict, hash=False)
+    """For a layer that is several here: the keys of those, with the rows that are theirs."""
 
 
 class Layers:
@@ -36,15 +39,31 @@ class Layers:
         for network, module in networks.items():
             named = self._named.setdefault(network, {})
             paths = {path: shape for path, layer in module.named_modules() if (shape := shape_of(layer))}
-            ldm = ldm_names(paths)
+            others = ldm_names(paths) | original_names(paths)
             for path, shape in paths.items():
                 layer = Layer(key=f"{network}.{path}", shape=shape)
                 self.by_key[layer.key] = layer
-                for name in dict.fromkeys((*names_of(path), *names_of(ldm.get(path, path)))):
+                for name in dict.fromkeys((*names_of(path), *names_of(others.get(path, path)))):
                     # Two layers of one name leave it without meaning; a layer's own path always has one.
                     named[name] = layer if named.get(name, layer) is layer else None
             named |= {path: self.by_key[f"{network}.{path}"] for path in paths}
         self._architecture = look((key, layer.shape[1]) for key, layer in self.by_key.items())
+        for network in networks:
+            self._add_fused(network)
+
+    def _add_fused(self, network: str) -> None:
+        """Add the layers of the authors' network that are several here."""
+        beginning = f"{network}."
+        own = {
+            key.removeprefix(beginning): layer.shape
+            for key, layer in self.by_key.items()
+            if key.startswith(beginning)
+        }
+        for fused in fused_layers(own):
+            parts = {beginning + path: rows for path, rows in fused.parts.items()}
+            layer = Layer(key=beginning + fused.name, shape=fused.shape, parts=parts)
+            self.by_key[layer.key] = layer
+            self._named[network] |= dict.fromkeys(names_of(fused.name), layer)
 
     def find(self, name: KeyName) -> Layer | None:
         """Return the layer that a file means by `name`, or None if there is none, or no telling which.

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from allaprima.core.errors import LoraError
 from allaprima.core.lru import LruCache
 from allaprima.paint.lora.files.adapter_config import AdapterConfig, read_configs
 from allaprima.paint.lora.files.families import Architecture
@@ -32,6 +33,7 @@ from allaprima.paint.lora.files.pairs import Pair, find_pairs, updates_of
 from allaprima.paint.lora.files.update_builder import build_update
 from allaprima.paint.lora.files.weight_file import read_weight_file
 from allaprima.paint.lora.pages import Blocks
+from allaprima.paint.lora.update import Update, rows_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,7 @@ class LoraReader:
         for key, roles in {**match.others, **{key: match.keys.by_layer[key] for key in doubtful}}.items():
             config = configs[key.partition(".")[0]]
             updates[key] = build_update(roles, file, self._layers.by_key[key], config, about)
+        updates = self._take_apart(updates, about)
         return Lora(
             name=name or title_of(weights),
             updates=updates,
@@ -105,6 +108,20 @@ class LoraReader:
         pairs = find_pairs(keys, layout, self._layers)
         others = {key: roles for key, roles in keys.by_layer.items() if key not in pairs}
         return LayoutMatch(file=file, keys=keys, pairs=tuple(pairs.values()), others=others)
+
+    def _take_apart(self, updates: Mapping[str, Update], about: FileAndBase) -> dict[str, Update]:
+        """Return `updates` with those of layers that are several here as one for each."""
+        apart: dict[str, Update] = {}
+        for key, update in updates.items():
+            layer = self._layers.by_key[key]
+            parts = {part: rows_of(update, rows) for part, rows in layer.parts.items()} or {key: update}
+            if twice := apart.keys() & parts.keys():
+                raise LoraError(
+                    f"{about.path} changes {min(twice)} twice, by itself and as a part of a fused layer; "
+                    "expected it once"
+                )
+            apart |= parts
+        return apart
 
     def _unmatched_patterns(self, configs: Mapping[str, AdapterConfig]) -> tuple[str, ...]:
         """Return the patterns of `configs` that match no layer of the networks that they are for."""
