@@ -20,7 +20,7 @@ TRAITS = BaseTraits(
     family="sdxl",
     defaults=RequestDefaults(width=1024, height=1024, steps=30, guidance=5.0),
     prompt_tokens=77,
-    schedules=("lcm", "turbo", "euler", "karras", "trailing"),
+    schedules=("lcm", "turbo", "euler", "karras", "trailing", "v-prediction", "v-prediction-zsnr"),
     english_only=True,
     encodes_separately=True,
     read_portion_bytes=PORTION,
