@@ -86,7 +86,9 @@ def test_a_file_that_says_it_predicts_v(folder: Path, tmp_path: Path) -> None:
 def test_a_schedule_tells_what_a_file_without_marks_predicts(
     file: Path, folder: Path, tmp_path: Path, marks: tuple[str, ...], name: str
 ) -> None:
-    marked = write_tiny_file(tmp_path / "v.safetensors", folder, extra={mark: torch.zeros(0) for mark in marks})
+    marked = write_tiny_file(
+        tmp_path / "v.safetensors", folder, extra={mark: torch.zeros(0) for mark in marks}
+    )
     told, silent = (load_sdxl(path, name="xl", shapes=shapes_of(folder)) for path in (marked, file))
     assert silent.prediction == "epsilon"
     expected = told.schedule(5, 64, 64)
