@@ -53,6 +53,15 @@ def test_no_row_depends_on_its_neighbours(product: Product, make: Make, error: f
 
 
 def test_there_is_none_where_the_hardware_lacks_it() -> None:
-    assert find_product("gguf-Q8_0", torch.device("cpu")) is None
-    assert find_product("fp8", torch.device("cpu")) is None
-    assert find_product("int8", torch.device("meta")) is None
+    x = torch.ones(32, 64)
+    assert find_product("gguf-Q8_0", x, 64) is None
+    assert find_product("fp8", x, 64) is None
+    assert find_product("int8", x.to("meta"), 64) is None
+
+
+@pytest.mark.parametrize(("rows", "width", "out"), [(1, 3, 5), (2, 64, 1), (300, 7, 70)])
+def test_on_a_cpu_any_size_will_do(rows: int, width: int, out: int) -> None:
+    weight, scale = int8_weight(out, width)
+    x = torch.randn(rows, width, generator=torch.Generator().manual_seed(1))
+    exact = x @ (weight.float() * scale[:, None]).t()
+    torch.testing.assert_close(int8_product(x, weight, scale, None), exact, atol=0.05, rtol=0.05)

@@ -89,7 +89,7 @@ def _to_nf4(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def _largest(rows: Tensor) -> Tensor:
     """Return the largest magnitude of each row (N, 1), float32, never 0."""
-    largest: Tensor = torch.linalg.vector_norm(rows, float("inf"), dim=1, keepdim=True)
+    largest = rows.abs().amax(1, keepdim=True)
     return largest.float().clamp_min_(_TINY)
 
 
