@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allaprima.paint.bases.files.parts import PartFile, PartPaths
+from allaprima.paint.bases.qwen_image.files import PARTS as QWEN_IMAGE_PARTS
 from allaprima.paint.bases.qwen_image.traits import PIPELINES as QWEN_IMAGE_PIPELINES
 from allaprima.paint.bases.qwen_image.traits import TRAITS as QWEN_IMAGE
+from allaprima.paint.bases.sdxl.files import PARTS as SDXL_PARTS
 from allaprima.paint.bases.sdxl.traits import PIPELINES as SDXL_PIPELINES
 from allaprima.paint.bases.sdxl.traits import TRAITS as SDXL
 from allaprima.paint.bases.vignette.traits import TRAITS as VIGNETTE
@@ -30,11 +33,12 @@ class Family:
 
     traits: BaseTraits
     load: Callable[..., Base]
-    """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does."""
+    """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does; where it
+    has `files`, also `parts`, the paths of those that are not in the file at that path."""
     pipelines: tuple[str, ...] = ()
     """The classes that a folder's model_index.json may name, the usual one first; () if there are no such folders."""
-    is_single_file: bool = False
-    """Whether a lone `.safetensors` file is taken for this family's; its loader checks that."""
+    files: tuple[PartFile, ...] = ()
+    """The parts that it is kept as in single files, first the one a base is named by; () if there are no such files."""
 
 
 def _load_vignette(folder: Path | None, *, name: str, **options: Any) -> Base:
@@ -44,24 +48,28 @@ def _load_vignette(folder: Path | None, *, name: str, **options: Any) -> Base:
     return load_vignette(folder, **options)
 
 
-def _load_qwen_image(folder: Path, **options: Any) -> Base:
+def _load_qwen_image(path: Path, *, parts: PartPaths, **options: Any) -> Base:
+    if path.is_file():
+        from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
+
+        return load_split_qwen_image({**parts, "transformer": path}, **options)
     from allaprima.paint.bases.qwen_image.weights import load_qwen_image
 
-    return load_qwen_image(folder, **options)
+    return load_qwen_image(path, **options)
 
 
-def _load_sdxl(path: Path, **options: Any) -> Base:
+def _load_sdxl(path: Path, *, parts: PartPaths, **options: Any) -> Base:
     from allaprima.paint.bases.sdxl.base import load_sdxl
 
-    return load_sdxl(path, **options)
+    return load_sdxl(path, vae=parts.get("vae"), **options)
 
 
 FAMILIES: dict[str, Family] = {
     family.traits.family: family
     for family in (
         Family(traits=VIGNETTE, load=_load_vignette),
-        Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipelines=QWEN_IMAGE_PIPELINES),
-        Family(traits=SDXL, load=_load_sdxl, pipelines=SDXL_PIPELINES, is_single_file=True),
+        Family(traits=QWEN_IMAGE, load=_load_qwen_image, pipelines=QWEN_IMAGE_PIPELINES, files=QWEN_IMAGE_PARTS),
+        Family(traits=SDXL, load=_load_sdxl, pipelines=SDXL_PIPELINES, files=SDXL_PARTS),
     )
 }
 """By the name that `BaseTraits.family` gives."""

@@ -2,25 +2,32 @@
 
     base = load_base("Qwen/Qwen-Image-2512", device=torch.device("cuda"))
 
-A base is "vignette", a folder in diffusers' layout, a `.safetensors` file, a name inside a folder of models of
+A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of models of
 another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the id of a
-model in the hub's cache, as owner/name or owner/name@revision. Finding it reads a few lines of JSON and imports no
-torch; nothing is ever downloaded here.
+model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file of one part
+alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and imports no torch;
+nothing is ever downloaded here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
+from allaprima.paint.bases.files.header import FileHeader, read_header
+from allaprima.paint.bases.files.parts import OPTIONS, NamedParts, Part
+from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
+from allaprima.paint.bases.part_files import WEIGHT_SUFFIXES, find_parts, refuse_parts
+from allaprima.paint.bases.recognition import recognise
 from allaprima.paint.contract.traits import BaseTraits
 
 if TYPE_CHECKING:
@@ -44,11 +51,21 @@ class Located:
     traits: BaseTraits
     path: Path | None
     """Its folder or file; None for a base that ships."""
+    parts: Mapping[Part, Path] = field(default_factory=dict)
+    """The files of its parts but the one at `path`, which some of them may lie in; empty for a folder."""
 
     @property
     def family(self) -> str:
         """The architecture."""
         return self.traits.family
+
+    def weight_files(self) -> list[Path]:
+        """Return the files that its weights are read from; none for a base that ships."""
+        if self.path is None:
+            return []
+        if self.path.is_dir():
+            return sorted(self.path.glob("*/*.safetensors"))
+        return list(dict.fromkeys((self.path, *self.parts.values())))
 
     def weights_folder(self, replacement: Path | None = None) -> Path | None:
         """Return the folder of weights that ship, or its `replacement`; None for a base that does not ship."""
@@ -56,30 +73,38 @@ class Located:
         return None if shipped is None else replacement or shipped
 
 
-def locate(spec: str, models_dirs: Sequence[Path] = ()) -> Located:
+NO_PARTS = NamedParts()
+
+
+def locate(spec: str, models_dirs: Sequence[Path] = (), named: NamedParts = NO_PARTS) -> Located:
     """Find the base called `spec`, without reading its weights.
 
     Args:
         spec: see the module docstring.
-        models_dirs: folders of models, searched in order after the path itself.
+        models_dirs: folders of models, or lists of them, searched in order after the path itself.
+        named: files of the base's parts, for one that is kept in several.
 
     Raises:
         RequestError: there is nothing of that name, or a folder of models is not there.
-        WeightsError: what is there is no model that can be painted with.
+        WeightsError: what is there is no model that can be painted with, or lacks a part.
     """
-    folders = [expand(folder) for folder in models_dirs]
-    for folder in folders:
-        if not folder.is_dir():
-            raise RequestError(f"got {folder} as a folder of models; expected a folder that exists")
+    folders = expand_models_dirs(models_dirs)
     if spec in FAMILIES and FAMILIES[spec].traits.shipped_weights is not None:
+        refuse_parts(named, spec)
         return Located(name=spec, traits=FAMILIES[spec].traits, path=None)
     path = next(filter(_is_model, _places(spec, folders)), None) or _find_cached(spec, folders)
     path = path or _find_alike(spec, folders)
+    if path is not None and path.is_dir():
+        refuse_parts(named, spec)
+        return Located(name=spec, traits=_traits_of_folder(path), path=path)
     if path is not None:
-        return Located(name=spec, traits=_traits_of(path), path=path)
+        header = _read_main_header(path)
+        family = FAMILIES[recognise(header).families[0]]
+        parts = find_parts(family, header, named, folders)
+        return Located(name=spec, traits=family.traits, path=path, parts=parts)
     fetch = f", which `prima pull {spec}` fetches" if is_hub_id(spec) else ""
     raise RequestError(
-        f"got base {spec[:80]!r}; expected vignette, a model folder, a .safetensors file, a name inside --models-dir "
+        f"got base {spec[:80]!r}; expected vignette, a model folder, a weight file, a name inside --models-dir "
         f"or the id of a model in the hub's cache{fetch}"
     )
 
@@ -90,6 +115,7 @@ def load_base(
     device: torch.device,
     dtype: torch.dtype | None = None,
     models_dirs: Sequence[Path] = (),
+    named: NamedParts = NO_PARTS,
     weights: Path | None = None,
     absent: Collection[Stage] = (),
 ) -> Base:
@@ -100,6 +126,7 @@ def load_base(
         device: where it is to paint.
         dtype: what it computes in; None for what the device is quick at.
         models_dirs: see `locate`.
+        named: see `locate`.
         weights: a folder of Vignette's weights, for "vignette" alone; None for those that ship.
         absent: stages whose networks are made on the meta device, without reading their weights.
 
@@ -107,14 +134,16 @@ def load_base(
         RequestError: there is no base of that name.
         WeightsError: a part is missing, damaged, a pickle, or of another kind.
     """
-    located = locate(spec, models_dirs)
+    located = locate(spec, models_dirs, named)
     if weights is not None and located.path is not None:
         raise RequestError(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
         )
     family = FAMILIES[located.family]
-    name = shown_name(spec)
-    return family.load(located.path or weights, name=name, device=device, dtype=dtype, absent=absent)
+    options = {"parts": located.parts} if family.files else {}
+    return family.load(
+        located.path or weights, name=shown_name(spec), device=device, dtype=dtype, absent=absent, **options
+    )
 
 
 def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:
@@ -124,7 +153,7 @@ def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:
         for folder in models_dirs:
             for below in MODEL_FOLDERS:
                 yield folder / below / spec
-                yield folder / below / f"{spec}.safetensors"
+                yield from (folder / below / f"{spec}{suffix}" for suffix in WEIGHT_SUFFIXES)
 
 
 def _find_cached(spec: str, models_dirs: Sequence[Path]) -> Path | None:
@@ -138,7 +167,7 @@ def _find_alike(spec: str, models_dirs: Sequence[Path]) -> Path | None:
     Raises:
         RequestError: there are several.
     """
-    for suffixes in (("", ".safetensors"), PICKLES):  # a pickle is found to be told of
+    for suffixes in (("", *WEIGHT_SUFFIXES), PICKLES):  # a pickle is found to be told of
         for alike in _alike(spec, models_dirs, suffixes):
             found = list({path.resolve(): path for path in alike if _is_model(path)}.values())
             if len(found) > 1:
@@ -185,21 +214,26 @@ def _is_model(path: Path) -> bool:
         return False
 
 
-def _traits_of(path: Path) -> BaseTraits:
-    if path.is_dir():
-        pipeline = read_pipeline(path)
-        known = {name: family.traits for family in FAMILIES.values() for name in family.pipelines}
-        if pipeline not in known:
-            usual = (family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
-            raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(usual)}")
-        return known[pipeline]
-    if path.suffix.lower() in PICKLES:
+def _traits_of_folder(path: Path) -> BaseTraits:
+    pipeline = read_pipeline(path)
+    known = {name: family.traits for family in FAMILIES.values() for name in family.pipelines}
+    if pipeline not in known:
+        usual = (family.pipelines[0] for family in FAMILIES.values() if family.pipelines)
+        raise WeightsError(f"{path} is a {pipeline[:60]}; expected {' or '.join(usual)}")
+    return known[pipeline]
+
+
+def _read_main_header(path: Path) -> FileHeader:
+    """Return the header of a file that a base can be named by."""
+    header = read_header(path)
+    kind = recognise(header)
+    if kind.part is None:
+        raise WeightsError(f"{path} is {kind.name}, {kind.way_out}")
+    if kind.part in OPTIONS:
         raise WeightsError(
-            f"{path} is a pickle, which may run any code when read; expected .safetensors, "
-            "fetch that form of the model"
+            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole checkpoint, "
+            f"and this one as {OPTIONS[kind.part]}"
         )
-    if path.suffix.lower() != ".safetensors":
-        raise WeightsError(
-            f"{path} ends in {path.suffix or 'nothing'}; expected .safetensors or a model folder"
-        )
-    return next(family.traits for family in FAMILIES.values() if family.is_single_file)
+    if refusal := find_quantization(header).refusal:
+        raise WeightsError(f"{path} has {refusal}")
+    return header

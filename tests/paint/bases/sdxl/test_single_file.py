@@ -30,8 +30,7 @@ from allaprima.paint.bases.sdxl.single_file import check_file
         (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["joint_blocks.0.x"], "Stable Diffusion 3"),
-        (["transformer_blocks.0.img_mod.1.weight"], "Qwen-Image, .*prima pull Qwen/Qwen-Image"),
-        (["transformer.to_q.lora_A.weight"], "a LoRA; give it with --lora"),
+        (["transformer.to_q.lora_A.weight"], "a LoRA"),
         (["text_model.encoder.layers.0.mlp.fc1.weight"], "a text encoder alone"),
         (["image_proj.proj.weight"], "an IP-Adapter"),
         (["clip_g", "clip_l"], "an embedding"),
@@ -39,11 +38,11 @@ from allaprima.paint.bases.sdxl.single_file import check_file
             ["model.diffusion_model.input_blocks.0.x", "model.diffusion_model.middle_block.1.x"],
             "a UNet alone",
         ),
-        (["lora_unet_down.lora_down.weight"], "a LoRA; give it with --lora"),
+        (["lora_unet_down.lora_down.weight"], "a LoRA"),
         (["decoder.conv_in.weight"], "an autoencoder alone"),
         (["down_blocks.0.resnets.0.conv1.weight"], "one part of a diffusers folder"),
         (["something.else"], "its first tensor is 'something.else'"),
-        ([], "it holds no tensors"),
+        ([], "a file that holds no tensors"),
     ],
 )
 def test_a_file_of_another_kind_is_named(names: list[str], message: str, tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def load_qwen_image(
         return _load(model, folder / part, dtype)
 
     autoencoder = network("decode", FrameAutoencoder, "vae").flatten()
-    encoder = _drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
+    encoder = drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
     transformer = network("predict", QwenImageTransformer2DModel, "transformer")
-    _check_together(folder, transformer.config, autoencoder.config, encoder.config)
+    check_together(folder, transformer.config, autoencoder.config, encoder.config)
     for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
         if stage not in absent:
             loaded.to(device)
@@ -111,7 +111,7 @@ def read_flow_settings(path: Path) -> FlowSettings:
 
 def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
     """Load a network; refuse missing weights, and those that do not belong to it."""
-    with _quiet():
+    with quiet():
         loaded, info = _read(
             part,
             lambda path: model.from_pretrained(
@@ -145,7 +145,7 @@ def _make_without_weights(model: Any, part: Path, dtype: torch.dtype) -> Any:
             return model(model.config_class(**config))
         return model.from_config(config)
 
-    with _quiet(), init_empty_weights():
+    with quiet(), init_empty_weights():
         made = _read(part, make)
     for parameter in made.parameters():
         parameter.data = parameter.data.to(dtype)
@@ -153,7 +153,7 @@ def _make_without_weights(model: Any, part: Path, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the libraries' progress bars and warnings; this module checks what they are about."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
@@ -179,14 +179,14 @@ def _read(part: Path, read: Callable[[Path], Any]) -> Any:
         raise WeightsError(f"{part} cannot be read: {in_one_line(error)}; fetch the model again") from error
 
 
-def _drop_unused_parts(encoder: Any) -> Any:
+def drop_unused_parts(encoder: Any) -> Any:
     """Return the language model without its vision tower and its head, 1.2 of its 8.3 billion weights."""
     encoder.model.visual = nn.Identity()
     encoder.lm_head = nn.Identity()
     return encoder
 
 
-def _check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+def check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
     try:
         check_latent_statistics(autoencoder.latents_mean, autoencoder.latents_std, autoencoder.z_dim)
     except ValueError as error:

@@ -218,20 +218,24 @@ def load_sdxl(
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
     shapes: Shapes = PUBLISHED,
+    vae: Path | None = None,
     absent: Collection[Stage] = (),
 ) -> SdxlBase:
     """Load an SDXL checkpoint from a diffusers folder or a single `.safetensors`; nothing is ever downloaded.
 
     Args:
         shapes: what the parts of a single file look like; a folder says so itself.
+        vae: the file of the autoencoder for a single file, in place of its own; None for its own.
 
     Raises:
         WeightsError: a part is missing, damaged, a pickle, or of another kind of model.
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    load = load_folder if path.is_dir() else load_file
-    parts = load(path, shapes, dtype, absent)
+    if path.is_dir():
+        parts = load_folder(path, shapes, dtype, absent)
+    else:
+        parts = load_file(path, shapes, dtype, absent, None if vae == path else vae)
     _check_numbers(path, parts)
     _check_together(path, parts)
     networks: dict[Stage, tuple[torch.nn.Module, ...]] = {
