@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allaprima.cli.output import JsonFlag, check_memory, print_json
-from allaprima.cli.paint_options import ModelsDirs, Size
+from allaprima.cli.paint_options import ModelsDirs, Quantize, Size
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import MAX_SIDE_PX
@@ -34,6 +34,7 @@ def plan(
         str | None, typer.Option(help="cpu or cuda. Default: the first GPU, or else the CPU.")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, bf16, fp32 or fp16.")] = "auto",
+    quantize: Quantize = None,
     models_dir: ModelsDirs = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -53,8 +54,9 @@ def plan(
     on = pick_device(device, elsewhere=True)
     dtype = choose_dtype(on, precision)
     forecasts = forecast(
-        base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or ()
-    )
+        base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or (),
+        quantize=quantize,
+    )  # fmt: skip
     chosen = forecasts[0] if memory is None else choose_plan(forecasts, int(memory * GIB), str(on))
     for one in forecasts:
         print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{gib(one.needed_bytes):>12}")
@@ -64,6 +66,7 @@ def plan(
             "base": base,
             "device": str(on),
             "precision": str(dtype).removeprefix("torch."),
+            "quantize": quantize,
             "memory": memory,
             "chosen": chosen.to_json(),
             "plans": [one.to_json() for one in forecasts],

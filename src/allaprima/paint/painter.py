@@ -33,7 +33,7 @@ from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture
-from allaprima.paint.bases.loading import locate
+from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
@@ -84,6 +84,7 @@ class Painter(Pipeline):
         precision: str = "auto",
         pictures_per_pass: int = 1,
         memory_gib: float | None = None,
+        quantize: str | None = None,
         size: tuple[int, int] | None = None,
         loras: Loras = (),
     ) -> Painter:
@@ -99,13 +100,15 @@ class Painter(Pipeline):
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
             memory_gib: the most that may be taken; None for as much as there is. See `memory.plan` for how.
+            quantize: fp8, int8 or nf4, to which the weights of an unquantised base are rounded; None for none.
             size: pixels, width and height, of the largest picture to come; None for the base's own.
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name, or a limit or size is none.
+            RequestError: there is no base or number format of that name, the base's weights cannot be rounded, or a
+                limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
         if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
@@ -120,12 +123,13 @@ class Painter(Pipeline):
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
         located = locate(base, folders)
+        check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, weights=folder, memory_gib=memory_gib, size=size,
-            count=pictures_per_pass,
+            count=pictures_per_pass, quantize=quantize,
         )  # fmt: skip
         lora_manager = LoraManager(
             loaded.modules(),

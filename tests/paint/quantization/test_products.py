@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from allaprima.paint.quantization.products import Product, find_product, fp8_product, int8_product
+from allaprima.paint.quantization.products import QuickProduct, find_product, fp8_product, int8_product
 
 
 def int8_weight(out: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +28,7 @@ Make = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 @pytest.mark.parametrize(("product", "make", "error"), CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_it_is_close_to_the_exact_product(
-    product: Product, make: Make, error: float, dtype: torch.dtype
+    product: QuickProduct, make: Make, error: float, dtype: torch.dtype
 ) -> None:
     weight, scale = make(48, 64)
     x = torch.randn(2, 40, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -43,7 +43,7 @@ def test_it_is_close_to_the_exact_product(
 
 
 @pytest.mark.parametrize(("product", "make", "error"), CASES)
-def test_no_row_depends_on_its_neighbours(product: Product, make: Make, error: float) -> None:
+def test_no_row_depends_on_its_neighbours(product: QuickProduct, make: Make, error: float) -> None:
     del error
     weight, scale = make(48, 64)
     x = torch.randn(40, 64, generator=torch.Generator().manual_seed(1))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from allaprima.core.errors import RequestError
+from allaprima.paint.quantization.formats import ROUNDED_FORMATS
 from allaprima.paint.quantization.layers import QuantizedLinear
-from allaprima.paint.quantization.rounding import ROUNDINGS, check_format, quantize_network, quantize_weight
+from allaprima.paint.quantization.rounding import ROUNDINGS, quantize_network, quantize_weight
 
 # Of normal numbers; that of NF4 is what QLoRA's levels are optimal for.
 ERRORS = {"fp8": 0.03, "int8": 0.01, "nf4": 0.1}
@@ -67,6 +67,5 @@ def test_a_network_without_numbers_has_the_same_sizes(name: str) -> None:
     assert shapes(torch.empty(3, 64, device="meta")).shape == (3, 100)
 
 
-def test_other_formats_are_refused() -> None:
-    with pytest.raises(RequestError, match="got quantize 'int3'; expected fp8, int8, nf4"):
-        check_format("int3")
+def test_there_is_a_rounding_for_every_format_that_a_person_may_name() -> None:
+    assert tuple(ROUNDINGS) == ROUNDED_FORMATS

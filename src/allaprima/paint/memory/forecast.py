@@ -69,12 +69,14 @@ def forecast(
     count: int = 1,
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
+    quantize: str | None = None,
     held: int = 0,
 ) -> list[MemoryForecast]:
     """Return a forecast for every plan, from the quickest to the thriftiest.
 
     Args:
         count: pictures that share a pass.
+        quantize: see `load_base`.
         held: bytes of this base's weights that the process holds already, so that they are not counted twice.
 
     Raises:
@@ -82,8 +84,9 @@ def forecast(
         WeightsError: a part is missing or damaged.
     """
     base = load_base(
-        spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, weights=weights, absent=STAGES
-    )
+        spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, weights=weights, quantize=quantize,
+        absent=STAGES,
+    )  # fmt: skip
     width = base.defaults.width if width is None else width
     height = base.defaults.height if height is None else height
     base.check_size(width, height)

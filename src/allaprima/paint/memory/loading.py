@@ -35,6 +35,7 @@ def load_planned(
     dtype: torch.dtype,
     models_dirs: Sequence[Path] = (),
     weights: Path | None = None,
+    quantize: str | None = None,
     plan: MemoryPlan | None = None,
     memory_gib: float | None = None,
     size: tuple[int, int] | None = None,
@@ -43,6 +44,7 @@ def load_planned(
     """Load the base called `spec` under the quickest plan that fits, or a thriftier one if memory runs out.
 
     Args:
+        quantize: see `load_base`.
         plan: the plan to begin with; None for the quickest that fits into `memory_gib`.
         memory_gib: the most that may be taken; None for as much as there is.
         size: pixels, width and height, of the largest picture to come; None for the base's own.
@@ -59,10 +61,10 @@ def load_planned(
     def forecast_for(width: int | None, height: int | None, held: int = 0) -> list[MemoryForecast]:
         return forecast(
             spec, width=width, height=height, device=device, dtype=dtype, count=count, models_dirs=models_dirs,
-            weights=weights, held=held,
+            weights=weights, quantize=quantize, held=held,
         )  # fmt: skip
 
-    load = partial(load_base, spec, dtype=dtype, models_dirs=models_dirs, weights=weights)
+    load = partial(load_base, spec, dtype=dtype, models_dirs=models_dirs, weights=weights, quantize=quantize)
 
     def reload(stage: Stage) -> Sequence[nn.Module]:
         return load(device=CPU, absent=[other for other in STAGES if other != stage]).stages()[stage]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from allaprima.paint.device.precision import multiplies_fp8, multiplies_int8
 
-Product = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
+QuickProduct = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 """(input (..., in), weight (out, in), scale (1,) or (out,), bias (out,)) -> output (..., out)."""
 
 _TINY = 1e-12
@@ -28,7 +28,7 @@ CACHED = 2**18
 """Sums that are scaled at once on a CPU: a megabyte."""
 
 
-def find_product(stored: str, x: Tensor, num_out: int) -> Product | None:
+def find_product(stored: str, x: Tensor, num_out: int) -> QuickProduct | None:
     """Return the quick product of `x` (..., in) with a weight (num_out, in) `stored` so; None where there is none."""
     kind, index, width = x.device.type, x.device.index, x.shape[-1]
     if stored == "int8" and _has_int8(kind, index):
@@ -64,7 +64,7 @@ def fp8_product(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | 
 
 
 def _scaled_rows(x: Tensor, most: float) -> tuple[Tensor, Tensor]:
-    """Return the rows of `x` (..., in), float32, scaled so that the largest number of each is `most`, and the scales."""
+    """Return the rows of `x` (..., in), float32, scaled, each with `most` as its largest number, and the scales."""
     rows = x.reshape(-1, x.shape[-1])
     # Not `vector_norm`: on a CPU it takes ten times as long.
     largest = rows.abs().amax(1, keepdim=True).float().clamp_min_(_TINY)

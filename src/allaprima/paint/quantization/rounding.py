@@ -19,38 +19,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from allaprima.core.errors import RequestError
 from allaprima.paint.quantization.formats import NF4_BLOCK
 from allaprima.paint.quantization.loading import exchange
 from allaprima.paint.quantization.stored import NF4_LEVELS, StoredWeight
 
 MIN_NUMBERS = 2**18
-"""Weights with fewer numbers stay as they are; tests set it lower."""
+"""Weights with fewer numbers stay as they are."""
 _TINY = 1e-12
 
 
-def check_format(name: str) -> None:
-    """Refuse what `--quantize` cannot make.
-
-    Raises:
-        RequestError: `name` is none of `ROUNDINGS`.
-    """
-    if name not in ROUNDINGS:
-        raise RequestError(f"got quantize {name[:40]!r}; expected {', '.join(ROUNDINGS)}")
-
-
-def quantize_network(network: nn.Module, name: str, *, min_numbers: int = MIN_NUMBERS) -> None:
+def quantize_network(network: nn.Module, name: str, *, min_numbers: int | None = None) -> None:
     """Exchange the linear layers of `network` for ones with weights rounded to the format `name`, one by one.
 
-    A network on the meta device becomes one of the shapes that it would have.
+    A network on the meta device becomes one of the shapes that it would have. Quantised layers stay as they are.
+
+    Args:
+        min_numbers: weights with fewer stay; None for `MIN_NUMBERS`.
     """
+    least = MIN_NUMBERS if min_numbers is None else min_numbers
     for path, layer in list(network.named_modules()):
-        if (
-            path
-            and type(layer) is nn.Linear
-            and layer.weight.numel() >= min_numbers
-            and _divides(layer, name)
-        ):
+        if path and type(layer) is nn.Linear and layer.weight.numel() >= least and _divides(layer, name):
             stored = quantize_weight(layer.weight.detach(), name)
             exchange(network, path, stored, layer.bias, layer.weight.dtype, layer.weight.device)
     network.requires_grad_(requires_grad=False)
@@ -98,4 +86,4 @@ ROUNDINGS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "int8": _to_int8,
     "nf4": _to_nf4,
 }
-"""By the names that `--quantize` takes: (weight (out, in)) -> data and scales."""
+"""By the names of `formats.ROUNDED_FORMATS`: (weight (out, in)) -> data and scales."""
