@@ -75,12 +75,13 @@ def paint(
     from allaprima.paint.pipeline.overpainting import Overpainting
 
     if first is not None and "base" not in given:
-        _check_base(first.base, load.models_dir or ())
+        _check_base(first.base, load)
+    _tell_files(asked.base or requests[0].base, load)
     painter = Painter.load(
         asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
-        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory,
-        quantize=load.quantize,
-        size=_largest(requests, given, first), loras=requests[0].loras,
+        text_encoder=load.text_encoder, vae=load.vae, lora_dir=load.lora_dir, precision=load.precision,
+        memory_gib=load.memory, quantize=load.quantize, size=_largest(requests, given, first),
+        loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)
     requests = over.fit(fill_requests(painter, requests, given, first, turbo=not asked.no_turbo))
@@ -122,14 +123,25 @@ def _import(source: Path) -> ImportedRequest:
     return imported
 
 
-def _check_base(name: str, models_dirs: Sequence[Path]) -> None:
+def _check_base(name: str, load: LoadOptions) -> None:
     """Refuse the base that a picture names, with the way out, if it is not here."""
+    from allaprima.paint.bases.files.parts import NamedParts
     from allaprima.paint.bases.loading import locate
 
     try:
-        locate(name, models_dirs)
+        locate(name, load.models_dir or (), NamedParts(text_encoder=load.text_encoder, vae=load.vae))
     except RequestError as error:
         raise RequestError(f"{error}. The picture names it; --base paints it with another") from error
+
+
+def _tell_files(base: str, load: LoadOptions) -> None:
+    """Say on stderr which files are joined to one base."""
+    from allaprima.paint.bases.files.parts import NamedParts
+    from allaprima.paint.bases.loading import locate
+
+    named = NamedParts(text_encoder=load.text_encoder, vae=load.vae)
+    if joined := locate(base, load.models_dir or (), named).joined():
+        print(f"prima: {printable(joined)}", file=sys.stderr)
 
 
 def fill_requests(

@@ -11,7 +11,25 @@ import typer
 Size = Annotated[str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")]
 ModelsDirs = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
+    typer.Option(help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."),
+]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option(
+        "--text-encoder",
+        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the one that "
+        "fits.",
+        show_default=False,
+    ),
+]
+Vae = Annotated[
+    str | None,
+    typer.Option(
+        "--vae",
+        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: the one "
+        "that fits.",
+        show_default=False,
+    ),
 ]
 LoraDir = Annotated[
     Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
@@ -57,7 +75,7 @@ class RequestOptions:
     base: Annotated[
         str | None,
         typer.Option(
-            help="vignette, a model folder, a .safetensors file, a name in --models-dir, or a hub id in the "
+            help="vignette, a model folder, a .safetensors or .gguf file, a name in --models-dir, or a hub id in the "
             "cache. Default: vignette."
         ),
     ] = None
@@ -126,6 +144,8 @@ class LoadOptions:
     """Where a base and its LoRAs lie, and how it computes."""
 
     models_dir: ModelsDirs = None
+    text_encoder: TextEncoder = None
+    vae: Vae = None
     lora_dir: LoraDir = None
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],

@@ -33,6 +33,7 @@ from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture
+from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
@@ -79,6 +80,8 @@ class Painter(Pipeline):
         *,
         folder: Path | str | None = None,
         models_dirs: Sequence[Path | str] = (),
+        text_encoder: Path | str | None = None,
+        vae: Path | str | None = None,
         lora_dir: Path | str | None = None,
         device: str | None = None,
         precision: str = "auto",
@@ -94,7 +97,10 @@ class Painter(Pipeline):
             base: what to paint with, see `bases.loading`.
             folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
                 package.
-            models_dirs: folders of models in which `base` may be a name.
+            models_dirs: folders of models in which `base` may be a name, or lists of them.
+            text_encoder: the file of the text encoder, or its name in one of the folders, for a base in several
+                files; None for the one that lies there.
+            vae: that of the autoencoder.
             lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
@@ -122,14 +128,15 @@ class Painter(Pipeline):
         prefer_quick_products()
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
-        located = locate(base, folders)
+        named = NamedParts(text_encoder=text_encoder and str(text_encoder), vae=vae and str(vae))
+        located = locate(base, folders, named)
         check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
         loaded = load_planned(
-            base, device=on, dtype=dtype, models_dirs=folders, weights=folder, memory_gib=memory_gib, size=size,
-            count=pictures_per_pass, quantize=quantize,
+            base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
+            quantize=quantize, size=size, count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
             loaded.modules(),

@@ -52,7 +52,7 @@ def _load_qwen_image(path: Path, *, parts: PartPaths, **options: Any) -> Base:
     if path.is_file():
         from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 
-        return load_split_qwen_image({**parts, "transformer": path}, **options)
+        return load_split_qwen_image({part.part: parts.get(part.part, path) for part in QWEN_IMAGE_PARTS}, **options)
     from allaprima.paint.bases.qwen_image.weights import load_qwen_image
 
     return load_qwen_image(path, **options)

@@ -23,7 +23,7 @@ from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
 from allaprima.paint.bases.files.header import FileHeader, read_header
-from allaprima.paint.bases.files.parts import OPTIONS, NamedParts, Part
+from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, Part
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
@@ -54,7 +54,7 @@ class Located:
     path: Path | None
     """Its folder or file; None for a base that ships."""
     parts: Mapping[Part, Path] = field(default_factory=dict)
-    """The files of its parts but the one at `path`, which some of them may lie in; empty for a folder."""
+    """The files of its parts that are not in the one at `path`; none for a folder."""
 
     @property
     def family(self) -> str:
@@ -67,7 +67,14 @@ class Located:
             return []
         if self.path.is_dir():
             return sorted(self.path.glob("*/*.safetensors"))
-        return list(dict.fromkeys((self.path, *self.parts.values())))
+        return [self.path, *self.parts.values()]
+
+    def joined(self) -> str:
+        """Return which files are joined to one base, as a sentence; nothing where it is in one."""
+        if self.path is None or not self.parts:
+            return ""
+        others = " and ".join(f"{path.name} as {PART_WORDS[part]}" for part, path in self.parts.items())
+        return f"{self.path.name} is painted with {others}"
 
     def weights_folder(self, replacement: Path | None = None) -> Path | None:
         """Return the folder of weights that ship, or its `replacement`; None for a base that does not ship."""
@@ -94,8 +101,7 @@ def locate(spec: str, models_dirs: Sequence[Path] = (), named: NamedParts = NO_P
     if spec in FAMILIES and FAMILIES[spec].traits.shipped_weights is not None:
         refuse_parts(named, spec)
         return Located(name=spec, traits=FAMILIES[spec].traits, path=None)
-    path = next(filter(_is_model, _places(spec, folders)), None) or _find_cached(spec, folders)
-    path = path or _find_alike(spec, folders)
+    path = _find_path(spec, folders)
     if path is not None and path.is_dir():
         refuse_parts(named, spec)
         return Located(name=spec, traits=_traits_of_folder(path), path=path)
@@ -109,6 +115,12 @@ def locate(spec: str, models_dirs: Sequence[Path] = (), named: NamedParts = NO_P
         f"got base {spec[:80]!r}; expected vignette, a model folder, a weight file, a name inside --models-dir "
         f"or the id of a model in the hub's cache{fetch}"
     )
+
+
+def brings_its_parts(spec: str, models_dirs: Sequence[Path] = ()) -> bool:
+    """Return whether the base called `spec` ships or is a folder, so that no files of parts can be named for it."""
+    path = None if spec in FAMILIES else _find_path(spec, expand_models_dirs(models_dirs))
+    return path is None or path.is_dir()
 
 
 def load_base(
@@ -156,6 +168,12 @@ def check_quantize(located: Located, quantize: str | None) -> None:
     """Refuse to round the weights of a base that is not worth it, or is quantised already."""
     if quantize is not None:
         check_rounding(quantize, located.name, located.path)
+
+
+def _find_path(spec: str, folders: Sequence[Path]) -> Path | None:
+    """Return the folder or file that `spec` means."""
+    path = next(filter(_is_model, _places(spec, folders)), None)
+    return path or _find_cached(spec, folders) or _find_alike(spec, folders)
 
 
 def _places(spec: str, models_dirs: Sequence[Path]) -> Iterator[Path]:

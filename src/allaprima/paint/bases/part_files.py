@@ -40,7 +40,7 @@ _MOST_FILES = 500
 def find_parts(
     family: Family, main: FileHeader, named: NamedParts, folders: Sequence[Path]
 ) -> dict[Part, Path]:
-    """Return the file of each part of a base but the one it is named by; the main file itself where it holds the part.
+    """Return the files of the parts that are not in the file a base is named by, and of those that a person names.
 
     Args:
         main: the file that the base is named by.
@@ -58,9 +58,7 @@ def find_parts(
     for part in wanted:
         if (name := named.get(part.part)) is not None:
             found[part.part] = _find_named(name, part, main, places)
-        elif part.find_prefix(main) is not None:
-            found[part.part] = main.path
-        else:
+        elif part.find_prefix(main) is None:
             found[part.part] = _find_beside(part, main, places)
     return found
 

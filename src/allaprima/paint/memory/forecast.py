@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.loading import load_base, locate
+from allaprima.paint.bases.files.parts import NamedParts
+from allaprima.paint.bases.loading import NO_PARTS, load_base, locate
 from allaprima.paint.contract.base import Base, Stage, TextStates
 from allaprima.paint.memory.plan import RESERVE, MemoryForecast, MemoryPlan, plans_for
 from allaprima.paint.memory.planned_base import decode_in
@@ -68,6 +69,7 @@ def forecast(
     dtype: torch.dtype,
     count: int = 1,
     models_dirs: Sequence[Path] = (),
+    named: NamedParts = NO_PARTS,
     weights: Path | None = None,
     quantize: str | None = None,
     held: int = 0,
@@ -77,6 +79,7 @@ def forecast(
     Args:
         count: pictures that share a pass.
         quantize: see `load_base`.
+        named: files of the base's parts, see `bases.loading.locate`.
         held: bytes of this base's weights that the process holds already, so that they are not counted twice.
 
     Raises:
@@ -84,17 +87,17 @@ def forecast(
         WeightsError: a part is missing or damaged.
     """
     base = load_base(
-        spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, weights=weights, quantize=quantize,
-        absent=STAGES,
+        spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, named=named, weights=weights,
+        quantize=quantize, absent=STAGES,
     )  # fmt: skip
     width = base.defaults.width if width is None else width
     height = base.defaults.height if height is None else height
     base.check_size(width, height)
-    path = locate(spec, models_dirs).path
+    files = locate(spec, models_dirs, named).weight_files()
     if device.type != "cpu":
         reading, floor, heap = _ReadingCost(), 0, 0
     else:
-        reading = _reading_cost(path, base, dtype)
+        reading = _reading_cost(files, base, dtype)
         floor, heap = max(0, resident_bytes() - held), HEAP
     needs = _needs(base, width, height, count, reading, heap)
     reserve = RESERVE if device.type == "cuda" else 0
@@ -198,16 +201,16 @@ def _empty_text(base: Base, rows: int) -> TextStates:
     return TextStates(states=torch.empty(rows, tokens, width, device="meta"), mask=mask, pooled=pooled)
 
 
-def _reading_cost(path: Path | None, base: Base, dtype: torch.dtype) -> _ReadingCost:
-    """Return what reading the files at `path` adds to the resident set of a process on a CPU.
+def _reading_cost(paths: Sequence[Path], base: Base, dtype: torch.dtype) -> _ReadingCost:
+    """Return what reading the files adds to the resident set of a process on a CPU.
 
     Tensors in another number format are mapped and converted, a file or a portion of it at a time, and the mapping is
     let go. Tensors in the right format stay where they are mapped, and only the pages that were read are resident: of
-    a text encoder's table of words next to none. A base that ships, which has no path, is unpacked.
+    a text encoder's table of words next to none. A base that ships, which has no such files, is unpacked.
     """
-    if path is None:
+    if not paths:
         return _ReadingCost(lasting=base.prepacked_bytes(mapped=False))
-    files = [_stored(file) for file in weight_files(path)]
+    files = [_stored(path) for path in paths]
     converted = max((size for stored, size in files if stored != dtype), default=0)
     if converted:
         portion = base.traits.read_portion_bytes
@@ -221,11 +224,6 @@ def _reading_cost(path: Path | None, base: Base, dtype: torch.dtype) -> _Reading
     )
     lasting = dict(base.prepacked_bytes(mapped=True))
     return _ReadingCost(lasting={**lasting, "text": lasting.get("text", 0) - words})
-
-
-def weight_files(path: Path) -> list[Path]:
-    """Return the weight files of a checkpoint, which is a folder or a file."""
-    return [path] if path.is_file() else sorted(path.glob("*/*.safetensors"))
 
 
 def _stored(file: Path) -> tuple[torch.dtype, int]:

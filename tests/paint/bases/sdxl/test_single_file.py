@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tests.tiny_sdxl import shapes_of, write_tiny_file
 
@@ -126,7 +127,45 @@ def test_the_second_projection_is_found_or_named(file: Path, folder: Path, tmp_p
     )
 
 
-def test_a_pruned_sdxl_is_named(folder: Path, tmp_path: Path) -> None:
-    file = write_tiny_file(tmp_path / "ssd.safetensors", folder, drop="model.diffusion_model.middle_block.")
-    with pytest.raises(WeightsError, match="a pruned SDXL, such as SSD-1B or Segmind Vega"):
-        check_file(file)
+def test_pruned_unets_are_read_by_the_names_of_their_blocks(
+    folder: Path, copy: Path, tmp_path: Path
+) -> None:
+    """SSD-1B's shape: fewer transformer blocks, and of the middle one residual layer alone."""
+    whole = UNet2DConditionModel.load_config(copy / "unet")
+    pruned = UNet2DConditionModel.from_config({
+        **whole,
+        "mid_block_type": "UNetMidBlock2D",
+        "transformer_layers_per_block": [1, [2, 2], [3, 3]],
+        "reverse_transformer_layers_per_block": [[3, 3, 5], [2, 1, 1], 1],
+    })  # fmt: skip
+    pruned.save_pretrained(copy / "unet")
+    file = write_tiny_file(tmp_path / "ssd.safetensors", copy)
+    base = load_sdxl(file, shapes=shapes_of(folder))
+    expected, found = pruned.state_dict(), base.unet.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    again = load_sdxl(copy)
+    noise = base.noise([1], 64, 64)
+    text = base.encode_text(["a cat"])
+    when = torch.tensor([500.0])
+    torch.testing.assert_close(base.predict(noise, when, text), again.predict(noise, when, text))
+
+
+@pytest.mark.parametrize("prefix", ["", "first_stage_model.", "vae."])
+@pytest.mark.parametrize("layout", ["published", "diffusers"])
+def test_an_autoencoder_named_beside_a_file_that_lacks_one(
+    folder: Path, file: Path, tmp_path: Path, prefix: str, layout: str
+) -> None:
+    published = load_file(file)
+    start = "first_stage_model."
+    tensors = {name.removeprefix(start): tensor for name, tensor in published.items() if name.startswith(start)}
+    if layout == "diffusers":
+        tensors = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+    vae = tmp_path / "sdxl_vae.safetensors"
+    save_file({f"{prefix}{name}": 2 * tensor for name, tensor in tensors.items()}, vae)
+    bare = write_tiny_file(tmp_path / "bare.safetensors", folder, drop=start)
+    for path in (bare, file):  # the one named counts, even where there is another
+        base = load_sdxl(path, shapes=shapes_of(folder), vae=vae)
+        expected = load_sdxl(file, shapes=shapes_of(folder)).autoencoder.state_dict()
+        assert all(torch.equal(base.autoencoder.state_dict()[name], 2 * part) for name, part in expected.items())
+

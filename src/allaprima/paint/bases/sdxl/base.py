@@ -235,7 +235,7 @@ def load_sdxl(
     if path.is_dir():
         parts = load_folder(path, shapes, dtype, absent)
     else:
-        parts = load_file(path, shapes, dtype, absent, None if vae == path else vae)
+        parts = load_file(path, shapes, dtype, absent, vae)
     _check_numbers(path, parts)
     _check_together(path, parts)
     networks: dict[Stage, tuple[torch.nn.Module, ...]] = {

@@ -28,7 +28,9 @@ def find_checkpoint(header: FileHeader) -> str | None:
 
 
 def find_vae(header: FileHeader) -> str | None:
-    """Return the prefix of an autoencoder with four channels of latents."""
+    """Return the prefix of an autoencoder with four channels of latents, alone or in a checkpoint."""
+    if find_checkpoint(header) is not None and header.starts_with(AUTOENCODER):
+        return AUTOENCODER
     for first in ("decoder.mid.block_1.norm1.weight", "decoder.mid_block.resnets.0.norm1.weight"):
         prefix = find_first_prefix(header, VAE_PREFIXES, first, "post_quant_conv.weight")
         if prefix is not None and header.shape(f"{prefix}post_quant_conv.weight")[:1] == (4,):
