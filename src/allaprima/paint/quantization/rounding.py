@@ -41,6 +41,11 @@ def quantize_network(network: nn.Module, name: str, *, min_numbers: int | None =
         if path and type(layer) is nn.Linear and layer.weight.numel() >= least and _divides(layer, name):
             stored = quantize_weight(layer.weight.detach(), name)
             exchange(network, path, stored, layer.bias, layer.weight.dtype, layer.weight.device)
+    for parameter in network.parameters():
+        if (
+            parameter.is_floating_point()
+        ):  # what is still used of a mapped file would keep all of it in memory
+            parameter.data = parameter.data.clone()
     network.requires_grad_(requires_grad=False)
 
 
