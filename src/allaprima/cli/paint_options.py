@@ -40,6 +40,12 @@ Memory = Annotated[
     float | None,
     typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
 ]
+Quantize = Annotated[
+    Literal["fp8", "int8", "nf4"] | None,
+    typer.Option(
+        help="Round the weights of text encoder and denoiser to 8 or 4 bits as they are read. Default: do not."
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +158,7 @@ class LoadOptions:
         typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
     ] = "auto"
     memory: Memory = None
+    quantize: Quantize = None
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),

@@ -35,7 +35,7 @@ from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture, to_image
 from allaprima.paint.bases.files.parts import NamedParts
-from allaprima.paint.bases.loading import locate
+from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
@@ -89,6 +89,7 @@ class Painter(Pipeline):
         precision: str = "auto",
         pictures_per_pass: int = 1,
         memory_gib: float | None = None,
+        quantize: str | None = None,
         size: tuple[int, int] | None = None,
         loras: Loras = (),
     ) -> Painter:
@@ -107,13 +108,15 @@ class Painter(Pipeline):
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
             memory_gib: the most that may be taken; None for as much as there is. See `memory.plan` for how.
+            quantize: fp8, int8 or nf4, to which the weights of an unquantised base are rounded; None for none.
             size: pixels, width and height, of the largest picture to come; None for the base's own.
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name, or a limit or size is none.
+            RequestError: there is no base or number format of that name, the base's weights cannot be rounded, or a
+                limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
         if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
@@ -129,12 +132,13 @@ class Painter(Pipeline):
         dtype = choose_dtype(on, precision)
         named = NamedParts(text_encoder=text_encoder and str(text_encoder), vae=vae and str(vae))
         located = locate(base, folders, named)
+        check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
-            size=size, count=pictures_per_pass,
+            quantize=quantize, size=size, count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
             loaded.modules(),

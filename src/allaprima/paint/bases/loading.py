@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
 from allaprima.paint.bases.part_files import WEIGHT_SUFFIXES, find_parts, refuse_parts
 from allaprima.paint.bases.recognition import recognise
+from allaprima.paint.bases.rounded import check_rounding, load_rounded
 from allaprima.paint.contract.traits import BaseTraits
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def load_base(
     models_dirs: Sequence[Path] = (),
     named: NamedParts = NO_PARTS,
     weights: Path | None = None,
+    quantize: str | None = None,
     absent: Collection[Stage] = (),
 ) -> Base:
     """Load the base called `spec` onto `device`.
@@ -141,22 +144,31 @@ def load_base(
         models_dirs: see `locate`.
         named: see `locate`.
         weights: a folder of Vignette's weights, for "vignette" alone; None for those that ship.
+        quantize: what to round the weights of text encoder and denoiser to, see `rounded`; None for nothing.
         absent: stages whose networks are made on the meta device, without reading their weights.
 
     Raises:
-        RequestError: there is no base of that name.
+        RequestError: there is no base of that name, or none whose weights can be rounded.
         WeightsError: a part is missing, damaged, a pickle, or of another kind.
     """
     located = locate(spec, models_dirs, named)
+    check_quantize(located, quantize)
     if weights is not None and located.path is not None:
         raise RequestError(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
         )
     family = FAMILIES[located.family]
     options = {"parts": located.parts} if family.files else {}
-    return family.load(
-        located.path or weights, name=shown_name(spec), device=device, dtype=dtype, absent=absent, **options
-    )
+    load = partial(family.load, located.path or weights, name=shown_name(spec), absent=absent, **options)
+    if quantize is None:
+        return load(device=device, dtype=dtype)
+    return load_rounded(load, quantize, device=device, dtype=dtype)
+
+
+def check_quantize(located: Located, quantize: str | None) -> None:
+    """Refuse to round the weights of a base that is not worth it, or is quantised already."""
+    if quantize is not None:
+        check_rounding(quantize, located.name, located.path)
 
 
 def _find_path(spec: str, folders: Sequence[Path]) -> Path | None:

@@ -16,7 +16,7 @@ from allaprima.core.errors import LoraError
 from allaprima.core.lru import LruCache
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.runtime.composition import Composition, SlotPlan, compose, plan_slots
-from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare
+from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare, weight_kind
 from allaprima.paint.lora.update import LowRank, Update
 
 LoraRevision = tuple[str, int]
@@ -133,7 +133,7 @@ class PreparedLoras:
         shapes = tuple(
             tuple(
                 [
-                    (key, update.rank if isinstance(update, LowRank) else 0, self.layers[key].weight.dtype)
+                    (key, update.rank if isinstance(update, LowRank) else 0, weight_kind(self.layers[key])[1])
                     for key, update in lora.items()
                 ]
             )
@@ -153,7 +153,7 @@ class PreparedLoras:
             raise LoraError(
                 f"{name} changes {key[:120]}, which the loaded base does not have; was it made for another?"
             )
-        expected = tuple(layer.weight.shape)
+        expected, _ = weight_kind(layer)
         if update.shape != expected:
             raise LoraError(
                 f"{name} changes {key} by {update.shape}; expected {expected}, its weight's shape"
