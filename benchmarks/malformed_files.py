@@ -284,14 +284,11 @@ def _noted_cases() -> Cases:
         "of a rotated format": '{"layers": {"a": {"format": "int8_tensorwise", "convrot": true}}}',
         "that nests": "[" * 100_000,
     }  # fmt: skip
-    return [
+    wrong: Cases = [
         (f"metadata {what}", partial(_edited, edit=partial(_note, text=text))) for what, text in texts.items()
-    ] + [
-        (
-            "a layer told of without its scale",
-            partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".input_scale_2.input_scale")),
-        )
     ]
+    unscaled = partial(_rename, ending=".weight_scale", new=".x.input_scale")
+    return [*wrong, ("a layer told of without its scale", partial(_edited, edit=unscaled))]
 
 
 def _note(header: Header, text: str) -> None:
@@ -316,7 +313,8 @@ def _count_cases() -> Cases:
         ("a name of 2^62 bytes", partial(_put, at=24, form="Q", number=HUGE)),
         ("a name of 2,000 bytes", partial(_put, at=24, form="Q", number=2000)),
     ]
-    return [*wrong, ("another magic", lambda data: b"GGLA" + data[4:])]
+    wrong.append(("another magic", lambda data: b"GGLA" + data[4:]))
+    return wrong
 
 
 def _put(data: bytes, at: int, form: str, number: int) -> bytes:

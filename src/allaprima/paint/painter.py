@@ -130,7 +130,9 @@ class Painter(Pipeline):
         prefer_quick_products()
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
-        named = NamedParts(text_encoder=text_encoder and str(text_encoder), vae=vae and str(vae))
+        named = NamedParts(
+            text_encoder=None if text_encoder is None else str(text_encoder), vae=None if vae is None else str(vae)
+        )
         located = locate(base, folders, named)
         check_quantize(located, quantize)
         shipped = located.weights_folder(folder)

@@ -12,6 +12,8 @@ from allaprima.core.errors import RequestError, UserError, WeightsError
 from allaprima.paint.bases.files.parts import NamedParts, PartName
 from allaprima.paint.bases.loading import brings_its_parts, locate
 
+OTHERS: tuple[PartName, ...] = ("text_encoder", "vae")
+
 pytestmark = pytest.mark.usefixtures("hub")
 
 
@@ -41,19 +43,16 @@ def test_parts_are_found_where_programs_keep_them(
     files: dict[PartName, Path], text_folder: str, vae_folder: str
 ) -> None:
     root = files["transformer"].parents[1]
-    for part, folder in (("text_encoder", text_folder), ("vae", vae_folder)):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        moved = (
-            root / folder / "renamed.safetensors" if part == "vae" else root / folder / "any.bin.safetensors"
-        )
-        shutil.move(files[part], moved)  # type: ignore[index]
-        files[part] = moved  # type: ignore[index]
+    places = {"text_encoder": root / text_folder / "any.safetensors", "vae": root / vae_folder / "other.sft"}
+    for part in OTHERS:
+        places[part].parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(files[part], places[part])
     for spec, folders in (
         (str(files["transformer"]), []),
         ("tiny_fp8", [root]),
         ("TINY_FP8.safetensors", [root]),
     ):
-        assert locate(spec, folders).parts == {part: files[part] for part in ("text_encoder", "vae")}  # type: ignore[index]
+        assert locate(spec, folders).parts == places
 
 
 def test_a_list_of_folders_leads_to_parts(files: dict[PartName, Path], tmp_path: Path) -> None:

@@ -127,8 +127,8 @@ SCHEDULES: dict[str, Habits] = {
         sampler="euler", spacing="leading", offset=1, prediction="v", zero_terminal=True
     ),
 }
-"""What a request may name. "trailing" is how SDXL-Lightning and Hyper-SD are painted, "turbo" SDXL-Turbo. The last two
-are for files that predict v and do not say so."""
+"""What a request may name. "trailing" is how SDXL-Lightning and Hyper-SD are painted, "turbo" SDXL-Turbo. The last
+two are for files that predict v and do not say so."""
 
 
 @dataclass(frozen=True, kw_only=True)
