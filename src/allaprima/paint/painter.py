@@ -131,7 +131,8 @@ class Painter(Pipeline):
         on = pick_device(device)
         dtype = choose_dtype(on, precision)
         named = NamedParts(
-            text_encoder=None if text_encoder is None else str(text_encoder), vae=None if vae is None else str(vae)
+            text_encoder=None if text_encoder is None else str(text_encoder),
+            vae=None if vae is None else str(vae),
         )
         located = locate(base, folders, named)
         check_quantize(located, quantize)

@@ -8,10 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.tiny_files import SDXL_NAMES, make_split_pipeline, write_names, write_split
+from tests.tiny_qwen import byte_tokenizer
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.loading import locate
+from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 from allaprima.paint.bases.recognition import recognise
 
 
@@ -94,3 +97,9 @@ def test_one_file_may_hold_all_parts(tmp_path: Path) -> None:
     located = locate(str(tmp_path / "all.safetensors"))
     assert (located.family, dict(located.parts)) == ("qwen-image", {})
     assert located.weight_files() == [tmp_path / "all.safetensors"]
+    parts: tuple[PartName, ...] = ("transformer", "text_encoder", "vae")
+    base = load_split_qwen_image(
+        dict.fromkeys(parts, tmp_path / "all.safetensors"), dtype=torch.float32, tokenizer=byte_tokenizer
+    )
+    for name, weight in stock.transformer.state_dict().items():
+        assert torch.equal(base.transformer.state_dict()[name], weight)

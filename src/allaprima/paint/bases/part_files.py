@@ -8,13 +8,12 @@ A file counts by what is in it, see `recognition`; its name and folder only say 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.core.user_paths import expand, find_by_name
+from allaprima.core.user_paths import entries_below, expand, find_by_name
 from allaprima.paint.bases.families import Family
 from allaprima.paint.bases.files.header import FileHeader
 from allaprima.paint.bases.files.header_reader import read_header
@@ -135,16 +134,11 @@ def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> P
 def _candidates(part: PartName, folders: Sequence[Path], beside: Path) -> Iterator[Path]:
     """Yield the weight files in the folders of a part, then those beside the main file."""
     seen: set[Path] = set()
-    inside = (path for place in _part_folders(part, folders) for path in sorted(_files_below(place)))
-    for path in chain(inside, sorted(beside.iterdir())):
+    inside = (path for place in _part_folders(part, folders) for path in entries_below(place))
+    for path in chain(inside, entries_below(beside, levels=1)):
         if path not in seen and len(seen) < _MOST_FILES and path.name.lower().endswith(WEIGHT_SUFFIXES):
             seen.add(path)
             yield path
-
-
-def _files_below(place: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(place, followlinks=False):
-        yield from (Path(folder) / name for name in names)
 
 
 def _part_folders(part: PartName, folders: Sequence[Path]) -> Iterator[Path]:

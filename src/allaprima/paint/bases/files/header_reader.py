@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from allaprima.paint.bases.files.gguf_header import MAGIC, parse_gguf
 from allaprima.paint.bases.files.header import FileHeader
 from allaprima.paint.bases.files.safetensors_header import parse_safetensors
 
+MAX_KEPT = 64
+LARGE_BYTES = 64 << 20
+"""Headers of files from here on are kept: they are long, and a base is looked for several times before it is loaded."""
+
 
 def read_header(path: Path) -> FileHeader:
     """Return what the file at `path` says it holds, reading no tensor.
@@ -29,14 +34,28 @@ def read_header(path: Path) -> FileHeader:
     Raises:
         WeightsError: it cannot be read, is of another format, cut short, or announces what no file holds.
     """
-    with _opened(path) as (file, file_bytes):
-        parse = parse_gguf if file.peek(4)[:4] == MAGIC else parse_safetensors
-        return parse(path, file, file_bytes)
+    with _opened(path) as (file, status):
+        if status.st_size >= LARGE_BYTES:
+            return _read_large(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return _parse(path, file, status.st_size)
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _read_large(path: Path, *identity: int) -> FileHeader:
+    """Return the header of a file that stays the same as long as its `identity` does."""
+    del identity
+    with _opened(path) as (file, status):
+        return _parse(path, file, status.st_size)
+
+
+def _parse(path: Path, file: BufferedReader, file_bytes: int) -> FileHeader:
+    parse = parse_gguf if file.peek(4)[:4] == MAGIC else parse_safetensors
+    return parse(path, file, file_bytes)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BufferedReader, int]]:
-    """Open the file at `path` and yield it with its size in bytes."""
+def _opened(path: Path) -> Iterator[tuple[BufferedReader, os.stat_result]]:
+    """Open the file at `path` and yield it with its status."""
     try:
         # A pipe would keep us waiting for whoever writes into it.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -44,7 +63,7 @@ def _opened(path: Path) -> Iterator[tuple[BufferedReader, int]]:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise WeightsError(f"{path} is no ordinary file; expected a .safetensors or .gguf file")
-            yield file, status.st_size
+            yield file, status
     except (OSError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
