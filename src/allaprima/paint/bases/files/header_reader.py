@@ -25,7 +25,7 @@ from allaprima.paint.bases.files.safetensors_header import parse_safetensors
 
 MAX_KEPT = 64
 LARGE_BYTES = 64 << 20
-"""Headers of files from here on are kept: they are long, and a base is looked for several times before it is loaded."""
+"""Headers of files from here on are kept: they are long, and a base is looked for several times before it loads."""
 
 
 def read_header(path: Path) -> FileHeader:
