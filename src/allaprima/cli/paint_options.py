@@ -34,7 +34,12 @@ VaeFile = Annotated[
     ),
 ]
 LoraDir = Annotated[
-    Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--lora-dir",
+        help="Folder of LoRAs. Default: models/lora, or else loras or Lora in --models-dir.",
+        show_default=False,
+    ),
 ]
 Memory = Annotated[
     float | None,

@@ -1,4 +1,7 @@
-"""Paths and names of files as people write them: with `~` and variables, in another case or Unicode form."""
+"""Paths and names of files as people write them: with `~` and variables, in another case or Unicode form.
+
+And where the folder of caches is.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,12 @@ def expand(path: Path) -> Path:
         return path
     text = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 (Path's raises for a user who is not there)
     return path if text.startswith(("~", "$")) else Path(text)
+
+
+def default_cache_dir() -> Path:
+    """Return the cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
+    named = os.environ.get("ALLAPRIMA_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "allaprima"
 
 
 def same_name(text: str) -> str:

@@ -28,15 +28,19 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import FILE as HASHES
+from allaprima.core.model_hash import ModelHash
 from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture, to_image
+from allaprima.core.user_paths import default_cache_dir
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
+from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.files.remarks import introductions
@@ -103,7 +107,8 @@ class Painter(Pipeline):
             text_encoder: the file of the text encoder, or its name in one of the folders, for a base in several
                 files; None for the one that lies there.
             vae: that of the autoencoder.
-            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
+                for those in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
@@ -129,6 +134,8 @@ class Painter(Pipeline):
         folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
         prefer_quick_products()
         on = pick_device(device)
+        if on.type == "cpu":
+            watch_cores()
         dtype = choose_dtype(on, precision)
         named = NamedParts(
             text_encoder=None if text_encoder is None else str(text_encoder),
@@ -137,8 +144,11 @@ class Painter(Pipeline):
         located = locate(base, folders, named)
         check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
-        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
+        folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
+        model_hash = None
+        if located.path is not None and located.path.is_file():
+            model_hash = ModelHash(located.path, kept=default_cache_dir() / HASHES)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
             quantize=quantize, size=size, count=pictures_per_pass,
@@ -151,7 +161,12 @@ class Painter(Pipeline):
             keeps_merges=memory_gib is None,
         )
         lora_manager.make_ready()
-        return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
+        return cls(
+            base=loaded,
+            lora_manager=lora_manager,
+            pictures_per_pass=pictures_per_pass,
+            model_hash=model_hash,
+        )
 
     @overload
     def __call__(self, prompt: str, *, count: Literal[1] = 1, **given: Any) -> Picture: ...

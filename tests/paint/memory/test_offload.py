@@ -65,3 +65,4 @@ class Ink:
 
     def __init__(self, updates: dict[str, LowRank]) -> None:
         self.updates = updates
+        self.vectors: dict[str, torch.Tensor] = {}

@@ -29,6 +29,8 @@ class Solver:
     """What it was asked for; it may predict more often."""
     order: int = 1
     """Predictions that make one of its steps; it can begin at a multiple of them alone."""
+    eta: float = 0.0
+    """How much of each step is fresh noise, 0 to 1, where the class asks for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

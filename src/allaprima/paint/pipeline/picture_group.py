@@ -82,8 +82,11 @@ class PictureGroup:
         with watch("decode"):
             pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
             pictures = complete(pictures, self._init_image)
-        hashes = pipeline.lora_hashes(request)
-        pictures = tuple(replace(picture, remarks=remarks, lora_hashes=hashes) for picture in pictures)
+        loras = pipeline.painted_loras(request)
+        digits = pipeline.base_hash
+        pictures = tuple(
+            replace(picture, remarks=remarks, loras=loras, base_hash=digits) for picture in pictures
+        )
         yield Finished(pictures=pictures, timings_ms=watch.ms)
 
     def _encode(self) -> tuple[TextStates, TextStates | None]:

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import ModelHash
+from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import first_look
@@ -47,6 +49,16 @@ class Pipeline:
     """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
     prompt_cache_bytes: int = CACHE_BYTES
     """Encoded prompts that are kept."""
+
+    model_hash: ModelHash | None = None
+    """The hash of the base's file; None of a base in several files."""
+    waits_for_hash: bool = True
+    """Whether a whole picture waits until that is known; without, the first ones may do without."""
+
+    @property
+    def base_hash(self) -> str | None:
+        """What sites and managers know the base's file by, if that is known."""
+        return None if self.model_hash is None else self.model_hash.get(wait=self.waits_for_hash)
 
     @cached_property
     def prompts(self) -> PromptCache:
@@ -138,11 +150,14 @@ class Pipeline:
             if not shares or init_image.strength * steps < 1.0:
                 curve = self.schedule(CURVE_STEPS, width, height, name, loras)
                 return schedule_from(curve, init_image.strength, 1 if shares else steps)
-        own = self.base.schedule(steps, width, height, name)
         acting = [use for use in loras if use.weight != 0.0]
         if name is not None or self.lora_manager is None or not acting:
-            return own
-        return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
+            return self.base.schedule(steps, width, height, name)
+        trained = self.lora_manager.loaded_metadata(acting)
+        first = next((one for one in trained if one.sigmas or one.schedule is not None), None)
+        if first is None or first.sigmas:
+            return trained_schedule(self.base.schedule(steps, width, height), trained)
+        return self.base.schedule(steps, width, height, first.schedule)
 
     def schedule_of(self, request: GenerationRequest, init_image: InitImage | None = None) -> Schedule:
         """Return the schedule of a request, see `schedule`."""
@@ -175,10 +190,10 @@ class Pipeline:
             *remarks_on_references(self.base, request),
         )
 
-    def lora_hashes(self, request: GenerationRequest) -> dict[str, str]:
-        """Return, by name, what sites know the LoRAs of `request` by."""
+    def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:
+        """Return what is known of the LoRAs that have a part in a picture of `request`."""
         acting = [use for use in request.loras if use.weight != 0.0]
-        return {} if self.lora_manager is None else self.lora_manager.hashes(acting)
+        return () if self.lora_manager is None else self.lora_manager.painted(acting)
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

@@ -157,7 +157,7 @@ async def _events(
                 yield "progress", {**vars(step), "preview": preview}
             elif isinstance(step, Kept):
                 pairs = zip(step.entries, step.pictures, strict=True)
-                new = [to_json(entry, picture.remarks) for entry, picture in pairs]
+                new = [to_json(entry, picture) for entry, picture in pairs]
                 kept += new
                 yield "kept", {"pictures": new}
             elif isinstance(step, Done):

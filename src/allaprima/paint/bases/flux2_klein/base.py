@@ -108,19 +108,9 @@ class Flux2KleinBase(ResidentBase):
 
     def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
         """Return the velocity for latents (B, 128, h, w) at times `t` (B,) in [0, 1]."""
-        batch, _, height, width = latents.shape
-        pictures = [latents, *(seen.to(latents.device).expand(batch, -1, -1, -1) for seen in text.references)]
-        tokens = torch.cat([picture.flatten(2).transpose(1, 2).to(self.dtype) for picture in pictures], dim=1)
-        states = text.states.to(self.dtype)
-        velocity: Tensor = self.transformer(
-            hidden_states=tokens,
-            encoder_hidden_states=states,
-            timestep=t,
-            img_ids=picture_positions(pictures),
-            txt_ids=_grid(0, 1, 1, states.shape[1], states.device),
-            return_dict=False,
-        )[0][:, : height * width]
-        return velocity.transpose(1, 2).reshape(batch, -1, height, width)
+        return velocity_of(
+            self.transformer, latents.to(self.dtype), t, text.states.to(self.dtype), text.references
+        )
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return pixels (B, 3, 16 h, 16 w) in [0, 1]."""
@@ -168,6 +158,28 @@ class Flux2KleinBase(ResidentBase):
     def dtype(self) -> torch.dtype:
         """The number format of the transformer."""
         return dtype_of(self.transformer)
+
+
+def velocity_of(
+    transformer: torch.nn.Module,
+    latents: Tensor,
+    t: Tensor,
+    states: Tensor,
+    references: Sequence[Tensor] = (),
+) -> Tensor:
+    """Return what a transformer predicts for latents (B, C, h, w), all in its own number format but the times."""
+    batch, _, height, width = latents.shape
+    seen = (one.to(latents.device, latents.dtype).expand(batch, -1, -1, -1) for one in references)
+    pictures = [latents, *seen]
+    velocity: Tensor = transformer(
+        hidden_states=torch.cat([picture.flatten(2).transpose(1, 2) for picture in pictures], dim=1),
+        encoder_hidden_states=states,
+        timestep=t,
+        img_ids=picture_positions(pictures),
+        txt_ids=_grid(0, 1, 1, states.shape[1], states.device),
+        return_dict=False,
+    )[0][:, : height * width]
+    return velocity.transpose(1, 2).reshape(latents.shape)
 
 
 def empirical_mu(tokens: int, steps: int) -> float:

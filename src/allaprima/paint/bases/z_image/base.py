@@ -111,25 +111,11 @@ class ZImageBase(ResidentBase):
         Prompts whose padded lengths differ go through the model one length after the other: padding them further
         would cost more than it saves, and change their last bits.
         """
-        groups: dict[int, list[int]] = {}
-        for row, length in enumerate(text.lengths):
-            groups.setdefault(-(-length // PORTION), []).append(row)
         velocity = torch.empty_like(latents)
-        for rows in groups.values():
-            velocity[rows] = self._predict(latents[rows], t[rows], text.rows(rows)).to(velocity.dtype)
-        return velocity
-
-    def _predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
-        states = text.states.to(self.dtype)
-        # The model counts from noise to picture, and answers with the way there.
-        model_time = (_TRAINED_TIMES - t * _TRAINED_TIMES) / _TRAINED_TIMES
-        frames = self.transformer(
-            list(latents.to(self.dtype)[:, :, None]),
-            model_time,
-            [row[:length] for row, length in zip(states, text.lengths, strict=True)],
-            return_dict=False,
-        )[0]
-        velocity: Tensor = -torch.stack(frames)[:, :, 0].float()
+        for rows in rows_by_length(text):
+            some = replace(text.rows(rows), states=text.states[rows].to(self.dtype))
+            found = velocity_of(self.transformer, latents[rows].to(self.dtype), t[rows], some)
+            velocity[rows] = found.to(velocity.dtype)
         return velocity
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -169,3 +155,28 @@ class ZImageBase(ResidentBase):
     def dtype(self) -> torch.dtype:
         """The number format of the transformer."""
         return dtype_of(self.transformer)
+
+
+def rows_by_length(text: TextStates) -> list[list[int]]:
+    """Return the numbers of the prompts, those that the transformer pads to one length together."""
+    groups: dict[int, list[int]] = {}
+    for row, length in enumerate(text.lengths):
+        groups.setdefault(-(-length // PORTION), []).append(row)
+    return list(groups.values())
+
+
+def velocity_of(transformer: torch.nn.Module, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+    """Return what a transformer predicts for latents (B, C, h, w), in float32.
+
+    Args:
+        transformer: a `ZImageTransformer2DModel`.
+        latents: in its own number format.
+        t: (B,) times in [0, 1].
+        text: prompts of one padded length, in its own number format.
+    """
+    # The model counts from noise to picture, and answers with the way there.
+    model_time = (_TRAINED_TIMES - t * _TRAINED_TIMES) / _TRAINED_TIMES
+    states = [row[:length] for row, length in zip(text.states, text.lengths, strict=True)]
+    frames = transformer(list(latents[:, :, None]), model_time, states, return_dict=False)[0]
+    velocity: Tensor = -torch.stack(frames)[:, :, 0].float()
+    return velocity
