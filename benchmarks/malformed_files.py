@@ -21,12 +21,12 @@ from tests.tiny_files import make_split_pipeline, write_split
 from tests.tiny_qwen import byte_tokenizer
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.parts import NamedParts, Part
+from allaprima.paint.bases.files.parts import NamedParts, PartName
 from allaprima.paint.bases.loading import locate
 from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 
 HUGE = 2**62
-PARTS: tuple[Part, ...] = ("transformer", "text_encoder", "vae")
+PARTS: tuple[PartName, ...] = ("transformer", "text_encoder", "vae")
 Header = dict[str, Any]
 
 
@@ -36,9 +36,9 @@ class MalformedFile:
 
     name: str
     """What is wrong with it."""
-    part: Part
+    part: PartName
     path: Path
-    others: Mapping[Part, Path] = field(default_factory=dict)
+    others: Mapping[PartName, Path] = field(default_factory=dict)
     """The right files of the other parts."""
 
 
@@ -63,7 +63,7 @@ def malformed_files(folder: Path) -> Iterator[MalformedFile]:
     scaled = write_split(folder / "fp8", stock, "comfy_quant")
     told = write_split(folder / "told", stock, "metadata")
     blocks = write_split(folder / "gguf", stock, "Q8_0")
-    sources: tuple[tuple[str, Part, Mapping[Part, Path], Cases], ...] = (
+    sources: tuple[tuple[str, PartName, Mapping[PartName, Path], Cases], ...] = (
         ("fp8", "transformer", scaled, _safetensors_cases()),
         ("fp8 text", "text_encoder", scaled, [*_cuts(), *_shape_cases(), *_scale_cases()]),
         ("told", "transformer", told, _noted_cases()),
@@ -119,7 +119,7 @@ def _entry(header: Header, ending: Ending) -> dict[str, Any]:
     return entry
 
 
-def _set(header: Header, ending: Ending, **changes: object) -> None:
+def _set(header: Header, ending: Ending, changes: Mapping[str, object]) -> None:
     _entry(header, ending).update(changes)
 
 
@@ -159,7 +159,7 @@ def _length_cases() -> Cases:
 
 def _header_cases() -> Cases:
     whole: dict[str, Callable[[Header], object]] = {
-        "a header that is a list": lambda header: list(header),
+        "a header that is a list": list,
         "a header that is a number": lambda _: 7,
         "a header that is null": lambda _: b"null",
         "a header that is no JSON": lambda _: b'{"a": {"dtype": "F32", ' + b" " * 100,
@@ -202,7 +202,7 @@ def _shape_cases() -> Cases:
         "offsets upon another tensor": {"data_offsets": [0, 65536]},
     }
     edits: Cases = [
-        (name, partial(_edited, edit=partial(_set, ending=WEIGHT, **changes)))
+        (name, partial(_edited, edit=partial(_set, ending=WEIGHT, changes=changes)))
         for name, changes in entries.items()
     ]
     return [
@@ -244,14 +244,14 @@ def _scale_cases() -> Cases:
         ),
         (
             "a scale in whole numbers",
-            partial(_edited, edit=partial(_set, ending=".weight_scale", dtype="I32")),
+            partial(_edited, edit=partial(_set, ending=".weight_scale", changes={"dtype": "I32"})),
         ),
         (
             "a scale of NVFP4",
             partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".weight_scale_2")),
         ),
         ("a note in floats", partial(_edited, edit=_float_note)),
-        ("packed weights", partial(_edited, edit=partial(_set, ending=WEIGHT, dtype="U8"))),
+        ("packed weights", partial(_edited, edit=partial(_set, ending=WEIGHT, changes={"dtype": "U8"}))),
         ("eight-bit whole numbers without a scale", partial(_edited, edit=_unscaled_int8)),
     ]
 
@@ -284,14 +284,11 @@ def _noted_cases() -> Cases:
         "of a rotated format": '{"layers": {"a": {"format": "int8_tensorwise", "convrot": true}}}',
         "that nests": "[" * 100_000,
     }  # fmt: skip
-    return [
+    wrong: Cases = [
         (f"metadata {what}", partial(_edited, edit=partial(_note, text=text))) for what, text in texts.items()
-    ] + [
-        (
-            "a layer told of without its scale",
-            partial(_edited, edit=partial(_rename, ending=".weight_scale", new=".input_scale_2.input_scale")),
-        )
     ]
+    unscaled = partial(_rename, ending=".weight_scale", new=".x.input_scale")
+    return [*wrong, ("a layer told of without its scale", partial(_edited, edit=unscaled))]
 
 
 def _note(header: Header, text: str) -> None:
@@ -306,17 +303,18 @@ def _gguf_cases() -> Cases:
 
 
 def _count_cases() -> Cases:
-    """Wrong numbers where every GGUF has its version (at 4), its number of tensors (8) and its number of fields (16)."""
+    """Wrong numbers where every GGUF has its version (at 4), its number of tensors (8) and of fields (16)."""
     versions = (0, 1, 4, 2**24 * 3, 2**32 - 1)
     counts = (10**6, 2**31, 10**9, HUGE, 2**64 - 1)
-    return [
+    wrong: Cases = [
         *((f"version {version}", partial(_put, at=4, form="I", number=version)) for version in versions),
         *((f"{count:,} tensors", partial(_put, at=8, form="Q", number=count)) for count in counts),
         *((f"{count:,} fields", partial(_put, at=16, form="Q", number=count)) for count in counts),
         ("a name of 2^62 bytes", partial(_put, at=24, form="Q", number=HUGE)),
         ("a name of 2,000 bytes", partial(_put, at=24, form="Q", number=2000)),
-        ("another magic", lambda data: b"GGLA" + data[4:]),
     ]
+    wrong.append(("another magic", lambda data: b"GGLA" + data[4:]))
+    return wrong
 
 
 def _put(data: bytes, at: int, form: str, number: int) -> bytes:

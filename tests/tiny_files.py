@@ -1,9 +1,9 @@
-"""A tiny Qwen-Image in the layouts that people have on their disks: split as ComfyUI splits it, quantised in every way.
+"""A tiny Qwen-Image in the layouts that people have on their disks: split as ComfyUI does, quantised in every way.
 
     stock = make_split_pipeline()
     files = write_split(tmp_path, stock, "scale_weight")   # stock's weights become what the files stand for
 
-Its widths are whole blocks of GGUF's formats, and its autoencoder and text encoder have the published heads and channels.
+Its widths are whole blocks of GGUF's formats; its autoencoder and text encoder have the published heads and channels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.tiny_qwen import PUBLISHED, byte_tokenizer
 from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.parts import PartName
 
 WIDTH = 256
 Layout = Literal[
@@ -98,7 +98,7 @@ def _text_encoder(words: int) -> Qwen2_5_VLForConditionalGeneration:
 
 def write_split(
     folder: Path, stock: QwenImagePipeline, layout: Layout = "bf16", *, prefix: str = ""
-) -> dict[Part, Path]:
+) -> dict[PartName, Path]:
     """Write a pipeline as ComfyUI's folders keep it and return the files by part.
 
     The stock pipeline is given the very numbers that the files stand for.
@@ -109,7 +109,7 @@ def write_split(
     """
     transformer, text = stock.transformer.state_dict(), stock.text_encoder.state_dict()
     kind = ".gguf" if layout in ("Q8_0", "Q4_K") else ".safetensors"
-    files: dict[Part, Path] = {
+    files: dict[PartName, Path] = {
         "transformer": folder / "diffusion_models" / f"tiny_{layout}{kind}",
         "text_encoder": folder / "text_encoders" / f"tiny_vl{kind}",
         "vae": folder / "vae" / "tiny_vae.safetensors",
@@ -138,7 +138,7 @@ def _write_vae(path: Path, tensors: Mapping[str, Tensor], layout: Layout) -> dic
 
 
 def legacy_name(name: str) -> str:
-    """Return the name that a tensor of the text encoder had in older versions of transformers, as ComfyUI writes it."""
+    """Return the name that a tensor of the text encoder had in older versions of transformers, and has in ComfyUI."""
     return name.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
 
 

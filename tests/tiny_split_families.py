@@ -2,7 +2,8 @@
 
     files = write_split_klein(tmp_path, make_split_klein(), "Q8_0")
 
-Stock's weights become what the files stand for. The names are written out here by hand, and read back by diffusers' own converters.
+Stock's weights become what the files stand for. The names are written out here by hand, and read back
+by diffusers' own converters.
 """
 
 from __future__ import annotations

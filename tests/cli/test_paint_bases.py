@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tests.tiny_files import make_split_pipeline, write_split
 from tests.tiny_klein import write_tiny_klein
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
@@ -184,3 +185,29 @@ def test_a_base_looks_at_pictures(models: Path, capsys: pytest.CaptureFixture[st
     assert run(["paint", "a cat", *options, "tiny", *looking, "-o", "none.png"]) == 0
     assert "the 2 references do nothing: tiny looks at none" in capsys.readouterr().err
     assert run(["paint", "a cat", *options, "klein", "--reference", "dog.png"]) == 2
+
+
+def test_a_base_in_several_files_is_joined_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the vocabulary that ships: the one test in which the words are those of the published text encoder."""
+    models = tmp_path / "ComfyUI" / "models"
+    files = write_split(models, make_split_pipeline(words=152_064), "scale_weight")
+    vae = shutil.move(files["vae"], tmp_path / "mine.safetensors")
+    options = ("--models-dir", str(models), "--base", "tiny_scale_weight", "--size", "32x32")
+    assert run(["paint", "a cat", *options]) == 2
+    assert "comes without Qwen-Image's autoencoder" in capsys.readouterr().err
+    named = (*options, "--vae", str(vae), "--json")
+    assert run(["paint", "a cat", *named, "--steps", "2", "--seed", "1", "-o", "cat.png"]) == 0
+    told = capsys.readouterr()
+    assert "tiny_vl.safetensors as text encoder" in told.err
+    assert "mine.safetensors as autoencoder (VAE)" in told.err
+    assert read_request(Path("cat.png")).base == "tiny_scale_weight"
+    assert run(["paint", *named, "--from", "cat.png", "-o", "again.png"]) == 0
+    assert Path("again.png").read_bytes() == Path("cat.png").read_bytes()
+    capsys.readouterr()
+    assert run(["plan", *named]) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert plan["chosen"]["plan"] == "resident"
+    assert run(["paint", "a cat", "--vae", str(vae)]) == 2
+    assert "'vignette', which brings its own" in capsys.readouterr().err

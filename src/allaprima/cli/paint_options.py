@@ -15,21 +15,21 @@ ModelsDirs = Annotated[
         help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."
     ),
 ]
-TextEncoder = Annotated[
+TextEncoderFile = Annotated[
     str | None,
     typer.Option(
         "--text-encoder",
-        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the one that "
-        "fits.",
+        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the "
+        "one that fits.",
         show_default=False,
     ),
 ]
-Vae = Annotated[
+VaeFile = Annotated[
     str | None,
     typer.Option(
         "--vae",
-        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: the one "
-        "that fits.",
+        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: "
+        "the one that fits.",
         show_default=False,
     ),
 ]
@@ -44,6 +44,12 @@ LoraDir = Annotated[
 Memory = Annotated[
     float | None,
     typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
+]
+Quantize = Annotated[
+    Literal["fp8", "int8", "nf4"] | None,
+    typer.Option(
+        help="Round the weights of text encoder and denoiser to 8 or 4 bits as they are read. Default: do not."
+    ),
 ]
 
 
@@ -149,14 +155,15 @@ class LoadOptions:
     """Where a base and its LoRAs lie, and how it computes."""
 
     models_dir: ModelsDirs = None
-    text_encoder: TextEncoder = None
-    vae: Vae = None
+    text_encoder: TextEncoderFile = None
+    vae: VaeFile = None
     lora_dir: LoraDir = None
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],
         typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
     ] = "auto"
     memory: Memory = None
+    quantize: Quantize = None
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),

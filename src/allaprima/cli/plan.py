@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import ModelsDirs, Size, TextEncoder, Vae
+from allaprima.cli.paint_options import ModelsDirs, Quantize, Size, TextEncoderFile, VaeFile
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import MAX_SIDE_PX
@@ -35,9 +35,10 @@ def plan(
         str | None, typer.Option(help="cpu or cuda. Default: the first GPU, or else the CPU.")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, bf16, fp32 or fp16.")] = "auto",
+    quantize: Quantize = None,
     models_dir: ModelsDirs = None,
-    text_encoder: TextEncoder = None,
-    vae: Vae = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what would be resident, what would come and go, what would be tiled, and the peak; weights are not read.
@@ -60,7 +61,7 @@ def plan(
     named = NamedParts(text_encoder=text_encoder, vae=vae)
     forecasts = forecast(
         base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or (),
-        named=named,
+        named=named, quantize=quantize,
     )  # fmt: skip
     if joined := locate(base, models_dir or (), named).joined():
         print(f"prima: {printable(joined)}", file=sys.stderr)
@@ -73,6 +74,7 @@ def plan(
             "base": base,
             "device": str(on),
             "precision": str(dtype).removeprefix("torch."),
+            "quantize": quantize,
             "memory": memory,
             "chosen": chosen.to_json(),
             "plans": [one.to_json() for one in forecasts],

@@ -16,7 +16,7 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, TextEncoder, Vae
+from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
 
@@ -85,14 +85,15 @@ def serve(
         Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
     ] = None,
     models_dir: ModelsDirs = None,
-    text_encoder: TextEncoder = None,
-    vae: Vae = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     device: Annotated[
         str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
     ] = None,
     memory: Memory = None,
+    quantize: Quantize = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -122,7 +123,8 @@ def serve(
     write_log(sys.stderr)
     makers = Makers(
         specs=specs_by_name(base or ["vignette"]), weights=weights, lora_dir=lora_dir,
-        models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, text_encoder=text_encoder, vae=vae,
+        models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
+        text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
     certificate, key = access.certificate, access.key
     tls = {} if certificate is None or key is None else read_tls(certificate, key)
@@ -150,6 +152,8 @@ class Makers:
     """As torch names it."""
     memory_gib: float | None = None
     """The most that painting may take; None for as much as there is."""
+    quantize: str | None = None
+    """What the weights of bases that do not ship are rounded to; None for nothing."""
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
@@ -160,7 +164,7 @@ class Makers:
         painter = Painter.load(
             self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
             text_encoder=named.text_encoder, vae=named.vae, lora_dir=self.lora_dir, device=self.device,
-            memory_gib=self.memory_gib,
+            memory_gib=self.memory_gib, quantize=None if ships else self.quantize,
         )  # fmt: skip
         painter = replace(painter, waits_for_hash=False)  # live frames may wait meanwhile
         if painter.base.traits.warms_up:

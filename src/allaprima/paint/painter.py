@@ -38,7 +38,7 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture, to_image
 from allaprima.core.user_paths import default_cache_dir
 from allaprima.paint.bases.files.parts import NamedParts
-from allaprima.paint.bases.loading import locate
+from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
@@ -93,6 +93,7 @@ class Painter(Pipeline):
         precision: str = "auto",
         pictures_per_pass: int = 1,
         memory_gib: float | None = None,
+        quantize: str | None = None,
         size: tuple[int, int] | None = None,
         loras: Loras = (),
     ) -> Painter:
@@ -112,13 +113,15 @@ class Painter(Pipeline):
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
             memory_gib: the most that may be taken; None for as much as there is. See `memory.plan` for how.
+            quantize: fp8, int8 or nf4, to which the weights of an unquantised base are rounded; None for none.
             size: pixels, width and height, of the largest picture to come; None for the base's own.
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name, or a limit or size is none.
+            RequestError: there is no base or number format of that name, the base's weights cannot be rounded, or a
+                limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
         if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
@@ -134,8 +137,12 @@ class Painter(Pipeline):
         if on.type == "cpu":
             watch_cores()
         dtype = choose_dtype(on, precision)
-        named = NamedParts(text_encoder=text_encoder and str(text_encoder), vae=vae and str(vae))
+        named = NamedParts(
+            text_encoder=None if text_encoder is None else str(text_encoder),
+            vae=None if vae is None else str(vae),
+        )
         located = locate(base, folders, named)
+        check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
@@ -144,7 +151,7 @@ class Painter(Pipeline):
             model_hash = ModelHash(located.path, kept=default_cache_dir() / HASHES)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
-            size=size, count=pictures_per_pass,
+            quantize=quantize, size=size, count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
             loaded.modules(),

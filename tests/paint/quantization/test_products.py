@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from allaprima.paint.quantization.products import Product, find_product, fp8_product, int8_product
+from allaprima.paint.quantization.products import QuickProduct, find_product, fp8_product, int8_product
 
 
 def int8_weight(out: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +28,7 @@ Make = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 @pytest.mark.parametrize(("product", "make", "error"), CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_it_is_close_to_the_exact_product(
-    product: Product, make: Make, error: float, dtype: torch.dtype
+    product: QuickProduct, make: Make, error: float, dtype: torch.dtype
 ) -> None:
     weight, scale = make(48, 64)
     x = torch.randn(2, 40, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -43,7 +43,7 @@ def test_it_is_close_to_the_exact_product(
 
 
 @pytest.mark.parametrize(("product", "make", "error"), CASES)
-def test_no_row_depends_on_its_neighbours(product: Product, make: Make, error: float) -> None:
+def test_no_row_depends_on_its_neighbours(product: QuickProduct, make: Make, error: float) -> None:
     del error
     weight, scale = make(48, 64)
     x = torch.randn(40, 64, generator=torch.Generator().manual_seed(1))
@@ -53,6 +53,15 @@ def test_no_row_depends_on_its_neighbours(product: Product, make: Make, error: f
 
 
 def test_there_is_none_where_the_hardware_lacks_it() -> None:
-    assert find_product("gguf-Q8_0", torch.device("cpu")) is None
-    assert find_product("fp8", torch.device("cpu")) is None
-    assert find_product("int8", torch.device("meta")) is None
+    x = torch.ones(32, 64)
+    assert find_product("gguf-Q8_0", x, 64) is None
+    assert find_product("fp8", x, 64) is None
+    assert find_product("int8", x.to("meta"), 64) is None
+
+
+@pytest.mark.parametrize(("rows", "width", "out"), [(1, 3, 5), (2, 64, 1), (300, 7, 70)])
+def test_on_a_cpu_any_size_will_do(rows: int, width: int, out: int) -> None:
+    weight, scale = int8_weight(out, width)
+    x = torch.randn(rows, width, generator=torch.Generator().manual_seed(1))
+    exact = x @ (weight.float() * scale[:, None]).t()
+    torch.testing.assert_close(int8_product(x, weight, scale, None), exact, atol=0.05, rtol=0.05)

@@ -39,12 +39,12 @@ class Family:
 
     traits: BaseTraits
     load: Callable[..., Base]
-    """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does; where it
-    has `files`, also `parts`, the paths of those that are not in the file at that path."""
+    """Takes a path, or None for weights that ship, and `name`, `device`, `dtype`, `absent` as `load_base` does;
+    where it has `files`, also `parts`, the paths of those that are not in the file at that path."""
     pipelines: tuple[str, ...] = ()
     """The classes that a folder's model_index.json may name, the usual one first; () if there are no such folders."""
     files: tuple[PartFile, ...] = ()
-    """The parts that it is kept as in single files, first the one a base is named by; () if there are no such files."""
+    """The parts that it is kept as in files, first the one a base is named by; () if there are no such files."""
 
 
 def _all_parts(files: tuple[PartFile, ...], path: Path, parts: PartPaths) -> PartPaths:

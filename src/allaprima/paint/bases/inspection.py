@@ -15,7 +15,8 @@ from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
-from allaprima.paint.bases.files.header import FileHeader, read_header
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import PART_WORDS, NamedParts
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.part_files import WEIGHT_SUFFIXES, find_parts

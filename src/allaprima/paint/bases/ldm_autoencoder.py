@@ -9,7 +9,7 @@ from typing import Any
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.renaming import rename_weights
 from allaprima.paint.bases.files.tensor_views import as_matrix
-from allaprima.paint.bases.part_reader import Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import PartShapes, count_layers, shape_in
 
 GROUPS = 32
 """Of its group norms, which no shape tells."""
@@ -40,7 +40,7 @@ def name_autoencoder_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     return {name: as_matrix(weight) if _is_attention(name) else weight for name, weight in named.items()}
 
 
-def autoencoder_config(shapes: Shapes) -> dict[str, Any]:
+def autoencoder_config(shapes: PartShapes) -> dict[str, Any]:
     """Return what the shapes tell of the configuration of an `AutoencoderKL` or an `AutoencoderKLFlux2`."""
     levels = count_layers(shapes, "encoder.down_blocks")
     widths = [
@@ -62,7 +62,7 @@ def autoencoder_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def decoder_widths(shapes: Shapes) -> tuple[int, ...]:
+def decoder_widths(shapes: PartShapes) -> tuple[int, ...]:
     """Return the widths of the decoder's levels, which may differ from the encoder's, the finest first."""
     levels = count_layers(shapes, "decoder.up_blocks")
     firsts = (f"decoder.up_blocks.{level}.resnets.0.conv1.weight" for level in reversed(range(levels)))

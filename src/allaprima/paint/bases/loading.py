@@ -2,17 +2,18 @@
 
     base = load_base("Qwen/Qwen-Image-2512", device=torch.device("cuda"))
 
-A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of models of
-another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the id of a
-model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file of one part
-alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and imports no torch;
-nothing is ever downloaded here.
+A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of
+models of another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the
+id of a model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file
+of one part alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and
+imports no torch; nothing is ever downloaded here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,15 @@ from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
-from allaprima.paint.bases.files.header import FileHeader, read_header
-from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, Part
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, PartName
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
 from allaprima.paint.bases.part_files import WEIGHT_SUFFIXES, find_parts, refuse_parts
 from allaprima.paint.bases.recognition import recognise
+from allaprima.paint.bases.rounded import check_rounding, load_rounded
 from allaprima.paint.contract.traits import BaseTraits
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ class Located:
     traits: BaseTraits
     path: Path | None
     """Its folder or file; None for a base that ships."""
-    parts: Mapping[Part, Path] = field(default_factory=dict)
+    parts: Mapping[PartName, Path] = field(default_factory=dict)
     """The files of its parts that are not in the one at `path`; none for a folder."""
 
     @property
@@ -129,6 +132,7 @@ def load_base(
     models_dirs: Sequence[Path] = (),
     named: NamedParts = NO_PARTS,
     weights: Path | None = None,
+    quantize: str | None = None,
     absent: Collection[Stage] = (),
 ) -> Base:
     """Load the base called `spec` onto `device`.
@@ -140,22 +144,31 @@ def load_base(
         models_dirs: see `locate`.
         named: see `locate`.
         weights: a folder of Vignette's weights, for "vignette" alone; None for those that ship.
+        quantize: what to round the weights of text encoder and denoiser to, see `rounded`; None for nothing.
         absent: stages whose networks are made on the meta device, without reading their weights.
 
     Raises:
-        RequestError: there is no base of that name.
+        RequestError: there is no base of that name, or none whose weights can be rounded.
         WeightsError: a part is missing, damaged, a pickle, or of another kind.
     """
     located = locate(spec, models_dirs, named)
+    check_quantize(located, quantize)
     if weights is not None and located.path is not None:
         raise RequestError(
             f"got a folder of Vignette's weights for base {spec[:80]!r}; expected it for vignette alone"
         )
     family = FAMILIES[located.family]
     options = {"parts": located.parts} if family.files else {}
-    return family.load(
-        located.path or weights, name=shown_name(spec), device=device, dtype=dtype, absent=absent, **options
-    )
+    load = partial(family.load, located.path or weights, name=shown_name(spec), absent=absent, **options)
+    if quantize is None:
+        return load(device=device, dtype=dtype)
+    return load_rounded(load, quantize, device=device, dtype=dtype)
+
+
+def check_quantize(located: Located, quantize: str | None) -> None:
+    """Refuse to round the weights of a base that is not worth it, or is quantised already."""
+    if quantize is not None:
+        check_rounding(quantize, located.name, located.path)
 
 
 def _find_path(spec: str, folders: Sequence[Path]) -> Path | None:
@@ -249,8 +262,8 @@ def _read_main_header(path: Path) -> FileHeader:
         raise WeightsError(f"{path} is {kind.name}, {kind.way_out}")
     if kind.part in OPTIONS:
         raise WeightsError(
-            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole checkpoint, "
-            f"and this one as {OPTIONS[kind.part]}"
+            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole "
+            f"checkpoint, and this one as {OPTIONS[kind.part]}"
         )
     if refusal := find_quantization(header).refusal:
         raise WeightsError(f"{path} has {refusal}")

@@ -1,4 +1,4 @@
-"""From one part's file to its network: made on the meta device in the shapes that the file has, then given its weights.
+"""From one part's file to its network: made on the meta device in the file's shapes, then given its weights.
 
     reader = PartReader.open(part, path, names=name_text_weights)
     network = reader.load(reader.make(build), torch.bfloat16, device, absent=False)
@@ -19,12 +19,13 @@ import torch
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.diffusers_parts import quiet
-from allaprima.paint.bases.files.header import FileHeader, StoredTensor, read_header
+from allaprima.paint.bases.files.header import FileHeader, StoredTensor
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import PartFile
 from allaprima.paint.bases.files.stored_weights import read_weights
 from allaprima.paint.quantization.loading import load_weights
 
-Shapes = Mapping[str, StoredTensor]
+PartShapes = Mapping[str, StoredTensor]
 """A part's tensors, as its file announces them, under the names of its network."""
 
 Names = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -51,14 +52,14 @@ class PartReader:
         return cls(header=header, prefix=prefix, names=names)
 
     @property
-    def shapes(self) -> Shapes:
+    def shapes(self) -> PartShapes:
         """The part's tensors as the file announces them, under the network's names."""
         tensors = self.header.tensors.items()
         return self.names({
             name.removeprefix(self.prefix): tensor for name, tensor in tensors if name.startswith(self.prefix)
         })  # fmt: skip
 
-    def make(self, build: Callable[[Shapes], Any]) -> Any:
+    def make(self, build: Callable[[PartShapes], Any]) -> Any:
         """Return the network without weights, of the shapes that the file has."""
         from accelerate import init_empty_weights
 
@@ -82,7 +83,7 @@ class PartReader:
         return network
 
 
-def shape_in(shapes: Shapes, name: str, num_sides: int) -> tuple[int, ...]:
+def shape_in(shapes: PartShapes, name: str, num_sides: int) -> tuple[int, ...]:
     """Return the shape of a tensor that every file of the kind has; WeightsError if it has not so many sides."""
     found = shapes[name].shape if name in shapes else None
     if found is None or len(found) != num_sides or min(found) < 1:

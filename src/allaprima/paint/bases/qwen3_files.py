@@ -7,7 +7,7 @@ from typing import Any
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.renaming import rename_weights
-from allaprima.paint.bases.part_reader import Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import PartShapes, count_layers, shape_in
 
 _LAYER = r"blk\.(\d+)\."
 _TABLE = (
@@ -36,7 +36,7 @@ def name_text_weights(weights: Mapping[str, Any], layers: int) -> dict[str, Any]
     return {name: weight for name, weight in named.items() if _layer_of(name) < kept}
 
 
-def make_text_encoder(shapes: Shapes) -> Any:
+def make_text_encoder(shapes: PartShapes) -> Any:
     """Return a `Qwen3Model` of the file's shapes, without its last norm (arXiv:2505.09388)."""
     from torch import nn
     from transformers import Qwen3Config, Qwen3Model

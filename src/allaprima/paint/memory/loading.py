@@ -37,6 +37,7 @@ def load_planned(
     models_dirs: Sequence[Path] = (),
     named: NamedParts = NO_PARTS,
     weights: Path | None = None,
+    quantize: str | None = None,
     plan: MemoryPlan | None = None,
     memory_gib: float | None = None,
     size: tuple[int, int] | None = None,
@@ -45,6 +46,7 @@ def load_planned(
     """Load the base called `spec` under the quickest plan that fits, or a thriftier one if memory runs out.
 
     Args:
+        quantize: see `load_base`.
         named: files of the base's parts, see `bases.loading.locate`.
         plan: the plan to begin with; None for the quickest that fits into `memory_gib`.
         memory_gib: the most that may be taken; None for as much as there is.
@@ -62,10 +64,12 @@ def load_planned(
     def forecast_for(width: int | None, height: int | None, held: int = 0) -> list[MemoryForecast]:
         return forecast(
             spec, width=width, height=height, device=device, dtype=dtype, count=count, models_dirs=models_dirs,
-            named=named, weights=weights, held=held,
+            named=named, weights=weights, quantize=quantize, held=held,
         )  # fmt: skip
 
-    load = partial(load_base, spec, dtype=dtype, models_dirs=models_dirs, named=named, weights=weights)
+    load = partial(
+        load_base, spec, dtype=dtype, models_dirs=models_dirs, named=named, weights=weights, quantize=quantize
+    )
 
     def reload(stage: Stage) -> Sequence[nn.Module]:
         return load(device=CPU, absent=[other for other in STAGES if other != stage]).stages()[stage]

@@ -11,10 +11,6 @@
 
 from __future__ import annotations
 
-import torch
-
-FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
-
 NF4_BLOCK = 64
 """Numbers that share a scale."""
 
@@ -34,6 +30,9 @@ GGUF_BLOCKS: dict[str, tuple[int, int]] = {
     "gguf-Q6_K": (256, 210),
 }
 """By format, how many numbers a block holds and in how many bytes; F32 and F16 tensors are plain."""
+
+ROUNDED_FORMATS = ("fp8", "int8", "nf4")
+"""Those that weights can be rounded to on the fly, see `rounding`."""
 
 FORMATS = ("plain", "fp8", "int8", "nf4", *GGUF_BLOCKS)
 """What `StoredWeight.format` may be."""

@@ -41,7 +41,7 @@ def _shifts(last: int, step: int, like: Tensor) -> Tensor:
 
 
 def _nibbles(field: Tensor, width: int) -> Tensor:
-    """Return, of each `width` bytes of (N, n), first the low halves, then the high: (N, n / width, 2, width)."""
+    """Return the low, then the high halves of each `width` bytes of (N, n), as (N, n / width, 2, width)."""
     return field.reshape(len(field), -1, 1, width) >> _shifts(4, 4, field) & 15
 
 

@@ -69,7 +69,7 @@ class QuantizedLinear(_Quantized, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that callers by keyword use
         """Return the product (..., out), by int8 or fp8 where the device is quick at it, else by dequantising."""
-        product = find_product(self.format, input.device)
+        product = find_product(self.format, input, self.out_features)
         if product is not None:
             return product(input, self._items, self.scales, self.bias)
         return functional.linear(input, self.dequantize(input.dtype), self.bias)

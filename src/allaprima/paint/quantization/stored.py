@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.quantization.formats import FORMATS, FP8_DTYPES, GGUF_BLOCKS, NF4_BLOCK
+from allaprima.paint.quantization.formats import FORMATS, GGUF_BLOCKS, NF4_BLOCK
 from allaprima.paint.quantization.gguf_blocks import dequantize_blocks
 
+FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 CHUNK = 2**20
 """Numbers that are dequantised at once on a CPU, so that what lies between stays in its cache."""
 CHUNK_ELSEWHERE = 2**24

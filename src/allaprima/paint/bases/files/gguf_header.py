@@ -1,7 +1,7 @@
 """The header of a GGUF file: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md .
 
-The `gguf` package gives the formats and their sizes. Its reader is not used: it believes every count in the file, so that
-forty bytes can ask for all memory, and takes seconds for the vocabulary of a text encoder.
+The `gguf` package gives the formats and their sizes. Its reader is not used: it believes every count in the file, so
+that forty bytes can ask for all memory, and takes seconds for the vocabulary of a text encoder.
 """
 
 from __future__ import annotations

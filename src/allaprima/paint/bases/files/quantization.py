@@ -4,8 +4,8 @@
     quantization.name      # "fp8 scaled"
     quantization.refusal   # why its weights cannot be read, or nothing
 
-Scales of fp8 are spelled `scale_weight` (ComfyUI until 2025) or `weight_scale` (diffusers, and ComfyUI since). Newer files
-also say each layer's format, as JSON in a tensor `comfy_quant` or in the metadata (`_quantization_metadata`).
+Scales of fp8 are spelled `scale_weight` (ComfyUI until 2025) or `weight_scale` (diffusers, and ComfyUI since). Newer
+files also say each layer's format, as JSON in a tensor `comfy_quant` or in the metadata (`_quantization_metadata`).
 """
 
 from __future__ import annotations

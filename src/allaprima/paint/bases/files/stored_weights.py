@@ -37,14 +37,12 @@ def read_weights(
     prefix: str = "",
     *,
     meta: bool = False,
-    wanted: Callable[[str], bool] = lambda _: True,
 ) -> dict[str, StoredWeight]:
     """Return the weights whose names begin with `prefix`, under the rest of their names.
 
     Args:
         prefix: what stands before the names of one part's tensors; the others are left out.
         meta: make tensors without numbers, for checks of names and shapes.
-        wanted: which weights are to be read, by the rest of their names.
 
     Raises:
         WeightsError: the weights are quantised in a way that is not read, a scale is no number, fits no weight or
@@ -56,7 +54,7 @@ def read_weights(
     tensors = {
         name.removeprefix(prefix): tensor
         for name, tensor in header.tensors.items()
-        if name.startswith(prefix) and wanted(name.removeprefix(prefix))
+        if name.startswith(prefix)
     }
     read = partial(_without_numbers, header) if meta else _mapped(header)
     scales = _scales(header, tensors, read)

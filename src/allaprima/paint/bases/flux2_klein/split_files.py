@@ -16,14 +16,14 @@ import torch
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.flux2_klein.base import Flux2KleinBase
 from allaprima.paint.bases.flux2_klein.files import PARTS
 from allaprima.paint.bases.flux2_klein.names import name_weights
 from allaprima.paint.bases.flux2_klein.traits import TEXT_LAYERS, TRAITS, UNDISTILLED
 from allaprima.paint.bases.flux2_klein.weights import check_together
 from allaprima.paint.bases.ldm_autoencoder import autoencoder_config, decoder_widths, name_autoencoder_weights
-from allaprima.paint.bases.part_reader import Names, PartReader, Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import Names, PartReader, PartShapes, count_layers, shape_in
 from allaprima.paint.bases.qwen3 import NO_THOUGHTS, Qwen3Reader
 from allaprima.paint.bases.qwen3_files import check_vocabulary, make_text_encoder, name_text_weights
 from allaprima.paint.bases.qwen_tokenizer import qwen3_tokenizer
@@ -38,7 +38,7 @@ FLOW = FlowSettings(use_dynamic_shifting=True, shift=3.0)
 
 
 def load_split_flux2_klein(
-    paths: Mapping[Part, Path],
+    paths: Mapping[PartName, Path],
     *,
     name: str | None = None,
     device: torch.device | None = None,
@@ -55,7 +55,7 @@ def load_split_flux2_klein(
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    names: dict[Part, Names] = {
+    names: dict[PartName, Names] = {
         "transformer": name_weights,
         "text_encoder": partial(name_text_weights, layers=max(TEXT_LAYERS)),
         "vae": name_autoencoder_weights,
@@ -84,7 +84,7 @@ def load_split_flux2_klein(
     )
 
 
-def make_transformer(shapes: Shapes) -> Any:
+def make_transformer(shapes: PartShapes) -> Any:
     """Return a `Flux2Transformer2DModel` of the file's shapes."""
     from diffusers import Flux2Transformer2DModel
 
@@ -112,7 +112,7 @@ def make_transformer(shapes: Shapes) -> Any:
     )
 
 
-def make_autoencoder(shapes: Shapes) -> Any:
+def make_autoencoder(shapes: PartShapes) -> Any:
     """Return an `AutoencoderKLFlux2` of the file's shapes; how many batches its norm has seen does not matter."""
     from diffusers import AutoencoderKLFlux2
 

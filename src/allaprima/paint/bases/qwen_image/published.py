@@ -1,7 +1,7 @@
 """The configurations of Qwen-Image's parts, for files that bring none.
 
-What a file's shapes tell is taken from them, so that pruned transformers (with fewer layers) load too; the rest is that of
-the published Qwen-Image (arXiv:2508.02324) and Qwen2.5-VL 7B (arXiv:2502.13923).
+What a file's shapes tell is taken from them, so that pruned transformers (with fewer layers) load too; the rest is as
+published with Qwen-Image (arXiv:2508.02324) and Qwen2.5-VL 7B (arXiv:2502.13923).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.part_reader import Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import PartShapes, count_layers, shape_in
 from allaprima.paint.sampling.flow_schedule import FlowSettings
 
 TEXT_HEAD = 128
@@ -22,7 +22,7 @@ FLOW = FlowSettings(
 _WIDEST_HEAD = 1024
 
 
-def transformer_config(shapes: Shapes) -> dict[str, Any]:
+def transformer_config(shapes: PartShapes) -> dict[str, Any]:
     """Return the configuration of a `QwenImageTransformer2DModel`."""
     (head,) = shape_in(shapes, "transformer_blocks.0.attn.norm_q.weight", 1)
     inner, channels = shape_in(shapes, "img_in.weight", 2)
@@ -42,7 +42,7 @@ def transformer_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def text_config(shapes: Shapes) -> dict[str, Any]:
+def text_config(shapes: PartShapes) -> dict[str, Any]:
     """Return the configuration of a `Qwen2_5_VLForConditionalGeneration`; its eyes are not made."""
     first = "model.language_model.layers.0"
     words, width = shape_in(shapes, "model.language_model.embed_tokens.weight", 2)
@@ -64,8 +64,8 @@ def text_config(shapes: Shapes) -> dict[str, Any]:
     return {"text_config": text, "vision_config": eyes}
 
 
-def autoencoder_config(shapes: Shapes) -> dict[str, Any]:
-    """Return the configuration of an `AutoencoderKLQwenImage`; the statistics of its latents are the published ones."""
+def autoencoder_config(shapes: PartShapes) -> dict[str, Any]:
+    """Return the configuration of an `AutoencoderKLQwenImage`; its latents' statistics are the published ones."""
     width, channels, *_ = shape_in(shapes, "encoder.conv_in.weight", 5)
     return {
         "base_dim": width,

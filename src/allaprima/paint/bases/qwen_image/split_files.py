@@ -15,8 +15,8 @@ import torch
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.parts import Part
-from allaprima.paint.bases.part_reader import PartReader, Shapes
+from allaprima.paint.bases.files.parts import PartName
+from allaprima.paint.bases.part_reader import Names, PartReader, PartShapes
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.files import PARTS, name_text_weights, name_vae_weights
 from allaprima.paint.bases.qwen_image.published import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def load_split_qwen_image(
-    paths: Mapping[Part, Path],
+    paths: Mapping[PartName, Path],
     *,
     name: str | None = None,
     device: torch.device | None = None,
@@ -53,7 +53,11 @@ def load_split_qwen_image(
 
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    names = {"text_encoder": name_text_weights, "vae": name_vae_weights, "transformer": dict}
+    names: dict[str, Names] = {
+        "text_encoder": name_text_weights,
+        "vae": name_vae_weights,
+        "transformer": dict,
+    }
     predict, text, decode = (PartReader.open(part, paths[part.part], names[part.part]) for part in PARTS)
     made = {
         "text": (text, text.make(_make_text_encoder)),
@@ -63,9 +67,9 @@ def load_split_qwen_image(
     encoder, autoencoder, transformer = (network for _, network in made.values())
     check_together(paths["transformer"], transformer.config, autoencoder.config, encoder.config)
     words = tokenizer()
-    if len(words) > encoder.config.text_config.vocab_size:
+    if len(words) > (known := encoder.config.text_config.vocab_size):
         raise WeightsError(
-            f"{paths['text_encoder']} knows {encoder.config.text_config.vocab_size:,} pieces of words; expected at least "
+            f"{paths['text_encoder']} knows {known:,} pieces of words; expected at least "
             f"the {len(words):,} of Qwen2.5"
         )
     for stage, (reader, network) in made.items():
@@ -80,19 +84,19 @@ def load_split_qwen_image(
     )
 
 
-def _make_transformer(shapes: Shapes) -> Any:
+def _make_transformer(shapes: PartShapes) -> Any:
     from diffusers import QwenImageTransformer2DModel
 
     return QwenImageTransformer2DModel(**transformer_config(shapes))
 
 
-def _make_text_encoder(shapes: Shapes) -> Any:
+def _make_text_encoder(shapes: PartShapes) -> Any:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     return drop_unused_parts(Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**text_config(shapes))))
 
 
-def _make_autoencoder(shapes: Shapes) -> Any:
+def _make_autoencoder(shapes: PartShapes) -> Any:
     from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
 
     return FrameAutoencoder(**autoencoder_config(shapes))

@@ -91,6 +91,7 @@ def drop_unused_parts(encoder: Any) -> Any:
 
 
 def check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+    """Refuse parts whose configurations do not go together."""
     try:
         check_latent_statistics(autoencoder.latents_mean, autoencoder.latents_std, autoencoder.z_dim)
     except ValueError as error:

@@ -17,9 +17,9 @@ import torch
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.ldm_autoencoder import autoencoder_config, name_autoencoder_weights
-from allaprima.paint.bases.part_reader import Names, PartReader, Shapes, count_layers, shape_in
+from allaprima.paint.bases.part_reader import Names, PartReader, PartShapes, count_layers, shape_in
 from allaprima.paint.bases.qwen3 import Qwen3Reader
 from allaprima.paint.bases.qwen3_files import check_vocabulary, make_text_encoder, name_text_weights
 from allaprima.paint.bases.qwen_tokenizer import qwen3_tokenizer
@@ -41,7 +41,7 @@ _UNDISTILLED = re.compile(r"z[-_ ]?image[-_ ]?(?:base|bf16|fp16|fp8|fp32|q\d)", 
 
 
 def load_split_z_image(
-    paths: Mapping[Part, Path],
+    paths: Mapping[PartName, Path],
     *,
     name: str | None = None,
     device: torch.device | None = None,
@@ -58,7 +58,7 @@ def load_split_z_image(
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    names: dict[Part, Names] = {
+    names: dict[PartName, Names] = {
         "transformer": name_weights,
         "text_encoder": partial(name_text_weights, layers=-1),
         "vae": name_autoencoder_weights,
@@ -84,7 +84,7 @@ def load_split_z_image(
     )
 
 
-def make_transformer(shapes: Shapes) -> Any:
+def make_transformer(shapes: PartShapes) -> Any:
     """Return a `ZImageTransformer2DModel` of the file's shapes."""
     from diffusers import ZImageTransformer2DModel
 
@@ -108,7 +108,7 @@ def make_transformer(shapes: Shapes) -> Any:
     )
 
 
-def make_autoencoder(shapes: Shapes) -> Any:
+def make_autoencoder(shapes: PartShapes) -> Any:
     """Return an `AutoencoderKL` of the file's shapes; its latents are scaled as FLUX.1's."""
     from diffusers import AutoencoderKL
 
