@@ -68,7 +68,7 @@ class JobBody(BaseModel):
 @router.post("/api/jobs", response_class=Response)
 async def submit(body: JobBody, http: Request, studio: StudioDep) -> Response:
     """Paint whole pictures; the answer is a stream of events: queued, progress, then done or cancelled."""
-    requests = await asyncio.to_thread(to_requests, body, studio)
+    requests = await studio.open_pictures(to_requests, body, studio)
     over = None
     if body.init is not None:
         over = await studio.open_pictures(to_init_image, body.init, requests[0], studio)
