@@ -33,7 +33,7 @@ from tests.tiny_qwen3 import chat_tokenizer
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.parts import PartName
 
 WIDTH = 256
 LAYOUTS: tuple[Layout, ...] = ("fp32", "bf16", "fp8", "scale_weight", "Q8_0", "Q4_K")
@@ -92,7 +92,7 @@ def make_split_z_image() -> ZImagePipeline:
 
 def write_split_klein(
     folder: Path, stock: Flux2KleinPipeline, layout: Layout, *, prefix: str = "", name: str = "klein"
-) -> dict[Part, Path]:
+) -> dict[PartName, Path]:
     """Write a klein as ComfyUI's folders keep it and return the files by part."""
     names = bfl_tensors(stock.transformer.state_dict())
     convert = convert_flux2_transformer_checkpoint_to_diffusers
@@ -101,7 +101,7 @@ def write_split_klein(
 
 def write_split_z_image(
     folder: Path, stock: ZImagePipeline, layout: Layout, *, prefix: str = "", name: str = "z_image_turbo"
-) -> dict[Part, Path]:
+) -> dict[PartName, Path]:
     """Write a Z-Image as ComfyUI's folders keep it and return the files by part."""
     names = z_image_tensors(stock.transformer.state_dict())
     convert = convert_z_image_transformer_checkpoint_to_diffusers
@@ -111,10 +111,10 @@ def write_split_z_image(
 def _write(
     folder: Path, stock: Any, layout: Layout, transformer: State, convert: Callable[[State], State], *, prefix: str,
     name: str,
-) -> dict[Part, Path]:  # fmt: skip
+) -> dict[PartName, Path]:  # fmt: skip
     is_gguf = layout in ("Q8_0", "Q4_K")
     kind = ".gguf" if is_gguf else ".safetensors"
-    files: dict[Part, Path] = {
+    files: dict[PartName, Path] = {
         "transformer": folder / "diffusion_models" / f"{name}{kind}",
         "text_encoder": folder / "text_encoders" / f"qwen_3_4b{kind}",
         "vae": folder / "vae" / "ae.safetensors",

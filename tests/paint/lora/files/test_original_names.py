@@ -157,7 +157,7 @@ def test_a_layer_that_is_changed_by_itself_and_as_a_part_is_refused(tmp_path: Pa
         "layers.0.attention.to_k.lora_A.weight": down.clone(), "layers.0.attention.to_k.lora_B.weight": up,
     }  # fmt: skip
     save_file(tensors, tmp_path / "a.safetensors")
-    with pytest.raises(LoraError, match="to_k twice, once within .*qkv; expected it once"):
+    with pytest.raises(LoraError, match=r"to_k twice, once within .*qkv; expected it once"):
         read_lora(tmp_path / "a.safetensors", {"transformer": tiny_z_image.transformer()}, family="z-image")
 
 
