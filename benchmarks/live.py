@@ -160,19 +160,19 @@ class Typist:
             self.added_ms.append(1e3 * (now - self.sent[header["sequence"]]) - took)
 
 
-async def _open(studio: OpenStudio) -> tuple[Typist, asyncio.Task[None]]:
+async def open_typist(studio: OpenStudio) -> tuple[Typist, asyncio.Task[None]]:
     socket = await connect(studio.url.replace("http", "ws", 1) + "/live", proxy=None, compression=None)
     typist = Typist(socket)
     return typist, asyncio.create_task(typist.listen())
 
 
-async def _close(studio: OpenStudio, typist: Typist, listening: asyncio.Task[None]) -> None:
+async def close_typist(studio: OpenStudio, typist: Typist, listening: asyncio.Task[None]) -> None:
     await typist.socket.close()
     await listening
     studio.seen.append(len(typist.came))
 
 
-async def _type(
+async def type_at(
     typist: Typist, texts: Sequence[str], habits: Mapping[str, Any], delay_s: float = 0.0
 ) -> None:
     begun = time.perf_counter() + delay_s
@@ -182,11 +182,11 @@ async def _type(
 
 
 async def _live(studio: OpenStudio, keystrokes: int, frames: int, details: dict[str, Any]) -> list[Row]:
-    typist, listening = await _open(studio)
+    typist, listening = await open_typist(studio)
     texts = list(type_text(keystrokes))
-    await _type(typist, texts, studio.habits)
+    await type_at(typist, texts, studio.habits)
     await typist.wait_for(keystrokes)
-    await _close(studio, typist, listening)
+    await close_typist(studio, typist, listening)
     waits = answer_ms(typist.sent, typist.came)
     soon = 100.0 * sum(wait <= SOON_MS for wait in waits) / len(waits)
     seconds, slider = await _slide(studio, frames)
@@ -204,34 +204,34 @@ async def _live(studio: OpenStudio, keystrokes: int, frames: int, details: dict[
 
 
 async def _pictures(studio: OpenStudio, rounds: int, details: dict[str, Any]) -> list[Row]:
-    typist, listening = await _open(studio)
+    typist, listening = await open_typist(studio)
     rows = await measure_pictures(typist, studio.habits, rounds, details)
-    await _close(studio, typist, listening)
+    await close_typist(studio, typist, listening)
     return rows
 
 
 async def _slide(studio: OpenStudio, frames: int) -> tuple[float, Typist]:
     """Ask for another seed as soon as the last frame came; return the seconds and who asked."""
-    typist, listening = await _open(studio)
+    typist, listening = await open_typist(studio)
     started = time.perf_counter()
     for number in range(1, frames + 1):
         await typist.ask(number, PROMPT, **{**studio.habits, "steps": 1, "seed": number})
         await typist.wait_for(number)
     seconds = time.perf_counter() - started
-    await _close(studio, typist, listening)
+    await close_typist(studio, typist, listening)
     return seconds, typist
 
 
 async def _drag(studio: OpenStudio, frames: int) -> float:
     """Move a slider as a mouse does, whether frames come or not; return the frames per second."""
-    typist, listening = await _open(studio)
+    typist, listening = await open_typist(studio)
     moves = int(frames * MOVES_PER_SECOND / 20.0)
     begun = time.perf_counter()
     for number in range(1, moves + 1):
         await asyncio.sleep(max(0.0, begun + number / MOVES_PER_SECOND - time.perf_counter()))
         await typist.ask(number, PROMPT, **{**studio.habits, "steps": 1, **_moved(studio.habits, number)})
     await typist.wait_for(moves)
-    await _close(studio, typist, listening)
+    await close_typist(studio, typist, listening)
     return len(typist.came) / (typist.came[-1][0] - begun)
 
 
@@ -244,18 +244,18 @@ def _moved(habits: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 async def _many_typists(studio: OpenStudio, clients: int, keystrokes: int) -> list[Row]:
-    opened = [await _open(studio) for _ in range(clients)]
+    opened = [await open_typist(studio) for _ in range(clients)]
     # Spread over a keystroke's time, as people are.
     delays = [number / clients / KEYSTROKES_PER_SECOND for number in range(clients)]
     texts = [list(type_text(keystrokes, seed=number)) for number in range(clients)]
     typing = [
-        _type(one, text, studio.habits, delay)
+        type_at(one, text, studio.habits, delay)
         for (one, _), text, delay in zip(opened, texts, delays, strict=True)
     ]
     await asyncio.gather(*typing)
     reached = await asyncio.gather(*(typist.wait_for(keystrokes) for typist, _ in opened))
     for typist, listening in opened:
-        await _close(studio, typist, listening)
+        await close_typist(studio, typist, listening)
     waits = [wait for typist, _ in opened for wait in answer_ms(typist.sent, typist.came)]
     label = f"{clients} typists"
     return [

@@ -11,6 +11,7 @@ from tests.source import ROOT, TREES
 # Called by a library, by name, or part of what users may call; the reason stands beside each.
 CALLED_ELSEWHERE = {
     "allaprima.cli.app.list_commands",  # by click
+    "allaprima.cli.lora_cards.FolderCards",  # by scripts for 0.1.0
     "allaprima.core.infotext.from_infotext",  # by programs of our users, which read texts without a picture
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers

@@ -1,9 +1,9 @@
-"""A tiny Qwen-Image in the layouts that people have on their disks: split as ComfyUI splits it, quantised in every way.
+"""A tiny Qwen-Image in the layouts that people have on their disks: split as ComfyUI does, quantised in every way.
 
     stock = make_split_pipeline()
     files = write_split(tmp_path, stock, "scale_weight")   # stock's weights become what the files stand for
 
-Its widths are whole blocks of GGUF's formats, and its autoencoder and text encoder have the published heads and channels.
+Its widths are whole blocks of GGUF's formats; its autoencoder and text encoder have the published heads and channels.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from safetensors.torch import save_file
 from tests.tiny_qwen import PUBLISHED, byte_tokenizer
 from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from allaprima.paint.bases.files.parts import PartName
 
 WIDTH = 256
 Layout = Literal[
@@ -96,7 +98,7 @@ def _text_encoder(words: int) -> Qwen2_5_VLForConditionalGeneration:
 
 def write_split(
     folder: Path, stock: QwenImagePipeline, layout: Layout = "bf16", *, prefix: str = ""
-) -> dict[str, Path]:
+) -> dict[PartName, Path]:
     """Write a pipeline as ComfyUI's folders keep it and return the files by part.
 
     The stock pipeline is given the very numbers that the files stand for.
@@ -107,7 +109,7 @@ def write_split(
     """
     transformer, text = stock.transformer.state_dict(), stock.text_encoder.state_dict()
     kind = ".gguf" if layout in ("Q8_0", "Q4_K") else ".safetensors"
-    files = {
+    files: dict[PartName, Path] = {
         "transformer": folder / "diffusion_models" / f"tiny_{layout}{kind}",
         "text_encoder": folder / "text_encoders" / f"tiny_vl{kind}",
         "vae": folder / "vae" / "tiny_vae.safetensors",
@@ -115,7 +117,9 @@ def write_split(
     for path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     write = _gguf_writer(layout) if kind == ".gguf" else _safetensors_writer(layout)
-    numbers = write(files["transformer"], {f"{prefix}{name}": value for name, value in transformer.items()}, "qwen_image")
+    numbers = write(
+        files["transformer"], {f"{prefix}{name}": value for name, value in transformer.items()}, "qwen_image"
+    )
     stock.transformer.load_state_dict({name.removeprefix(prefix): value for name, value in numbers.items()})
     rename = llama_name if kind == ".gguf" else legacy_name
     names = {name: rename(name) for name in text if rename(name)}
@@ -134,7 +138,7 @@ def _write_vae(path: Path, tensors: Mapping[str, Tensor], layout: Layout) -> dic
 
 
 def legacy_name(name: str) -> str:
-    """Return the name that a tensor of the text encoder had in older versions of transformers, as ComfyUI writes it."""
+    """Return the name that a tensor of the text encoder had in older versions of transformers, and has in ComfyUI."""
     return name.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
 
 
@@ -177,7 +181,12 @@ def wan_name(name: str) -> str:
     if ".conv_shortcut." in rest:
         rest = rest.replace(".conv_shortcut.", ".shortcut.")
     elif not rest.startswith(("middle.1.", "head.")):
-        for ours, theirs in (("norm1.", "residual.0."), ("conv1.", "residual.2."), ("norm2.", "residual.3."), ("conv2.", "residual.6.")):
+        for ours, theirs in (
+            ("norm1.", "residual.0."),
+            ("conv1.", "residual.2."),
+            ("norm2.", "residual.3."),
+            ("conv2.", "residual.6."),
+        ):
             rest = rest.replace(f".{ours}", f".{theirs}")
     return f"{top}.{rest}"
 
@@ -208,8 +217,11 @@ def _store(
 ) -> dict[str, Tensor]:
     """Return what is written of one tensor, and note the numbers that this stands for."""
     layer = name.removesuffix(".weight")
-    is_layer = name.endswith(("proj.weight", ".0.weight", ".1.weight", "to_q.weight", "to_k.weight", "to_v.weight")) and tensor.ndim == 2
-    if layout in ("fp32", "bf16") or not is_layer and layout != "fp8":
+    is_layer = (
+        name.endswith(("proj.weight", ".0.weight", ".1.weight", "to_q.weight", "to_k.weight", "to_v.weight"))
+        and tensor.ndim == 2
+    )
+    if layout in ("fp32", "bf16") or (not is_layer and layout != "fp8"):
         kept = tensor if layout == "fp32" else tensor.bfloat16()
         numbers[name] = kept.float()
         return {name: kept}
@@ -232,7 +244,10 @@ def _store(
         "comfy_quant": {f"{layer}.weight_scale": scale, f"{layer}.comfy_quant": note},
         "int8": {f"{layer}.weight_scale": scale, f"{layer}.comfy_quant": note},
     }
-    return {name: cast, **spelled.get(layout, {f"{layer}.weight_scale": scale, f"{layer}.input_scale": torch.ones(())})}
+    return {
+        name: cast,
+        **spelled.get(layout, {f"{layer}.weight_scale": scale, f"{layer}.input_scale": torch.ones(())}),
+    }
 
 
 def _gguf_writer(layout: Layout) -> Writer:

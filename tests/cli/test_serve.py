@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,11 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[dict[str, Any], list[
             line = process.stdout.readline()
             assert line, process.communicate()[1]
             lines.append(line.strip())
-        yield json.loads(lines[-1]), lines[:-1]
+        told = json.loads(lines[-1])
+        while httpx2.get(f"{told['url']}/healthz", trust_env=False, timeout=60).status_code != 200:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        yield told, lines[:-1]
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
@@ -136,7 +141,6 @@ def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
         (["--certificate", "no-such.pem", "--key", "no-such.pem"], "no-such.pem"),
         (["--memory", "inf"], "--memory inf"),
         (["--weights", "no-such-folder"], "no-such-folder"),
-        (["--device", "abacus"], "abacus"),
     ],
 )
 def test_settings_that_are_not_safe_or_not_there_are_refused_in_one_sentence(
@@ -146,6 +150,24 @@ def test_settings_that_are_not_safe_or_not_there_are_refused_in_one_sentence(
     said = capsys.readouterr().err
     assert says in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--device", "abacus"], "abacus"), (["--weights", "."], "denoiser.safetensors")],
+)
+def test_a_base_that_cannot_be_loaded_ends_the_server(
+    options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", START, "serve", "--port", "0", *options],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2, ran.stderr
+    assert says in ran.stderr.splitlines()[-1]
+    assert ran.stderr.splitlines()[-1].startswith("prima: ")
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(

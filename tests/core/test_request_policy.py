@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from allaprima.core.errors import LoraError
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
@@ -100,3 +101,66 @@ def test_a_lora_names_the_schedule_it_was_trained_with() -> None:
 def test_a_request_that_says_everything_stays_as_it_is() -> None:
     whole = GenerationRequest(prompt="a cat", steps=50)
     assert GenerationRequest(**complete_request(vars(whole), Base(), LORAS.get)) == whole
+
+
+LIGHTNING = LoraMetadata(
+    family="qwen-image", steps=4, most_steps=4, guidance=1.0, schedule="lightning", accelerator="Lightning"
+)
+FOLDER = {
+    "eight": replace(LIGHTNING, steps=8),
+    "four": LIGHTNING,
+    "ink": LoraMetadata(),
+    "other": replace(LIGHTNING, family="sdxl"),
+    "unlike": LoraMetadata(family="qwen-image"),
+}
+NAMES = ("eight", "four", "other", "unlike")
+"""Those that are called like accelerators."""
+
+
+@pytest.mark.parametrize(
+    ("given", "worn", "steps"),
+    [
+        ({}, ("four",), 4),
+        ({"steps": 8}, ("eight",), 8),
+        ({"steps": 7}, ("eight",), 7),
+        ({"loras": (INK,)}, ("four", "ink"), 4),
+        ({"loras": (LoraUse(name="eight"),)}, ("eight",), 8),
+        ({"loras": (LoraUse(name="four", weight=0.0),)}, ("four",), 50),
+        ({"guidance": 4.0}, (), 50),
+        ({"schedule": "adaptive-cosine"}, (), 50),
+        ({"negative_prompt": "rain"}, (), 50),
+    ],
+)
+def test_a_public_accelerator_in_the_folder_is_turbo(
+    given: Mapping[str, Any], worn: tuple[str, ...], steps: int
+) -> None:
+    completed = complete_request(given, Base(family="qwen-image"), FOLDER.get, accelerators=NAMES)
+    assert (tuple(use.name for use in completed["loras"]), completed["steps"]) == (worn, steps)
+    by_name = {name: facts for name, facts in FOLDER.items() if facts.accelerator}
+    acts = any(use.name in by_name and use.weight for use in completed["loras"])
+    assert completed["schedule"] == given.get("schedule", "lightning" if acts else None)
+    plain = complete_request({}, Base(family="qwen-image"), FOLDER.get, accelerators=NAMES, turbo=False)
+    assert plain["loras"] == ()
+
+
+def test_one_called_turbo_counts_before_a_public_one() -> None:
+    folder = FOLDER | {"turbo": LoraMetadata(family="qwen-image", steps=2)}
+    completed = complete_request({}, Base(family="qwen-image"), folder.get, accelerators=NAMES)
+    assert completed["loras"] == (TURBO,)
+
+
+def test_a_base_that_was_distilled_wears_none_unasked() -> None:
+    distilled = Base(
+        family="qwen-image", defaults=RequestDefaults(width=64, height=64, steps=8, guidance=1.0)
+    )
+    assert complete_request({}, distilled, FOLDER.get, accelerators=NAMES)["loras"] == ()
+
+
+def test_a_broken_one_that_nobody_asked_for_is_passed_over() -> None:
+    def find(name: str) -> LoraMetadata | None:
+        if name == "four":
+            raise LoraError("it is damaged")
+        return FOLDER.get(name)
+
+    completed = complete_request({}, Base(family="qwen-image"), find, accelerators=NAMES)
+    assert completed["loras"] == (LoraUse(name="eight"),)

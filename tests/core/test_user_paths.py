@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from allaprima.core import user_paths
-from allaprima.core.user_paths import expand, find_by_name, same_name
+from allaprima.core.user_paths import default_cache_dir, expand, find_by_name, same_name
 
 
 def test_what_a_shell_left_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +49,10 @@ def test_a_search_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(find_by_name(tmp_path / "nowhere", "ink"))
     monkeypatch.setattr(user_paths, "MAX_ENTRIES", 3)
     assert not list(find_by_name(tmp_path, "ink"))
+
+
+def test_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLAPRIMA_CACHE", str(tmp_path))
+    assert default_cache_dir() == tmp_path
+    monkeypatch.delenv("ALLAPRIMA_CACHE")
+    assert default_cache_dir() == Path.home() / ".cache" / "allaprima"

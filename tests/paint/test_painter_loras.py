@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +16,7 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.cli.app import run
 from allaprima.core.errors import LoraError, RequestError
 from allaprima.core.events import Finished
+from allaprima.core.model_hash import ModelHash
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.picture_files import read_infotext, read_request
@@ -66,6 +69,14 @@ def test_a_file_says_by_which_hashes_sites_know_its_loras(
     assert f'Lora hashes: "ink: {ink}, chalk: {chalk}"' in (read_infotext(BytesIO(file.read_bytes())) or "")
     assert read_request(file) == BOTH
     assert "hashes" not in plain.infotext
+
+
+def test_a_file_says_by_which_hash_sites_know_its_base(painter: Painter, tmp_path: Path) -> None:
+    (tmp_path / "xl.safetensors").write_bytes(b"weights")
+    known = ModelHash(tmp_path / "xl.safetensors", kept=tmp_path / "hashes.json")
+    picture = replace(painter, model_hash=known).paint(INK)
+    assert f"Model hash: {hashlib.sha256(b'weights').hexdigest()[:10]}, Lora hashes: " in picture.infotext
+    assert "Model hash" not in painter.paint(INK).infotext
 
 
 def test_a_picture_depends_on_its_own_loras_alone(painter: Painter) -> None:
@@ -156,7 +167,13 @@ def test_the_command_wears_what_it_is_told_and_repaints_from_the_file(
     common = ["paint", "--weights", str(weights), "--lora-dir", str(loras)]
     first, again, other = (str(tmp_path / f"{name}.png") for name in ("first", "again", "other"))
     words = [*common, "cat", "--steps", "2", "--seed", "3", "--guidance", "1"]
-    assert run([*words, "--lora", "chalk:-0.5", "--lora", "ink", "-o", first]) == 0
+    assert run([*words, "--lora", "chalk:-0.5", "--lora", "ink", "-o", first, "--json"]) == 0
+    painted = json.loads(capsys.readouterr().out.splitlines()[-1])["loras"]
+    assert [(lora["name"], lora["weight"], lora["parts"]) for lora in painted] == [
+        ("chalk", -0.5, ["transformer"]),
+        ("ink", 1.0, ["transformer"]),
+    ]
+    assert painted[0]["hash"] == tensor_hash(loras / "chalk.safetensors")
     assert run([*common, "--from", first, "-o", again]) == 0
     assert run([*words, "-o", other]) == 0
     assert set(read_request(Path(first)).loras) == set(BOTH.loras)

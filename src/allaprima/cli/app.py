@@ -32,6 +32,7 @@ COMMANDS = {
     "lora": "allaprima.cli.lora",
     "base": "allaprima.cli.base",
     "pull": "allaprima.cli.pull",
+    "doctor": "allaprima.cli.doctor",
     "scenes": "allaprima.cli.scenes",
     "train": "allaprima.cli.train",
     "distill": "allaprima.cli.distill",

@@ -267,10 +267,12 @@ def _set_up(teacher: TeacherOptions, trajectories: Path | None = None) -> tuple[
     from allaprima.lab.distill.networks import base_hash
     from allaprima.lab.distill.teacher import set_up_teacher
     from allaprima.paint.bases.loading import load_base
+    from allaprima.paint.device.core_watch import watch_cores
     from allaprima.paint.device.precision import pick_device
 
     if teacher.threads:
         torch.set_num_threads(teacher.threads)
+    watch_cores()
     torch.set_float32_matmul_precision("high")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # each of several processes has its own

@@ -65,11 +65,14 @@ def prepare(seed: int, threads: int) -> None:
     """Set the seed, the threads, and what makes a training quick."""
     import torch
 
+    from allaprima.paint.device.core_watch import watch_cores
+
     torch.manual_seed(seed)
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
     torch.set_float32_matmul_precision("high")
     if threads:
         torch.set_num_threads(threads)
+    watch_cores()
 
 
 def report(facts: dict[str, Any], json_: bool) -> None:

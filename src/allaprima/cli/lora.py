@@ -32,7 +32,8 @@ def list_loras(lora_dir: LoraDir = None, as_json: JsonFlag = False) -> None:
             summary = read_summary(file.path)
             rows.append({"name": name, "shipped": file.shipped, **summary.to_json()})
             size, shipped = f"{summary.num_bytes / 1e6:.1f} MB", ", shipped" if file.shipped else ""
-            print(f"{name:<32}{summary.made_for}, rank {_ranks(summary)}, {size}{shipped}")
+            known = f", {accelerated}" if (accelerated := summary.metadata.accelerator) else ""
+            print(f"{name:<32}{summary.made_for}, rank {_ranks(summary)}, {size}{known}{shipped}")
         except LoraError as error:
             rows.append({"name": name, "problem": str(error)})
             print(f"{name:<32}cannot be used: {printable(str(error))}")

@@ -22,6 +22,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
+from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 MAX_COUNT = 1000
+_WITH_TURBO = ("steps", "guidance", "schedule")
+"""What turbo brings, and takes along."""
 
 
 @app.command()
@@ -56,6 +59,7 @@ def paint(
     given = given_fields(
         asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
+        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)
@@ -99,6 +103,7 @@ def paint(
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
             **({"retouch": operations_to_json(operations)} if operations else {}),
+            "loras": [lora.to_json() for lora in painter.painted_loras(requests[0])],
             "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
         })  # fmt: skip
 
@@ -173,10 +178,19 @@ def _largest(
 
 def take_off_turbo(painter: Painter, request: GenerationRequest, given: dict[str, Any]) -> GenerationRequest:
     """Return `request` for the plain base: what came with turbo goes with it, unless it is `given`."""
-    if not names_turbo(request.loras):
+    accelerators = _accelerators(request.loras)
+    if not names_turbo(request.loras, accelerators):
         return request
-    fields = {key: value for key, value in vars(request).items() if key not in ("steps", "guidance")}
-    return painter.request(turbo=False, **fields | given | {"loras": without_turbo(request.loras)})
+    fields = {key: value for key, value in vars(request).items() if key not in _WITH_TURBO}
+    loras = without_turbo(request.loras, accelerators)
+    return painter.request(turbo=False, **fields | given | {"loras": loras})
+
+
+def _accelerators(loras: Sequence[LoraUse]) -> set[str]:
+    """Return the names of those of `loras` that are called as public accelerators are."""
+    from allaprima.paint.lora.files.accelerators import looks_accelerated
+
+    return {use.name for use in loras if looks_accelerated(use.name)}
 
 
 def parse_lora(text: str) -> LoraUse:
@@ -204,7 +218,8 @@ def make_requests(
     if source is not None:
         first = source
         if "loras" in given:
-            given = given | {"loras": keep_turbo(first.loras, given["loras"])}
+            accelerators = _accelerators((*first.loras, *given["loras"]))
+            given = given | {"loras": keep_turbo(first.loras, given["loras"], accelerators)}
         first = replace(first, **given)
     elif "prompt" in given:
         first = GenerationRequest(seed=secrets.randbelow(2**32), **given)

@@ -11,28 +11,35 @@ import typer
 Size = Annotated[str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")]
 ModelsDirs = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."),
+    typer.Option(
+        help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."
+    ),
 ]
-TextEncoder = Annotated[
+TextEncoderFile = Annotated[
     str | None,
     typer.Option(
         "--text-encoder",
-        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the one that "
-        "fits.",
+        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the "
+        "one that fits.",
         show_default=False,
     ),
 ]
-Vae = Annotated[
+VaeFile = Annotated[
     str | None,
     typer.Option(
         "--vae",
-        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: the one "
-        "that fits.",
+        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: "
+        "the one that fits.",
         show_default=False,
     ),
 ]
 LoraDir = Annotated[
-    Path | None, typer.Option("--lora-dir", help="Folder of LoRAs. Default: models/lora.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--lora-dir",
+        help="Folder of LoRAs. Default: models/lora, or else loras or Lora in --models-dir.",
+        show_default=False,
+    ),
 ]
 Memory = Annotated[
     float | None,
@@ -85,6 +92,10 @@ class RequestOptions:
     lora: Annotated[
         list[str] | None,
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
+    ] = None
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture to look at, in bases that do, such as FLUX.2 klein; may be given again."),
     ] = None
     no_turbo: Annotated[
         bool,
@@ -144,8 +155,8 @@ class LoadOptions:
     """Where a base and its LoRAs lie, and how it computes."""
 
     models_dir: ModelsDirs = None
-    text_encoder: TextEncoder = None
-    vae: Vae = None
+    text_encoder: TextEncoderFile = None
+    vae: VaeFile = None
     lora_dir: LoraDir = None
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import ModelsDirs, Quantize, Size, TextEncoder, Vae
+from allaprima.cli.paint_options import ModelsDirs, Quantize, Size, TextEncoderFile, VaeFile
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import MAX_SIDE_PX
@@ -37,8 +37,8 @@ def plan(
     precision: Annotated[str, typer.Option(help="auto, bf16, fp32 or fp16.")] = "auto",
     quantize: Quantize = None,
     models_dir: ModelsDirs = None,
-    text_encoder: TextEncoder = None,
-    vae: Vae = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what would be resident, what would come and go, what would be tiled, and the peak; weights are not read.

@@ -37,11 +37,11 @@ def build(
     as_json: JsonFlag = False,
 ) -> None:
     """Rasterise the icons that scenes are made of into the cache (about 20 seconds a style)."""
+    from allaprima.core.user_paths import default_cache_dir
     from allaprima.lab.scenes.build import PACKAGES, build_sprites, icon_packages, install_packages
     from allaprima.lab.scenes.sprites import (
         LARGE_SPRITE_SIZE,
         SPRITE_SIZE,
-        default_cache_dir,
         large_cache_dir,
     )
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -16,9 +16,9 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoder, Vae
+from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
-from allaprima.core.errors import UserError
+from allaprima.core.errors import UserError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,8 +85,8 @@ def serve(
         Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
     ] = None,
     models_dir: ModelsDirs = None,
-    text_encoder: TextEncoder = None,
-    vae: Vae = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     device: Annotated[
@@ -102,6 +102,12 @@ def serve(
     if (access.certificate is None) != (access.key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
     check_memory(memory)
+    if (
+        weights is not None and not weights.is_dir()
+    ):  # told at once; what lies in it is read beside the server
+        raise WeightsError(
+            f"got --weights {weights}, which is not there; expected a folder of Vignette's weights"
+        )
     from allaprima.studio.server.log_lines import write_log
     from allaprima.studio.server.settings import LOOPBACK, ServerSettings
 
@@ -160,6 +166,7 @@ class Makers:
             text_encoder=named.text_encoder, vae=named.vae, lora_dir=self.lora_dir, device=self.device,
             memory_gib=self.memory_gib, quantize=None if ships else self.quantize,
         )  # fmt: skip
+        painter = replace(painter, waits_for_hash=False)  # live frames may wait meanwhile
         if painter.base.traits.warms_up:
             warm_up(painter)
         return painter
@@ -175,8 +182,8 @@ class Makers:
             schedules = tuple(filter(FEW_STEPS.__contains__, traits.schedules))
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
-                fixed_size=traits.fixed_size, stride=traits.stride, english_only=traits.english_only,
-                starters=traits.starters,
+                all_schedules=traits.schedules, fixed_size=traits.fixed_size, stride=traits.stride,
+                english_only=traits.english_only, starters=traits.starters, reads_references=traits.reads_references,
             )  # fmt: skip
         return cards
 
@@ -184,9 +191,7 @@ class Makers:
         """Find the bases; UserError if one is not there."""
         from allaprima.paint.bases.loading import locate
 
-        return {
-            name: locate(spec, self.models_dirs, self._named(spec)) for name, spec in self.specs.items()
-        }
+        return {name: locate(spec, self.models_dirs, self._named(spec)) for name, spec in self.specs.items()}
 
     def _named(self, spec: str) -> NamedParts:
         """Return the parts named for the base; of several bases, those that bring their own get none."""
@@ -243,7 +248,7 @@ def bind(settings: ServerSettings) -> Iterator[socket.socket]:
 
 @contextmanager
 def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iterator[Studio]:
-    """Load the first base and open the gallery for the with-block."""
+    """Open the gallery for the with-block, beside an engine that is not begun."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
@@ -253,7 +258,10 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
 
     cards = makers.cards()
     folders = (base.weights_folder(makers.weights) for base in makers.locate().values())
-    weights, lora_dir = next(filter(None, folders), None), existing_folder(makers.lora_dir)
+    weights, lora_dir = (
+        next(filter(None, folders), None),
+        existing_folder(makers.lora_dir, makers.models_dirs),
+    )
     for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
     for base in filter(None, (located.joined() for located in makers.locate().values())):
@@ -261,7 +269,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,
-        Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs) as engine,
+        closing(Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs)) as engine,
     ):
         bases = LoadedCards(cards, engine)
         yield Studio(
@@ -271,7 +279,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
 
 
 def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:
-    """Serve until the process is stopped."""
+    """Serve until the process is stopped, and load the first base meanwhile; raises what keeps it from that."""
     import uvicorn
 
     from allaprima.studio.server.app import create_app, server_options
@@ -282,10 +290,13 @@ def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_
     class Server(StudioServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            _announce(address, studio.settings, as_json=as_json)
+            studio.engine.begin()  # not before: two threads that import hold up each other
+            _announce(address, studio, as_json=as_json)
 
     config = uvicorn.Config(create_app(studio), **server_options(studio.settings), **tls)  # type: ignore[arg-type]
     Server(config, studio.jobs).run([bound])
+    if studio.engine.load_error is not None:
+        raise studio.engine.load_error
 
 
 def _address(settings: ServerSettings, bound: socket.socket, *, secure: bool) -> str:
@@ -297,7 +308,8 @@ def _address(settings: ServerSettings, bound: socket.socket, *, secure: bool) ->
     return f"{'https' if secure else 'http'}://{shown}:{bound.getsockname()[1]}"
 
 
-def _announce(address: str, settings: ServerSettings, *, as_json: bool) -> None:
+def _announce(address: str, studio: Studio, *, as_json: bool) -> None:
+    settings = studio.settings
     # Behind the # it stays in the browser: no server, proxy or log ever sees it.
     page = address if settings.token is None else f"{address}/login#{quote(settings.token)}"
     print(f"Alla Prima is open at {page}", flush=True)
@@ -305,3 +317,6 @@ def _announce(address: str, settings: ServerSettings, *, as_json: bool) -> None:
         print(f"Programs show the token as Authorization: Bearer {settings.token}", flush=True)
     if as_json:
         print_json({"url": address, "token": settings.token})
+    if studio.engine.is_loading:
+        name = studio.first_base.name
+        print(f"prima: {name} is being loaded; pictures that are asked for meanwhile wait", file=sys.stderr)

@@ -137,8 +137,8 @@ def text(
     json_: JsonFlag = False,
 ) -> None:
     """Train the text encoder: layers of E5 that learn to read scenes."""
+    from allaprima.core.user_paths import default_cache_dir
     from allaprima.lab.scenes.build import WORD_PACKAGES, install_packages
-    from allaprima.lab.scenes.sprites import default_cache_dir
     from allaprima.lab.training.text import TextRecipe
     from allaprima.lab.training.text_run import train_text
 

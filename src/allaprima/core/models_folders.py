@@ -28,19 +28,33 @@ def expand_models_dirs(models_dirs: Sequence[Path]) -> list[Path]:
     Raises:
         RequestError: one is neither a folder nor a list of folders, or the list cannot be read.
     """
-    found: dict[Path, None] = {}
     for named in map(expand, models_dirs):
-        if named.is_file() and named.suffix.lower() in (".yaml", ".yml"):
-            found |= dict.fromkeys(_listed(named))
-            continue
-        if not named.is_dir():
+        if not (named.is_dir() or _is_list(named)):
             raise RequestError(
                 f"got {named} as a folder of models; expected a folder that exists, or an {LIST_NAME}"
             )
-        found[named] = None
-        if (named / LIST_NAME).is_file():
-            found |= dict.fromkeys(_listed(named / LIST_NAME))
+    return listed_folders(models_dirs)
+
+
+def listed_folders(models_dirs: Sequence[Path]) -> list[Path]:
+    """Return the same without those that are not there.
+
+    Raises:
+        RequestError: a list cannot be read.
+    """
+    found: dict[Path, None] = {}
+    for named in map(expand, models_dirs):
+        if _is_list(named):
+            found |= dict.fromkeys(_listed(named))
+        elif named.is_dir():
+            found[named] = None
+            if (named / LIST_NAME).is_file():
+                found |= dict.fromkeys(_listed(named / LIST_NAME))
     return list(found)
+
+
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
 
 
 def _listed(path: Path) -> list[Path]:
@@ -57,7 +71,9 @@ def _listed(path: Path) -> list[Path]:
     if listed is None:
         return []
     if not isinstance(listed, dict):
-        raise RequestError(f"{path} names no folders; expected ComfyUI's {LIST_NAME}, a base_path for each program")
+        raise RequestError(
+            f"{path} names no folders; expected ComfyUI's {LIST_NAME}, a base_path for each program"
+        )
     folders: list[Path] = []
     for program in listed.values():
         for folder in _folders_of(program, path.parent):

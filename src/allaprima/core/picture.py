@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from allaprima.core.files import make_folder, slug, write_whole
+from allaprima.core.painted_lora import PaintedLora, hashes_of
 from allaprima.core.request import GenerationRequest
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ class Picture:
     """What had to be computed again to get it; nothing, as a rule."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """What its request says and it does not honour, or only in another sense: a sentence each, for every door."""
-    lora_hashes: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """By the names of its LoRAs what sites and managers know their files by; live frames do without."""
+    loras: tuple[PaintedLora, ...] = field(default=(), compare=False)
+    """The LoRAs that had a part in it; live frames do without."""
+    base_hash: str | None = field(default=None, compare=False)
+    """What sites and managers know the base's file by; None where that is not known."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
     inpaint_area: str | None = None
@@ -99,7 +102,7 @@ class Picture:
 
         return {
             **underpainting_settings(self.init_strength, self.inpaint_area),
-            **hash_settings(self.lora_hashes),
+            **hash_settings(self.base_hash, hashes_of(self.loras)),
         }
 
     def encode(self, file_format: FileFormat = "png", extra: Mapping[str, str] | None = None) -> bytes:

@@ -34,6 +34,7 @@ QUALITY: dict[Quality, int] = {"high": 95, "medium": 80}
 KEY = "allaprima"
 STRENGTH = "Denoising strength"
 """A1111's word in the infotext of what was painted over another picture."""
+MODEL_HASH = "Model hash"
 LORA_HASHES = "Lora hashes"
 INPAINT_AREA = "Inpaint area"
 """A1111's word for which part of that was painted."""
@@ -63,9 +64,10 @@ def underpainting_settings(strength: float | None, area: str | None) -> dict[str
     return {name: value for name, value in said.items() if value is not None}
 
 
-def hash_settings(hashes: Mapping[str, str]) -> dict[str, str]:
-    """Return what the infotext says of the files of LoRAs, as A1111 has it: ink: 0123456789ab, oil: ..."""
-    return {LORA_HASHES: ", ".join(f"{name}: {digits}" for name, digits in hashes.items())} if hashes else {}
+def hash_settings(base: str | None, loras: Mapping[str, str]) -> dict[str, str]:
+    """Return what the infotext says of the files of base and LoRAs, as A1111 has it: ink: 0123456789ab, oil: ..."""
+    listed = ", ".join(f"{name}: {digits}" for name, digits in loras.items())
+    return {name: said for name, said in ((MODEL_HASH, base), (LORA_HASHES, listed)) if said}
 
 
 def encode_file(

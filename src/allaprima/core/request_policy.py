@@ -6,7 +6,7 @@ from a turbo LoRA, then from the base. docs/decisions/009-one-request-policy.md 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -35,19 +35,32 @@ class PaintableBase(Protocol):
 
 
 def complete_request(
-    given: Mapping[str, Any], base: PaintableBase, find_lora: FindLora, *, turbo: bool = True
+    given: Mapping[str, Any],
+    base: PaintableBase,
+    find_lora: FindLora,
+    *,
+    turbo: bool = True,
+    accelerators: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return `given`, fields of a `GenerationRequest`, with a value for every field in `DECIDED`.
 
-    Without `turbo` the base stays plain.
+    Args:
+        given: what is asked for.
+        base: what paints.
+        find_lora: what is known of a LoRA.
+        turbo: False for the plain base.
+        accelerators: names in the folder that may be public accelerators; see `core.turbo.find_turbo`.
     """
     if given.keys() >= DECIDED:
         return dict(given)
     loras: tuple[LoraUse, ...] = given.get("loras", ())
     acting = [find_lora(use.name) for use in loras if use.weight != 0.0]
     settings = trained_settings(facts for facts in acting if facts is not None)
-    if turbo and not settings and given.get("schedule") is None and not names_turbo(loras):
-        name = find_turbo(find_lora, base.family, given.get("steps"))
+    named = names_turbo(loras, accelerators)
+    if turbo and not settings and given.get("schedule") is None and not named:
+        # A base that was distilled itself has no use for a second time.
+        others = () if base.defaults.guidance == 1.0 else accelerators
+        name = find_turbo(find_lora, base.family, given.get("steps"), others)
         facts = None if name is None else find_lora(name)
         if name is not None and facts is not None and not _defeats(given, turbo_settings(facts)):
             loras, settings = (LoraUse(name=name), *loras), turbo_settings(facts)

@@ -1,15 +1,18 @@
 """Turbo: the LoRA that lets a base paint in a few steps, put on where nobody asks for something else.
 
-It is known by its name and fits bases of the family it was made for. A second one may paint in a single step. These
-are plain decisions, so that the server, which imports no torch, decides as the command and Python do.
+It is known by its name and fits bases of the family it was made for. A second one may paint in a single step. Where
+there is none, a public accelerator that lies in the folder does its work, under its own name. These are plain
+decisions, so that the server, which imports no torch, decides as the command and Python do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
+from allaprima.core.errors import LoraError
 from allaprima.core.request import LoraUse
 
 TURBO = "turbo"
@@ -42,18 +45,44 @@ class LoraFacts(Protocol):
     def sigmas(self) -> tuple[float, ...]:
         """The noise levels it was trained at, one more than its steps; () where it says nothing."""
 
+    @property
+    def accelerator(self) -> str | None:
+        """The title of the public accelerator that it was recognised as."""
+
+    @property
+    def most_steps(self) -> int | None:
+        """The most steps that such a one was trained for."""
+
 
 FindLora = Callable[[str], LoraFacts | None]
 """Returns what is known of the LoRA of that name; None if there is none that can be used."""
 
 
-def find_turbo(find_lora: FindLora, family: str, steps: int | None = None) -> str | None:
-    """Return the name of the turbo LoRA for bases of `family` and so many `steps`, None if there is none."""
+def find_turbo(
+    find_lora: FindLora, family: str, steps: int | None = None, accelerators: Iterable[str] = ()
+) -> str | None:
+    """Return the name of the turbo LoRA for bases of `family` and so many `steps`, None if there is none.
+
+    Args:
+        accelerators: names of LoRAs that may be public accelerators, which count where no LoRA is called turbo.
+    """
     known = ((name, find_lora(name)) for name in TURBOS)
     fitting = {name: facts for name, facts in known if facts is not None and facts.family in (family, None)}
     if steps == 1 and ONE_STEP in fitting and fitting[ONE_STEP].steps == 1:
         return ONE_STEP
-    return TURBO if TURBO in fitting else None
+    return TURBO if TURBO in fitting else _choose(find_lora, family, steps, accelerators)
+
+
+def _choose(find_lora: FindLora, family: str, steps: int | None, accelerators: Iterable[str]) -> str | None:
+    """Return the accelerator trained for so many `steps`, or else for the number nearest to a few."""
+    fitting: dict[str, int] = {}
+    for name in accelerators:
+        with suppress(LoraError):  # nobody asked for it, and `prima lora list` says what is wrong
+            facts = find_lora(name)
+            if facts is not None and facts.accelerator and facts.family == family and facts.steps:
+                fitting[name] = facts.steps
+    wanted = FEW if steps is None else steps
+    return min(fitting, key=lambda name: (abs(fitting[name] - wanted), name), default=None)
 
 
 def trained_settings(loras: Iterable[LoraFacts]) -> dict[str, Any]:
@@ -70,19 +99,23 @@ def turbo_settings(facts: LoraFacts) -> dict[str, Any]:
     return {"steps": FEW, "guidance": 1.0, **trained_settings([facts])}
 
 
-def names_turbo(loras: Iterable[LoraUse]) -> bool:
+def names_turbo(loras: Iterable[LoraUse], accelerators: Collection[str] = ()) -> bool:
     """Return whether a turbo LoRA is among `loras`, be it with a weight of 0."""
-    return any(use.name in TURBOS for use in loras)
+    return any(use.name in TURBOS or use.name in accelerators for use in loras)
 
 
-def without_turbo(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:
+def without_turbo(loras: Iterable[LoraUse], accelerators: Collection[str] = ()) -> tuple[LoraUse, ...]:
     """Return `loras` without the turbo LoRAs."""
-    return tuple(use for use in loras if use.name not in TURBOS)
+    return tuple(use for use in loras if not names_turbo([use], accelerators))
 
 
-def keep_turbo(before: Iterable[LoraUse], now: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+def keep_turbo(
+    before: Iterable[LoraUse], now: tuple[LoraUse, ...], accelerators: Collection[str] = ()
+) -> tuple[LoraUse, ...]:
     """Return the LoRAs `now` behind the turbo LoRAs of `before`; `now` alone if it names one itself."""
-    return now if names_turbo(now) else (*(use for use in before if use.name in TURBOS), *now)
+    if names_turbo(now, accelerators):
+        return now
+    return (*(use for use in before if names_turbo([use], accelerators)), *now)
 
 
 def first_look(loras: tuple[LoraUse, ...], family: str, find_lora: FindLora) -> tuple[LoraUse, ...]:

@@ -1,4 +1,7 @@
-"""Paths and names of files as people write them: with `~` and variables, in another case or Unicode form."""
+"""Paths and names of files as people write them: with `~` and variables, in another case or Unicode form.
+
+And where the folder of caches is.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,12 @@ def expand(path: Path) -> Path:
     return path if text.startswith(("~", "$")) else Path(text)
 
 
+def default_cache_dir() -> Path:
+    """Return the cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
+    named = os.environ.get("ALLAPRIMA_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "allaprima"
+
+
 def same_name(text: str) -> str:
     """Return what names have in common that a person calls the same: case and Unicode form do not count."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
@@ -35,13 +44,16 @@ def find_by_name(
     """
     wanted = {same_name(name + suffix) for suffix in suffixes}
     depth = name.count("/") + 1
-    for path in _below(folder, levels):
+    for path in entries_below(folder, levels):
         if same_name("/".join(path.parts[-depth:])) in wanted:
             yield path
 
 
-def _below(folder: Path, levels: int) -> Iterator[Path]:
-    """Yield what lies below `folder`, level by level, each in order; links are followed, but never in a circle."""
+def entries_below(folder: Path, levels: int = 32) -> Iterator[Path]:
+    """Yield what lies below `folder`, level by level, each in order; links are followed, but never in a circle.
+
+    Hidden folders are left out, and at most `MAX_ENTRIES` entries are looked at.
+    """
     waiting, seen, left = [folder], set[tuple[int, int]](), MAX_ENTRIES
     for _ in range(levels):
         next_level: list[Path] = []

@@ -28,14 +28,19 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import FILE as HASHES
+from allaprima.core.model_hash import ModelHash
 from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
+from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.starting_picture import StartingPicture
+from allaprima.core.starting_picture import StartingPicture, to_image
+from allaprima.core.user_paths import default_cache_dir
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
+from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.files.remarks import introductions
@@ -46,6 +51,7 @@ from allaprima.paint.pipeline.img2img import check_init_size
 from allaprima.paint.pipeline.overpainting import Overpainting
 from allaprima.paint.pipeline.picture_group import PictureGroup
 from allaprima.paint.pipeline.pipeline import Pipeline
+from allaprima.paint.pipeline.reference_latents import check_pixels
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
 
@@ -101,7 +107,8 @@ class Painter(Pipeline):
             text_encoder: the file of the text encoder, or its name in one of the folders, for a base in several
                 files; None for the one that lies there.
             vae: that of the autoencoder.
-            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here.
+            lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
+                for those in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
@@ -127,13 +134,21 @@ class Painter(Pipeline):
         folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
         prefer_quick_products()
         on = pick_device(device)
+        if on.type == "cpu":
+            watch_cores()
         dtype = choose_dtype(on, precision)
-        named = NamedParts(text_encoder=text_encoder and str(text_encoder), vae=vae and str(vae))
+        named = NamedParts(
+            text_encoder=None if text_encoder is None else str(text_encoder),
+            vae=None if vae is None else str(vae),
+        )
         located = locate(base, folders, named)
         check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
-        folder_of_loras = LoraFolder(existing_folder(lora_dir), behind=shipped and shipped / SHIPPED)
+        folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
+        model_hash = None
+        if located.path is not None and located.path.is_file():
+            model_hash = ModelHash(located.path, kept=default_cache_dir() / HASHES)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
             quantize=quantize, size=size, count=pictures_per_pass,
@@ -146,7 +161,12 @@ class Painter(Pipeline):
             keeps_merges=memory_gib is None,
         )
         lora_manager.make_ready()
-        return cls(base=loaded, lora_manager=lora_manager, pictures_per_pass=pictures_per_pass)
+        return cls(
+            base=loaded,
+            lora_manager=lora_manager,
+            pictures_per_pass=pictures_per_pass,
+            model_hash=model_hash,
+        )
 
     @overload
     def __call__(self, prompt: str, *, count: Literal[1] = 1, **given: Any) -> Picture: ...
@@ -165,6 +185,7 @@ class Painter(Pipeline):
         feather_px: int | None = None,
         padding_px: int | None = None,
         outpaint: Margins | Mapping[str, int] | str | None = None,
+        references: Sequence[Reference | Picture | Image.Image | Path | str] = (),
         turbo: bool = True,
         **fields: Any,
     ) -> Picture | PictureSet:
@@ -183,6 +204,7 @@ class Painter(Pipeline):
             feather_px: how wide the edge of what is painted is; None for 8 pixels, or 16 around a picture.
             padding_px: paint a window with so much around the mask at the base's size, and put it back.
             outpaint: sides to extend the picture on, in pixels, such as {"left": 64}.
+            references: pictures to look at, in bases that do, such as FLUX.2 klein.
             turbo: False for the plain base.
             fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
 
@@ -200,7 +222,14 @@ class Painter(Pipeline):
             start.check_fields(fields)
         over = Overpainting(start, self.base)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        first = self.request(
+            turbo=turbo,
+            prompt=prompt,
+            seed=seed,
+            loras=_to_uses(loras),
+            references=_to_references(references),
+            **fields,
+        )
         (first,) = over.fit([first])
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
@@ -324,6 +353,7 @@ class Painter(Pipeline):
         if request.loras:
             self.require_lora_manager(request.loras).load(request.loras)
         self.base.check_size(request.width, request.height)
+        check_pixels(self.base, request)
         self.schedule_of(request)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
@@ -358,6 +388,15 @@ def _to_uses(loras: Loras) -> tuple[LoraUse, ...]:
     if not isinstance(listed, Sequence) or not all(isinstance(lora, str | LoraUse) for lora in listed):
         raise RequestError(f"got loras {str(loras)[:60]}; expected names to weights, or names")
     return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in listed)
+
+
+def _to_references(images: object) -> tuple[Reference, ...]:
+    """Return the pictures to look at, whatever a person calls an image."""
+    if isinstance(images, str | Path) or not isinstance(images, Sequence):
+        images = [images]
+    return tuple(
+        image if isinstance(image, Reference) else Reference.from_image(to_image(image)) for image in images
+    )
 
 
 def _to_start(image: object, options: Mapping[str, Any]) -> StartingPicture | InitImage | None:

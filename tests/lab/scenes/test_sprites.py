@@ -9,7 +9,6 @@ from PIL import Image
 from allaprima.core.errors import AssetError
 from allaprima.lab.scenes.sprites import (
     SpriteCache,
-    default_cache_dir,
     fit,
     large_cache_dir,
     rasterise,
@@ -58,13 +57,6 @@ def test_missing_icon_is_named(tmp_path: Path) -> None:
     save_sprites(tmp_path, "fluent", {"disc": disc()})
     with pytest.raises(AssetError, match="'unicorn'"):
         SpriteCache(tmp_path).whole("unicorn", "fluent")
-
-
-def test_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALLAPRIMA_CACHE", str(tmp_path))
-    assert default_cache_dir() == tmp_path
-    monkeypatch.delenv("ALLAPRIMA_CACHE")
-    assert default_cache_dir() == Path.home() / ".cache" / "allaprima"
 
 
 def test_drawings_that_are_not_square_are_padded() -> None:

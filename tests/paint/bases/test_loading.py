@@ -159,7 +159,9 @@ def test_a_pickle_is_refused_unread(name: str, tmp_path: Path) -> None:
 
 def test_what_is_no_model_of_ours_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").touch()
-    with pytest.raises(WeightsError, match=r"a\.gguf is empty; expected a whole \.safetensors or \.gguf file"):
+    with pytest.raises(
+        WeightsError, match=r"a\.gguf is empty; expected a whole \.safetensors or \.gguf file"
+    ):
         locate(str(tmp_path / "a.gguf"))
     with pytest.raises(
         WeightsError, match="is a FluxPipeline; expected QwenImagePipeline or StableDiffusionXLPipeline"

@@ -5,7 +5,10 @@ import time
 import pytest
 
 from allaprima.core.request import GenerationRequest
-from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.bases.word_remarks import remarks_on_words, without_weights
+
+FOLLOWED = ("a ((cat))", "a [cat]", "a cat BREAK a dog", "(a: .5)", "(((a cat), b), c)")
+"""Of the prompts below, those that a base that weighs words follows."""
 
 
 def ask(prompt: str, negative: str = "") -> GenerationRequest:
@@ -31,7 +34,6 @@ def test_a_cut_end_is_quoted() -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
-        "a (cat:1.3) here",
         "a ((cat))",
         "a [cat]",
         "a [cat:dog:0.5]",
@@ -54,7 +56,21 @@ def test_weights_that_are_read_as_letters_are_named(prompt: str) -> None:
     (remark,) = remarks_on_words(ask(prompt), beyond, guides=True, weighs=False)
     assert remark.startswith("the prompt holds ")
     assert "as letters" in remark
+    (follows,) = remarks_on_words(ask(prompt), beyond, guides=True, weighs=True) or ("",)
+    assert follows == ("" if prompt in FOLLOWED else remark)
+
+
+@pytest.mark.parametrize("prompt", ["a (cat:1.3) here", "(a (cat:1.3):.5), b", "(a: b:12.)"])
+def test_what_is_surely_a_weight_is_read_without_it_and_named(prompt: str) -> None:
+    (remark,) = remarks_on_words(ask(prompt), beyond, guides=True, weighs=False)
+    assert "a weight, of which this base reads the words alone" in remark
     assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=True) == ()
+
+
+def test_only_what_is_surely_a_weight_is_taken_off() -> None:
+    assert without_weights("a (red (cat:1.3):.5), (b c:2)") == "a red cat, b c"
+    for text in ("a clock (at 12:30)", "a (cat: 1)", "((cat))", "a sign (BREAK)", r"\(cat:1\)", "(:1)"):
+        assert without_weights(text) == text
 
 
 def test_a_tag_in_the_negative_prompt_is_read_as_letters() -> None:
@@ -68,8 +84,9 @@ def test_a_tag_in_the_negative_prompt_is_read_as_letters() -> None:
 def test_hostile_words_cost_no_time(piece: str) -> None:
     started = time.process_time()
     for head in ("", "(:", "<a:", "__", ")"):
-        remarks_on_words(ask((head + piece * 9_999)[:9_999]), lambda _: "", guides=True, weighs=False)
-    assert time.process_time() - started < 0.2
+        for weighs in (False, True):
+            remarks_on_words(ask((head + piece * 9_999)[:9_999]), lambda _: "", guides=True, weighs=weighs)
+    assert time.process_time() - started < 0.4
 
 
 @pytest.mark.parametrize(

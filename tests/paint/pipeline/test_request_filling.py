@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_turbo import FOUR_STEPS, ONE_STEP, write_turbo
 from tests.tiny_vignette import write_tiny_vignette
@@ -212,3 +214,40 @@ def test_a_file_that_says_nothing_is_painted_with_in_few_steps(weights: Path, lo
     write_turbo(loras / "turbo.safetensors", {})
     request = load(weights, loras).request(prompt="cat")
     assert (request.loras, request.steps, request.guidance) == ((TURBO,), FEW, 1.0)
+
+
+LIGHTNING = "Qwen-Image-2512-Lightning-4steps-V1.0-bf16"
+
+
+def write_lightning(folder: Path, name: str = LIGHTNING) -> None:
+    """Write a LoRA for the tiny Qwen-Image that changes something."""
+    layer, draw = "transformer_blocks.0.attn.to_q", torch.Generator().manual_seed(0)
+    halves = {
+        f"{layer}.lora_down.weight": torch.randn(4, 32, generator=draw),
+        f"{layer}.lora_up.weight": torch.randn(32, 4, generator=draw),
+        f"{layer}.alpha": torch.tensor(0.5),
+    }
+    save_file(halves, folder / f"{name}.safetensors", {"modelspec.architecture": "qwen-image/lora"})
+
+
+def test_a_public_accelerator_that_lies_in_the_folder_needs_no_word(tmp_path: Path, loras: Path) -> None:
+    write_lightning(loras)
+    base = str(write_tiny_qwen(tmp_path / "qwen"))
+    with Painter.load(base, lora_dir=loras, device="cpu") as painter:
+        size: dict[str, Any] = {"width": 32, "height": 32}
+        quick = painter.request(prompt="cat", seed=3, **size)
+        use = LoraUse(name=LIGHTNING)
+        assert (quick.loras, quick.steps, quick.guidance, quick.schedule) == ((use,), 4, 1.0, "lightning")
+        (said,) = painter.introductions(quick)
+        assert said.startswith(f"the LoRA '{LIGHTNING}' was trained to paint in 4 steps without guidance")
+        assert said.endswith("(Qwen-Image-Lightning, recognised by its name)")
+        named = painter.request(prompt="cat", seed=3, loras=(use,), **size)
+        assert named == quick
+        picture = painter.paint(quick)
+        # A request that leaves the schedule open, as the page's may, is painted at the LoRA's levels too.
+        assert painter.paint(replace(quick, schedule=None)).rgb == picture.rgb
+        assert painter.paint(replace(quick, loras=())).rgb != picture.rgb
+        own = painter.request(prompt="cat", seed=3, loras=(use,), steps=3, schedule="adaptive-cosine", **size)
+        assert (own.steps, own.guidance, own.schedule) == (3, 1.0, "adaptive-cosine")
+        plain = painter.request(prompt="cat", seed=3, turbo=False, **size)
+        assert (plain.loras, plain.schedule, plain.steps) == ((), None, 50)

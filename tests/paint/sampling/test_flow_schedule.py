@@ -54,6 +54,16 @@ def test_lightning_is_shift_three_at_every_size(steps: int) -> None:
     assert math.isclose(own.sigmas[steps // 2], 0.75 if steps > 1 else 1.0, rel_tol=1e-6)
 
 
+@pytest.mark.parametrize(("shift", "second"), [(3.0, 0.75), (2.5, 2.5 / 3.5)])
+def test_the_two_schedules_that_people_paint_two_steps_with(shift: float, second: float) -> None:
+    mu = math.log(shift)
+    config = {**LIGHTNING, "base_shift": mu, "max_shift": mu}
+    own = settings(config).schedule(2, 4096)
+    assert is_that_of_diffusers(own, of_diffusers(config, 2, 4096))
+    assert own.sigmas == pytest.approx((1.0, second, 0.0))
+    assert (own == lightning_schedule(2)) == (shift == 3.0)
+
+
 def test_one_step_starts_at_noise_where_diffusers_divides_by_zero() -> None:
     assert settings(PUBLISHED).schedule(1, 4096) == Schedule(sigmas=(1.0, 0.0), times=(1.0,))
 

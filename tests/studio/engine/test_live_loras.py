@@ -45,7 +45,7 @@ def load(folders: tuple[Path, Path]) -> Painter:
 def as_painted(painter: Painter, loras: tuple[LoraUse, ...], steps: int) -> bytes:
     request = GenerationRequest(prompt="a cat", steps=steps, guidance=1.0, loras=loras)
     # Files are not hashed between a keystroke and its frame.
-    return replace(painter.paint(request), lora_hashes={}).encode("jpeg")
+    return replace(painter.paint(request), loras=()).encode("jpeg")
 
 
 def last(client: Client) -> bytes:

@@ -64,6 +64,8 @@ class Served:
     gallery_folder: Path
     stop: Callable[[], None]
     """Ends it as a signal does, and returns once it has ended."""
+    runs: Callable[[], bool]
+    """Says whether it still does."""
 
     def client(self, **headers: str) -> httpx2.Client:
         """Return a client; the token, if any, is for the caller to add."""
@@ -96,14 +98,17 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             loras: LoraCards | None = None,
             limits: Limits | None = None,
             painters: Mapping[str, Painter] | None = None,
+            load: Callable[[str], Painter] | None = None,
         ) -> Served:
             chosen, painted_with = settings or ServerSettings(), base or PacedBase()
             folder = tmp_path / "gallery"
             models_dirs = (tmp_path / "models",)
             known = painters or {CARD.name: Painter(base=painted_with)}
-            engine = stack.enter_context(
-                Engine(known.__getitem__, bases=tuple(known), limits=limits, models_dirs=models_dirs)
+            engine = Engine(
+                load or known.__getitem__, bases=tuple(known), limits=limits, models_dirs=models_dirs
             )
+            stack.callback(engine.close)
+            (engine.start if load is None else engine.begin)()
             cards = {CARD.name: CARD} if painters is None else {name: _card(known[name]) for name in known}
             studio = Studio(
                 engine=engine,
@@ -113,9 +118,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 loras=loras or LoraCards(tmp_path / "loras"),
                 models_dirs=models_dirs,
             )
-            port, stop = _run(studio, stack)
+            port, stop, runs = _run(studio, stack)
             url = f"http://127.0.0.1:{port}"
-            return Served(url=url, base=painted_with, studio=studio, gallery_folder=folder, stop=stop)
+            return Served(
+                url=url, base=painted_with, studio=studio, gallery_folder=folder, stop=stop, runs=runs
+            )
 
         yield start
 
@@ -133,12 +140,14 @@ def _card(painter: Painter) -> BaseCard:
         name=base.name,
         family=base.family,
         defaults=base.defaults,
+        all_schedules=traits.schedules,
         fixed_size=traits.fixed_size,
         stride=traits.stride,
+        reads_references=traits.reads_references,
     )
 
 
-def _run(studio: Studio, stack: ExitStack) -> tuple[int, Callable[[], None]]:
+def _run(studio: Studio, stack: ExitStack) -> tuple[int, Callable[[], None], Callable[[], bool]]:
     bound = stack.enter_context(socket.socket(proto=socket.IPPROTO_TCP))
     bound.bind(("127.0.0.1", 0))
     bound.listen(256)
@@ -164,7 +173,7 @@ def _run(studio: Studio, stack: ExitStack) -> tuple[int, Callable[[], None]]:
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.005)
-    return int(bound.getsockname()[1]), stop
+    return int(bound.getsockname()[1]), stop, thread.is_alive
 
 
 def studio_held(studio: Studio) -> None:

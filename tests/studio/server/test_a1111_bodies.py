@@ -16,6 +16,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.infotext import to_infotext
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.paint.bases.sdxl.traits import TRAITS as SDXL_TRAITS
 from allaprima.studio.server.a1111_bodies import TextToImage, to_order
 from allaprima.studio.server.a1111_routes import _info
 from allaprima.studio.server.sizes import FittedSize
@@ -158,6 +159,36 @@ def test_every_scheduler_that_a1111_names_is_taken_and_told(served: Served) -> N
         assert told_by(served, scheduler=name)["ignored"] == ["scheduler"], name
     for own in ("Automatic", "automatic", "", None):
         assert told_by(served, scheduler=own)["ignored"] == [], own
+
+
+@pytest.mark.parametrize(
+    ("fields", "schedule", "ignored"),
+    [
+        ({"scheduler": "Karras"}, "karras", ()),
+        ({"scheduler": "exponential"}, "exponential", ()),
+        ({"scheduler": "SGM Uniform"}, "trailing", ()),
+        ({"scheduler": "Normal", "sampler_name": "DPM++ 2M"}, "uniform", ("sampler_name",)),
+        ({"sampler_name": "DPM++ 2M Karras"}, "karras", ("sampler_name",)),
+        ({"sampler_index": "k_dpmpp_2m_karras", "scheduler": "automatic"}, "karras", ("sampler_index",)),
+        ({"sampler_name": "DPM++ 2M Karras", "scheduler": "Uniform"}, "uniform", ("sampler_name",)),
+        ({"scheduler": "Karras", "steps": 9}, None, ("scheduler",)),
+        ({"scheduler": "KL Optimal"}, None, ("scheduler",)),
+        ({"scheduler": "Karras", "prompt": "<lora:turbo:1> a cat"}, None, ("scheduler",)),
+        ({"scheduler": "trailing"}, "trailing", ()),
+        ({}, None, ()),
+    ],
+)
+def test_a_scheduler_that_the_base_has_is_followed_in_many_steps(
+    serve: Serve, fields: dict[str, Any], schedule: str | None, ignored: tuple[str, ...]
+) -> None:
+    studio = serve().studio
+    card = replace(studio.first_base, all_schedules=SDXL_TRAITS.schedules)
+    studio.bases = {card.name: card}
+    order = to_order(TextToImage(**{"prompt": "a cat", "steps": 20, **fields}), studio)
+    assert (order.requests[0].schedule, order.ignored) == (schedule, ignored)
+    studio.bases = {card.name: replace(card, all_schedules=("lightning",))}
+    order = to_order(TextToImage(prompt="a cat", steps=20, scheduler="Karras"), studio)
+    assert (order.requests[0].schedule, order.ignored) == (None, ("scheduler",))
 
 
 def test_null_is_as_if_left_out(served: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from contextlib import ExitStack
 
 from tests.studio.server.conftest import Serve, Served
@@ -46,3 +47,17 @@ def test_whole_bodies_are_never_given_up_for_others(serve: Serve) -> None:
         # A body alone may be as large as its route allows, whatever is under way.
         assert client.post("/sdapi/v1/img2img", json=body).status_code == 400
     served.base.held.clear()
+
+
+def test_bodies_are_read_at_a_pace_that_leaves_time_to_paint(serve: Serve) -> None:
+    served = serve(ServerSettings(caps=Caps(upload_bytes=2 * MB, all_bodies_bytes_per_s=2 * MB)))
+    body = json.dumps({"image": "A" * MB})
+    headers = {"content-type": "application/json"}
+    times = []
+    with served.client() as client:
+        for _ in range(6):  # four are a burst
+            begun = time.perf_counter()
+            answer = client.post("/sdapi/v1/png-info", content=body, headers=headers)
+            times.append(time.perf_counter() - begun)
+            assert answer.status_code == 400  # no picture
+    assert sum(times[4:]) >= 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allaprima.core.errors import BusyError
-from allaprima.studio.server.limits import OpenCount, RateLimiter, RoomForecast
+from allaprima.studio.server.limits import OpenCount, Pace, RateLimiter, RoomForecast
 
 
 def test_a_bucket_refills_as_time_goes_by() -> None:
@@ -23,6 +23,16 @@ def test_a_million_clients_cost_no_memory() -> None:
     for number in range(20_000):
         limiter.wait_s(str(number))
     assert len(limiter._buckets) <= 10_000
+
+
+def test_a_pace_is_kept_by_all_together() -> None:
+    now = [100.0]
+    pace = Pace(rate=10.0, burst=20.0, clock=lambda: now[0])
+    assert [pace.take(10.0) for _ in range(4)] == [0.0, 0.0, 1.0, 2.0]  # who comes later waits longer
+    now[0] = 101.0
+    assert pace.take(5.0) == 1.5
+    now[0] = 200.0  # a rest is worth one burst and no more
+    assert [pace.take(20.0), pace.take(10.0)] == [0.0, 1.0]
 
 
 def test_places_are_given_back() -> None:

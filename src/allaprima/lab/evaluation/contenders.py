@@ -65,12 +65,14 @@ def worn(base: Base, lora: Path | None) -> Iterator[None]:
     kept: list[tuple[Tensor, Tensor]] = []
     try:
         with torch.no_grad():
-            for key, update in read_lora(lora, modules, family=base.family).updates.items():
+            read = read_lora(lora, modules, family=base.family)
+            changed = {f"{key}.weight": update for key, update in read.updates.items()}
+            for key, change in {**changed, **read.vectors}.items():
                 root, _, path = key.partition(".")
-                weight = modules[root].get_submodule(path).weight
-                assert isinstance(weight, Tensor)
+                weight: Tensor = modules[root].get_parameter(path)
                 kept.append((weight, weight.clone()))
-                weight.add_(delta_of(update).to(weight.device, weight.dtype))
+                delta = change if isinstance(change, Tensor) else delta_of(change, weight)
+                weight.add_(delta.to(weight.device, weight.dtype))
         yield
     finally:
         with torch.no_grad():

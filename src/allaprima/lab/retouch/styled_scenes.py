@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allaprima.core.errors import AssetError
+from allaprima.core.user_paths import default_cache_dir
 from allaprima.lab.retouch.style_pictures import paint_by_rules
 from allaprima.lab.scenes.framing import draw_framed
 from allaprima.lab.scenes.mattes import render_with_matte
 from allaprima.lab.scenes.spec import Style
-from allaprima.lab.scenes.sprites import SpriteCache, default_cache_dir
+from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.lab.training.parts import in_parts
 
 SIDE: Final = 256

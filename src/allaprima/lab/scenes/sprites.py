@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from PIL import Image, ImageOps
 
 from allaprima.core.errors import AssetError
 from allaprima.core.lru import LruCache
+from allaprima.core.user_paths import default_cache_dir
 from allaprima.lab.scenes.spec import Style
 
 Made = TypeVar("Made")
@@ -32,12 +32,6 @@ SPRITE_SIZE = 192
 LARGE_SPRITE_SIZE = 384
 """Side of the sprites for pictures of 512 pixels, in which the usual ones would be soft."""
 MEMO_LIMIT = 1024
-
-
-def default_cache_dir() -> Path:
-    """Return the cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
-    named = os.environ.get("ALLAPRIMA_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "allaprima"
 
 
 def large_cache_dir() -> Path:

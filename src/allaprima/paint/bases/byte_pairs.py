@@ -1,4 +1,4 @@
-"""The merges of byte-pair tokenizers that ship, for files that bring none (Sennrich et al. 2016, arXiv:1508.07909)."""
+"""The merges of byte-pair tokenizers that ship, for files without any (Sennrich et al. 2016, arXiv:1508.07909)."""
 
 from __future__ import annotations
 

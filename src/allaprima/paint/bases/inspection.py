@@ -1,7 +1,7 @@
 """What `prima base inspect` says of a weight file; no weight is read.
 
-    found = inspect_file(Path("qwen_image_2512_fp8_e4m3fn.safetensors"))
-    found.kind, found.families, found.quantization     # "transformer", ("qwen-image",), "fp8"
+found = inspect_file(Path("qwen_image_2512_fp8_e4m3fn.safetensors"))
+found.kind, found.families, found.quantization     # "transformer", ("qwen-image",), "fp8"
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
-from allaprima.paint.bases.files.header import FileHeader, read_header
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import PART_WORDS, NamedParts
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.part_files import WEIGHT_SUFFIXES, find_parts
@@ -75,7 +76,9 @@ def _find(path: Path, folders: Sequence[Path]) -> Path:
         names = (find_by_name(folder, str(path), ("", *WEIGHT_SUFFIXES)) for folder in folders)
         given = next((one for found in names for one in found if one.is_file()), given)
     if not given.is_file():
-        raise RequestError(f"got {str(path)[:200]!r}; expected a weight file, or the name of one in --models-dir")
+        raise RequestError(
+            f"got {str(path)[:200]!r}; expected a weight file, or the name of one in --models-dir"
+        )
     return given
 
 

@@ -2,11 +2,11 @@
 
     base = load_base("Qwen/Qwen-Image-2512", device=torch.device("cuda"))
 
-A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of models of
-another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the id of a
-model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file of one part
-alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and imports no torch;
-nothing is ever downloaded here.
+A base is "vignette", a folder in diffusers' layout, a `.safetensors` or `.gguf` file, a name inside a folder of
+models of another program (read in place, nothing is copied; case, Unicode form and subfolders do not count), or the
+id of a model in the hub's cache, as owner/name or owner/name@revision. What a file is, its tensors' names say; a file
+of one part alone is joined with the others (`part_files`). Finding a base reads headers and a few lines of JSON and
+imports no torch; nothing is ever downloaded here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
 from allaprima.core.user_paths import expand, find_by_name
 from allaprima.paint.bases.families import FAMILIES
-from allaprima.paint.bases.files.header import FileHeader, read_header
-from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, Part
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, PartName
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.folder import INDEX, PICKLES, read_pipeline
 from allaprima.paint.bases.hub import find_cached, is_hub_id
@@ -53,7 +54,7 @@ class Located:
     traits: BaseTraits
     path: Path | None
     """Its folder or file; None for a base that ships."""
-    parts: Mapping[Part, Path] = field(default_factory=dict)
+    parts: Mapping[PartName, Path] = field(default_factory=dict)
     """The files of its parts that are not in the one at `path`; none for a folder."""
 
     @property
@@ -261,8 +262,8 @@ def _read_main_header(path: Path) -> FileHeader:
         raise WeightsError(f"{path} is {kind.name}, {kind.way_out}")
     if kind.part in OPTIONS:
         raise WeightsError(
-            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole checkpoint, "
-            f"and this one as {OPTIONS[kind.part]}"
+            f"{path} is {kind.name}, a part of a base; expected the file of the transformer or of the whole "
+            f"checkpoint, and this one as {OPTIONS[kind.part]}"
         )
     if refusal := find_quantization(header).refusal:
         raise WeightsError(f"{path} has {refusal}")

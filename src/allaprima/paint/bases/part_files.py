@@ -8,23 +8,23 @@ A file counts by what is in it, see `recognition`; its name and folder only say 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.core.user_paths import expand, find_by_name
+from allaprima.core.user_paths import entries_below, expand, find_by_name
 from allaprima.paint.bases.families import Family
-from allaprima.paint.bases.files.header import FileHeader, read_header
-from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, Part, PartFile
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import OPTIONS, PART_WORDS, NamedParts, PartFile, PartName
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.recognition import recognise
 
 WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf")
 """Endings of weight files that are read; what is in one is told from its first bytes."""
 
-PART_FOLDERS: dict[Part, tuple[str, ...]] = {
+PART_FOLDERS: dict[PartName, tuple[str, ...]] = {
     "text_encoder": ("text_encoders", "clip", "text_encoder", "LLM"),
     "vae": ("vae", "VAE"),
 }
@@ -39,7 +39,7 @@ _MOST_FILES = 500
 
 def find_parts(
     family: Family, main: FileHeader, named: NamedParts, folders: Sequence[Path]
-) -> dict[Part, Path]:
+) -> dict[PartName, Path]:
     """Return the files of the parts that are not in the file a base is named by, and of those that a person names.
 
     Args:
@@ -51,7 +51,7 @@ def find_parts(
         RequestError: a part that was named is not there.
         WeightsError: it is no such part, or a part is nowhere.
     """
-    found: dict[Part, Path] = {}
+    found: dict[PartName, Path] = {}
     wanted = [part for part in family.files if part.part != family.files[0].part]
     _refuse_unused(named, wanted, main.path)
     places = [*_around(main.path), *folders]
@@ -68,8 +68,8 @@ def refuse_parts(named: NamedParts, spec: str) -> None:
     for part, option in OPTIONS.items():
         if (name := named.get(part)) is not None:
             raise RequestError(
-                f"got {PART_WORDS[part]} {name[:80]!r} for base {spec[:80]!r}, which brings its own; expected {option} with a "
-                "single file"
+                f"got {PART_WORDS[part]} {name[:80]!r} for base {spec[:80]!r}, which brings its own; expected "
+                f"{option} with a single file"
             )
 
 
@@ -96,7 +96,9 @@ def _find_named(name: str, part: PartFile, main: FileHeader, folders: Sequence[P
         )
     header = read_header(path)
     if part.find_prefix(header) is None:
-        raise WeightsError(f"{path} is {recognise(header).name}; expected {part.name}, such as {part.published}")
+        raise WeightsError(
+            f"{path} is {recognise(header).name}; expected {part.name}, such as {part.published}"
+        )
     if refusal := find_quantization(header).refusal:
         raise WeightsError(f"{path} has {refusal}")
     if not part.fits(main, header):
@@ -105,7 +107,7 @@ def _find_named(name: str, part: PartFile, main: FileHeader, folders: Sequence[P
 
 
 def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> Path:
-    """Return the file of a part that lies where ComfyUI keeps it; of several, one stored as the main file is, and small."""
+    """Return the file of a part that lies where ComfyUI keeps it; of several, a small one stored as that is."""
     fitting: list[FileHeader] = []
     refused = ""
     for path in _candidates(part.part, folders, main.path.parent):
@@ -124,26 +126,22 @@ def _find_beside(part: PartFile, main: FileHeader, folders: Sequence[Path]) -> P
         return min(fitting, key=lambda header: (header.container != main.container, header.file_bytes)).path
     raise WeightsError(
         f"{main.path} comes without {part.name}, its {PART_WORDS[part.part]}, and none lies in {_listed(part.part)} "
-        f"of --models-dir{refused}; expected such a file there, as {part.published}, or named with {OPTIONS[part.part]}"
+        f"of --models-dir{refused}; expected such a file there, as {part.published}, or named with "
+        f"{OPTIONS[part.part]}"
     )
 
 
-def _candidates(part: Part, folders: Sequence[Path], beside: Path) -> Iterator[Path]:
+def _candidates(part: PartName, folders: Sequence[Path], beside: Path) -> Iterator[Path]:
     """Yield the weight files in the folders of a part, then those beside the main file."""
     seen: set[Path] = set()
-    inside = (path for place in _part_folders(part, folders) for path in sorted(_files_below(place)))
-    for path in chain(inside, sorted(beside.iterdir())):
+    inside = (path for place in _part_folders(part, folders) for path in entries_below(place))
+    for path in chain(inside, entries_below(beside, levels=1)):
         if path not in seen and len(seen) < _MOST_FILES and path.name.lower().endswith(WEIGHT_SUFFIXES):
             seen.add(path)
             yield path
 
 
-def _files_below(place: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(place, followlinks=False):
-        yield from (Path(folder) / name for name in names)
-
-
-def _part_folders(part: Part, folders: Sequence[Path]) -> Iterator[Path]:
+def _part_folders(part: PartName, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the folders that may keep a part; those of the list that are called like one, too."""
     for folder in folders:
         for below in PART_FOLDERS[part]:
@@ -157,5 +155,5 @@ def _around(path: Path) -> Iterator[Path]:
     yield from (folder.parent for folder in path.absolute().parents if folder.name in BASE_FOLDERS)
 
 
-def _listed(part: Part) -> str:
+def _listed(part: PartName) -> str:
     return " or ".join(f"{name}/" for name in PART_FOLDERS[part][:2])

@@ -44,3 +44,8 @@ def qwen_tokenizer(*, thinks: bool = False) -> Qwen2Tokenizer:
     ])  # fmt: skip
     tokenizer.add_special_tokens({"additional_special_tokens": list(_SPECIAL[1:])})
     return tokenizer
+
+
+def qwen3_tokenizer() -> Qwen2Tokenizer:
+    """Return the tokenizer of Qwen3."""
+    return qwen_tokenizer(thinks=True)

@@ -1,7 +1,7 @@
 """Of which kind a weight file is, told from its tensors' names and its metadata, never from its ending.
 
-    kind = recognise(read_header(path))
-    kind.part, kind.family       # "transformer", "qwen-image"
+kind = recognise(read_header(path))
+kind.part, kind.family       # "transformer", "qwen-image"
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from allaprima.paint.bases.families import FAMILIES
 from allaprima.paint.bases.files.header import FileHeader
 from allaprima.paint.bases.files.other_kinds import find_other, is_lora
-from allaprima.paint.bases.files.parts import PART_WORDS, Part, PartFile
+from allaprima.paint.bases.files.parts import PART_WORDS, PartFile, PartName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class FileKind:
     """In a sentence."""
     kind: str
     """In one or two words: "transformer", "text encoder", "lora", ..."""
-    part: Part | None = None
+    part: PartName | None = None
     """The part of a base that it holds; None if no base here is made of it."""
     families: tuple[str, ...] = ()
     """The families of whose bases it is a part; several share a text encoder or an autoencoder."""
@@ -32,16 +32,14 @@ class FileKind:
 
 
 def recognise(header: FileHeader) -> FileKind:
-    """Return of which kind the file is."""
+    """Return the kind of the file."""
     if not is_lora(header):
         found = list(_found_parts(header))
         if found:
             # A file that holds all parts is known by the first of them, the one a base is named by.
             first = min(found, key=lambda pair: FAMILIES[pair[0]].files.index(pair[1]))[1]
             families = tuple(family for family, part in found if part.part == first.part)
-            return FileKind(
-                name=first.name, kind=PART_WORDS[first.part], part=first.part, families=families
-            )
+            return FileKind(name=first.name, kind=PART_WORDS[first.part], part=first.part, families=families)
     other = find_other(header)
     return FileKind(name=other.name, kind=other.kind, way_out=other.way_out)
 

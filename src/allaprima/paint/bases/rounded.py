@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.bases.files.header import read_header
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.quantization.formats import ROUNDED_FORMATS
 

@@ -29,6 +29,8 @@ class Solver:
     """What it was asked for; it may predict more often."""
     order: int = 1
     """Predictions that make one of its steps; it can begin at a multiple of them alone."""
+    eta: float = 0.0
+    """How much of each step is fresh noise, 0 to 1, where the class asks for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ class Schedule:
     """How latents mix picture and noise; see the module docstring."""
     noise_scale: float = 1.0
     """What standard normal noise is multiplied by to become the first latents."""
+    prediction: Literal["epsilon", "v"] | None = None
+    """What the model predicts, where the schedule's name tells it; None for what the base says."""
     solver: Solver | None = None
     """What steps in place of `sampler`; it may visit a level twice, or one between its neighbours."""
 

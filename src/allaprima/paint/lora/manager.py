@@ -20,6 +20,7 @@ from torch import nn
 
 from allaprima.core.errors import LoraError
 from allaprima.core.lru import LruCache
+from allaprima.core.painted_lora import PaintedLora, parts_of
 from allaprima.core.request import LoraUse
 from allaprima.paint.lora.files.families import TITLES, differ
 from allaprima.paint.lora.files.folder import LoraFile, LoraFolder
@@ -156,15 +157,20 @@ class LoraManager:
             self.load(uses)
         return {use.name: self._loaded[use.name][1].unmatched for use in uses}
 
-    def hashes(self, uses: Sequence[LoraUse]) -> dict[str, str]:
-        """Return, by name, what sites know the files of `uses` by; see `tensor_hash`."""
-        found: dict[str, str] = {}
-        for file in (self._loaded[use.name][0] for use in uses if use.name in self._loaded):
-            with suppress(LoraError):
-                found[file.name] = self._hashes.get_or_make(
-                    (file.path, file.stamp), partial(tensor_hash, file.path)
-                )
-        return found
+    def painted(self, uses: Sequence[LoraUse]) -> tuple[PaintedLora, ...]:
+        """Return what a picture tells of `uses`: the parts that each changes, and its file's `tensor_hash`."""
+        known = [(use, *self._loaded[use.name]) for use in uses if use.name in self._loaded]
+        return tuple(
+            PaintedLora(
+                name=use.name, weight=use.weight, parts=parts_of(lora.updates), hash=self._find_hash(file)
+            )
+            for use, file, lora in known
+        )
+
+    def _find_hash(self, file: LoraFile) -> str | None:
+        with suppress(LoraError):
+            return self._hashes.get_or_make((file.path, file.stamp), partial(tensor_hash, file.path))
+        return None
 
     def apply(self, uses: Sequence[LoraUse]) -> None:
         """Load `uses` and attach exactly those; what is attached already is left as it is, merged if it was."""

@@ -1,5 +1,9 @@
-"""The reader of LoRA files, at the address it had in 0.1.0, for scripts that import it from there."""
+"""The reader of LoRA files, at the address it had in 0.1.0; see `moved_names`."""
 
-from allaprima.paint.lora.files.reader import LoraReader
+from __future__ import annotations
 
-__all__ = ["LoraReader"]
+from allaprima.core.moved_names import find_moved
+
+_HOME = "allaprima.paint.lora.files.reader"
+
+__getattr__ = find_moved(__name__, {"LoraReader": _HOME, "read_lora": _HOME})

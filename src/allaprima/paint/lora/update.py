@@ -2,6 +2,7 @@
 
     LowRank(down=A, up=B, scale=s)  # W + s B A
     Dense(delta=D)  # W + D
+    Decomposed(change=..., magnitude=m, axis=0)  # m (W + s B A) / |W + s B A|
 
 The scale is such as alpha / rank. It is brought into `up` when the update is prepared for a layer, so that nothing
 beyond the user's own weight is ever multiplied on. Convolutions keep their kernel in `down`; `up` is then 1 x 1.
@@ -77,12 +78,77 @@ class Dense:
         return self.delta.nbytes
 
 
-Update = LowRank | Dense
+FixedUpdate = LowRank | Dense
+"""A change that is the same whatever the weight is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decomposed:
+    """DoRA (arXiv:2402.09353): the changed weight with its rows, or columns, brought to learned lengths."""
+
+    change: FixedUpdate
+    """What is added before."""
+    magnitude: Tensor
+    """The lengths, as many as the weight has rows or columns."""
+    axis: int
+    """0 where each output's row has a length, 1 where each input's column has."""
+    scales_change: bool = False
+    """What a LoRA's weight means. True: it scales the change inside, and the result has these lengths at any weight
+    (PEFT). False: it is how far to go from the base's weight to the result (LyCORIS's files, as ComfyUI has them)."""
+
+    def __post_init__(self) -> None:
+        """Refuse lengths that do not fit the weight."""
+        if self.magnitude.shape != (self.shape[self.axis],):
+            raise ValueError(
+                f"got {tuple(self.magnitude.shape)} lengths; expected {self.shape[self.axis]} for a weight "
+                f"of {self.shape}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the weight it changes."""
+        return self.change.shape
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.change.num_bytes + self.magnitude.nbytes
+
+    def delta(self, base: Tensor, weight: float) -> Tensor:
+        """Return what is added to the weight `base`, float32, by a LoRA that counts `weight` times."""
+        base = base.float()
+        changed = self._changed(base, weight if self.scales_change else 1.0)
+        others = [dim for dim in range(base.ndim) if dim != self.axis]
+        lengths: Tensor = torch.linalg.vector_norm(changed, dim=others, keepdim=True)
+        lengths = lengths + torch.finfo(torch.float32).eps
+        magnitude = self.magnitude.to(base.device).float().view(lengths.shape)
+        # In place: a weight of many megabytes is gone through often enough.
+        delta = changed.mul_(magnitude / lengths).sub_(base)
+        return delta if self.scales_change or weight == 1.0 else delta.mul_(weight)
+
+    def _changed(self, base: Tensor, strength: float) -> Tensor:
+        if isinstance(self.change, Dense):
+            return torch.add(base, self.change.delta.to(base.device, torch.float32), alpha=strength)
+        up, down = (
+            half.to(base.device, torch.float32).flatten(1) for half in (self.change.up, self.change.down)
+        )
+        return torch.addmm(base.flatten(1), up, down, alpha=strength * self.change.scale).view(base.shape)
+
+
+Update = FixedUpdate | Decomposed
 """What one LoRA does to one weight."""
 
 
-def delta_of(update: Update) -> Tensor:
-    """Return the change itself, float32, shaped like the weight."""
+def delta_of(update: Update, base: Tensor | None = None) -> Tensor:
+    """Return the change itself, float32, shaped like the weight.
+
+    Args:
+        update: counted once.
+        base: the weight, on which a DoRA's change depends.
+    """
+    if isinstance(update, Decomposed):
+        assert base is not None, "the change of a DoRA depends on the weight"
+        return update.delta(base, 1.0)
     if isinstance(update, Dense):
         return update.delta.float()
     up = update.up.flatten(1).float()

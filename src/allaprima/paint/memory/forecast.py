@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import NO_PARTS, load_base, locate
 from allaprima.paint.contract.base import Base, Stage, TextStates
+from allaprima.paint.memory.blocks import find_blocks
 from allaprima.paint.memory.plan import RESERVE, MemoryForecast, MemoryPlan, plans_for
 from allaprima.paint.memory.planned_base import decode_in
 from allaprima.paint.memory.process_memory import resident_bytes
@@ -167,8 +168,8 @@ def _largest_layer(network: nn.Module) -> int:
 
 def _streamed_size(network: nn.Module) -> int:
     """Return the size of two blocks, one that computes and one that arrives, and of all that is in no block."""
-    blocks = getattr(network, "transformer_blocks", None)
-    if not isinstance(blocks, nn.ModuleList):
+    blocks = find_blocks(network)
+    if not blocks:
         return 3 * _largest_layer(network)
     sizes = sorted(map(_size, blocks))
     return _size(network) - sum(sizes) + sum(sizes[-2:])

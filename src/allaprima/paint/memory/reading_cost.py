@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from allaprima.paint.bases.files.header import FileHeader, StoredTensor, read_header
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.header import FileHeader, StoredTensor
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.loading import Located
 from allaprima.paint.contract.base import Base, Stage
 from allaprima.paint.quantization.layers import QuantizedEmbedding
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_STAGES: Mapping[Part, Stage] = {"text_encoder": "text", "vae": "decode"}
+_STAGES: Mapping[PartName, Stage] = {"text_encoder": "text", "vae": "decode"}
 """The stages of parts in files of their own; any other is the denoiser."""
 
 

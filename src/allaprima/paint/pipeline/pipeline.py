@@ -13,8 +13,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from torch import Tensor
+
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.model_hash import ModelHash
+from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.turbo import first_look
@@ -27,6 +31,7 @@ from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
+from allaprima.paint.pipeline.reference_latents import remarks_on_references
 from allaprima.paint.pipeline.request_filling import find_metadata
 from allaprima.paint.pipeline.strength_schedule import CURVE_STEPS, schedule_from
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
@@ -44,6 +49,16 @@ class Pipeline:
     """Compute again, in a wider number format, what overflows; without it an overflow is a PaintError."""
     prompt_cache_bytes: int = CACHE_BYTES
     """Encoded prompts that are kept."""
+
+    model_hash: ModelHash | None = None
+    """The hash of the base's file; None of a base in several files."""
+    waits_for_hash: bool = True
+    """Whether a whole picture waits until that is known; without, the first ones may do without."""
+
+    @property
+    def base_hash(self) -> str | None:
+        """What sites and managers know the base's file by, if that is known."""
+        return None if self.model_hash is None else self.model_hash.get(wait=self.waits_for_hash)
 
     @cached_property
     def prompts(self) -> PromptCache:
@@ -135,11 +150,14 @@ class Pipeline:
             if not shares or init_image.strength * steps < 1.0:
                 curve = self.schedule(CURVE_STEPS, width, height, name, loras)
                 return schedule_from(curve, init_image.strength, 1 if shares else steps)
-        own = self.base.schedule(steps, width, height, name)
         acting = [use for use in loras if use.weight != 0.0]
         if name is not None or self.lora_manager is None or not acting:
-            return own
-        return trained_schedule(own, self.lora_manager.loaded_metadata(acting))
+            return self.base.schedule(steps, width, height, name)
+        trained = self.lora_manager.loaded_metadata(acting)
+        first = next((one for one in trained if one.sigmas or one.schedule is not None), None)
+        if first is None or first.sigmas:
+            return trained_schedule(self.base.schedule(steps, width, height), trained)
+        return self.base.schedule(steps, width, height, first.schedule)
 
     def schedule_of(self, request: GenerationRequest, init_image: InitImage | None = None) -> Schedule:
         """Return the schedule of a request, see `schedule`."""
@@ -169,12 +187,13 @@ class Pipeline:
             *remarks_on_unused(unused),
             *about_loras,
             *about_guidance,
+            *remarks_on_references(self.base, request),
         )
 
-    def lora_hashes(self, request: GenerationRequest) -> dict[str, str]:
-        """Return, by name, what sites know the LoRAs of `request` by."""
+    def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:
+        """Return what is known of the LoRAs that have a part in a picture of `request`."""
         acting = [use for use in request.loras if use.weight != 0.0]
-        return {} if self.lora_manager is None else self.lora_manager.hashes(acting)
+        return () if self.lora_manager is None else self.lora_manager.painted(acting)
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""
@@ -190,6 +209,7 @@ class Pipeline:
         guidance: float,
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
+        references: tuple[Tensor, ...] = (),
         sketch: bool = False,
         guard: OverflowGuard | None = None,
     ) -> DenoiseBatch:
@@ -203,6 +223,7 @@ class Pipeline:
             guidance: see `effective_guidance`.
             loras: what is put on the networks before each prediction; `apply_loras` has read them.
             init_image: what to paint over.
+            references: latents of the pictures to look at.
             sketch: whether a base's sketch of that will do, for a first look.
             guard: None for one that leaves a row that stays bad to its own decoding.
         """
@@ -216,6 +237,7 @@ class Pipeline:
             guidance=guidance,
             loras=loras,
             init_image=init_image,
+            references=references,
             images=self.images,
             sketch=sketch,
             before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),

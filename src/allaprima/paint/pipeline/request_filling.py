@@ -34,7 +34,10 @@ def fill_request(
     def find_lora(name: str) -> LoraMetadata | None:
         return named.get(name) or find_metadata(lora_manager, name)
 
-    request = GenerationRequest(**complete_request(given, base, find_lora, turbo=turbo))
+    accelerators = () if lora_manager is None else lora_manager.folder.accelerators()
+    request = GenerationRequest(
+        **complete_request(given, base, find_lora, turbo=turbo, accelerators=accelerators)
+    )
     lora_metadata(lora_manager, request.loras)  # refuses a turbo LoRA that cannot be used
     return request
 

@@ -98,7 +98,7 @@ def solver_steps(
     begin = len(scheduler.timesteps) - len(schedule)
     if begin and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
-    options = _options(scheduler, x, seeds)
+    options = _options(scheduler, x, seeds, solver.eta)
     for time, sigma in zip(scheduler.timesteps[begin:], schedule.sigmas, strict=False):
         told = x.new_full((len(x),), float(time))
         predicted = model(scheduler.scale_model_input(x, time), told).float()
@@ -120,10 +120,10 @@ def _levels(scheduler: Any) -> list[float]:
     return ((1 - alphas) / alphas).sqrt().tolist()  # type: ignore[no-any-return]
 
 
-def _options(scheduler: Any, x: Tensor, seeds: Sequence[int]) -> dict[str, Any]:
-    """Return what stock pipelines hand to `step` besides: a generator for each picture."""
+def _options(scheduler: Any, x: Tensor, seeds: Sequence[int], eta: float) -> dict[str, Any]:
+    """Return what stock pipelines hand to `step` besides: the share of noise, a generator for each picture."""
     known = inspect.signature(scheduler.step).parameters
-    options: dict[str, Any] = {"eta": 0.0} if "eta" in known else {}
+    options: dict[str, Any] = {"eta": eta} if "eta" in known else {}
     if "generator" in known:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         for generator in generators:  # the first of a seed's noises is what the latents began with

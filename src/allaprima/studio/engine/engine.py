@@ -65,11 +65,10 @@ class Engine:
         self._worker = EngineLoop(lambda base: painter_factory(specs[base]), self.limits, clock, models_dirs)
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Load the first base and begin to paint; returns when it is loaded.
+    def begin(self) -> None:
+        """Begin to load the first base and return at once; what is asked for meanwhile waits for it.
 
-        Raises:
-            UserError: its weights are missing or damaged.
+        If it cannot be loaded, `load_error` says why, and the engine stops.
         """
         if self._thread is not None:
             raise RuntimeError("the engine was started before; an engine is started once")
@@ -77,6 +76,14 @@ class Engine:
             target=self._worker.run, args=(self.bases[0],), name="allaprima-engine", daemon=True
         )
         self._thread.start()
+
+    def start(self) -> None:
+        """Load the first base and begin to paint; returns when it is loaded.
+
+        Raises:
+            UserError: its weights are missing or damaged.
+        """
+        self.begin()
         try:
             self._worker.wait_until_loaded()
         except BaseException:
@@ -162,6 +169,20 @@ class Engine:
     def alive(self) -> bool:
         """Whether it was started and neither closed nor broken."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it was started and its first base is still to come."""
+        return self.alive and not self._worker.is_loaded
+
+    @property
+    def load_error(self) -> BaseException | None:
+        """What kept the first base from being loaded, None if nothing did so far."""
+        return self._worker.load_error
+
+    def when_loaded(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the first base is loaded or cannot be, on the engine's thread; perhaps now."""
+        self._worker.when_loaded(callback)
 
     def stats(self) -> Snapshot:
         """Return the counters since the start and what waits now; any thread, at once."""

@@ -72,7 +72,9 @@ class EngineLoop:
         self._pauses = 0
         self._closing = False
         self._loaded = threading.Event()
-        self._error: BaseException | None = None
+        self._awaiting: list[Callable[[], None]] = []
+        """Called when the base is loaded or cannot be."""
+        self.load_error: BaseException | None = None
         self._runner: ModelRunner | None = None
         self._live: LiveScheduler | None = None
 
@@ -134,8 +136,21 @@ class EngineLoop:
     def wait_until_loaded(self) -> None:
         """Block until `run` has loaded its base, and raise what kept it from that."""
         self._loaded.wait()
-        if self._error is not None:
-            raise self._error
+        if self.load_error is not None:
+            raise self.load_error
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the base is loaded, or cannot be."""
+        return self._loaded.is_set()
+
+    def when_loaded(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once `is_loaded`, perhaps now."""
+        with self._door:
+            if not self.is_loaded:
+                self._awaiting.append(callback)
+                return
+        callback()
 
     def defaults(self, base: str) -> RequestDefaults | None:
         """Return what `base` paints where nobody says otherwise, None before it was loaded."""
@@ -160,25 +175,27 @@ class EngineLoop:
         """Load `base`, then paint until `close` is called; cancels what is left."""
         try:
             painted = attempt(lambda: self._paint_until_closed(base))
-            if isinstance(painted, Failure):
-                self._error = painted.error
-                if self._loaded.is_set():  # else whoever waits for the base raises it
-                    _LOG.critical("the engine has stopped", exc_info=painted.error)
+            if isinstance(painted, Failure) and self.is_loaded:
+                _LOG.critical("the engine has stopped", exc_info=painted.error)
+            elif isinstance(painted, Failure):
+                self.load_error = painted.error  # for whoever waits for the base
         finally:
             self.finish()
-            self._loaded.set()
+            self._tell_loaded()
 
     def load(self, base: str) -> None:
         """Load `base`; from here on `turn` may be called."""
         # Here, not above: it imports torch, which those who only speak to an engine do without.
         from allaprima.studio.engine.model_runner import ModelRunner
 
+        begun = self._clock()
         self._runner = ModelRunner(self._factory, self._limits, self._models_dirs)
         self._runner.painter(base)
+        _LOG.info("%s was loaded in %.1f s", base, self._clock() - begun)
         self._live = LiveScheduler(
             runner=self._runner, limits=self._limits, stats=self._stats, clock=self._clock
         )
-        self._loaded.set()
+        self._tell_loaded()
 
     def turn(self) -> float | None:
         """Do one thing that there is to do.
@@ -213,6 +230,13 @@ class EngineLoop:
         if self._live is not None:
             self._live.close()
         self._live = self._runner = None
+
+    def _tell_loaded(self) -> None:
+        with self._door:
+            self._loaded.set()
+            awaiting, self._awaiting = self._awaiting, []
+        for callback in awaiting:
+            callback()
 
     def _tidy(self, live: LiveScheduler) -> bool:
         """Use a pause for live sessions' LoRAs; return whether there is more of that to do."""

@@ -168,7 +168,8 @@ class ModelRunner:
 
     def text_counts(self) -> tuple[int, int]:
         """Return how many prompts were encoded and how many were cached, by the bases that are loaded."""
-        caches = [painter.prompts for painter in self._painters.values()]
+        # A list first: it is made at once, and this is asked by other threads.
+        caches = [painter.prompts for painter in list(self._painters.values())]
         return sum(cache.misses for cache in caches), sum(cache.hits for cache in caches)
 
 

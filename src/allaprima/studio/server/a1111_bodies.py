@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext, split_loras
+from allaprima.core.turbo import names_turbo
 from allaprima.studio.server.a1111_names import (
+    find_schedule,
     is_automatic,
     is_own_sampler,
     is_sampler,
@@ -27,6 +30,8 @@ CHECKPOINT = "sd_model_checkpoint"
 FILL = 0
 """The `inpainting_fill` that begins with the colours around what is painted."""
 MASK_BLUR_PX = 4
+MANY_STEPS = 10
+"""From so many steps on A1111's schedulers are followed: turbo and what was distilled know their own levels alone."""
 MAX_BLUR_PX = 256
 _NOT_HERE = frozenset({
     "alwayson_scripts", "mask", "refiner_checkpoint", "script_name", "tiling",
@@ -171,11 +176,24 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return studio.make_order(given, count, turbo=body.turbo, ignored=(*_ignored_fields(body, base), *unsaid))
+    order = studio.make_order(given, count, turbo=body.turbo)
+    schedule = _many_steps_schedule(body, base, order)
+    if schedule is not None:
+        order = replace(order, requests=[replace(request, schedule=schedule) for request in order.requests])
+    ignored = _ignored_fields(body, base, follows=schedule is not None)
+    return replace(order, ignored=(*ignored, *unsaid))
 
 
-def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
-    """Return the fields of `body` that are not honoured, for the answer to list."""
+def _many_steps_schedule(body: TextToImage, base: BaseCard, order: Order) -> str | None:
+    """Return the schedule of `base` that stands for A1111's scheduler; None for few steps, which have their own."""
+    first = order.requests[0]
+    name = find_schedule(body.scheduler, body.sampler_name or body.sampler_index)
+    few = first.schedule is not None or first.steps < MANY_STEPS or names_turbo(first.loras)
+    return None if few or name not in base.all_schedules else name
+
+
+def _ignored_fields(body: TextToImage, base: BaseCard, *, follows: bool) -> list[str]:
+    """Return the fields of `body` that are not honoured, for the answer to list; `follows` if its scheduler is."""
     extra = (body.model_extra or {}).items()
     unheard = {name for name, value in extra if name not in _USUAL or value not in (None, *_USUAL[name])}
     overrides = ignored_settings(body.override_settings or {}, but={CHECKPOINT})
@@ -183,7 +201,7 @@ def _ignored_fields(body: TextToImage, base: BaseCard) -> list[str]:
     rules = {name for name in ("sampler_name", "sampler_index") if not is_own_sampler(getattr(body, name))}
     if body.sampler_name:  # the older name counts only where the newer one is left out
         rules.discard("sampler_index")
-    if not is_automatic(body.scheduler) and _find_schedule(body, base) is None:
+    if not follows and not is_automatic(body.scheduler) and _find_schedule(body, base) is None:
         rules.add("scheduler")
     about_mask = body.unheard() if isinstance(body, ImageToImage) else set()
     return sorted(unheard - _NOT_HERE - _NEUTRAL | overridden | rules | about_mask)[:20]

@@ -33,6 +33,13 @@ _SCHEDULERS = frozenset({
     "ddim_uniform", "exponential", "karras", "kl optimal", "kl_optimal", "linear", "linear quadratic",
     "linear_quadratic", "normal", "polyexponential", "sgm uniform", "sgm_uniform", "simple", "turbo", "uniform",
 })  # fmt: skip
+_AS_SCHEDULES = {
+    "karras": "karras", "exponential": "exponential", "uniform": "uniform", "normal": "uniform", "simple": "trailing",
+    "sgm uniform": "trailing", "sgm_uniform": "trailing", "ddim": "euler", "ddim_uniform": "euler",
+}  # fmt: skip
+"""A1111's schedulers to schedules with the same curve; "trailing" is within one of a thousand trained times."""
+LABELS = {"karras": "Karras", "exponential": "Exponential", "uniform": "Uniform", "trailing": "SGM Uniform"}
+"""Those schedules, by the names that A1111's clients show."""
 _AUTOMATIC = frozenset({"", "automatic", "use same scheduler"})
 _BEHIND = re.compile(rf"[ _](?:{'|'.join(sorted(map(re.escape, _SCHEDULERS), key=len, reverse=True))})$")
 
@@ -56,6 +63,20 @@ def is_automatic(scheduler: str | None) -> bool:
 def is_scheduler(name: str) -> bool:
     """Return whether A1111 or one of its forks has a scheduler `name`."""
     return name.strip().lower() in _SCHEDULERS
+
+
+def find_schedule(scheduler: str | None, sampler: str | None) -> str | None:
+    """Return the schedule of a base that stands for one of A1111's schedulers, None where none does.
+
+    Args:
+        scheduler: its name; where that is automatic, the one behind the sampler's counts, as in "DPM++ 2M Karras".
+        sampler: the sampler's name.
+    """
+    name = (scheduler or "").strip().lower()
+    if name in _AUTOMATIC:
+        behind = _BEHIND.search((sampler or "").strip().lower())
+        name = behind[0].strip(" _") if behind else ""
+    return _AS_SCHEDULES.get(name)
 
 
 def plain_checkpoint(name: str) -> str:

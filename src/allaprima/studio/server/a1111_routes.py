@@ -23,7 +23,6 @@ from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_infotext, to_infotext
 from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
-from allaprima.core.picture_encoding import hash_settings, underpainting_settings
 from allaprima.core.picture_files import read_infotext
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouch import Operation
@@ -39,7 +38,7 @@ from allaprima.studio.server.a1111_bodies import (
     to_order,
 )
 from allaprima.studio.server.a1111_hires import hires_of
-from allaprima.studio.server.a1111_names import SAMPLER
+from allaprima.studio.server.a1111_names import LABELS, SAMPLER
 from allaprima.studio.server.a1111_pictures import to_init_image
 from allaprima.studio.server.a1111_retouch_routes import at_size
 from allaprima.studio.server.jobs import Ticket, finish, finish_retouch
@@ -188,16 +187,12 @@ def samplers() -> list[dict[str, Any]]:
 
 
 @router.get("/schedulers")
-def schedulers() -> list[dict[str, Any]]:
-    """List the base's own schedule; a request may name others."""
-    own = {
-        "name": "automatic",
-        "label": "Automatic",
-        "aliases": None,
-        "default_rho": -1,
-        "need_inner_model": False,
-    }
-    return [own]
+def schedulers(studio: StudioDep) -> list[dict[str, Any]]:
+    """List the schedulers that some base follows."""
+    known = {name for base in studio.bases.values() for name in base.all_schedules}
+    names = {"automatic": "Automatic", **{name: label for name, label in LABELS.items() if name in known}}
+    more = {"aliases": None, "default_rho": -1, "need_inner_model": False}
+    return [{"name": label.lower().replace(" ", "_"), "label": label, **more} for label in names.values()]
 
 
 @router.post("/png-info")
@@ -264,6 +259,7 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
     first = requests[0]
     width, height = (pictures[0].width, pictures[0].height) if pictures else (first.width, first.height)
     prompts = [_tagged(request) for request in requests]
+    loras = [lora.to_json() for picture in pictures[:1] for lora in picture.loras]
     remarks = list(dict.fromkeys(remark for picture in pictures for remark in picture.remarks))
     ignored = [*order.ignored, *_fields_of(remarks)]
     return {
@@ -275,8 +271,9 @@ def _info(body: TextToImage, order: Order, pictures: list[Picture], *, interrupt
         "width": width, "height": height,
         "sampler_name": SAMPLER, "cfg_scale": first.guidance, "steps": first.steps,
         "batch_size": body.batch_size, "sd_model_name": first.base,
-        "sd_model_hash": None, "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
-        "interrupted": interrupted, "ignored": list(dict.fromkeys(ignored)),
+        "sd_model_hash": pictures[0].base_hash if pictures else None,
+        "job_timestamp": _timestamp(time.time()), "index_of_first_image": 0,
+        "interrupted": interrupted, "loras": loras, "ignored": list(dict.fromkeys(ignored)),
         "remarks": remarks,
     }  # fmt: skip
 
@@ -292,12 +289,8 @@ def _tagged(request: GenerationRequest) -> str:
 
 
 def _about_init(pictures: list[Picture], init_image: InitImage | None) -> dict[str, Any]:
-    strength, area = (None, None) if init_image is None else (init_image.strength, init_image.area)
-    extra = underpainting_settings(strength, area)
-    infotexts = [
-        to_infotext(picture.request, {**extra, **hash_settings(picture.lora_hashes)}) for picture in pictures
-    ]
-    return {"denoising_strength": strength, "infotexts": infotexts}
+    strength = None if init_image is None else init_image.strength
+    return {"denoising_strength": strength, "infotexts": [picture.infotext for picture in pictures]}
 
 
 def _seconds_left(ticket: Ticket | None) -> float:

@@ -31,6 +31,7 @@ from allaprima.studio.server import (
 from allaprima.studio.server.errors import install_handlers
 from allaprima.studio.server.guard import Guard
 from allaprima.studio.server.head import CommonMethods
+from allaprima.studio.server.loading import WaitForBase
 from allaprima.studio.server.metrics import metrics_page
 from allaprima.studio.server.page import Assets
 from allaprima.studio.server.settings import ServerSettings
@@ -67,6 +68,7 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.add_api_route("/healthz", healthz, tags=["studio"])
     app.add_api_route("/metrics", metrics, tags=["studio"], response_class=Response)
     app.add_middleware(CommonMethods)  # inside the guard, which knows HEAD from GET
+    app.add_middleware(WaitForBase, engine=studio.engine)  # inside it too: strangers do not wait
     app.add_middleware(Guard, settings=studio.settings, refused=studio.refused)
     return app
 
@@ -93,8 +95,9 @@ def server_options(settings: ServerSettings) -> dict[str, Any]:
 
 def healthz(studio: StudioDep) -> Response:
     """Return whether the studio paints, and nothing else, without asking for a token."""
-    alive = studio.engine.alive
-    return JSONResponse({"status": "ok" if alive else "stopped"}, 200 if alive else 503)
+    engine = studio.engine
+    status = "loading" if engine.is_loading else "ok" if engine.alive else "stopped"
+    return JSONResponse({"status": status}, 200 if status == "ok" else 503)
 
 
 def metrics(studio: StudioDep) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -172,9 +171,11 @@ def _picture(studio: Studio, data: bytes, name: str, kind: str, size: str | None
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
-def to_json(entry: GalleryEntry, remarks: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what clients see of an entry, with `remarks` if it was just painted and there are any."""
-    told = {"remarks": list(remarks)} if remarks else {}
+def to_json(entry: GalleryEntry, picture: Picture | None = None) -> dict[str, Any]:
+    """Return what clients see of an entry, with the remarks and the LoRAs of the `picture` if it was just painted."""
+    told: dict[str, list[Any]] = {}
+    if picture is not None:
+        told = {"remarks": list(picture.remarks), "loras": [lora.to_json() for lora in picture.loras]}
     return {
         "id": entry.id,
         "created_ms": entry.created_ms,
@@ -184,7 +185,7 @@ def to_json(entry: GalleryEntry, remarks: Sequence[str] = ()) -> dict[str, Any]:
         "url": f"/pictures/{entry.id}.png",
         "thumbnail": f"/pictures/{entry.id}.thumbnail",
         "underpainted": entry.underpainted,
-        **told,
+        **{name: said for name, said in told.items() if said},
     }
 
 
@@ -229,6 +230,7 @@ def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
         "schedules": base.schedules,
         "fixed_size": base.fixed_size,
         "english_only": base.english_only,
+        "reads_references": base.reads_references,
         "starters": base.starters,
     }
 
@@ -240,6 +242,8 @@ def _lora(card: LoraCard) -> dict[str, Any]:
         "trigger_words": list(card.trigger_words),
         "steps": card.steps,
         "guidance": card.guidance,
+        "schedule": card.schedule,
+        "accelerator": card.accelerator,
         "preview": card.preview is not None,
     }
 

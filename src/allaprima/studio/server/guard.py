@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from allaprima.studio.server.body_budget import BodyBudget, BodyShare, too_many_bodies
 from allaprima.studio.server.errors import ProblemError, new_id, problem_response
-from allaprima.studio.server.limits import RateLimiter
+from allaprima.studio.server.limits import Pace, RateLimiter
 from allaprima.studio.server.public_address import within_root
 from allaprima.studio.server.security import (
     HEADERS,
@@ -59,6 +59,7 @@ class Guard:
         self._reads = RateLimiter(rate=caps.reads_per_s, burst=caps.reads_per_s * _BURST_S)
         self._writes = RateLimiter(rate=caps.writes_per_s, burst=caps.writes_per_s * _BURST_S)
         self._bodies = BodyBudget(most=caps.all_bodies_bytes, small=caps.body_bytes)
+        self._pace = Pace(rate=caps.all_bodies_bytes_per_s, burst=2 * caps.upload_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or refuse one connection."""
@@ -145,6 +146,12 @@ class Guard:
         message = f"too many requests; expected the next one in {wait:.1f} s"
         return ProblemError(429, message, code="rate", headers={"retry-after": "2"})
 
+    async def _take(self, share: BodyShare, num_bytes: int) -> None:
+        """Take a piece of a body; the next is not read from its connection before its time has come."""
+        self._bodies.take(share, num_bytes)
+        if (wait := self._pace.take(num_bytes)) > 0:
+            await asyncio.sleep(wait)
+
     def _count(self, refusal: ProblemError) -> None:
         self.refused[refusal.code or "other"] += 1
 
@@ -156,7 +163,7 @@ class Guard:
             raise _too_large(most)
         try:
             async with asyncio.timeout(caps.body_s) as share.coming:
-                body = await _read(receive, most, lambda num_bytes: self._bodies.take(share, num_bytes))
+                body = await _read(receive, most, lambda num_bytes: self._take(share, num_bytes))
             share.coming = None
         except TimeoutError:
             if share.gave_way:
@@ -233,7 +240,7 @@ def _too_large(most: int) -> ProblemError:
     return ProblemError(413, f"the request's body is too large; expected at most {most:,} bytes", code="body")
 
 
-async def _read(receive: Receive, most: int, take: Callable[[int], None]) -> bytes:
+async def _read(receive: Receive, most: int, take: Callable[[int], Awaitable[None]]) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -243,7 +250,7 @@ async def _read(receive: Receive, most: int, take: Callable[[int], None]) -> byt
         size += len(chunks[-1])
         if size > most:
             raise _too_large(most)
-        take(len(chunks[-1]))
+        await take(len(chunks[-1]))
         if not message.get("more_body", False):
             return b"".join(chunks)
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.reference import MAX_REFERENCES
 from allaprima.core.request import GenerationRequest, fields_from_json
 from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import Done, Progress, Queued
@@ -24,7 +25,7 @@ from allaprima.studio.server.gallery_routes import to_json
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.live_canvas import LiveCanvas
 from allaprima.studio.server.studio import Studio, StudioDep
-from allaprima.studio.server.uploads import decode_base64
+from allaprima.studio.server.uploads import decode_base64, open_reference
 
 router = APIRouter(tags=["studio"])
 
@@ -61,12 +62,14 @@ class JobBody(BaseModel):
     """Send what each step has come to."""
     init: InitBody | None = None
     """What all of them are painted over."""
+    references: list[str] = Field(default_factory=list, max_length=MAX_REFERENCES)
+    """Picture files in base64 to look at, in bases that do."""
 
 
 @router.post("/api/jobs", response_class=Response)
 async def submit(body: JobBody, http: Request, studio: StudioDep) -> Response:
     """Paint whole pictures; the answer is a stream of events: queued, progress, then done or cancelled."""
-    requests = to_requests(body, studio)
+    requests = await asyncio.to_thread(to_requests, body, studio)
     over = None
     if body.init is not None:
         over = await asyncio.to_thread(to_init_image, body.init, requests[0], studio)
@@ -93,6 +96,9 @@ def to_requests(body: JobBody, studio: Studio) -> list[GenerationRequest]:
     given = fields_from_json(body.request)
     if given.get("seed") is None:
         given.pop("seed", None)
+    if body.references:
+        files = map(decode_base64, body.references)
+        given["references"] = tuple(open_reference(file, studio.settings.caps) for file in files)
     return studio.make_requests(given, body.count, turbo=body.turbo)
 
 
@@ -151,7 +157,7 @@ async def _events(
                 yield "progress", {**vars(step), "preview": preview}
             elif isinstance(step, Kept):
                 pairs = zip(step.entries, step.pictures, strict=True)
-                new = [to_json(entry, picture.remarks) for entry, picture in pairs]
+                new = [to_json(entry, picture) for entry, picture in pairs]
                 kept += new
                 yield "kept", {"pictures": new}
             elif isinstance(step, Done):

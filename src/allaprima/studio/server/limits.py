@@ -1,4 +1,4 @@
-"""How often and how much: token buckets per client, and counts of what is open at once."""
+"""How often and how much: token buckets per client, a pace for all, and counts of what is open at once."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ class RateLimiter:
         allowed = level >= cost
         self._buckets.put(client, (level - cost if allowed else level, now))
         return 0.0 if allowed else (cost - level) / self.rate
+
+
+@dataclass
+class Pace:
+    """A pace of `rate` units a second, after a burst of `burst`, for all who take together; for one thread."""
+
+    rate: float
+    """Per second."""
+    burst: float
+    """At once, after a rest."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, never going back."""
+    _due: float = field(default=-math.inf, repr=False)
+
+    def take(self, amount: float) -> float:
+        """Take `amount` and return the seconds to wait before more is taken; who comes later waits longer."""
+        now = self.clock()
+        self._due = max(self._due, now - self.burst / self.rate) + amount / self.rate
+        return max(0.0, self._due - now)
 
 
 @dataclass

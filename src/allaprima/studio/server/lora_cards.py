@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.accelerators import with_accelerator
 from allaprima.paint.lora.files.folder import LoraFile, LoraFolder
 from allaprima.paint.lora.files.header import read_header
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
@@ -63,6 +64,10 @@ class LoraCards:
             return None
         return None if file is None else self._card(file, _find_preview)
 
+    def accelerators(self) -> tuple[str, ...]:
+        """Return the names of the LoRAs that may be public accelerators."""
+        return self._folder.accelerators()
+
     def _card(self, file: LoraFile, find_preview: Callable[[Path], Path | None]) -> LoraCard | None:
         try:
             metadata = self._read(file)
@@ -77,6 +82,7 @@ class LoraCards:
             metadata = read_metadata(read_header(file.path).metadata)
             if metadata.family is None:  # most declare it; the layers of the others take longer to look at
                 metadata = replace(metadata, family=read_summary(file.path).family)
+            metadata = with_accelerator(metadata, file.path, metadata.family)
             self._metadata[file.path] = (file.stamp, metadata)
         return metadata
 

@@ -56,6 +56,8 @@ class Caps:
     """Within which a request's body must have come."""
     all_bodies_bytes: int = 96 * 2**20
     """Of all requests under way with a picture in them; the one that has come longest gives way."""
+    all_bodies_bytes_per_s: float = 64 * 2**20
+    """Of all requests together, after a burst of two of the largest; painting goes on beside them."""
     head_s: float = 10.0
     """Within which a request's head must have come."""
     connections: int = 1024

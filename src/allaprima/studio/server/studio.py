@@ -37,12 +37,16 @@ class BaseCard:
     """The size, steps and guidance that it is painted with by itself."""
     schedules: tuple[str, ...] = ()
     """Names of schedules to choose from, besides its own."""
+    all_schedules: tuple[str, ...] = ()
+    """Names of all schedules that a request may say."""
     fixed_size: bool = False
     """Whether it paints one size only."""
     stride: int = 8
     """Pixels that both sides of a picture are multiples of."""
     english_only: bool = False
     """Whether it reads no other language."""
+    reads_references: bool = False
+    """Whether it looks at pictures beside the prompt."""
     starters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Phrases to begin a prompt with, by their kind."""
 
@@ -128,7 +132,7 @@ class Studio:
             RequestError: a value is out of range, or more than the caps allow.
         """
         self.settings.caps.check_count(count)
-        fields = complete_request(given, self._find_base(given), self.loras.find, turbo=turbo)
+        fields = self._complete(given, turbo=turbo)
         # A seed that is left open leaves room for those that follow it.
         first = GenerationRequest(**{"seed": secrets.randbelow(min(2**32, MAX_SEED - count)), **fields})
         requests = [replace(first, seed=first.seed + number) for number in range(count)]
@@ -153,8 +157,12 @@ class Studio:
 
     def complete_live(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of live painting that are `given`, completed by the policy."""
-        fields = complete_request(given, self._find_base(given), self.loras.find)
+        fields = self._complete(given)
         return fields if "steps" in given else {**fields, "steps": min(fields["steps"], MAX_LIVE_STEPS)}
+
+    def _complete(self, given: Mapping[str, Any], *, turbo: bool = True) -> dict[str, Any]:
+        base, accelerators = self._find_base(given), self.loras.accelerators()
+        return complete_request(given, base, self.loras.find, turbo=turbo, accelerators=accelerators)
 
     def _find_base(self, given: Mapping[str, Any]) -> BaseCard:
         # A base that is not there is the engine's to refuse.

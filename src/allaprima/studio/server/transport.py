@@ -175,11 +175,15 @@ class SocketConnection(WebSocketsSansIOProtocol):
 
 
 class StudioServer(uvicorn.Server):
-    """uvicorn's server, which tells whoever waits for a job that it is stopped."""
+    """uvicorn's server, which stops if its base cannot be loaded, and tells whoever waits that it is stopped."""
 
     def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
         super().__init__(config)
         self._jobs = jobs
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop."""
+        return await super().on_tick(counter) or self._jobs.engine.load_error is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what waits, then close."""

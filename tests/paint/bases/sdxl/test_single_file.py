@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from safetensors.torch import load_file, save_file
 from tests.tiny_sdxl import shapes_of, write_tiny_file
 
 from allaprima.core.errors import WeightsError
+from allaprima.core.request import GenerationRequest
 from allaprima.paint.bases.sdxl.base import load_sdxl
 from allaprima.paint.bases.sdxl.single_file import check_file
+from allaprima.paint.painter import Painter
 
 
 @pytest.mark.parametrize(
@@ -28,8 +31,8 @@ from allaprima.paint.bases.sdxl.single_file import check_file
             "Stable Diffusion 2",
         ),
         (["conditioner.embedders.0.model.a", "model.diffusion_model.a", "first_stage_model.a"], "refiner"),
-        (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
-        (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "Flux"),
+        (["double_blocks.0.img_attn.qkv.weight"], "FLUX.1"),
+        (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "FLUX.1"),
         (["joint_blocks.0.x"], "Stable Diffusion 3"),
         (["transformer.to_q.lora_A.weight"], "a LoRA"),
         (["text_model.encoder.layers.0.mlp.fc1.weight"], "a text encoder alone"),
@@ -75,6 +78,25 @@ def test_a_file_that_says_it_predicts_v(folder: Path, tmp_path: Path) -> None:
     base = load_sdxl(file, shapes=shapes_of(folder))
     assert base.prediction == "v"
     assert base.schedule(2, 64, 64, "trailing").sigmas[0] == pytest.approx(4096, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("marks", "name"), [(("v_pred",), "v-prediction"), (("v_pred", "ztsnr"), "v-prediction-zsnr")]
+)
+def test_a_schedule_tells_what_a_file_without_marks_predicts(
+    file: Path, folder: Path, tmp_path: Path, marks: tuple[str, ...], name: str
+) -> None:
+    marked = write_tiny_file(
+        tmp_path / "v.safetensors", folder, extra={mark: torch.zeros(0) for mark in marks}
+    )
+    told, silent = (load_sdxl(path, name="xl", shapes=shapes_of(folder)) for path in (marked, file))
+    assert silent.prediction == "epsilon"
+    expected = told.schedule(5, 64, 64)
+    assert replace(silent.schedule(5, 64, 64, name), prediction=None) == expected
+    request = GenerationRequest(prompt="a cat", base="xl", width=64, height=64, steps=3, seed=1)
+    picture = Painter(base=told).paint(request)
+    assert Painter(base=silent).paint(replace(request, schedule=name)).rgb == picture.rgb
+    assert Painter(base=silent).paint(request).rgb != picture.rgb
 
 
 @pytest.mark.parametrize(
@@ -127,9 +149,7 @@ def test_the_second_projection_is_found_or_named(file: Path, folder: Path, tmp_p
     )
 
 
-def test_pruned_unets_are_read_by_the_names_of_their_blocks(
-    folder: Path, copy: Path, tmp_path: Path
-) -> None:
+def test_pruned_unets_are_read_by_the_names_of_their_blocks(folder: Path, copy: Path, tmp_path: Path) -> None:
     """SSD-1B's shape: fewer transformer blocks, and of the middle one residual layer alone."""
     whole = UNet2DConditionModel.load_config(copy / "unet")
     pruned = UNet2DConditionModel.from_config({
@@ -158,7 +178,9 @@ def test_an_autoencoder_named_beside_a_file_that_lacks_one(
 ) -> None:
     published = load_file(file)
     start = "first_stage_model."
-    tensors = {name.removeprefix(start): tensor for name, tensor in published.items() if name.startswith(start)}
+    tensors = {
+        name.removeprefix(start): tensor for name, tensor in published.items() if name.startswith(start)
+    }
     if layout == "diffusers":
         tensors = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
     vae = tmp_path / "sdxl_vae.safetensors"
@@ -167,5 +189,6 @@ def test_an_autoencoder_named_beside_a_file_that_lacks_one(
     for path in (bare, file):  # the one named counts, even where there is another
         base = load_sdxl(path, shapes=shapes_of(folder), vae=vae)
         expected = load_sdxl(file, shapes=shapes_of(folder)).autoencoder.state_dict()
-        assert all(torch.equal(base.autoencoder.state_dict()[name], 2 * part) for name, part in expected.items())
-
+        assert all(
+            torch.equal(base.autoencoder.state_dict()[name], 2 * part) for name, part in expected.items()
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ class Worn:
 
     name: str
     updates: dict[str, Update]
+    vectors: dict[str, Tensor] = field(default_factory=dict)
 
 
 @pytest.fixture

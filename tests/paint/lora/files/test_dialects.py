@@ -47,7 +47,8 @@ def test_every_dialect_of_the_table_is_spelled_in_these_tests() -> None:
     assert {"diffusers", "kohya", "PEFT", "ComfyUI", "DiffSynth", "OneTrainer", "LyCORIS", "plain"} == {
         row[0] for row in BEGINNINGS
     }
-    assert {role for _, role in ENDINGS} == {"down", "up", "mid", "alpha", "hada", "lokr", "diff"}
+    of_matrices = {"down", "up", "mid", "alpha", "hada", "lokr", "diff", "dora", "magnitude"}
+    assert {role for _, role in ENDINGS} == of_matrices | {"diff_b", "w_norm", "b_norm", "up_bias"}
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,10 @@ def test_a_folder_of_its_own_with_such_a_name_is_left_out_aloud(tmp_path: Path) 
 def test_a_folder_that_is_named_has_to_be_there_and_the_usual_one_has_not(tmp_path: Path) -> None:
     assert existing_folder(tmp_path) == tmp_path
     assert existing_folder(None) == DEFAULT_FOLDER
+    assert existing_folder(None, [tmp_path]) == DEFAULT_FOLDER
+    for name in ("models/Lora", "loras"):
+        (tmp_path / "comfy" / name).mkdir(parents=True)
+        assert existing_folder(None, [tmp_path, tmp_path / "comfy"]) == tmp_path / "comfy" / name
     (tmp_path / "file").touch()
     for name, why in (("none", "not there"), ("file", "not a folder")):
         with pytest.raises(LoraError, match=f"{name} as the folder of LoRAs, which is {why}; expected a"):

@@ -14,17 +14,16 @@ from tests.paint.lora.files.bad_files import (
 @pytest.mark.parametrize(
     ("key", "words"),
     {
-        "attn.to_q.dora_scale": "DoRA",
-        "attn.to_q.lora_magnitude_vector": "DoRA",
-        "attn.to_q.lora_magnitude_vector.default.weight": "DoRA",
-        "attn.to_q.lora_B.bias": "bias",
-        "attn.to_q.diff_b": "bias",
+        "attn.to_q.wd_for_diff": "a DoRA of the change alone",
+        "attn.to_q.bora_scale_r": "BoRA",
+        "attn.to_q.lora_A.bias": "bias between the halves",
         "attn.to_q.oft_blocks": "OFT",
         "attn.to_q.oft_R.default.weight": "OFT",
         "attn.to_q.ia3_l": "IA3",
         "attn.to_q.a1.weight": "GLoRA",
         "attn.to_q.lora_embedding_A": "embedding",
-        "attn.norm_q.w_norm": "replacement",
+        "attn.norm_q.set_weight": "replacement",
+        "attn.norm_q.reshape_weight": "replacement",
     }.items(),
 )
 def test_parts_that_cannot_be_left_out(tmp_path: Path, key: str, words: str) -> None:

@@ -32,7 +32,7 @@ from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import LoraMetadata
 from allaprima.paint.lora.files.reader import read_lora
 from allaprima.paint.lora.files.writer import write_lora
-from allaprima.paint.lora.update import Dense, LowRank, delta_of
+from allaprima.paint.lora.update import Decomposed, Dense, LowRank, delta_of
 
 
 @pytest.mark.parametrize("layout", ["diffusers", "kohya"])
@@ -96,3 +96,14 @@ def test_diffusers_reads_what_is_written(tmp_path: Path) -> None:
         theirs = tiny_loras.run_qwen(through_diffusers(QwenImageLoraLoaderMixin, networks, load_file(path)))
     assert torch.allclose(ours, theirs, atol=2e-5, rtol=1e-4)
     assert not isinstance(networks["transformer"], PeftModel)
+
+
+def test_what_has_no_place_in_a_layout_is_refused(tmp_path: Path) -> None:
+    change = LowRank(down=torch.ones(1, 4), up=torch.ones(4, 1))
+    dora = Decomposed(change=change, magnitude=torch.ones(4), axis=0)
+    for lora in (
+        Lora(name="ink", updates={"unet.conv": dora}),
+        Lora(name="ink", updates={"unet.conv": change}, vectors={"unet.conv.bias": torch.ones(4)}),
+    ):
+        with pytest.raises(LoraError, match="ink holds a DoRA, or changes biases or norms"):
+            write_lora(tmp_path / "ink.safetensors", lora)

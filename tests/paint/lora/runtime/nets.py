@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from allaprima.paint.lora.runtime.rack import Rack
-from allaprima.paint.lora.update import Dense, LowRank, Update, delta_of
+from allaprima.paint.lora.update import Decomposed, Dense, LowRank, Update, delta_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Made:
 
     name: str
     updates: Mapping[str, Update]
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Net(nn.Module):
@@ -71,6 +72,37 @@ def make_dense(name: str, seed: int) -> Made:
     )
 
 
+def make_dora(name: str, seed: int) -> Made:
+    """Return a DoRA of both axes and both meanings of a weight, over low ranks and a whole matrix."""
+    draw, net = torch.Generator().manual_seed(seed), make_net()
+
+    def lengths(path: str, axis: int) -> Tensor:
+        weight = net.get_parameter(f"{path}.weight")
+        norms: Tensor = weight.transpose(0, axis).flatten(1).norm(dim=1)
+        return norms * (1 + torch.rand(norms.shape, generator=draw))
+
+    inside = {"near": (0, True), "first": (0, False), "second": (1, False), "groups": (0, True)}
+    updates: dict[str, Update] = {
+        f"net.{path}": Decomposed(
+            change=Dense(delta=torch.randn(12, 4, 3, 3, generator=draw) / 8)
+            if path == "groups"
+            else low_rank(SHAPES[path], 3, draw),
+            magnitude=lengths(path, axis),
+            axis=axis,
+            scales_change=scales,
+        )
+        for path, (axis, scales) in inside.items()
+    }
+    updates["net.point"] = low_rank(SHAPES["point"], 2, draw)
+    return Made(name, updates)
+
+
+def make_vectors(name: str, seed: int) -> Made:
+    draw = torch.Generator().manual_seed(seed)
+    sizes = {"net.near.bias": 8, "net.norm.weight": 24, "net.norm.bias": 24, "net.first.bias": 24}
+    return Made(name, {}, {key: torch.randn(size, generator=draw) for key, size in sizes.items()})
+
+
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 A, B, D = make_lora("a", 1), make_lora("b", 2, rank=17, only=("near", "second")), make_dense("d", 3)
 LORAS = {lora.name: lora for lora in (A, B, D)}
@@ -83,10 +115,18 @@ def answer(net: nn.Module) -> Tensor:
 
 def expected(wanted: Mapping[str, float], loras: Mapping[str, Made] = LORAS) -> Tensor:
     """Return what a network answers whose weights were changed by hand."""
-    net = make_net()
+    net, pristine = make_net(), make_net()
     for name, weight in wanted.items():
         for key, update in loras[name].updates.items():
-            net.get_parameter(key.removeprefix("net.") + ".weight").add_(delta_of(update), alpha=weight)
+            parameter = net.get_parameter(key.removeprefix("net.") + ".weight")
+            if isinstance(update, Decomposed):
+                parameter.add_(
+                    update.delta(pristine.get_parameter(key.removeprefix("net.") + ".weight"), weight)
+                )
+            else:
+                parameter.add_(delta_of(update), alpha=weight)
+        for key, vector in loras[name].vectors.items():
+            net.get_parameter(key.removeprefix("net.")).add_(vector, alpha=weight)
     return answer(net)
 
 

@@ -1,1 +1,1 @@
-"""Weight files as people keep them: what one says it holds, of which kind it is, and its weights as they are stored."""
+"""Weight files as people keep them: what they say they hold, their kinds, and their weights as stored."""

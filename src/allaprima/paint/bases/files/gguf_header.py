@@ -1,7 +1,7 @@
 """The header of a GGUF file: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md .
 
-The `gguf` package gives the formats and their sizes. Its reader is not used: it believes every count in the file, so that
-forty bytes can ask for all memory, and takes seconds for the vocabulary of a text encoder.
+The `gguf` package gives the formats and their sizes. Its reader is not used: it believes every count in the file, so
+that forty bytes can ask for all memory, and takes seconds for the vocabulary of a text encoder.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def parse_gguf(path: Path, file: BufferedReader, file_bytes: int) -> FileHeader:
         cursor.skip(len(MAGIC))
         version, num_tensors, num_fields = cursor.numbers("IQQ")
         if version not in VERSIONS:
-            raise WeightsError(f"{path} is a GGUF of version {version}; expected version 2 or 3, little-endian")
+            raise WeightsError(
+                f"{path} is a GGUF of version {version}; expected version 2 or 3, little-endian"
+            )
         if num_tensors > MAX_TENSORS or num_fields > MAX_FIELDS:
             raise WeightsError(
                 f"{path} announces {num_tensors:,} tensors and {num_fields:,} fields; expected at most "
@@ -81,7 +83,7 @@ def parse_gguf(path: Path, file: BufferedReader, file_bytes: int) -> FileHeader:
         metadata = dict(_unique(path, (_read_field(cursor) for _ in range(num_fields))))
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment not in (1 << power for power in range(3, 21)):
-            raise WeightsError(f"{path} has the alignment {str(alignment)[:40]}; expected 32")
+            raise WeightsError(f"{path} has the alignment {alignment!r:.40}; expected 32")
         tensors = dict(_unique(path, (_read_tensor(cursor, metadata) for _ in range(num_tensors))))
         data_begin = -(-cursor.at // alignment) * alignment
     if any(tensor.begin % alignment for tensor in tensors.values()):
@@ -114,9 +116,7 @@ class _Cursor:
         """Return a word of at most so many bytes and move on."""
         (length,) = self.numbers("Q")
         if length > most:
-            raise WeightsError(
-                f"{self.path} has a word of {length:,} bytes; expected at most {most:,}"
-            )
+            raise WeightsError(f"{self.path} has a word of {length:,} bytes; expected at most {most:,}")
         begin = self.at
         self.skip(length)
         return self.data[begin : self.at].decode("utf-8", "replace")

@@ -9,17 +9,17 @@ from typing import Literal
 
 from allaprima.paint.bases.files.header import FileHeader
 
-Part = Literal["checkpoint", "transformer", "text_encoder", "vae"]
+PartName = Literal["checkpoint", "transformer", "text_encoder", "vae"]
 """A checkpoint holds all of a base's parts; the others are one each."""
 
-PartPaths = Mapping[Part, Path]
+PartPaths = Mapping[PartName, Path]
 """The files of the parts that are not in the file that a base is named by."""
 
-PART_WORDS: dict[Part, str] = {
+PART_WORDS: dict[PartName, str] = {
     "checkpoint": "whole checkpoint", "transformer": "transformer", "text_encoder": "text encoder",
     "vae": "autoencoder (VAE)",
 }  # fmt: skip
-OPTIONS: dict[Part, str] = {"text_encoder": "--text-encoder", "vae": "--vae"}
+OPTIONS: dict[PartName, str] = {"text_encoder": "--text-encoder", "vae": "--vae"}
 
 
 def any_fits(main: FileHeader, part: FileHeader) -> bool:
@@ -38,7 +38,7 @@ def any_name(name: str) -> bool:
 class PartFile:
     """One part of a family's bases: how its file is recognised, and where one is had."""
 
-    part: Part
+    part: PartName
     name: str
     """In a sentence, such as "Qwen2.5-VL 7B"."""
     find_prefix: Callable[[FileHeader], str | None]
@@ -59,9 +59,9 @@ class NamedParts:
     text_encoder: str | None = None
     vae: str | None = None
 
-    def get(self, part: Part) -> str | None:
+    def get(self, part: PartName) -> str | None:
         """Return the name given for a part."""
-        names: dict[Part, str | None] = {"text_encoder": self.text_encoder, "vae": self.vae}
+        names: dict[PartName, str | None] = {"text_encoder": self.text_encoder, "vae": self.vae}
         return names.get(part)
 
 

@@ -4,8 +4,8 @@
     quantization.name      # "fp8 scaled"
     quantization.refusal   # why its weights cannot be read, or nothing
 
-Scales of fp8 are spelled `scale_weight` (ComfyUI until 2025) or `weight_scale` (diffusers, and ComfyUI since). Newer files
-also say each layer's format, as JSON in a tensor `comfy_quant` or in the metadata (`_quantization_metadata`).
+Scales of fp8 are spelled `scale_weight` (ComfyUI until 2025) or `weight_scale` (diffusers, and ComfyUI since). Newer
+files also say each layer's format, as JSON in a tensor `comfy_quant` or in the metadata (`_quantization_metadata`).
 """
 
 from __future__ import annotations
@@ -170,5 +170,7 @@ def _parse(header: FileHeader, text: str | bytes) -> dict[str, Any]:
             f"{header.path} has a note on its formats that is no JSON; fetch the file again"
         ) from error
     if not isinstance(note, dict):
-        raise WeightsError(f"{header.path} has a note on its formats that is no JSON object; fetch the file again")
+        raise WeightsError(
+            f"{header.path} has a note on its formats that is no JSON object; fetch the file again"
+        )
     return note

@@ -74,8 +74,8 @@ def _what_else(path: Path, start: bytes, file: BufferedReader, file_bytes: int) 
     """Return the sentence that refuses what is no safetensors file."""
     if start.startswith(_PICKLE_STARTS) or path.suffix.lower() in PICKLES:
         return (
-            f"{path} is a pickle, which may run any code when read, so it never is; expected .safetensors, which most "
-            "model pages offer beside it"
+            f"{path} is a pickle, which may run any code when read, so it never is; expected .safetensors, which "
+            "most model pages offer beside it"
         )
     what = describe(start + file.read(HEAD_BYTES))
     if what in ("text", "no picture"):
@@ -123,7 +123,7 @@ def _read_entry(path: Path, name: str, entry: object) -> StoredTensor:
     num_bits = math.prod(sides) * ITEM_BITS[dtype]
     if not 0 <= begin <= end or 8 * (end - begin) != num_bits:
         raise WeightsError(
-            f"{path}: {name[:100]!r} has {end - begin:,} bytes for {dtype} of shape {str(list(sides))[:60]}; expected "
-            f"{num_bits / 8:,.0f}"
+            f"{path}: {name[:100]!r} has {end - begin:,} bytes for {dtype} of shape {str(list(sides))[:60]}; "
+            f"expected {num_bits / 8:,.0f}"
         )
     return StoredTensor(dtype, sides, begin, end)

@@ -33,14 +33,16 @@ _EIGHT_BITS = {"F8_E4M3": "fp8", "F8_E5M2": "fp8", "I8": "int8"}
 
 
 def read_weights(
-    header: FileHeader, prefix: str = "", *, meta: bool = False, wanted: Callable[[str], bool] = lambda _: True
+    header: FileHeader,
+    prefix: str = "",
+    *,
+    meta: bool = False,
 ) -> dict[str, StoredWeight]:
     """Return the weights whose names begin with `prefix`, under the rest of their names.
 
     Args:
         prefix: what stands before the names of one part's tensors; the others are left out.
         meta: make tensors without numbers, for checks of names and shapes.
-        wanted: which weights are to be read, by the rest of their names.
 
     Raises:
         WeightsError: the weights are quantised in a way that is not read, a scale is no number, fits no weight or
@@ -52,7 +54,7 @@ def read_weights(
     tensors = {
         name.removeprefix(prefix): tensor
         for name, tensor in header.tensors.items()
-        if name.startswith(prefix) and wanted(name.removeprefix(prefix))
+        if name.startswith(prefix)
     }
     read = partial(_without_numbers, header) if meta else _mapped(header)
     scales = _scales(header, tensors, read)
@@ -109,7 +111,9 @@ def _scales(header: FileHeader, tensors: dict[str, StoredTensor], read: Reader) 
                 "scale for a weight, or one for each of its rows: fetch another form of the model"
             )
         if tensor.dtype not in ("F64", "F32", "F16", "BF16"):
-            raise WeightsError(f"{header.path}: the scale {name[:100]!r} is in {tensor.dtype}; expected floats")
+            raise WeightsError(
+                f"{header.path}: the scale {name[:100]!r} is in {tensor.dtype}; expected floats"
+            )
         scale = read(tensor, _DTYPES[tensor.dtype], tensor.shape).float()
         if not scale.is_meta and not bool((scale.isfinite() & (scale > 0)).all()):
             raise WeightsError(

@@ -23,7 +23,7 @@ from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.bases.qwen_image.traits import TRAITS
-from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.bases.word_remarks import remarks_on_words, without_weights
 from allaprima.paint.contract.base import (
     GuidanceRule,
     Prediction,
@@ -101,7 +101,7 @@ class QwenImageBase(ResidentBase):
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 3584); prompts beyond 512 tokens are cut, the empty prompt is a space."""
-        return self.text.encode(prompts)
+        return self.text.encode([without_weights(prompt) for prompt in prompts])
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return what of the words is beyond 512 tokens, or is read as letters."""

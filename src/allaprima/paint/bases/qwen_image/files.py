@@ -1,7 +1,7 @@
 """Qwen-Image as ComfyUI and llama.cpp keep it: a file for each part. How each is known, and its tensors' names here.
 
-Transformers bear diffusers' own names; text encoders those of transformers, older or newer, or llama.cpp's; autoencoders
-those of Wan 2.1, whose shape they have, or diffusers'.
+Transformers bear diffusers' own names; text encoders those of transformers, older or newer, or llama.cpp's;
+autoencoders those of Wan 2.1, whose shape they have, or diffusers'.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ T = TypeVar("T")
 TRANSFORMER_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.", "transformer.")
 TEXT_PREFIXES = ("", "text_encoders.qwen25_7b.transformer.", "text_encoders.qwen25_7b.", "text_encoder.")
 VAE_PREFIXES = ("", "vae.", "first_stage_model.")
+
+_SIBLINGS = ("__index_timestep_zero__", "time_text_embed.addition_t_embedding.")
+"""Tensors that only Qwen-Image-Edit-2511 and Qwen-Image-Layered have, which are told other things than words."""
 
 _LLAMA_CPP = {
     "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
@@ -36,13 +39,14 @@ def find_transformer(header: FileHeader) -> str | None:
     )
     if prefix is None or not header.starts_with(f"{prefix}transformer_blocks.0.img_mod.1."):
         return None
-    return prefix
+    return None if header.starts_with(*(f"{prefix}{mark}" for mark in _SIBLINGS)) else prefix
 
 
 def find_text_encoder(header: FileHeader) -> str | None:
     """Return the prefix of a Qwen2.5-VL; the one without eyes, Qwen2.5, was trained otherwise."""
     if header.container == "gguf":
-        return "" if header.metadata.get("general.architecture") == "qwen2vl" and "token_embd.weight" in header.tensors else None
+        is_qwen = header.metadata.get("general.architecture") == "qwen2vl"
+        return "" if is_qwen and "token_embd.weight" in header.tensors else None
     for prefix in TEXT_PREFIXES:
         names = {name: f"{prefix}{name}" for name in ("visual.", "model.visual.")}
         layers = (f"{prefix}{start}layers.0.self_attn.q_proj.bias" for start in ("model.", _LANGUAGE_MODEL))
@@ -53,11 +57,13 @@ def find_text_encoder(header: FileHeader) -> str | None:
 
 
 def find_vae(header: FileHeader) -> str | None:
-    """Return the prefix of an autoencoder of Qwen-Image, which is of Wan 2.1's shape, for pictures of three colours."""
+    """Return the prefix of an autoencoder of Qwen-Image, of Wan 2.1's shape, for pictures of three colours."""
     wan = find_first_prefix(header, VAE_PREFIXES, "decoder.middle.0.residual.0.gamma", "conv1.weight")
     prefix = wan
     if prefix is None:
-        prefix = find_first_prefix(header, VAE_PREFIXES, "decoder.mid_block.resnets.0.norm1.gamma", "quant_conv.weight")
+        prefix = find_first_prefix(
+            header, VAE_PREFIXES, "decoder.mid_block.resnets.0.norm1.gamma", "quant_conv.weight"
+        )
     if prefix is None:
         return None
     first = header.shape(f"{prefix}encoder.{'conv1' if wan is not None else 'conv_in'}.weight")
@@ -104,13 +110,15 @@ PARTS = (
 
 
 def name_text_weights(weights: Mapping[str, T]) -> dict[str, T]:
-    """Return the language model's weights under the names of transformers, without head and eyes, which no picture needs."""
+    """Return a language model's weights under transformers' names, without head and eyes, which no picture needs."""
     named = ((_text_name(name), weight) for name, weight in weights.items())
     return {name: weight for name, weight in named if name is not None}
 
 
 def _text_name(name: str) -> str | None:
-    if name.startswith(("visual.", "model.visual.", "lm_head.", "output.")) or name.endswith("rotary_emb.inv_freq"):
+    if name.startswith(("visual.", "model.visual.", "lm_head.", "output.")) or name.endswith(
+        "rotary_emb.inv_freq"
+    ):
         return None
     if found := _LAYER.fullmatch(name):
         layer, part, kind = found.groups()

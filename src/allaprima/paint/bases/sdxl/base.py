@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ from allaprima.core.request import MAX_SIDE_PX, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.config_values import check_latent_statistics, read_positive, read_whole
 from allaprima.paint.bases.dtypes import dtype_of
-from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, size_ids
+from allaprima.paint.bases.sdxl.conditioning import SIZE_IDS, guidance_embedding, padding_mask, size_ids
+from allaprima.paint.bases.sdxl.distilled import Distilled, find_distilled
 from allaprima.paint.bases.sdxl.folder import load_folder
 from allaprima.paint.bases.sdxl.parts import INPAINT_CHANNELS, LATENT_CHANNELS, Parts
 from allaprima.paint.bases.sdxl.published import PUBLISHED, Shapes
@@ -55,6 +57,8 @@ class SdxlBase(ResidentBase):
     name: str
     family: str = TRAITS.family
     traits: BaseTraits = TRAITS
+    distilled: Distilled | None = None
+    """What a single file is, if its name tells that it paints in few steps."""
 
     @property
     def prediction(self) -> Prediction:
@@ -70,6 +74,8 @@ class SdxlBase(ResidentBase):
     def defaults(self) -> RequestDefaults:
         """One step and no guidance for Turbo, four steps for LCM, thirty for the others."""
         side = int(self.unet.config.sample_size) * self.stride
+        if self.distilled is not None:
+            return RequestDefaults(width=side, height=side, steps=self.distilled.steps, guidance=1.0)
         habits = self.scheduler.habits
         if habits is None:
             return replace(TRAITS.defaults, width=side, height=side)
@@ -118,13 +124,14 @@ class SdxlBase(ResidentBase):
         return self.scheduler.schedule(steps, name)
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
-        """Return token states (B, 77, 2048), all valid, and pooled (B, 1280); prompts beyond 77 tokens are cut."""
+        """Return token states (B, L, 2048) and pooled (B, 1280); L is 77 for each 75 tokens of the longest prompt."""
         return self.text.encode(prompts)
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
-        """Return what of the words is beyond 77 tokens, or is read as letters."""
+        """Return what of the words is beyond 2,400 tokens or read as letters, and what the file is not made for."""
         guides = needs_negative(self, request.guidance)
-        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
+        words = remarks_on_words(request, self.text.unread, guides=guides, weighs=True)
+        return (*words, *(() if self.distilled is None else self.distilled.remarks(request)))
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, 4, height/8, width/8), one per seed."""
@@ -143,6 +150,7 @@ class SdxlBase(ResidentBase):
             latents.to(dtype),
             t,
             encoder_hidden_states=text.states.to(dtype),
+            encoder_attention_mask=padding_mask(text),
             timestep_cond=self._guidance_input(text, latents),
             added_cond_kwargs={"text_embeds": text.pooled.to(dtype), "time_ids": sizes},
             return_dict=False,
@@ -232,10 +240,10 @@ def load_sdxl(
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    if path.is_dir():
-        parts = load_folder(path, shapes, dtype, absent)
-    else:
-        parts = load_file(path, shapes, dtype, absent, vae)
+    load = load_folder if path.is_dir() else partial(load_file, vae=vae)
+    parts = load(path, shapes, dtype, absent)
+    distilled = None if path.is_dir() else find_distilled(path.stem)
+    scheduler = parts.scheduler if distilled is None else {**parts.scheduler, **distilled.scheduler}
     _check_numbers(path, parts)
     _check_together(path, parts)
     networks: dict[Stage, tuple[torch.nn.Module, ...]] = {
@@ -251,7 +259,8 @@ def load_sdxl(
         text=parts.text,
         unet=parts.unet,
         autoencoder=parts.autoencoder,
-        scheduler=read_scheduler(parts.scheduler),
+        scheduler=read_scheduler(scheduler),
+        distilled=distilled,
         name=shown_name(str(path)) if name is None else name,
     )
 

@@ -7,11 +7,18 @@ from functools import lru_cache
 
 import torch
 
+from allaprima.paint.contract.base import TextStates
+
 SIZE_IDS = 6
 """How many numbers describe a picture's sizes."""
 
 CROP = (0, 0)
 """Top and left of the crop; pictures that were not cropped in training are well framed."""
+
+
+def padding_mask(text: TextStates) -> torch.Tensor | None:
+    """Return (B, L) bool, False where a shorter prompt is padded; None where nothing is, which is quicker."""
+    return None if min(text.lengths) == text.mask.shape[1] else text.mask
 
 
 # Cached, since every step would wait while six numbers travel to a GPU.

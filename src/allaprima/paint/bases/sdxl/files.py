@@ -1,4 +1,4 @@
-"""SDXL in single files: how a whole checkpoint and an autoencoder alone are known, and what a pruned UNet looks like."""
+"""SDXL in single files: how checkpoints and autoencoders alone are known, and what a pruned UNet looks like."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ PARTS = (
 def pruned_shape(names: Iterable[str]) -> Mapping[str, Any]:
     """Return what a UNet's configuration has otherwise than SDXL's, if its file holds fewer blocks.
 
-    SSD-1B and Segmind-Vega (arXiv:2401.02677) leave out transformer blocks, each layer some, and all but the first layer of
-    the middle. The names tell how many there are.
+    SSD-1B and Segmind-Vega (arXiv:2401.02677) leave out transformer blocks, and all layers of the middle but one. The
+    names tell how many there are.
     """
     names = [name.removeprefix(UNET) for name in names if name.startswith(UNET)]
     if any(name.startswith("middle_block.1.") for name in names):
@@ -66,8 +66,14 @@ def pruned_shape(names: Iterable[str]) -> Mapping[str, Any]:
         if found := _BLOCK.match(name):
             place = (found[1], int(found[2]))
             depths[place] = max(depths.get(place, 0), int(found[3]) + 1)
-    down = [[depths.get(("input_blocks", 3 * level + layer + 1), 0) for layer in range(_LAYERS)] for level in range(_LEVELS)]
-    up = [[depths.get(("output_blocks", 3 * level + layer), 0) for layer in range(_LAYERS + 1)] for level in range(_LEVELS)]
+    down = [
+        [depths.get(("input_blocks", 3 * level + layer + 1), 0) for layer in range(_LAYERS)]
+        for level in range(_LEVELS)
+    ]
+    up = [
+        [depths.get(("output_blocks", 3 * level + layer), 0) for layer in range(_LAYERS + 1)]
+        for level in range(_LEVELS)
+    ]
     has_middle = any(name.startswith("middle_block.0.") for name in names)
     return {
         "mid_block_type": "UNetMidBlock2D" if has_middle else None,

@@ -13,7 +13,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.paint.bases.checkpoint_errors import in_one_line
 from allaprima.paint.bases.config_values import read_positive, read_whole
+from allaprima.paint.bases.sdxl.named_solvers import NAMED_SOLVERS, NamedSolver
 from allaprima.paint.contract.base import Prediction
 from allaprima.paint.contract.schedule import ProcessKind, Schedule
 from allaprima.paint.sampling.discrete_schedule import (
@@ -108,18 +109,32 @@ class Habits:
     """The last level of a curve; None for the last one spaced."""
     high: float | None = None
     """The first level of a curve; None for the first one spaced."""
+    prediction: Literal["epsilon", "v"] | None = None
+    """What the model predicts; None for what its file tells."""
+    zero_terminal: bool = False
+    """Whether it was trained down to pure noise, whatever its file tells (Lin et al. 2023, arXiv:2305.08891)."""
     taught_steps: int = 50
     """The steps of the teacher that a consistency model was distilled from."""
 
 
-SCHEDULES: dict[str, Habits] = {
+SCHEDULES: dict[str, Habits | NamedSolver] = {
     "euler": Habits(sampler="euler", spacing="leading", offset=1),
     "karras": Habits(sampler="euler", spacing="leading", offset=1, curve="karras"),
+    "exponential": Habits(sampler="euler", spacing="leading", offset=1, curve="exponential"),
+    "uniform": Habits(sampler="euler", spacing="linspace"),
     "trailing": Habits(sampler="euler", spacing="trailing"),
     "turbo": Habits(sampler="ancestral", spacing="trailing"),
     "lcm": Habits(sampler="lcm", spacing="leading"),
+    "dmd2": Habits(sampler="lcm", spacing="trailing"),
+    "v-prediction": Habits(sampler="euler", spacing="leading", offset=1, prediction="v"),
+    "v-prediction-zsnr": Habits(
+        sampler="euler", spacing="leading", offset=1, prediction="v", zero_terminal=True
+    ),
+    **NAMED_SOLVERS,
 }
-"""What a request may name. "trailing" is how SDXL-Lightning and Hyper-SD are painted, "turbo" SDXL-Turbo."""
+"""What a request may name. "uniform" is A1111's, "trailing" how SDXL-Lightning is painted, "turbo" SDXL-Turbo, and
+"dmd2" DMD2, by LCM's rule at the times 999, 749, 499 and 249. Those of v-prediction are for files that predict v and
+do not say so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +176,18 @@ class Scheduler:
         if name is None and self.refusal:
             raise RequestError(f"{self.refusal}; expected a schedule to be named: {', '.join(SCHEDULES)}")
         try:
-            if habits is None:
+            if habits is None or (name == "karras" and self._is_karras):
                 return self._solved(steps)
+            if isinstance(habits, NamedSolver):
+                return self._named(steps, habits)
             return self._lcm(steps, habits) if habits.sampler == "lcm" else self._spaced(steps, habits)
         except ValueError as error:
             raise RequestError(str(error)) from error
+
+    @property
+    def _is_karras(self) -> bool:
+        """Whether the checkpoint's own levels are Karras's, of a model that knows no others."""
+        return self.solver is not None and self.solver[0].startswith("EDM")
 
     def _solved(self, steps: int) -> Schedule:
         assert self.solver is not None
@@ -173,13 +195,19 @@ class Scheduler:
         try:
             return solver_schedule(name, settings, steps=steps, kind=kind)
         except _CANNOT as error:
-            reason = in_one_line(error)
-            raise RequestError(
-                f"got {steps} steps, which the checkpoint's {name} cannot take ({reason}); expected another number"
-            ) from error
+            raise _cannot_take(steps, f"the checkpoint's {name}", error) from error
+
+    def _named(self, steps: int, named: NamedSolver) -> Schedule:
+        try:
+            return named.schedule(steps=steps, betas=self.betas, prediction=self.prediction)
+        except _CANNOT as error:
+            raise _cannot_take(steps, named.class_name, error) from error
 
     def _spaced(self, steps: int, habits: Habits) -> Schedule:
-        trained = sigmas_of(self.alphas)
+        alphas = self.alphas
+        if habits.zero_terminal:
+            alphas = replace(self.betas, zero_terminal=True).alphas().numpy()
+        trained = sigmas_of(alphas)
         times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
         sigmas = sigmas_at(times, trained)
         model_times = times.tolist()
@@ -188,13 +216,24 @@ class Scheduler:
             model_times = times_at(sigmas, trained)
         # The leading spacing begins below pure noise, where latents hold a picture besides the noise.
         noise_scale = math.hypot(sigmas[0], 1.0) if habits.spacing == "leading" else sigmas[0]
-        return _exploding(sigmas, model_times, habits.sampler, noise_scale)
+        return replace(
+            _exploding(sigmas, model_times, habits.sampler, noise_scale), prediction=habits.prediction
+        )
 
     def _lcm(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)
-        times = lcm_times(steps, habits.taught_steps, len(trained))
+        if habits.spacing == "trailing":
+            times = spaced_times(steps, "trailing", len(trained)).astype(int).tolist()
+        else:
+            times = lcm_times(steps, habits.taught_steps, len(trained))
         sigmas = [float(trained[time]) for time in times]
         return _exploding(sigmas, [float(time) for time in times], "lcm", math.hypot(sigmas[0], 1.0))
+
+
+def _cannot_take(steps: int, what: str, error: Exception) -> RequestError:
+    return RequestError(
+        f"got {steps} steps, which {what} cannot take ({in_one_line(error)}); expected another number"
+    )
 
 
 def read_scheduler(config: Mapping[str, Any]) -> Scheduler:
@@ -294,7 +333,8 @@ def _habits(sampler: SamplerName, settings: Mapping[str, Any]) -> Habits:
     curves: dict[str, Curve] = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential"}
     return Habits(
         sampler=sampler,
-        spacing=_one_of(settings["timestep_spacing"], Spacing),
+        # LCM's class reads the setting and has times of its own all the same.
+        spacing="leading" if sampler == "lcm" else _one_of(settings["timestep_spacing"], Spacing),
         offset=read_whole("steps_offset", settings.get("steps_offset", 0), _MOST_TIMES, least=0),
         curve=next((curve for key, curve in curves.items() if settings.get(key)), "as_trained"),
         low=_level(settings, "sigma_min"),

@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.files.header import FileHeader, read_header
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.other_kinds import find_other
 from allaprima.paint.bases.sdxl.files import (
     AUTOENCODER,
@@ -50,7 +51,7 @@ _PARTS = {"UNet": UNET, "first text encoder": FIRST_TEXT, "second text encoder":
 
 
 def check_file(path: Path, vae: Path | None = None) -> FileHeader:
-    """Return the header of a file, refusing one that does not hold a whole SDXL; `vae` may stand in for the autoencoder."""
+    """Return the header of a file that holds a whole SDXL, but perhaps an autoencoder that `vae` stands in for."""
     header = read_header(path)
     absent = [part for part, prefix in _PARTS.items() if not header.starts_with(prefix)]
     if absent in ([], ["UNet"]) and not header.starts_with(AUTOENCODER) and vae is None:
@@ -59,8 +60,8 @@ def check_file(path: Path, vae: Path | None = None) -> FileHeader:
         raise WeightsError(f"{path} lacks the {absent[0]}; expected a whole SDXL checkpoint")
     if absent:
         raise WeightsError(
-            f"{path} is no SDXL checkpoint: it looks like {find_other(header).name}; expected a UNet, an autoencoder and "
-            "two text encoders"
+            f"{path} is no SDXL checkpoint: it looks like {find_other(header).name}; expected a UNet, an autoencoder "
+            "and two text encoders"
         )
     return header
 
@@ -134,8 +135,12 @@ def _autoencoder_of(shapes: Shapes, vae: Path | None, tensors: Tensors) -> Tenso
         header = read_header(vae)
         prefix, tensors = find_vae(header), read_tensors(vae)
     if prefix is None:
-        raise WeightsError(f"{vae} does not hold SDXL's autoencoder; expected one, such as sdxl_vae.safetensors")
-    latent = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        raise WeightsError(
+            f"{vae} does not hold SDXL's autoencoder; expected one, such as sdxl_vae.safetensors"
+        )
+    latent = {
+        name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+    }
     if "decoder.mid_block.resnets.0.norm1.weight" in latent:
         return latent
     converted: Tensors = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))

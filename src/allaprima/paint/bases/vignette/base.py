@@ -25,7 +25,7 @@ from allaprima.paint.bases.vignette.quick_encoder import QuickEncoder, packed_en
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.traits import TRAITS, WEIGHTS
 from allaprima.paint.bases.vignette.weights import load_autoencoder, load_denoiser
-from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.bases.word_remarks import remarks_on_words, without_weights
 from allaprima.paint.contract.base import (
     GuidanceRule,
     Prediction,
@@ -98,7 +98,7 @@ class VignetteBase(ResidentBase):
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 384); prompts beyond 48 tokens are cut."""
-        return self.text.encode(prompts)
+        return self.text.encode([without_weights(prompt) for prompt in prompts])
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return what of the words is beyond 48 tokens, or is read as letters."""

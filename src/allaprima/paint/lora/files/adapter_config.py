@@ -43,6 +43,9 @@ class AdapterConfig:
     root: bool = False
     """Whether alpha is divided by the rank's square root (rsLoRA, arXiv:2312.03732) and not by the rank."""
 
+    dora: bool = False
+    """Whether the file is to hold lengths beside its matrices."""
+
     def scale(self, path: str, rank: int | None) -> float:
         """Return what a layer's update is to be multiplied with.
 
@@ -118,10 +121,9 @@ def _parse(where: str, text: str) -> dict[str, Any]:
 
 def _config(where: str, config: Mapping[str, Any]) -> AdapterConfig:
     kind = "LORA" if config.get("peft_type") is None else str(config["peft_type"])
-    if kind not in _TYPES or config.get("use_dora"):
-        what = "DoRA" if kind in _TYPES else ascii(kind[:40])
+    if kind not in _TYPES:
         raise LoraError(
-            f"{where} says {what}; expected a plain LoRA, LoHa or LoKr: no other update can be used here"
+            f"{where} says {kind[:40]!a}; expected LoRA, LoHa or LoKr: no other update can be used here"
         )
     alpha = _number(where, "lora_alpha", config.get("lora_alpha", config.get("alpha")))
     rank = _number(where, "r", config.get("r"))
@@ -136,6 +138,7 @@ def _config(where: str, config: Mapping[str, Any]) -> AdapterConfig:
         rank=rank,
         ranks=ranks,
         root=bool(config.get("use_rslora")),
+        dora=bool(config.get("use_dora")),
     )
 
 

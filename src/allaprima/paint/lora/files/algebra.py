@@ -4,19 +4,22 @@
     LoHa          scale * (w1_a @ w1_b) o (w2_a @ w2_b)               o: element by element
     LoKr          scale * w1 x w2, each perhaps itself a product      x: Kronecker
     diff          the change itself
+    DoRA          any of these, with lengths of the changed weight's rows or columns beside it
 
-Sources: LoRA, arXiv:2106.09685; LoHa (FedPara), arXiv:2108.06098; LoKr and LoCon, LyCORIS, arXiv:2309.14859.
+Sources: LoRA, arXiv:2106.09685; LoHa (FedPara), arXiv:2108.06098; LoKr and LoCon, LyCORIS, arXiv:2309.14859;
+DoRA, arXiv:2402.09353.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from allaprima.paint.lora.update import Dense, LowRank, Update
+from allaprima.paint.lora.update import Decomposed, Dense, FixedUpdate, LowRank, Update
 
 ScaleOf = Callable[[int | None], float]
 """alpha / rank of a layer, given its rank; None where its tensors are whole and show none."""
@@ -26,7 +29,7 @@ class MisfitError(ValueError):
     """The tensors do not make an update of this layer; the message says what was got and expected."""
 
 
-def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     """Return the update that `parts` make of a weight.
 
     Args:
@@ -45,7 +48,7 @@ def update_from(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: S
     raise MisfitError(f"got {_words(roles) or 'an alpha alone'}; expected the two halves of an update")
 
 
-def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+def _low_rank(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     down, up = parts["down"], parts["up"]
     inner = parts.get("mid", down)
     if min(down.ndim, inner.ndim, up.ndim) < 2 or up.shape[1] != len(inner):
@@ -72,7 +75,7 @@ def _tucker_down(mid: Tensor, down: Tensor) -> Tensor:
     return torch.einsum("mnkl,ni->mikl", mid.float(), down.flatten(1).float())
 
 
-def _loha(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+def _loha(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     factors = [_loha_factor(parts, number, shape) for number in ("1", "2")]
     if factors[0].shape != factors[1].shape:
         raise MisfitError(
@@ -88,7 +91,7 @@ def _loha_factor(parts: Mapping[str, Tensor], number: str, shape: tuple[int, ...
     return _reshaped(_product(a, b), shape)
 
 
-def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+def _lokr(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     if "lokr_t2" in parts:
         second = _tucker(parts["lokr_t2"].float(), *_pair(parts, "lokr_w2"))
     elif "lokr_w2" in parts:
@@ -122,18 +125,85 @@ def _tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.einsum("ijkl,io,jn->onkl", core, a, b)
 
 
-def _diff(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> Update:
+def _diff(parts: Mapping[str, Tensor], shape: tuple[int, ...], scale_of: ScaleOf) -> FixedUpdate:
     del scale_of
     return _dense(_reshaped(parts["diff"], shape), 1.0)
 
 
-_RECIPES: tuple[tuple[str, str, Callable[..., Update]], ...] = (
+_RECIPES: tuple[tuple[str, str, Callable[..., FixedUpdate]], ...] = (
     ("down up", "mid", _low_rank),
     ("hada_w1_a hada_w1_b hada_w2_a hada_w2_b", "hada_t1 hada_t2", _loha),
     ("", "lokr_w1 lokr_w1_a lokr_w1_b lokr_w2 lokr_w2_a lokr_w2_b lokr_t2", _lokr),
     ("diff", "", _diff),
 )
 """Roles that must be there, roles that may be, and what is made of them."""
+
+
+def decomposed(change: FixedUpdate, role: str, lengths: Tensor) -> Decomposed:
+    """Return `change` as a DoRA's, whose rows or columns have `lengths`.
+
+    Args:
+        change: of the weight.
+        role: "dora" where the shape of the tensor says which they are (LyCORIS), "magnitude" for rows (PEFT).
+        lengths: as the file has them.
+
+    Raises:
+        MisfitError: they are as many as neither.
+    """
+    shape = tuple(lengths.shape)
+    kernel = (1,) * (len(change.shape) - 2)
+    rows = {(change.shape[0], 1, *kernel), (change.shape[0],)}
+    columns = {(1, change.shape[1], *kernel)}
+    if role == "magnitude":
+        rows |= {(1, change.shape[0], *kernel)}
+    elif shape in columns - rows:
+        return Decomposed(change=change, magnitude=lengths.flatten(), axis=1)
+    if shape not in rows:
+        raise MisfitError(
+            f"got {_size(shape)} lengths of a DoRA; expected one for each row of {_size(change.shape)}"
+        )
+    return Decomposed(change=change, magnitude=lengths.flatten(), axis=0, scales_change=role == "magnitude")
+
+
+def split_rows(update: Update, sizes: Sequence[int]) -> list[Update]:
+    """Return the update of each of several layers, whose rows, so many each, are one weight in the file.
+
+    Raises:
+        MisfitError: they share lengths that several layers cannot.
+    """
+    if isinstance(update, LowRank):
+        return [LowRank(down=update.down, up=up, scale=update.scale) for up in update.up.split(list(sizes))]
+    if isinstance(update, Dense):
+        return [Dense(delta=delta) for delta in update.delta.split(list(sizes))]
+    if update.axis != 0:
+        raise MisfitError(
+            "got a DoRA with lengths of columns that go through several layers here; expected rows'"
+        )
+    changes = split_rows(update.change, sizes)
+    lengths = update.magnitude.split(list(sizes))
+    return [
+        replace(update, change=change, magnitude=magnitude)
+        for change, magnitude in zip(changes, lengths, strict=True)
+        if not isinstance(change, Decomposed)
+    ]
+
+
+def swap_halves(update: Update) -> Update:
+    """Return the update of a layer whose rows stand in the file with the second half first."""
+    if isinstance(update, Decomposed):
+        lengths = update.magnitude if update.axis else _swapped(update.magnitude)
+        return replace(update, change=_swap_fixed(update.change), magnitude=lengths)
+    return _swap_fixed(update)
+
+
+def _swap_fixed(update: FixedUpdate) -> FixedUpdate:
+    if isinstance(update, LowRank):
+        return replace(update, up=_swapped(update.up))
+    return replace(update, delta=_swapped(update.delta))
+
+
+def _swapped(rows: Tensor) -> Tensor:
+    return torch.cat([rows[len(rows) // 2 :], rows[: len(rows) // 2]])
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -70,17 +70,24 @@ ENDINGS: tuple[tuple[str, str], ...] = (
     (rf"\.hada_(?P<part>[wt][12](?:_[ab])?){_ADAPTER}", "hada"),
     (rf"\.lokr_(?P<part>[wt][12](?:_[ab])?){_ADAPTER}", "lokr"),
     (r"\.diff", "diff"),
+    (r"\.diff_b", "diff_b"),
+    (r"\.w_norm", "w_norm"),
+    (r"\.b_norm", "b_norm"),
+    (rf"\.lora_(?:B|up){_ADAPTER}\.bias", "up_bias"),
+    (r"\.dora_scale", "dora"),
+    (rf"\.lora_magnitude_vector{_ADAPTER}", "magnitude"),
 )
 """End of a key, and what the tensor is for; a named part is joined on: "hada_w1_a"."""
 
 REFUSED: tuple[tuple[str, str], ...] = (
-    (r"\.dora_scale|\.lora_magnitude_vector(?:\.\w+)*", "a DoRA scale"),
-    (rf"\.lora_(?:A|B|up|down){_ADAPTER}\.bias|\.diff_b", "a change of a bias"),
+    (r"\.wd_for_diff", "a DoRA of the change alone"),
+    (r"\.bora_scale\w*", "a BoRA scale"),
+    (rf"\.lora_(?:A|down){_ADAPTER}\.bias", "a bias between the halves"),
     (r"\.lora_embedding_[AB](?:\.\w+)*", "a change of an embedding"),
     (r"\.(?:b?oft_\w+|oft\.\w+|oft_R(?:\.\w+)*)", "an orthogonal update (OFT)"),
     (r"\.(?:ia3_l(?:\.\w+)*|on_input)", "a scaling of activations (IA3)"),
     (r"\.[ab][12]\.weight", "a GLoRA update"),
-    (r"\.(?:set_weight|reshape_weight|w_norm|b_norm)", "a replacement of weights"),
+    (r"\.(?:set_weight|reshape_weight)", "a replacement of weights"),
 )
 """End of a key, and what it stands for: leaving such a part out would paint something else, so it is an error."""
 

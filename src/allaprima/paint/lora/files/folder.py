@@ -13,11 +13,13 @@ name alone, as A1111 does, or by the way to it, as ComfyUI does. A folder that i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
+from allaprima.core.user_paths import expand
+from allaprima.paint.lora.files.accelerators import looks_accelerated
 from allaprima.paint.lora.files.adapter_config import config_beside
 from allaprima.paint.lora.files.header import read_header
 from allaprima.paint.lora.files.links import leads_out
@@ -31,14 +33,24 @@ _ALIAS = "ss_output_name"
 """Where kohya's sd-scripts keep the name that a LoRA was trained under, which A1111 takes as well."""
 
 
-def existing_folder(path: Path | None) -> Path:
-    """Return the folder that is named, or the usual one, which need not exist, if none is.
+IN_MODELS = ("loras", "models/loras", "Lora", "models/Lora")
+"""Where ComfyUI and A1111 keep LoRAs, below the folder of models that a user names."""
+
+
+def existing_folder(path: Path | None, models_dirs: Sequence[Path] = ()) -> Path:
+    """Return the folder that is named, or, if none is, the usual one or that of another program's models.
+
+    Args:
+        path: named by a user.
+        models_dirs: folders of models, in which LoRAs may lie beside them; they count if the usual one is not there.
 
     Raises:
         LoraError: a folder is named that is not there.
     """
     if path is None:
-        return DEFAULT_FOLDER
+        beside = (expand(folder) / name for folder in models_dirs for name in IN_MODELS)
+        there = (folder for folder in (DEFAULT_FOLDER, *beside) if folder.is_dir())
+        return next(there, DEFAULT_FOLDER)
     if not path.is_dir():
         state = "which is not a folder" if path.exists() else "which is not there"
         raise LoraError(f"got {path} as the folder of LoRAs, {state}; expected a folder that exists")
@@ -92,11 +104,21 @@ class LoraFolder:
         self._behind = None if behind is None else LoraFolder(behind)
         self._seen: Places | None = None
         self._listing: _Listing | None = None
+        self._accelerated: tuple[Places | None, tuple[str, ...]] = (None, ())
         self._aliases: tuple[Places | None, dict[str, list[LoraPlace]]] = (None, {})
 
     def names(self) -> tuple[str, ...]:
         """Return every name that can be asked for, in order, even if its file will be refused."""
         return tuple(sorted({*self._look().by_name, *(() if self._behind is None else self._behind.names())}))
+
+    def accelerators(self) -> tuple[str, ...]:
+        """Return those of `names` that a public accelerator may have; only their files can tell."""
+        seen = self._look()
+        if self._accelerated[0] is not seen:
+            own = tuple(sorted(filter(looks_accelerated, seen.by_name)))
+            self._accelerated = (seen, own)
+        behind = () if self._behind is None else self._behind.accelerators()
+        return tuple(sorted({*self._accelerated[1], *behind}))
 
     def files(self) -> tuple[LoraFile, ...]:
         """Return the file of each of `names` that can be had, by one look at the folder.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.adapter_config import AdapterConfig
 from allaprima.paint.lora.files.dialects import KeyName, find_refused, parse_key
 from allaprima.paint.lora.files.families import Architecture, look
 from allaprima.paint.lora.files.header import TensorEntry
@@ -19,11 +20,22 @@ def parse_keys(path: Path, keys: Iterable[str]) -> dict[str, KeyName | None]:
     for key in keys:
         if meaning := find_refused(key):
             raise LoraError(
-                f"{path} holds {meaning} ({shown(key)}); expected LoRA, LoCon, LoHa or LoKr: "
+                f"{path} holds {meaning} ({shown(key)}); expected LoRA, LoCon, LoHa, LoKr or DoRA: "
                 "leaving it out would paint something else, ask for the LoRA without it"
             )
         names[key] = parse_key(key)
     return names
+
+
+def check_lengths(
+    path: Path, names: Mapping[str, KeyName | None], configs: Mapping[str, AdapterConfig]
+) -> None:
+    """Refuse a file without the lengths that its configuration says it has: it would be painted as a plain LoRA."""
+    has_lengths = any(name is not None and name.role in ("dora", "magnitude") for name in names.values())
+    if not has_lengths and any(config.dora for config in configs.values()):
+        raise LoraError(
+            f"{path} is a DoRA by its configuration and holds no lora_magnitude_vector; expected one for each layer"
+        )
 
 
 def check_layers(path: Path, names: Mapping[str, KeyName | None], entries: Mapping[str, TensorEntry]) -> None:

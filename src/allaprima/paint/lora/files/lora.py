@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from torch import Tensor
+
 from allaprima.paint.lora.files.metadata import LoraMetadata
 from allaprima.paint.lora.update import Update
 
@@ -19,6 +21,8 @@ class Lora:
     updates: dict[str, Update]
     """By layer: the network's name as in `Base.modules()`, a dot, and the module's path, such as
     `transformer.transformer_blocks.0.attn.to_q`."""
+    vectors: dict[str, Tensor] = field(default_factory=dict)
+    """By parameter, such as `unet.conv_norm_out.weight`, what is added to a bias or to a norm's weight."""
     metadata: LoraMetadata = field(default_factory=LoraMetadata)
     """What the file says about itself."""
     path: Path | None = None
@@ -29,4 +33,5 @@ class Lora:
     @cached_property
     def num_bytes(self) -> int:
         """What its matrices take in memory."""
-        return sum(update.num_bytes for update in self.updates.values())
+        matrices = sum(update.num_bytes for update in self.updates.values())
+        return matrices + sum(vector.nbytes for vector in self.vectors.values())

@@ -50,6 +50,10 @@ class LoraMetadata:
     """The number of steps to paint with, at least 1."""
     guidance: float | None = None
     """The guidance to paint with; 1.0 is none."""
+    accelerator: str | None = None
+    """The title of the public accelerator it was recognised as, which says what the file does not."""
+    most_steps: int | None = None
+    """The most steps that such a one was trained for; `steps` where these are all."""
     trigger_words: tuple[str, ...] = ()
     """The words to put into the prompt."""
     license: str | None = None

@@ -12,25 +12,27 @@ worked out once for each layout. Numbers are checked in every file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from allaprima.core.lru import LruCache
+from allaprima.paint.lora.files.accelerators import with_accelerator
 from allaprima.paint.lora.files.adapter_config import AdapterConfig, read_configs
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import MAX_LAYOUTS, LayoutCache, TensorLayout
-from allaprima.paint.lora.files.keys import architecture_of, check_layers, parse_keys
+from allaprima.paint.lora.files.keys import architecture_of, check_layers, check_lengths, parse_keys
 from allaprima.paint.lora.files.layer_keys import FileAndBase, LayerKeys, match_keys
 from allaprima.paint.lora.files.layers import Layers
 from allaprima.paint.lora.files.locations import title_of, weights_at
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import metadata_at
 from allaprima.paint.lora.files.pairs import Pair, find_pairs, updates_of
-from allaprima.paint.lora.files.update_builder import build_update
-from allaprima.paint.lora.files.weight_file import read_weight_file
+from allaprima.paint.lora.files.update_builder import build_update, build_vectors, split_fused
+from allaprima.paint.lora.files.vectors import split_roles
+from allaprima.paint.lora.files.weight_file import WeightFile, read_weight_file
 from allaprima.paint.lora.pages import Blocks
 
 
@@ -44,6 +46,8 @@ class LayoutMatch:
     pairs: tuple[Pair, ...]
     others: Mapping[str, Mapping[str, str]]
     """The keys by layer of what is no pair."""
+    vectors: Mapping[str, Mapping[str, str]]
+    """The keys by layer of what changes its bias, or a norm."""
 
 
 class LoraReader:
@@ -79,15 +83,23 @@ class LoraReader:
             (layout, metadata.family), lambda: self._match(weights, layout, metadata.family)
         )
         configs = read_configs(weights, file.header.metadata, self._layers.networks)
+        if any(config.dora for config in configs.values()):
+            check_lengths(weights, parse_keys(weights, layout.entries), configs)
         updates, doubtful = updates_of(match.pairs, file, configs)
         about = FileAndBase(path=weights, file=match.file, base=self.base)
         for key, roles in {**match.others, **{key: match.keys.by_layer[key] for key in doubtful}}.items():
             config = configs[key.partition(".")[0]]
-            updates[key] = build_update(roles, file, self._layers.by_key[key], config, about)
+            updates[key] = build_update(roles, file, self._layers.get(key), config, about)
+        split_fused(updates, self._layers, about)
+        vectors: dict[str, Tensor] = {}
+        for key, roles in match.vectors.items():
+            scale = self._up_scale(match.keys.by_layer.get(key, {}), key, file, configs)
+            vectors |= build_vectors(roles, file, self._layers.get(key), scale, about)
         return Lora(
             name=name or title_of(weights),
             updates=updates,
-            metadata=metadata,
+            vectors=vectors,
+            metadata=with_accelerator(metadata, weights, match.file.family),
             path=weights,
             unmatched=(*match.keys.unmatched, *self._unmatched_patterns(configs)),
         )
@@ -102,9 +114,28 @@ class LoraReader:
         shapes = {key: entry.shape for key, entry in layout.entries.items()}
         file = architecture_of(names, shapes, family)
         keys = match_keys(names, self._layers, FileAndBase(path=path, file=file, base=self.base))
+        split = {key: split_roles(roles, self._layers.get(key)) for key, roles in keys.by_layer.items()}
+        keys = replace(keys, by_layer={key: matrix for key, (matrix, _) in split.items() if matrix})
         pairs = find_pairs(keys, layout, self._layers)
-        others = {key: roles for key, roles in keys.by_layer.items() if key not in pairs}
-        return LayoutMatch(file=file, keys=keys, pairs=tuple(pairs.values()), others=others)
+        return LayoutMatch(
+            file=file,
+            keys=keys,
+            pairs=tuple(pairs.values()),
+            others={key: roles for key, roles in keys.by_layer.items() if key not in pairs},
+            vectors={key: vectors for key, (_, vectors) in split.items() if vectors},
+        )
+
+    def _up_scale(
+        self, roles: Mapping[str, str], key: str, file: WeightFile, configs: Mapping[str, AdapterConfig]
+    ) -> float:
+        """Return what the second half of a layer's LoRA counts, and its bias with it."""
+        if "down" not in roles:
+            return 1.0
+        rank = len(file.tensors[roles["down"]])
+        if "alpha" in roles:
+            return float(file.tensors[roles["alpha"]]) / rank
+        network, _, module = key.partition(".")
+        return configs[network].scale(module, rank)
 
     def _unmatched_patterns(self, configs: Mapping[str, AdapterConfig]) -> tuple[str, ...]:
         """Return the patterns of `configs` that match no layer of the networks that they are for."""

@@ -12,7 +12,7 @@ from allaprima.paint.lora.files.keys import name_some
 def remarks_on(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> tuple[str, ...]:
     """Return what in `request` does nothing, or does harm, with `loras`."""
     unguided = [name for name, facts in loras.items() if facts.guidance == 1.0]
-    return (*_about_steps(request, loras), *_about_guidance(request, unguided))
+    return (*_about_several(loras), *_about_steps(request, loras), *_about_guidance(request, unguided))
 
 
 def introductions(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> tuple[str, ...]:
@@ -20,6 +20,7 @@ def introductions(request: GenerationRequest, loras: Mapping[str, LoraFacts]) ->
     return tuple(
         f"the LoRA {name!r} was trained to paint in {_steps(facts.steps)}"
         + (" without guidance" if facts.guidance == 1.0 else "")
+        + (f" ({facts.accelerator}, recognised by its name)" if facts.accelerator else "")
         for name, facts in loras.items()
         if facts.steps is not None and not _is_off(request, facts)
     )
@@ -35,6 +36,15 @@ def remarks_on_unused(unmatched: Mapping[str, Sequence[str]]) -> tuple[str, ...]
     )
 
 
+def _about_several(loras: Mapping[str, LoraFacts]) -> Iterator[str]:
+    few = [name for name, facts in loras.items() if facts.steps is not None]
+    if len(few) > 1:
+        yield (
+            f"the LoRAs {' and '.join(map(repr, few))} each let the base paint in few steps, in ways of their own; "
+            f"it is painted in the way of {few[0]!r}, so take the others off"
+        )
+
+
 def _about_steps(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> Iterator[str]:
     for name, facts in loras.items():
         if facts.steps is not None and _is_off(request, facts):
@@ -47,7 +57,10 @@ def _about_steps(request: GenerationRequest, loras: Mapping[str, LoraFacts]) -> 
 
 def _is_off(request: GenerationRequest, facts: LoraFacts) -> bool:
     """Return whether `request` asks for another number of steps than that whose noise levels the LoRA has learned."""
-    return bool(facts.sigmas) and facts.steps is not None and facts.steps != request.steps
+    if facts.steps is None or not (facts.sigmas or facts.accelerator):
+        return False
+    most = facts.most_steps or facts.steps
+    return request.steps > most or (most == facts.steps and request.steps < most)
 
 
 def _steps(count: int) -> str:

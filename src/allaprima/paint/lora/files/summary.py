@@ -8,15 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import LoraError
+from allaprima.paint.lora.files.accelerators import with_accelerator
 from allaprima.paint.lora.files.adapter_config import read_configs
 from allaprima.paint.lora.files.dialects import KeyName
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import read_header
-from allaprima.paint.lora.files.keys import architecture_of, check_layers, name_some, parse_keys
+from allaprima.paint.lora.files.keys import (
+    architecture_of,
+    check_layers,
+    check_lengths,
+    name_some,
+    parse_keys,
+)
 from allaprima.paint.lora.files.locations import weights_at
 from allaprima.paint.lora.files.metadata import LoraMetadata, metadata_at
 
-_METHODS = {"down": "LoRA", "hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "diff": "difference"}
+_METHODS = {
+    "down": "LoRA", "hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w1_a": "LoKr", "diff": "difference",
+    "dora": "DoRA", "magnitude": "DoRA", "w_norm": "norm", "diff_b": "bias", "up_bias": "bias",
+}  # fmt: skip
 _RANK_AT = {"down": 0, "hada_w1_b": 0, "lokr_w2_b": 0, "lokr_w1_b": 0}
 """Roles whose first size is the rank."""
 
@@ -34,7 +44,7 @@ class LoraSummary:
     dialects: tuple[str, ...]
     """The programs whose names the tensors have."""
     methods: dict[str, int]
-    """The number of layers by method: LoRA, LoHa, LoKr or difference."""
+    """The number of layers by method: LoRA, LoHa, LoKr or difference, and DoRA, norm or bias beside these."""
     ranks: dict[int, int]
     """The number of layers by rank."""
     dtypes: dict[str, int]
@@ -60,7 +70,8 @@ class LoraSummary:
             "ranks": {str(rank): layers for rank, layers in self.ranks.items()}, "dtypes": self.dtypes,
             "unknown_keys": list(self.unknown), "bytes": self.num_bytes, "base_hash": metadata.base_hash,
             "sigmas": list(metadata.sigmas), "schedule": metadata.schedule, "steps": metadata.steps,
-            "guidance": metadata.guidance, "trigger_words": list(metadata.trigger_words),
+            "guidance": metadata.guidance, "accelerator": metadata.accelerator,
+            "trigger_words": list(metadata.trigger_words),
             "license": metadata.license, "commit": metadata.commit,
         }  # fmt: skip
 
@@ -77,9 +88,8 @@ def read_summary(path: Path) -> LoraSummary:
     names = parse_keys(weights, entries)
     check_layers(weights, names, entries)
     known = {key: name for key, name in names.items() if name is not None}
-    read_configs(
-        weights, header.metadata, tuple({network for name in known.values() for network in name.networks})
-    )
+    networks = tuple({network for name in known.values() for network in name.networks})
+    check_lengths(weights, names, read_configs(weights, header.metadata, networks))
     _check_halves(weights, known)
     ranks = [(key, _RANK_AT[name.role]) for key, name in known.items() if name.role in _RANK_AT]
     shapes = {key: entry.shape for key, entry in entries.items()}
@@ -94,7 +104,7 @@ def read_summary(path: Path) -> LoraSummary:
         dtypes=dict(Counter(entry.dtype for entry in entries.values())),
         unknown=tuple(key for key, name in names.items() if name is None),
         num_bytes=header.file_bytes,
-        metadata=metadata,
+        metadata=with_accelerator(metadata, weights, made_for.family),
     )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.adapter_config import AdapterConfig
-from allaprima.paint.lora.files.algebra import MisfitError, update_from
+from allaprima.paint.lora.files.algebra import MisfitError, decomposed, split_rows, swap_halves, update_from
 from allaprima.paint.lora.files.keys import shown
 from allaprima.paint.lora.files.layer_keys import FileAndBase
-from allaprima.paint.lora.files.layers import Layer
+from allaprima.paint.lora.files.layers import Layer, Layers
+from allaprima.paint.lora.files.vectors import vectors_from
 from allaprima.paint.lora.files.weight_file import WeightFile
 from allaprima.paint.lora.update import Update
 
@@ -31,6 +34,7 @@ def build_update(
             raise LoraError(f"{where}: got an alpha of shape {tuple(stored.shape)}; expected one number")
         alpha = float(stored)
     module = layer.key.partition(".")[2]
+    lengths = next(((role, parts.pop(role)) for role in ("dora", "magnitude") if role in parts), None)
 
     def scale_of(rank: int | None) -> float:
         # Where both factors of a LoKr are whole, the alpha that LyCORIS writes means nothing.
@@ -47,6 +51,34 @@ def build_update(
         return scale
 
     try:
-        return update_from(parts, layer.shape, scale_of)
+        update = update_from(parts, layer.shape, scale_of)
+        return update if lengths is None else decomposed(update, *lengths)
     except MisfitError as error:
         raise LoraError(f"{where}: {error}; {about}") from error
+
+
+def build_vectors(
+    keys: Mapping[str, str], file: WeightFile, layer: Layer, up_scale: float, about: FileAndBase
+) -> dict[str, Tensor]:
+    """Return what some tensors of a file add to a layer's bias or to a norm, by the parameters' names."""
+    where = f"{about.path}: {shown(next(iter(keys.values())))}"
+    try:
+        return vectors_from({role: file.tensors[key] for role, key in keys.items()}, layer, up_scale)
+    except MisfitError as error:
+        raise LoraError(f"{where}: {error}; {about}") from error
+
+
+def split_fused(updates: dict[str, Update], layers: Layers, about: FileAndBase) -> None:
+    """Exchange in `updates`, by layer, those of layers that the file keeps as one for those of the base's own."""
+    for key in [key for key in updates if key in layers.fused]:
+        update, layer = updates.pop(key), layers.fused[key]
+        parts = layer.parts
+        try:
+            pieces = split_rows(update, [part.shape[0] for part in parts])
+            pieces = [swap_halves(piece) if layer.is_swapped else piece for piece in pieces]
+        except MisfitError as error:
+            raise LoraError(f"{about.path}: {key}: {error}; {about}") from error
+        for part, piece in zip(parts, pieces, strict=True):
+            if part.key in updates:
+                raise LoraError(f"{about.path} changes {part.key} twice, once within {key}; expected it once")
+            updates[part.key] = piece

@@ -17,7 +17,7 @@ from allaprima.paint.lora.files.layer_names import ldm_names
 from allaprima.paint.lora.files.layers import Layers
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import stored_metadata
-from allaprima.paint.lora.update import LowRank
+from allaprima.paint.lora.update import Decomposed, Dense, LowRank
 
 KeyLayout = Literal["diffusers", "kohya"]
 
@@ -47,6 +47,10 @@ def write_lora(
         LoraError: the layout has no name for something in it.
         OutputError: the file cannot be written.
     """
+    if lora.vectors or any(isinstance(update, Decomposed) for update in lora.updates.values()):
+        raise LoraError(
+            f"{lora.name} holds a DoRA, or changes biases or norms; expected matrices alone to write"
+        )
     tensors: dict[str, Tensor] = {}
     layers = Layers(base_modules) if isinstance(base_modules, Mapping) else base_modules
     named = _diffusers(lora) if layout == "diffusers" else _kohya(lora, layers)
@@ -85,7 +89,7 @@ def _kohya(lora: Lora, layers: Layers | None) -> Iterator[tuple[str, Tensor]]:
             yield f"{name}.lora_down.weight", update.down
             yield f"{name}.lora_up.weight", (up := scaled(update.up, update.scale))
             yield f"{name}.alpha", torch.tensor(float(update.rank), dtype=up.dtype)
-        else:
+        elif isinstance(update, Dense):
             yield f"{name}.diff", update.delta
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.runtime.dtype_conversion import convert_together
-from allaprima.paint.lora.runtime.side_path import AdaptedLayer, Scale, SidePath, weight_kind
-from allaprima.paint.lora.update import Dense, LowRank, Update, padded_rank, write_stack
+from allaprima.paint.lora.runtime.side_path import AdaptedLayer, Scale, SidePath, pristine_weight, weight_kind
+from allaprima.paint.lora.update import Decomposed, Dense, LowRank, Update, padded_rank, write_stack
 
 RANK_STEP = 16
 """A layer's ranks are padded to a multiple of it; compiled graphs are made once per padded rank."""
@@ -37,11 +37,13 @@ class Slot:
     rank: int
     """All ranks together, padded."""
     dense: tuple[int, ...]
-    """The indices of the LoRAs with a dense update here."""
+    """The indices of the LoRAs with a dense update here, or one that becomes so with the layer's weight."""
     shape: tuple[int, ...]
     """The shape of the layer's weight."""
     dtype: torch.dtype
     """The dtype that the layer computes in."""
+    decomposed: tuple[int, ...] = ()
+    """Those of `dense` whose change depends on the layer's weight."""
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -70,6 +72,8 @@ class Composition:
     """The weight of each LoRA (n,), for the dense updates."""
     storage: Tensor
     """One block of bytes under all matrices, or under those that could not be used where they lay."""
+    decomposed: Mapping[str, Mapping[int, Decomposed]] = field(default_factory=dict)
+    """By layer's key and LoRA's index, the updates whose dense change `decompose` computes."""
 
     def set_weights(self, weights: Sequence[float]) -> None:
         """Let LoRA i count `weights[i]` times; no matrix is touched."""
@@ -79,6 +83,15 @@ class Composition:
             values = [weights[index] for index, rank in ranks for _ in range(rank)]
             scale.vector.copy_(torch.tensor(values + [0.0] * (padded - len(values))))
             scale.plain = plain
+
+    def decompose(self, updates: Mapping[str, Mapping[int, Decomposed]], weights: Sequence[float]) -> None:
+        """Compute the dense changes of `updates`, each LoRA i counting `weights[i]` times, from pristine weights."""
+        for slot, (layer, side) in zip(self.plan, self.sides, strict=True):
+            if slot.decomposed:
+                base = pristine_weight(layer)
+                for index, (delta, _) in zip(slot.dense, side.dense, strict=True):
+                    if index in slot.decomposed:
+                        delta.copy_(updates[slot.key][index].delta(base, weights[index]))
 
     def load(self, other: Composition) -> None:
         """Copy the numbers of `other`, which has the same plan and storage of its own; addresses stay."""
@@ -98,9 +111,10 @@ def plan_slots(updates: Sequence[Mapping[str, Update]], layers: Mapping[str, Ada
                 key=key,
                 ranks=ranks,
                 rank=padded_rank(sum(rank for _, rank in ranks), RANK_STEP),
-                dense=tuple(index for index, update in here if isinstance(update, Dense)),
+                dense=tuple(index for index, update in here if not isinstance(update, LowRank)),
                 shape=shape,
                 dtype=dtype,
+                decomposed=tuple(index for index, update in here if isinstance(update, Decomposed)),
             )
         )
     return tuple(slots)
@@ -120,7 +134,9 @@ def compose(
         own_storage: copy every matrix; otherwise those already as needed are used where they lie.
     """
     ready, storage = (dict[str, list[Tensor]](), None) if own_storage else _ready(plan, updates, blocks)
-    composition = _lay_out(plan, ready, layers, blocks, len(updates), storage)
+    composition = replace(
+        _lay_out(plan, ready, layers, blocks, len(updates), storage), decomposed=_decomposed(plan, updates)
+    )
     for slot, (_, side) in zip(plan, composition.sides, strict=True):
         if slot.key not in ready:
             _fill(slot, side, updates)
@@ -142,6 +158,8 @@ def _in_place(
     if len(slot.ranks) + len(slot.dense) != 1:
         return None
     update = updates[slot.ranks[0][0] if slot.ranks else slot.dense[0]][slot.key]
+    if isinstance(update, Decomposed):
+        return None
     tensors = [update.delta] if isinstance(update, Dense) else [update.down, update.up]
     for tensor, shape in zip(tensors, slot.shapes, strict=True):
         if tensor.shape != shape or tensor.device != device or not tensor.is_contiguous():
@@ -225,7 +243,12 @@ def _side_path(
             scales[layout] = Scale(torch.empty(slot.rank, dtype=slot.dtype, device=weights.device))
         scale = scales[layout]
     down, up = stack or (None, None)
-    dense = tuple((delta, weights[index]) for index, delta in zip(slot.dense, deltas, strict=True))
+    # What a weight does to a decomposed change is in that change.
+    once = weights.new_ones(()) if slot.decomposed else None
+    dense = tuple(
+        (delta, once if once is not None and index in slot.decomposed else weights[index])
+        for index, delta in zip(slot.dense, deltas, strict=True)
+    )
     return SidePath(down=down, up=up, scale=scale, dense=dense)
 
 
@@ -235,8 +258,18 @@ def _fill(slot: Slot, side: SidePath, updates: Sequence[Mapping[str, Update]]) -
         write_stack([part for part in parts if isinstance(part, LowRank)], side.down, side.up)
     for index, (delta, _) in zip(slot.dense, side.dense, strict=True):
         update = updates[index][slot.key]
-        assert isinstance(update, Dense)
-        delta.copy_(update.delta)
+        if isinstance(update, Dense):
+            delta.copy_(update.delta)
+
+
+def _decomposed(plan: SlotPlan, updates: Sequence[Mapping[str, Update]]) -> dict[str, dict[int, Decomposed]]:
+    found: dict[str, dict[int, Decomposed]] = {}
+    for slot in plan:
+        for index in slot.decomposed:
+            update = updates[index][slot.key]
+            assert isinstance(update, Decomposed)
+            found.setdefault(slot.key, {})[index] = update
+    return found
 
 
 def _shaped(piece: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -181,7 +181,10 @@ class MergedWeights:
         self._current.fresh = True
         stack = LowRank(down=side.down, up=side.up) if side.down is not None and side.up is not None else None
         scale = side.scale.vector if side.scale is not None and not side.scale.plain else None
-        changes = [delta.float() * weights[i] for i, (delta, _) in zip(slot.dense, side.dense, strict=True)]
+        changes = [
+            delta.float() * (1.0 if i in slot.decomposed else weights[i])
+            for i, (delta, _) in zip(slot.dense, side.dense, strict=True)
+        ]
         dense = torch.stack(changes).sum(0) if len(changes) > 1 else changes[0] if changes else None
         merge_into(weight, stack, scale, dense, out=copies[slot.key])
 

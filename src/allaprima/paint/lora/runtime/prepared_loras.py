@@ -17,13 +17,14 @@ from allaprima.core.lru import LruCache
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.runtime.composition import Composition, SlotPlan, compose, plan_slots
 from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare, weight_kind
-from allaprima.paint.lora.update import LowRank, Update
+from allaprima.paint.lora.runtime.vectors import VectorChanges, Vectors
+from allaprima.paint.lora.update import Decomposed, LowRank, Update
 
 LoraRevision = tuple[str, int]
 """A LoRA's name and its revision, which tells LoRAs apart that were registered under one name."""
 
 SlotShapes = tuple[tuple[tuple[str, int, torch.dtype], ...], ...]
-"""What a plan depends on: of each LoRA its layers, their ranks (0: dense) and what they compute in."""
+"""What a plan depends on: of each LoRA its layers, their `_rank_in_plan` and what they compute in."""
 
 MAX_PLANS = 16
 """Plans that are cached; one of 560 layers takes 200 kB."""
@@ -40,6 +41,10 @@ class LoraUpdates(Protocol):
     def updates(self) -> Mapping[str, Update]:
         """The updates by layer (network, dot, path)."""
 
+    @property
+    def vectors(self) -> VectorChanges:
+        """The changes of biases and of norms' weights by parameter."""
+
 
 class PreparedLoras:
     """Registered LoRAs."""
@@ -53,6 +58,7 @@ class PreparedLoras:
         own_storage: bool | None,
     ) -> None:
         self.layers: dict[str, AdaptedLayer] = dict(_find_layers(modules))
+        self.vectors = Vectors(modules)
         here = next((layer.weight.device for layer in self.layers.values()), torch.device("cpu"))
         self.device = here if device is None else device
         self.own_storage = self.device.type == "cuda" if own_storage is None else own_storage
@@ -83,14 +89,16 @@ class PreparedLoras:
 
     def touches(self, name: str, network: str) -> bool:
         """Return whether the registered LoRA `name` changes a layer of `network`."""
-        return any(key.startswith(f"{network}.") for key in self._registered[name][1].updates)
+        lora = self._registered[name][1]
+        return any(key.startswith(f"{network}.") for key in (*lora.updates, *lora.vectors))
 
     def register(self, lora: LoraUpdates) -> None:
         """Check and prepare `lora`; it replaces a LoRA of its name."""
-        if not lora.updates:
+        if not lora.updates and not lora.vectors:
             raise LoraError(f"{lora.name} changes nothing; expected a LoRA that fits the loaded base")
         for key, update in lora.updates.items():
             self._check(lora.name, key, update)
+        self.vectors.check(lora.name, lora.vectors)
         self._revision += 1
         revision, composition = (lora.name, self._revision), self._compose([lora])
         self._registered[lora.name] = (revision, lora)
@@ -116,6 +124,10 @@ class PreparedLoras:
             key, lambda: self._compose([self._registered[name][1] for name in names])
         )
 
+    def changes(self, name: str) -> VectorChanges:
+        """Return the changes of vectors by the registered LoRA `name`."""
+        return self._registered[name][1].vectors
+
     def make_ready(self) -> None:
         """Use idle time to have memory ready for the next LoRA."""
         self._blocks.make_ready()
@@ -133,7 +145,7 @@ class PreparedLoras:
         shapes = tuple(
             tuple(
                 [
-                    (key, update.rank if isinstance(update, LowRank) else 0, weight_kind(self.layers[key])[1])
+                    (key, _rank_in_plan(update), weight_kind(self.layers[key])[1])
                     for key, update in lora.items()
                 ]
             )
@@ -163,6 +175,11 @@ class PreparedLoras:
                 f"{name} changes {key}, a convolution of {layer.groups} groups, by two matrices; "
                 "expected a dense change there"
             )
+
+
+def _rank_in_plan(update: Update) -> int:
+    """Return the rank, 0 of a dense update, and -1 of one that depends on the layer's weight."""
+    return update.rank if isinstance(update, LowRank) else -isinstance(update, Decomposed)
 
 
 def _find_layers(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, AdaptedLayer]]:

@@ -213,6 +213,8 @@ class Rack:
             self._attached = attached
             return
         source = self._prepared.composition(tuple(acting)) if acting else None
+        vectors = [(self._prepared.changes(name), float(weights[name])) for name in acting]
+        self._check_within_reach(acting, source)
         target = source
         if source is not None and self._keep_addresses:
             # The newest stage, which is the one in use, is never dropped.
@@ -223,10 +225,26 @@ class Rack:
             if source is not target:
                 target.load(source)
             target.set_weights([weight for _, weight in state])
+            if source.decomposed:
+                target.decompose(source.decomposed, [weight for _, weight in state])
         self._point_at(target)
+        self._prepared.vectors.show(vectors)
         self._state, self._attached = state, attached
         if target is not None and self._merged.has(state, target):
             self._merge(target, math.inf)
+
+    def _check_within_reach(self, names: list[str], source: Composition | None) -> None:
+        """Refuse what depends on weights that are not here, or that come and go within a call."""
+        for name in names:
+            self._prepared.vectors.check(name, self._prepared.changes(name))
+        if source is None or not source.decomposed:
+            return
+        for slot, (layer, _) in zip(source.plan, source.sides, strict=True):
+            if slot.decomposed and layer.weight.is_meta:
+                raise LoraError(
+                    f"{names[slot.decomposed[0]]} is a DoRA, which depends on the base's weights, and these are read "
+                    "anew for every picture under this memory limit; expected a LoRA without, or more memory"
+                )
 
     def _merge(self, current: Composition, deadline: float) -> bool:
         weights = [weight for _, weight in self._state]

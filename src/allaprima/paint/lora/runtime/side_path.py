@@ -106,6 +106,13 @@ def weight_kind(layer: AdaptedLayer) -> tuple[tuple[int, ...], torch.dtype]:
     return tuple(layer.weight.shape), layer.weight.dtype
 
 
+def pristine_weight(layer: AdaptedLayer) -> Tensor:
+    """Return the weight of a layer that shows no merged one, float32 where it is quantised."""
+    dequantize = getattr(layer, "dequantize", None)
+    weight: Tensor = layer.weight.detach() if dequantize is None else dequantize(torch.float32)
+    return weight
+
+
 def point(layer: AdaptedLayer, side: SidePath | None) -> None:
     """Let `layer`, which is prepared, compute with `side` from the next call on."""
     vars(layer)[SIDE] = side

@@ -40,6 +40,15 @@ export async function getJson(path) {
   return fromJson(await (await send(path)).text());
 }
 
+/** Whether the studio paints: {status: "ok", "loading" or "stopped"}. */
+export async function getHealth() {
+  try {
+    return await (await fetch(within("/healthz"))).json();
+  } catch {
+    return { status: "stopped" };
+  }
+}
+
 export function postJson(path, body, signal) {
   const headers = { "content-type": "application/json" };
   return send(path, { method: "POST", headers, body: toJson(body), signal });

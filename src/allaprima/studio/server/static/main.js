@@ -1,6 +1,6 @@
 // Where the parts of the page meet.
 
-import { getJson } from "./api.js";
+import { getHealth, getJson } from "./api.js";
 import { Compare } from "./compare.js";
 import { announce, byId, download, fileName } from "./dom.js";
 import { Easel } from "./easel.js";
@@ -20,6 +20,7 @@ import { state } from "./state.js";
 import { showConnection, showPalette, showTheme } from "./surroundings.js";
 
 const RETRY_MS = 2000;
+const LATE_MS = 300; // a studio that is ready answers sooner
 const SAY_MS = 900;
 const RESERVE = 6; // asks for a sixth of the messages that the server takes before it closes a socket
 
@@ -53,14 +54,22 @@ async function begin() {
   await showShelf((message) => prompt.say(message, "trouble"));
 }
 
-/** Ask what there is until the studio answers. */
+/** Ask what there is until the studio answers, which it does once its base is loaded. */
 async function reach() {
   for (;;) {
+    let waits = true;
+    const late = setTimeout(async () => {
+      const { status } = await getHealth();
+      if (waits && status === "loading") showConnection.say("connecting", "Loading; type, it paints in a moment");
+    }, LATE_MS);
     try {
       return await getJson("/api/config");
     } catch (error) {
       showConnection.say("gone", error.message);
       await new Promise((done) => setTimeout(done, RETRY_MS));
+    } finally {
+      waits = false;
+      clearTimeout(late);
     }
   }
 }
@@ -128,6 +137,7 @@ function actions({ flipbook, history, jobs, prompt, compare }) {
       // What lets the base paint in few steps spoils many.
       const isQuick = ({ name }) => live.loras.some((quick) => quick.name === name);
       moment.settings.loras = moment.settings.loras.filter((lora) => !isQuick(lora));
+      if (live.loras.length && moment.settings.schedule === live.schedule) moment.settings.schedule = null;
       return blank() || jobs.keep(moment, { steps, guidance, title: "Finishing" });
     },
     reroll: () => state.reroll(),

@@ -102,9 +102,12 @@ function makeLostRow(name, rows) {
   return node;
 }
 
-/** For how many steps it was trained, where its file says so. */
-function trainedFor({ steps }) {
-  return steps === null ? [] : [el("span", { class: "lora-steps" }, steps === 1 ? "1 step" : `${steps} steps`)];
+/** For how many steps it was trained, where its file says so, or what it was recognised as. */
+function trainedFor({ steps, accelerator }) {
+  if (steps === null) return [];
+  const said = steps === 1 ? "1 step" : `${steps} steps`;
+  const title = accelerator ? `Recognised by its name as ${accelerator}` : "";
+  return [el("span", { class: "lora-steps", title }, accelerator ? `${accelerator}, ${said}` : said)];
 }
 
 function blank() {

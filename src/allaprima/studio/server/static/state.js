@@ -67,9 +67,9 @@ class State extends EventTarget {
     if (!this.locked) this.setSettings({ seed: randomSeed() });
   }
 
-  /** Put on or change a LoRA, by its card; null takes it off. Going on it brings the steps and guidance it was trained
-   * for, going off the base's own. */
-  setLora({ name, steps, guidance }, weight) {
+  /** Put on or change a LoRA, by its card; null takes it off. Going on it brings the steps, guidance and schedule it
+   * was trained for, going off the base's own. */
+  setLora({ name, steps, guidance, schedule }, weight) {
     const others = this.settings.loras.filter((one) => one.name !== name);
     const at = this.settings.loras.findIndex((one) => one.name === name);
     if (weight !== null) others.splice(at < 0 ? others.length : at, 0, { name, weight });
@@ -78,6 +78,7 @@ class State extends EventTarget {
     const patch = { loras: others };
     if (turns && steps !== null) patch.steps = Math.min(this.caps.live_steps, from.steps);
     if (turns && guidance !== null) patch.guidance = from.guidance;
+    if (turns && schedule) patch.schedule = weight === null ? null : schedule;
     this.setSettings(patch);
   }
 
