@@ -15,6 +15,13 @@ CALLED_ELSEWHERE = {
     "allaprima.core.infotext.from_infotext",  # by programs of our users, which read texts without a picture
     "allaprima.core.progress.render",  # by rich
     "allaprima.paint.bases.qwen_image.frames.clear_cache",  # by diffusers
+    # By whoever has HyperLoRA's published weights, see docs/concepts/hyperlora.md.
+    "allaprima.paint.hyperlora.coefficients.direction_between",
+    "allaprima.paint.hyperlora.hypernetwork.base_updates",
+    "allaprima.paint.hyperlora.hypernetwork.identity_updates",
+    "allaprima.paint.hyperlora.hypernetwork.num_coefficients",
+    "allaprima.paint.hyperlora.hypernetwork.num_lora_parameters",
+    "allaprima.paint.hyperlora.published.load_published",
     "allaprima.studio.server.transport.eof_received",  # by asyncio
 }
 HARMLESS = {

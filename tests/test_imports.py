@@ -43,6 +43,7 @@ ARROWS = {
     "paint.lora.update": set(),
     "paint.lora.pages": set(),
     "paint.bases": {"paint.device", "paint.quantization", "paint.sampling", *CONTRACT},
+    "paint.hyperlora": {"core", "paint.bases", "paint.lora.update"},
     "paint.memory": {"paint.bases", "paint.device", "paint.quantization", *CONTRACT},
     "paint.pipeline": PAINT - {"paint.bases", "paint.pipeline"},
     "paint.retouch": {"core", "paint.bases", "paint.device", "paint.retouch.upscaler_folder"},

@@ -6,7 +6,8 @@ Two forms are written, so that other programs and this one can both read them:
 * our JSON: PNG text `allaprima`; in JPEG and WebP the last setting of the infotext, also named `allaprima`, or all of
   the comment in a picture that was never painted.
 
-Our JSON is `layout`, `request` and, in a retouched picture, `retouch`: what was done to it afterwards.
+Our JSON is `layout`, `request` and, in a retouched picture, `retouch`: what was done to it afterwards. An XMP packet
+says besides that a model made the pixels, or a part of them (see `provenance`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ from PIL.PngImagePlugin import PngInfo
 from allaprima.core.errors import OutputError
 from allaprima.core.files import check_target, write_whole
 from allaprima.core.infotext import to_infotext, with_settings
+from allaprima.core.provenance import (
+    PNG_KEY,
+    DigitalSource,
+    source_of_painting,
+    source_of_retouching,
+    xmp_packet,
+)
 from allaprima.core.request import GenerationRequest, Quality
 from allaprima.core.retouch import Operation, operations_to_json
 
@@ -90,7 +98,8 @@ def encode_file(
     extra = {**extra, **rescued(rescues)}
     noted = {"rescues": rescues} if rescues else {}
     ours = {"layout": LAYOUT, "request": request.to_json(), **noted}
-    return _write(image, file_format, request.quality, to_infotext(request, extra), ours)
+    source = source_of_painting(over_another=STRENGTH in extra)
+    return _write(image, file_format, request.quality, to_infotext(request, extra), ours, source)
 
 
 def rescued(rescues: Mapping[str, int]) -> dict[str, str]:
@@ -122,7 +131,8 @@ def encode_retouched(
     ours: dict[str, Any] = {"layout": LAYOUT, "retouch": operations_to_json(operations)}
     if request is not None:
         ours["request"] = request.to_json()
-    return _write(image, file_format, "high" if request is None else request.quality, infotext, ours)
+    source = source_of_retouching(operations, painted=infotext is not None)
+    return _write(image, file_format, "high" if request is None else request.quality, infotext, ours, source)
 
 
 def _write(
@@ -131,18 +141,22 @@ def _write(
     quality: Quality,
     infotext: str | None,
     ours: Mapping[str, Any],
+    source: DigitalSource,
 ) -> bytes:
-    """Return the bytes of a file with an infotext, if there is one, and our JSON."""
-    json_text = json.dumps(ours, ensure_ascii=False)
+    """Return the bytes of a file with an infotext, if there is one, our JSON, and where its pixels come from."""
+    json_text, xmp = json.dumps(ours, ensure_ascii=False), xmp_packet(source)
     out = io.BytesIO()
     if file_format == "png":
         text = PngInfo()
         if infotext is not None:
             text.add_text("parameters", infotext)
         text.add_text(KEY, json_text)
+        text.add_itxt(PNG_KEY, xmp)
         image.save(out, "PNG", pnginfo=text)
         return out.getvalue()
-    settings: dict[str, Any] = {"quality": QUALITY[quality], "exif": _to_exif(infotext, json_text)}
+    settings: dict[str, Any] = {
+        "quality": QUALITY[quality], "exif": _to_exif(infotext, json_text), "xmp": xmp.encode()
+    }  # fmt: skip
     if file_format == "jpeg":
         # Coloured edges are what these pictures consist of, so the high quality keeps colour at full size.
         settings["subsampling"] = "4:4:4" if quality == "high" else "4:2:0"
