@@ -238,8 +238,10 @@ class LoraFolder:
     def _file(self, name: str, place: LoraPlace) -> LoraFile:
         weights = weights_at(place.path)
         config = config_beside(weights)
-        for path in (place.path, weights, *([config] if config else [])):
-            if (path.is_symlink() or place.path.is_symlink()) and leads_out(path, self.path):
+        linked = place.path.is_symlink()
+        for path in dict.fromkeys((place.path, weights, *([config] if config else []))):
+            # A plain file is not asked twice: there may be thousands.
+            if (linked or (path != place.path and path.is_symlink())) and leads_out(path, self.path):
                 raise LoraError(self._out(name))
         parts = (weights, *([config] if config else []))
         try:
