@@ -16,6 +16,8 @@ from allaprima.cli.paint_options import LoraDir, ModelsDirs
 from allaprima.core.infotext import parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from allaprima.lab.lora.pictures import CaptionedPictures
     from allaprima.lab.lora.train import LoraSettings, TrainedLora
 
@@ -139,7 +141,7 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train a LoRA of a person, a thing or a style from pictures."""
-    target, run = _places(name, result)
+    target, run = _places(name, result, made_for.models_dir or ())
     size = None if learned.size is None else parse_size(learned.size)
     from allaprima.lab.lora.pictures import caption, find_pictures
     from allaprima.paint.bases.loading import load_base, locate
@@ -172,7 +174,7 @@ def train(
         _report(trained, settings, captioned, remarks, as_json)
 
 
-def _places(name: str, result: ResultOptions) -> tuple[Path, Path]:
+def _places(name: str, result: ResultOptions, models_dirs: Sequence[Path]) -> tuple[Path, Path]:
     """Return the file to write and the folder of the training.
 
     Raises:
@@ -188,7 +190,7 @@ def _places(name: str, result: ResultOptions) -> tuple[Path, Path]:
         raise LoraError(f"got {name[:80]!r} for the LoRA, but {wrong}; expected a plain name, such as anna")
     if name in TURBOS:
         raise LoraError(f"got {name!r} for the LoRA, which every picture would wear; expected another name")
-    folder = existing_folder(result.lora_dir)
+    folder = existing_folder(result.lora_dir, models_dirs)
     target = folder / f"{name}{SUFFIX}"
     if target.exists() and not result.overwrite:
         raise LoraError(f"{target} exists; add --overwrite to write over it, or choose another name")
