@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -317,7 +318,14 @@ def _announce(address: str, studio: Studio, *, as_json: bool) -> None:
     if settings.token is not None:
         print(f"Programs show the token as Authorization: Bearer {settings.token}", flush=True)
     if as_json:
-        print_json({"url": address, "token": settings.token})
+        here = copy_context()  # of which the line is; the engine calls back in its own thread
+        studio.engine.when_loaded(lambda: here.run(_print_ready, address, studio))
     if studio.engine.is_loading:
         name = studio.first_base.name
         print(f"prima: {name} is being loaded; pictures that are asked for meanwhile wait", file=sys.stderr)
+
+
+def _print_ready(address: str, studio: Studio) -> None:
+    """Print the line of JSON once the first base is loaded: a program that waits for it can paint at once."""
+    if studio.engine.load_error is None:
+        print_json({"url": address, "token": studio.settings.token})
