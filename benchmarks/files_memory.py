@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from allaprima.core.errors import OutOfMemoryError
 from allaprima.core.events import Started, Step
-from allaprima.paint.bases.files.header import read_header
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.files.stored_weights import read_weights
 from allaprima.paint.device.precision import pick_dtype

@@ -8,7 +8,7 @@ import pytest
 import torch
 from benchmarks.hollow_files import write_hollow_files
 
-from allaprima.paint.bases.files.header import read_header
+from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import load_base, locate
 from allaprima.paint.contract.base import Base
