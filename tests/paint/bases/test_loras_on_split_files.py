@@ -1,4 +1,4 @@
-"""LoRAs with fused layers on bases whose weights stay quantised, against the same changes merged into stock's weights."""
+"""LoRAs with fused layers on weights that stay quantised, against the same changes merged into stock's weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.loaders.single_file_utils import (
+    convert_flux2_transformer_checkpoint_to_diffusers,
+    convert_z_image_transformer_checkpoint_to_diffusers,
+)
 from safetensors.torch import save_file
 from tests.tiny_files import Layout
 from tests.tiny_qwen3 import chat_tokenizer
 from tests.tiny_split_families import (
-    convert_flux2_transformer_checkpoint_to_diffusers,
-    convert_z_image_transformer_checkpoint_to_diffusers,
     make_split_klein,
     make_split_z_image,
     write_split_klein,
@@ -61,7 +63,8 @@ def test_a_worn_lora_paints_as_merged_weights_do_and_leaves_no_trace(
 ) -> None:
     make, write, load, convert, layers = KINDS[kind]
     draw = torch.Generator().manual_seed(0)
-    tensors, whole = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    whole: dict[str, torch.Tensor] = {}
     for name, (out, width) in layers.items():
         down, up = torch.randn(2, width, generator=draw), torch.randn(out, 2, generator=draw) / 8
         tensors |= {
