@@ -19,6 +19,7 @@ from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
+from allaprima.core.models_folders import listed_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -262,10 +263,14 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
         next(filter(None, folders), None),
         existing_folder(makers.lora_dir, makers.models_dirs),
     )
-    for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
+    named = (*makers.models_dirs, *listed_folders(makers.models_dirs))
+    for folder in filter(None, (weights, lora_dir, gallery, *named)):
         hide_folder(folder)
-    for base in filter(None, (located.joined() for located in makers.locate().values())):
-        print(f"prima: {printable(base)}", file=sys.stderr)
+    for located in makers.locate().values():
+        for path in located.parts.values():
+            hide_folder(path.parent)
+        if joined := located.joined():
+            print(f"prima: {printable(joined)}", file=sys.stderr)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,
