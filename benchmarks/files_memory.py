@@ -38,7 +38,7 @@ from allaprima.paint.quantization.loading import load_weights
 CPU = torch.device("cpu")
 LAYERS = {"bf16": 2, "fp8": 3, "fp8 scaled": 3, "Q4_K": 6}
 """Blocks of Qwen-Image's transformer that make a file of about a gigabyte, by what it is stored in."""
-SIDE = 512
+SIDE = 256
 """Pixels of the pictures whose forecast is held against what they take."""
 
 

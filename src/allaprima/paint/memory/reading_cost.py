@@ -14,7 +14,6 @@ from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.loading import Located
 from allaprima.paint.contract.base import Base, Stage
-from allaprima.paint.quantization.layers import QuantizedEmbedding
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _STAGES: Mapping[PartName, Stage] = {"text_encoder": "text", "vae": "decode"}
@@ -70,6 +69,7 @@ def _mapped_cost(located: Located, base: Base, dtype: torch.dtype) -> ReadingCos
     A file stays mapped, and so do the pages of what was converted, as long as anything in it is used where it lies.
     """
     parts = {path: part for part, path in located.parts.items()}
+    tables = {(table.num_embeddings, table.embedding_dim) for table in _tables(base)}
     lasting: Counter[Stage] = Counter(base.prepacked_bytes(mapped=True))
     peak = 0
     for path in located.weight_files():
@@ -79,7 +79,8 @@ def _mapped_cost(located: Located, base: Base, dtype: torch.dtype) -> ReadingCos
             peak = max(peak, converted)
         else:
             lasting[_STAGES.get(parts.get(path, "transformer"), "predict")] += converted
-    lasting["text"] -= _word_bytes(base, only_quantized=True)
+        if any(tensor.shape in tables and not _is_converted(tensor, dtype) for tensor in tensors):
+            lasting["text"] -= _word_bytes(base)
     return ReadingCost(peak=peak, lasting=lasting)
 
 
@@ -98,13 +99,15 @@ def _most(header: FileHeader) -> torch.dtype:
     return _DTYPES.get(stored, torch.uint8)
 
 
-def _word_bytes(base: Base, *, only_quantized: bool = False) -> int:
+def _word_bytes(base: Base) -> int:
     """Return the size of the tables of words, of which a prompt reads a few rows."""
-    kinds = QuantizedEmbedding if only_quantized else nn.Embedding
-    return sum(
-        parameter.nbytes
+    return sum(parameter.nbytes for table in _tables(base) for parameter in table.parameters(recurse=False))
+
+
+def _tables(base: Base) -> list[nn.Embedding]:
+    return [
+        layer
         for network in base.stages()["text"]
         for layer in network.modules()
-        if isinstance(layer, kinds)
-        for parameter in layer.parameters(recurse=False)
-    )
+        if isinstance(layer, nn.Embedding)
+    ]
