@@ -127,6 +127,7 @@ def serve(
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
         text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
+    makers.check_quantize()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -155,6 +156,19 @@ class Makers:
     """The most that painting may take; None for as much as there is."""
     quantize: str | None = None
     """What the weights of bases that do not ship are rounded to; None for nothing."""
+
+    def check_quantize(self) -> None:
+        """Refuse to round what cannot be rounded, and to round nothing: bases that ship stay as they are.
+
+        Raises:
+            RequestError: see above.
+        """
+        from allaprima.paint.bases.loading import check_quantize
+
+        located = list(self.locate().values())
+        others = [one for one in located if one.traits.shipped_weights is None]
+        for one in others or located:
+            check_quantize(one, self.quantize)
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
