@@ -141,6 +141,7 @@ def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
         (["--allow-host", "https://studio.example"], "https://studio.example"),
         (["--certificate", "no-such.pem", "--key", "no-such.pem"], "no-such.pem"),
         (["--memory", "inf"], "--memory inf"),
+        (["--quantize", "int8"], "for vignette, whose weights are small"),
         (["--weights", "no-such-folder"], "no-such-folder"),
     ],
 )

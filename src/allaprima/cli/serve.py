@@ -20,6 +20,7 @@ from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
+from allaprima.core.models_folders import listed_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,6 +128,7 @@ def serve(
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
         text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
+    makers.check_quantize()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -155,6 +157,19 @@ class Makers:
     """The most that painting may take; None for as much as there is."""
     quantize: str | None = None
     """What the weights of bases that do not ship are rounded to; None for nothing."""
+
+    def check_quantize(self) -> None:
+        """Refuse to round what cannot be rounded, and to round nothing: bases that ship stay as they are.
+
+        Raises:
+            RequestError: see above.
+        """
+        from allaprima.paint.bases.loading import check_quantize
+
+        located = list(self.locate().values())
+        others = [one for one in located if one.traits.shipped_weights is None]
+        for one in others or located:
+            check_quantize(one, self.quantize)
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
@@ -264,10 +279,14 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
         next(filter(None, folders), None),
         existing_folder(makers.lora_dir, makers.models_dirs),
     )
-    for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
+    named = (*makers.models_dirs, *listed_folders(makers.models_dirs))
+    for folder in filter(None, (weights, lora_dir, gallery, *named)):
         hide_folder(folder)
-    for base in filter(None, (located.joined() for located in makers.locate().values())):
-        print(f"prima: {printable(base)}", file=sys.stderr)
+    for located in makers.locate().values():
+        for path in located.parts.values():
+            hide_folder(path.parent)
+        if joined := located.joined():
+            print(f"prima: {printable(joined)}", file=sys.stderr)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,
