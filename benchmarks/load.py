@@ -36,6 +36,9 @@ from allaprima.studio.server.gallery import Gallery, GalleryEntry, _insert
 
 app = typer.Typer()
 
+MOST_LINKS = 50_000
+"""To one file; file systems have a limit."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
@@ -232,15 +235,21 @@ def _mixed(number: int, bases: list[str]) -> dict[str, object]:
 
 
 def _fill_gallery(folder: Path, count: int) -> None:
-    """Make a gallery of copies of one picture."""
+    """Make a gallery whose pictures are links to a few files: what is measured depends on names alone."""
     request = GenerationRequest(prompt="a cat on a rooftop at sunset")
     opened = Gallery.open(folder)
     first = opened.add(Picture(request=request, width=8, height=8, rgb=bytes(192)))
-    data = (folder / f"{first.id}.png").read_bytes()
+    file = folder / f"{first.id}.png"
+    data = file.read_bytes()
     names = (f"{number:012x}-{number:012x}" for number in range(count - 1))
     with opened._transaction() as cursor:
-        for name in names:
-            (folder / f"{name}.png").write_bytes(data)
+        for number, name in enumerate(names, 1):
+            place = folder / f"{name}.png"
+            if number % MOST_LINKS:
+                place.hardlink_to(file)
+            else:
+                place.write_bytes(data)
+                file = place
             _insert(cursor, GalleryEntry(id=name, request=request))
     opened.close()
 

@@ -13,7 +13,7 @@ from allaprima.cli.output import parse_duration, print_json
 if TYPE_CHECKING:
     from torch import nn
 
-    from allaprima.lab.training.loop import Task
+    from allaprima.lab.training.loop import Task, TurnTask
 
 Run = Annotated[Path, typer.Argument(help="Folder of the training: checkpoint, log and samples.")]
 Updates = Annotated[int, typer.Option(min=1, help="Updates in all, those before a resume counted in.")]
@@ -48,7 +48,9 @@ class LoopOptions:
     seed: TrainingSeed = 0
     threads: Threads = 0
 
-    def train(self, model: nn.Module, task: Task, folder: Path, json_: bool, **settings: Any) -> None:
+    def train(
+        self, model: nn.Module, task: Task | TurnTask, folder: Path, json_: bool, **settings: Any
+    ) -> None:
         """Train `model` in `folder` and say what came of it; `settings` are further ones of the loop."""
         from allaprima.lab.training.loop import LoopConfig, train
 

@@ -24,6 +24,20 @@ def test_a_file_that_declares_nothing_is_told_by_its_layers(tmp_path: Path) -> N
     assert cards.find("turbo-1") is cards.find("ink") is None
 
 
+def test_a_public_accelerator_is_known_by_its_name(tmp_path: Path) -> None:
+    key = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    halves = {f"{key}.lora_down.weight": torch.zeros(4, 2048), f"{key}.lora_up.weight": torch.zeros(640, 4)}
+    for name in ("ink", "sdxl_lightning_4step_lora"):
+        save_file(halves, tmp_path / f"{name}.safetensors")
+    cards = LoraCards(tmp_path)
+    assert cards.accelerators() == ("sdxl_lightning_4step_lora",)
+    ink, lightning = cards.all()
+    assert (ink.accelerator, ink.steps) == (None, None)
+    assert (lightning.accelerator, lightning.steps) == ("SDXL-Lightning", 4)
+    assert (lightning.schedule, lightning.guidance) == ("trailing", 1.0)
+    assert cards.find("sdxl_lightning_4step_lora") == lightning
+
+
 def test_the_folder_is_looked_at_with_every_call(tmp_path: Path) -> None:
     cards = LoraCards(tmp_path / "loras")
     assert cards.all() == []

@@ -38,8 +38,9 @@ def learned_weights(run: Path) -> tuple[dict[str, Tensor], int]:
     """Return the averaged weights in a training's folder and the updates behind them."""
     tensors, metadata = read_tensors(run / "checkpoint.safetensors")
     average = of_prefix("average", tensors)
-    # A denoiser may have trained with a head beside it, which is not released.
-    return of_prefix("denoiser", average) or average, int(metadata["step"])
+    # A denoiser may have trained with a head beside it, and a decoder with a critic; neither is released.
+    part = of_prefix("denoiser", average) or of_prefix("autoencoder", average)
+    return part or average, int(metadata["step"])
 
 
 def denoiser_of(run: Path) -> Denoiser:
@@ -51,6 +52,12 @@ def denoiser_of(run: Path) -> Denoiser:
     except KeyError as error:
         raise WeightsError(f"{run} is a training of another model: it has no {error}") from error
     return Denoiser(DenoiserConfig(latent_channels=latent, layout_channels=inputs - latent))
+
+
+def detail_width_of(run: Path) -> int:
+    """Return the channels of the fine end of the decoder in a training's folder; 0 if it has none."""
+    narrow = learned_weights(run)[0].get("detail.narrow.weight")
+    return 0 if narrow is None else narrow.shape[1]
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from allaprima.core.infotext import parse_size, split_loras
+from allaprima.core.infotext import parse_size
 from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.studio import BaseCard, Order, Studio
@@ -66,9 +66,8 @@ class EditsBody(ImagesBody):
 def to_order(body: ImagesBody, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
-    prompt, tagged = split_loras(body.prompt)
     fields = {
-        "prompt": prompt,
+        "prompt": body.prompt,
         "negative_prompt": body.negative_prompt or "",
         "width": width,
         "height": height,
@@ -78,7 +77,7 @@ def to_order(body: ImagesBody, studio: Studio) -> Order:
         "base": _base(body.model, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
-        "loras": (*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)),
+        "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
     }
     given = {name: value for name, value in fields.items() if value is not None}
     # Taken, for OpenAI's clients send it by themselves; nothing here depends on it.

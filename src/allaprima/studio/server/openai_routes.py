@@ -59,7 +59,7 @@ async def edit(http: Request, studio: StudioDep) -> Response:
     """Paint over a picture, or over what a mask of it says."""
     asked = await read_edit(http)
     order = to_order(asked.body, studio)
-    init_image = await asyncio.to_thread(asked.to_init_image, order, studio.settings.caps)
+    init_image = await studio.open_pictures(asked.to_init_image, order, studio.settings.caps)
     return await _answer(asked.body, order, init_image, http, studio)
 
 

@@ -28,9 +28,9 @@ def test_prepacked_bytes_are_those_that_painting_copies(tmp_path: Path, dtype: t
     assert copies["text"] == sum(2 * layer.weight.numel() for layer in halved)
     if torch.backends.quantized.engine in ("x86", "fbgemm"):
         assert all(layer._packed for layer in halved)
-    assert bool(base._decoder._stages) == (dtype == torch.float32)
+    assert (base._decoder._ways is not None) == (dtype == torch.float32)
     assert base._encoder._stages
-    decoder = prepacked_bytes(base.autoencoder) if base._decoder._stages else 0
+    decoder = prepacked_bytes(base.autoencoder) if base._decoder._ways is not None else 0
     assert copies["decode"] == decoder + packed_encoder_bytes(base.autoencoder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -17,8 +18,8 @@ from allaprima.paint.bases.vignette.winograd import CHANNELS
 WIDTHS = ((8, 16, 16), (8, 12, 32), (4, 8, 2), (8, 16, CHANNELS))
 
 
-def scattered(widths: tuple[int, int, int]) -> Autoencoder:
-    return scattered_autoencoder(decoder_widths=widths, decoder_depths=(1, 2, 1))
+def scattered(widths: tuple[int, int, int], detail_width: int = 0) -> Autoencoder:
+    return scattered_autoencoder(decoder_widths=widths, decoder_depths=(1, 2, 1), detail_width=detail_width)
 
 
 def latents(batch: int = 1, height: int = 4, width: int = 6) -> Tensor:
@@ -26,12 +27,13 @@ def latents(batch: int = 1, height: int = 4, width: int = 6) -> Tensor:
 
 
 def is_quick(decoder: QuickDecoder) -> bool:
-    return bool(decoder._stages)
+    return decoder._ways is not None
 
 
+@pytest.mark.parametrize("detail_width", [0, 2, 8])
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_the_quick_way_is_the_plain_way(widths: tuple[int, int, int]) -> None:
-    model = scattered(widths)
+def test_the_quick_way_is_the_plain_way(widths: tuple[int, int, int], detail_width: int) -> None:
+    model = scattered(widths, detail_width)
     decoder = QuickDecoder(model)
     for z in (latents(), latents(3), latents(1, 8, 8)):  # laid out for the first, good for all
         before = z.clone()
@@ -55,20 +57,20 @@ def test_training_and_other_formats_go_the_plain_way() -> None:
 
 
 def test_what_is_laid_out_is_told() -> None:
-    for widths in WIDTHS:
-        model = scattered(widths)
+    for widths, detail_width in itertools.product(WIDTHS, (0, 8)):
+        model = scattered(widths, detail_width)
         decoder = QuickDecoder(model)
         with torch.inference_mode():
             decoder.decode(latents())
-        kept = sum(_bytes_in(stage) for stage in decoder._stages)
+        kept = _bytes_in(decoder._ways)
         assert 0.7 * kept < prepacked_bytes(model) < 1.3 * kept
 
 
 def _bytes_in(part: object) -> int:
     if isinstance(part, Tensor):
         return part.nbytes if not part.is_mkldnn else part.to_dense().nbytes
-    inside = vars(part) if hasattr(part, "__dict__") else {}
-    return sum(_bytes_in(value) for value in inside.values())
+    inside = part if isinstance(part, list) else vars(part).values() if hasattr(part, "__dict__") else ()
+    return sum(_bytes_in(value) for value in inside)
 
 
 def test_odd_sides_go_the_plain_way() -> None:
@@ -97,9 +99,14 @@ def listen_to_all(model: Autoencoder) -> None:
     model.decoder.register_forward_hook(lambda _layers, _inputs, output: output * 2.0)
 
 
-@pytest.mark.parametrize("change", [rewrite, replace, listen, listen_to_all])
+def rewrite_detail(model: Autoencoder) -> None:
+    if model.detail is not None:
+        model.detail.finish.weight.mul_(2.0)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace, listen, listen_to_all, rewrite_detail])
 def test_other_weights_are_painted_with_at_once(change: Callable[[Autoencoder], None]) -> None:
-    model = scattered(WIDTHS[0])
+    model = scattered(WIDTHS[0], detail_width=8 if change is rewrite_detail else 0)
     decoder = QuickDecoder(model)
     z = latents()
     with torch.inference_mode():

@@ -2,7 +2,9 @@
 
 Both halves are residual convolutions without normalisation (EDSR, arXiv:1707.02921). Parameter-free space-to-channel
 shortcuts join the resolutions (DC-AE, arXiv:2410.10733), so that training starts from an average of the pixels. The
-first layer sees 4x4 pixels as channels; no layer convolves at full resolution, which keeps it quick on a processor.
+first layer sees 4x4 pixels as channels, and the decoder's trunk gives them back as such, which keeps both quick on a
+processor. What makes outlines run is a narrow second way out of the trunk, which convolves at half and at full
+resolution (:class:`Detail`).
 
 The latent is whitened per channel, so samplers may assume zero mean and unit variance. In training, noise is added to
 it, which makes the decoder tolerate a denoiser's errors, and a small penalty limits its size.
@@ -22,6 +24,8 @@ STRIDE = 16
 """Pixels to a latent cell, along a side."""
 STEM = 4
 """Pixels along a side that become channels before the first convolution."""
+LAPLACIAN = 0.05
+"""How strongly an untrained decoder's last convolution steepens edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,8 @@ class AutoencoderConfig:
     encoder_depths: tuple[int, int, int] = (2, 2, 3)
     decoder_widths: tuple[int, int, int] = (64, 128, 256)
     decoder_depths: tuple[int, int, int] = (1, 1, 2)
+    detail_width: int = 0
+    """Channels at half resolution of the decoder's second way out; 0 for a decoder without one."""
     latent_noise: float = 0.05
     """The standard deviation of the noise that training adds to the latent."""
 
@@ -85,6 +91,35 @@ def match_channels(x: Tensor, channels: int) -> Tensor:
     return x.repeat_interleave(repeats, dim=1)[:, :channels]
 
 
+class Detail(nn.Module):
+    """The fine end of the decoder: what no 4x4 pixels made at once can have, such as an outline that runs straight.
+
+    Before training it changes nothing. The last convolution stands at full resolution on the finished colours and
+    begins as a weak Laplacian, which steepens edges.
+    """
+
+    def __init__(self, width_in: int, width: int) -> None:
+        super().__init__()
+        self.grow = Resize(width_in, width, -2)
+        self.block = ResidualBlock(width)
+        self.narrow = nn.Conv2d(width, 3 * 4, 3, padding=1)
+        self.finish = nn.Conv2d(3, 3, 3, padding=1)
+        for layer in (self.narrow, self.finish):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            laplacian = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
+            for channel in range(3):
+                self.finish.weight[channel, channel] = LAPLACIAN * laplacian
+
+    def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
+        """Return the finished pixels (B, 3, 4 h, 4 w) for a trunk's features (B, K, h, w) and its own pixels."""
+        fine = functional.pixel_shuffle(self.narrow(self.block(self.grow(features))), 2)
+        pixels = coarse + fine
+        finished: Tensor = pixels + self.finish(pixels)
+        return finished
+
+
 class Whitening(nn.Module):
     """Subtracts each channel's mean and divides by its deviation, as measured once after training.
 
@@ -117,6 +152,8 @@ class Autoencoder(nn.Module):
         self.config = config = config or AutoencoderConfig()
         self.encoder = _encoder(config)
         self.decoder = _decoder(config)
+        fine = config.decoder_widths[0]
+        self.detail = Detail(fine, config.detail_width) if config.detail_width else None
         self.whiten = Whitening(config.latent_channels)
 
     @property
@@ -138,8 +175,17 @@ class Autoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1] and not clamped."""
-        pixels: Tensor = functional.pixel_shuffle(self.decoder(self.whiten.inverse(latents)), STEM)
-        return pixels
+        return self.decode_both(latents)[0]
+
+    def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `decode` does, and the pixels of the decoder's trunk alone; the same without a `Detail`."""
+        unwhitened = self.whiten.inverse(latents)
+        if self.detail is None:
+            coarse = functional.pixel_shuffle(self.decoder(unwhitened), STEM)
+            return coarse, coarse
+        features = self.decoder[:-1](unwhitened)
+        coarse = functional.pixel_shuffle(self.decoder[-1](features), STEM)
+        return self.detail(features, coarse), coarse
 
     def forward(self, pixels: Tensor, noise: Tensor | None = None, shrink: int = 1) -> tuple[Tensor, Tensor]:
         """Encode, shrink the latents `shrink` times, add `noise` at the configuration's strength, and decode.

@@ -10,7 +10,7 @@ Shape letters: B pictures, C latent channels, h and w latent cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from allaprima.paint.bases.vignette.autoencoder import (
     STEM,
+    STRIDE,
     Autoencoder,
     ResidualBlock,
     Resize,
@@ -43,27 +44,25 @@ class QuickDecoder:
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         self._autoencoder = autoencoder
-        self._layers = WeightMarks(list(autoencoder.decoder.modules()))
-        self._stages: list[_Stage] = []
+        parts = (autoencoder.decoder, autoencoder.detail)
+        self._layers = WeightMarks([layer for part in parts if part is not None for layer in part.modules()])
+        self._ways: _Ways | None = None
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1], as `Autoencoder.decode` does."""
         latents = latents.contiguous(memory_format=torch.channels_last)
         if not _is_quick_at(latents) or not self._layers:
             return self._autoencoder.decode(latents)
-        if not self._stages:
+        if self._ways is None:
             self._layers.hold()
-            self._stages = _stages(self._autoencoder.decoder, latents.shape[-2:])
-        x = self._autoencoder.whiten.inverse(latents)
-        for stage in self._stages:
-            x = stage(x)
-        return x
+            self._ways = _ways(self._autoencoder, latents.shape[-2:])
+        return self._ways(self._autoencoder.whiten.inverse(latents))
 
 
 def prepacked_bytes(autoencoder: Autoencoder) -> int:
     """Return the bytes that `QuickDecoder` keeps beside the weights after its first picture."""
     packed = 0
-    for layer in autoencoder.decoder:
+    for layer in (*autoencoder.decoder, *([] if autoencoder.detail is None else [autoencoder.detail])):
         wide = isinstance(layer, ResidualBlock) and layer.first.in_channels >= CHANNELS
         own = sum(weight.nbytes for weight in layer.parameters())
         packed += own * 16 // 9 if wide else own
@@ -95,11 +94,53 @@ class _Grow:
 _Stage = PackedBlock | WideBlock | _Grow
 
 
-def _stages(decoder: nn.Sequential, size: Sequence[int]) -> list[_Stage]:
-    """Return the quick layers of `decoder`, packed for latents of `size`; other sizes work too."""
+@dataclass(frozen=True, kw_only=True)
+class _Ways:
+    """The trunk, and its two ways out."""
+
+    trunk: list[_Stage]
+    coarse: _Stage
+    fine: list[_Stage]
+    finish: PackedConvolution | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        features = _follow(self.trunk, x)
+        pixels = self.coarse(features)
+        if self.finish is None:
+            return pixels
+        pixels = _follow(self.fine, features).add_(pixels)
+        return self.finish(pixels)
+
+
+def _follow(stages: Sequence[_Stage], x: Tensor) -> Tensor:
+    for stage in stages:
+        x = stage(x)
+    return x
+
+
+def _ways(autoencoder: Autoencoder, size: Sequence[int]) -> _Ways:
+    """Return the quick decoder, packed for latents of `size`; other sizes work too."""
+    *trunk, coarse = _stages(autoencoder.decoder, size)
+    detail = autoencoder.detail
+    if detail is None:
+        return _Ways(trunk=trunk, coarse=coarse, fine=[], finish=None)
+    height, width = (side * STRIDE for side in size)
+    fine = _stages([detail.grow, detail.block, detail.narrow], (height // STEM, width // STEM), spread=2)
+    # The sum with what the last convolution sees is linear too.
+    weight = detail.finish.weight.detach().clone()
+    weight[range(3), range(3), 1, 1] += 1.0
+    finish = PackedConvolution(weight, bias_of(detail.finish), (height, width))
+    return _Ways(trunk=trunk, coarse=coarse, fine=fine, finish=finish)
+
+
+def _stages(layers: Iterable[nn.Module], size: Sequence[int], *, spread: int = STEM) -> list[_Stage]:
+    """Return the quick form of `layers`, packed for maps of `size`; a last convolution's channels are pixels.
+
+    `spread`: how many of them, along a side.
+    """
     height, width = size
     stages: list[_Stage] = []
-    for layer in decoder:
+    for layer in layers:
         if isinstance(layer, ResidualBlock) and layer.first.in_channels >= CHANNELS:
             stages.append(WideBlock(first=Winograd(layer.first), second=Winograd(layer.second)))
             continue
@@ -114,7 +155,7 @@ def _stages(decoder: nn.Sequential, size: Sequence[int]) -> list[_Stage]:
             weight, bias, factor = with_shortcut(layer), bias_of(layer.project), max(1, -layer.factor)
         else:
             assert isinstance(layer, nn.Conv2d)
-            weight, bias, factor = layer.weight.detach(), bias_of(layer), STEM
+            weight, bias, factor = layer.weight.detach(), bias_of(layer), spread
         order = _pixels_first(len(weight), factor)
         convolution = PackedConvolution(weight[order], bias[order], (height, width))
         stages.append(_Grow(convolution=convolution, factor=factor))

@@ -13,12 +13,13 @@ DoRA, arXiv:2402.09353.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from allaprima.paint.lora.update import Decomposed, Dense, FixedUpdate, LowRank
+from allaprima.paint.lora.update import Decomposed, Dense, FixedUpdate, LowRank, Update
 
 ScaleOf = Callable[[int | None], float]
 """alpha / rank of a layer, given its rank; None where its tensors are whole and show none."""
@@ -162,6 +163,31 @@ def decomposed(change: FixedUpdate, role: str, lengths: Tensor) -> Decomposed:
             f"got {_size(shape)} lengths of a DoRA; expected one for each row of {_size(change.shape)}"
         )
     return Decomposed(change=change, magnitude=lengths.flatten(), axis=0, scales_change=role == "magnitude")
+
+
+def split_rows(update: Update, sizes: Sequence[int]) -> list[Update]:
+    """Return the update of each of several layers, whose rows, so many each, are one weight in the file.
+
+    Raises:
+        MisfitError: they share lengths that several layers cannot.
+    """
+    if isinstance(update, LowRank):
+        return [
+            LowRank(down=update.down, up=up, scale=update.scale) for up in torch.split(update.up, list(sizes))
+        ]
+    if isinstance(update, Dense):
+        return [Dense(delta=delta) for delta in torch.split(update.delta, list(sizes))]
+    if update.axis != 0:
+        raise MisfitError(
+            "got a DoRA with lengths of columns that go through several layers here; expected rows'"
+        )
+    changes = split_rows(update.change, sizes)
+    lengths = torch.split(update.magnitude, list(sizes))
+    return [
+        replace(update, change=change, magnitude=magnitude)
+        for change, magnitude in zip(changes, lengths, strict=True)
+        if not isinstance(change, Decomposed)
+    ]
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -27,6 +27,14 @@ ALIASES: tuple[tuple[str, str], ...] = (
     (r"(?<=\bself_attn)\.out_proj$", ".to_out"),
 )
 
+_QKV = ("to_q", "to_k", "to_v")
+_ADDED = ("add_q_proj", "add_k_proj", "add_v_proj")
+_FUSED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("to_qkv", _QKV), ("qkv", _QKV), ("to_kv", _QKV[1:]), ("to_added_qkv", _ADDED), ("add_qkv_proj", _ADDED),
+    ("in_proj", ("q_proj", "k_proj", "v_proj")), ("qkv_proj", ("q_proj", "k_proj", "v_proj")),
+)  # fmt: skip
+"""What other programs keep as one layer, and our layers in the order of its rows (diffusers' `fuse_projections`)."""
+
 # What Stable Diffusion's first code (LDM, later sgm) calls the layers that diffusers renamed.
 _LDM_OUTSIDE = {
     "conv_in": "input_blocks.0.0", "conv_out": "out.2",
@@ -46,6 +54,22 @@ def names_of(path: str) -> list[str]:
     for pattern, replacement in ALIASES:
         dotted += [new for name in dotted if (new := re.sub(pattern, replacement, name)) not in dotted]
     return [*dotted, *(name.replace(".", "_") for name in dotted)]
+
+
+def fused_paths(paths: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return the paths of layers that other programs keep as one, by the path of that one."""
+    fused: dict[str, tuple[str, ...]] = {}
+    for name, parts in _FUSED:
+        for path in paths:
+            stem, dot, last = path.rpartition(".")
+            members = tuple(f"{stem}{dot}{part}" for part in parts)
+            if (
+                last == parts[0]
+                and f"{stem}{dot}{name}" not in paths
+                and all(one in paths for one in members)
+            ):
+                fused[f"{stem}{dot}{name}"] = members
+    return fused
 
 
 def versions_of(path: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from allaprima.paint.lora.files.dialects import DENOISERS, KeyName
 from allaprima.paint.lora.files.families import Architecture, look
-from allaprima.paint.lora.files.layer_names import ldm_names, names_of
+from allaprima.paint.lora.files.layer_names import fused_paths, ldm_names, names_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Layer:
     """The weight's shape: (out, in), (out, in, kh, kw), or (width,) of a norm."""
     bias: int = 0
     """How many numbers its bias has; 0 for none."""
+    parts: tuple[Layer, ...] = ()
+    """The layers whose rows stand in this one, which only other programs have; () for a layer of the network."""
 
 
 class Layers:
@@ -34,6 +36,8 @@ class Layers:
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = tuple(networks)
         self.by_key: dict[str, Layer] = {}
+        self.fused: dict[str, Layer] = {}
+        """By what its key would be, a layer that other programs make of several."""
         self._named: dict[str, dict[str, Layer | None]] = {}
         for network, module in networks.items():
             named = self._named.setdefault(network, {})
@@ -46,10 +50,31 @@ class Layers:
                 for name in dict.fromkeys((*names_of(path), *names_of(ldm.get(path, path)))):
                     # Two layers of one name leave it without meaning; a layer's own path always has one.
                     named[name] = layer if named.get(name, layer) is layer else None
+            self._name_fused(network, paths, ldm)
             named |= {path: self.by_key[f"{network}.{path}"] for path in paths}
         self._architecture = look(
             (key, layer.shape[1]) for key, layer in self.by_key.items() if len(layer.shape) > 1
         )
+
+    def _name_fused(self, network: str, paths: Mapping[str, tuple[int, ...]], ldm: Mapping[str, str]) -> None:
+        named = self._named[network]
+        for fused, members in fused_paths(paths).items():
+            parts = tuple(self.by_key[f"{network}.{path}"] for path in members)
+            inner = {part.shape[1:] for part in parts}
+            if len(inner) != 1 or len(parts[0].shape) != 2:
+                continue
+            bias = sum(part.bias for part in parts) if all(part.bias for part in parts) else 0
+            shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+            layer = Layer(key=f"{network}.{fused}", shape=shape, bias=bias, parts=parts)
+            self.fused[layer.key] = layer
+            last = fused.rpartition(".")[2]
+            elsewhere = ldm.get(members[0], members[0]).rpartition(".")[0]
+            for name in dict.fromkeys((*names_of(fused), *names_of(f"{elsewhere}.{last}"))):
+                named.setdefault(name, layer)
+
+    def get(self, key: str) -> Layer:
+        """Return the layer of that key, be it one of the network or one that other programs make of several."""
+        return self.by_key.get(key) or self.fused[key]
 
     def find(self, name: KeyName) -> Layer | None:
         """Return the layer that a file means by `name`, or None if there is none, or no telling which.

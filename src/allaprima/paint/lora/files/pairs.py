@@ -36,7 +36,7 @@ def find_pairs(keys: LayerKeys, layout: TensorLayout, layers: Layers) -> dict[st
     for key, roles in keys.by_layer.items():
         if not {"down", "up"} <= roles.keys() <= {"down", "up", "alpha"}:
             continue
-        shape, alpha = layers.by_key[key].shape, roles.get("alpha")
+        shape, alpha = layers.get(key).shape, roles.get("alpha")
         down, up = (layout.entries[roles[half]].shape for half in ("down", "up"))
         fits = len(down) > 1 and down[1:] == shape[1:] and up == (shape[0], down[0], *(1 for _ in shape[2:]))
         if fits and (alpha is None or math.prod(layout.entries[alpha].shape) == 1):

@@ -30,7 +30,7 @@ from allaprima.paint.lora.files.locations import title_of, weights_at
 from allaprima.paint.lora.files.lora import Lora
 from allaprima.paint.lora.files.metadata import metadata_at
 from allaprima.paint.lora.files.pairs import Pair, find_pairs, updates_of
-from allaprima.paint.lora.files.update_builder import build_update, build_vectors
+from allaprima.paint.lora.files.update_builder import build_update, build_vectors, split_fused
 from allaprima.paint.lora.files.vectors import split_roles
 from allaprima.paint.lora.files.weight_file import WeightFile, read_weight_file
 from allaprima.paint.lora.pages import Blocks
@@ -89,11 +89,12 @@ class LoraReader:
         about = FileAndBase(path=weights, file=match.file, base=self.base)
         for key, roles in {**match.others, **{key: match.keys.by_layer[key] for key in doubtful}}.items():
             config = configs[key.partition(".")[0]]
-            updates[key] = build_update(roles, file, self._layers.by_key[key], config, about)
+            updates[key] = build_update(roles, file, self._layers.get(key), config, about)
+        split_fused(updates, self._layers, about)
         vectors: dict[str, Tensor] = {}
         for key, roles in match.vectors.items():
             scale = self._up_scale(match.keys.by_layer.get(key, {}), key, file, configs)
-            vectors |= build_vectors(roles, file, self._layers.by_key[key], scale, about)
+            vectors |= build_vectors(roles, file, self._layers.get(key), scale, about)
         return Lora(
             name=name or title_of(weights),
             updates=updates,
@@ -113,7 +114,7 @@ class LoraReader:
         shapes = {key: entry.shape for key, entry in layout.entries.items()}
         file = architecture_of(names, shapes, family)
         keys = match_keys(names, self._layers, FileAndBase(path=path, file=file, base=self.base))
-        split = {key: split_roles(roles, self._layers.by_key[key]) for key, roles in keys.by_layer.items()}
+        split = {key: split_roles(roles, self._layers.get(key)) for key, roles in keys.by_layer.items()}
         keys = replace(keys, by_layer={key: matrix for key, (matrix, _) in split.items() if matrix})
         pairs = find_pairs(keys, layout, self._layers)
         return LayoutMatch(

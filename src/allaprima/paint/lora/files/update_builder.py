@@ -9,10 +9,10 @@ from torch import Tensor
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.adapter_config import AdapterConfig
-from allaprima.paint.lora.files.algebra import MisfitError, decomposed, update_from
+from allaprima.paint.lora.files.algebra import MisfitError, decomposed, split_rows, update_from
 from allaprima.paint.lora.files.keys import shown
 from allaprima.paint.lora.files.layer_keys import FileAndBase
-from allaprima.paint.lora.files.layers import Layer
+from allaprima.paint.lora.files.layers import Layer, Layers
 from allaprima.paint.lora.files.vectors import vectors_from
 from allaprima.paint.lora.files.weight_file import WeightFile
 from allaprima.paint.lora.update import Update
@@ -66,3 +66,17 @@ def build_vectors(
         return vectors_from({role: file.tensors[key] for role, key in keys.items()}, layer, up_scale)
     except MisfitError as error:
         raise LoraError(f"{where}: {error}; {about}") from error
+
+
+def split_fused(updates: dict[str, Update], layers: Layers, about: FileAndBase) -> None:
+    """Exchange in `updates`, by layer, those of layers that the file keeps as one for those of the base's own."""
+    for key in [key for key in updates if key in layers.fused]:
+        update, parts = updates.pop(key), layers.fused[key].parts
+        try:
+            pieces = split_rows(update, [part.shape[0] for part in parts])
+        except MisfitError as error:
+            raise LoraError(f"{about.path}: {key}: {error}; {about}") from error
+        for part, piece in zip(parts, pieces, strict=True):
+            if part.key in updates:
+                raise LoraError(f"{about.path} changes {part.key} twice, once within {key}; expected it once")
+            updates[part.key] = piece

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from allaprima.paint.lora.files.algebra import MisfitError
@@ -54,4 +55,7 @@ def vectors_from(parts: Mapping[str, Tensor], layer: Layer, up_scale: float) -> 
         if key in vectors:
             raise MisfitError(f"got {role} beside another change of the same {attribute}; expected one")
         vectors[key] = part.flatten().float() * (up_scale if role == "up_bias" else 1.0)
+    if layer.parts and vectors:  # of a layer that the file keeps as one, only the bias is a vector
+        pieces = torch.split(vectors[f"{layer.key}.bias"], [part.bias for part in layer.parts])
+        return {f"{part.key}.bias": piece for part, piece in zip(layer.parts, pieces, strict=True)}
     return vectors
