@@ -139,7 +139,9 @@ def _adding(down: Tensor, up: Tensor, scale: float) -> Callable[[nn.Module, tupl
     """Return a hook that adds scale up(down(x)), as peft does: in the matrices' own format, or autocast's."""
 
     def add(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        x = inputs[0].to(down.dtype)
+        x = inputs[0]
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(down.dtype)
         if isinstance(layer, nn.Conv2d):
             first = partial(
                 functional.conv2d, stride=layer.stride, padding=layer.padding, dilation=layer.dilation
