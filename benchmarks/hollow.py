@@ -23,7 +23,7 @@ MEDIUM_VAE: dict[str, Any] = {"block_out_channels": (64, 128, 256, 256)}
 MEDIUM_QWEN: dict[str, Any] = {"num_layers": 8, "num_attention_heads": 8}
 MEDIUM_LANGUAGE: dict[str, Any] = {
     "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 6, "num_attention_heads": 8,
-    "num_key_value_heads": 2, "vocab_size": 32000,
+    "num_key_value_heads": 2, "vocab_size": 152064,
 }  # fmt: skip
 FULL_LANGUAGE: dict[str, Any] = {
     "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
@@ -42,7 +42,7 @@ def write_hollow(folder: Path, family: str, size: Size, dtype: torch.dtype) -> P
         from tests.tiny_qwen import write_tiny_qwen
 
         write_tiny_qwen(folder)
-        parts = {} if size == "tiny" else _qwen(size)
+        parts = {} if size == "tiny" else qwen_networks(size)
     for part, network in parts.items():
         _write_part(folder / part, network, dtype)
     return folder
@@ -65,7 +65,8 @@ def _sdxl(size: Size) -> dict[str, nn.Module]:
         }
 
 
-def _qwen(size: Size) -> dict[str, nn.Module]:
+def qwen_networks(size: Size) -> dict[str, nn.Module]:
+    """Return the networks of a Qwen-Image of medium or full size, without weights."""
     from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 

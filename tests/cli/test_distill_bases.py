@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 from tests.lab.distill.tiny import write_cache
+from tests.tiny_klein import write_tiny_klein
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
+from tests.tiny_z_image import write_tiny_z_image
 
 from allaprima.cli.app import run
 from allaprima.core.request_defaults import RequestDefaults
-from allaprima.paint.bases.qwen_image import weights
+from allaprima.paint.bases.flux2_klein import weights as flux2_klein
+from allaprima.paint.bases.qwen_image import weights as qwen_image
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
+from allaprima.paint.bases.z_image import weights as z_image
 
 PROMPTS = "a cat\na dog on a roof\ntwo cats\na hat\nthree black cats at night\na bee\na pig\na red car\n"
 TINY = RequestDefaults(width=96, height=96, steps=4, guidance=4.0)
-"""A tiny SDXL says its own size, a Qwen-Image of any size paints at 1024 x 1024."""
+"""A tiny SDXL says its own size, transformers of any size paint at 1024 x 1024."""
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +77,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
     [
         (write_tiny_qwen, ("turbo", "sensitive", "dmd")),
         (write_tiny_sdxl, ("lcm", "dmd", "add")),
+        (write_tiny_klein, ("turbo",)),
+        (write_tiny_z_image, ("dmd",)),
     ],
-    ids=["qwen-image", "sdxl"],
+    ids=["qwen-image", "sdxl", "klein", "z-image"],
 )
 def test_the_recipes_commands_run_and_their_loras_paint(
     write: Callable[[Path], Path],
@@ -83,7 +89,9 @@ def test_the_recipes_commands_run_and_their_loras_paint(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(weights, "QwenImageBase", partial(QwenImageBase, defaults=TINY))
+    monkeypatch.setattr(qwen_image, "QwenImageBase", partial(QwenImageBase, defaults=TINY))
+    monkeypatch.setattr(flux2_klein, "_defaults", lambda _: TINY)
+    monkeypatch.setattr(z_image, "defaults_of", lambda _: TINY)
     base = write(folder / "base")
     distil("paths", base, "paths", "--count", "3", "--guidance", "4", "--batch", "2", "--teacher-steps", "4")
     for name in named:

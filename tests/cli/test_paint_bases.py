@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tests.tiny_files import make_split_pipeline, write_split
+from tests.tiny_klein import write_tiny_klein
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 
@@ -25,6 +27,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("models")
     write_tiny_qwen(models / "diffusers" / "tiny")
     write_tiny_sdxl(models / "diffusers" / "sdxl")
+    write_tiny_klein(models / "diffusers" / "klein")
     return models
 
 
@@ -171,3 +174,49 @@ def test_sdxl_paints_several_with_a_lora(models: Path) -> None:
             assert plain.size == worn.size == (104, 56)
             assert plain.tobytes() != worn.tobytes()
     assert read_request(Path("worn/猫-3.png")).loras == (LoraUse(name="ink", weight=2.0),)
+
+
+def test_a_base_looks_at_pictures(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, level in (("face", 90), ("hat", 40)):
+        Image.effect_noise((96, 64), level).save(f"{name}.png")
+    options = ("--models-dir", str(models), "--size", "32x48", "--seed", "3", "--steps", "1", "--base")
+    looking = ("--reference", "face.png", "--reference", "hat.png")
+    assert run(["paint", "a cat", *options, "klein", *looking, "-o", "cat.png"]) == 0
+    assert run(["paint", "a cat", *options, "klein", "-o", "plain.png"]) == 0
+    with Image.open("cat.png") as cat, Image.open("plain.png") as plain:
+        assert cat.tobytes() != plain.tobytes()
+    again = ("paint", "--models-dir", str(models), "--from", "cat.png", "-o", "again.png")
+    capsys.readouterr()
+    assert run(list(again)) == 2
+    assert "expected it again, as --reference FILE" in capsys.readouterr().err
+    assert run([*again, *looking]) == 0
+    assert Path("again.png").read_bytes() == Path("cat.png").read_bytes()
+    assert run(["paint", "a cat", *options, "tiny", *looking, "-o", "none.png"]) == 0
+    assert "the 2 references do nothing: tiny looks at none" in capsys.readouterr().err
+    assert run(["paint", "a cat", *options, "klein", "--reference", "dog.png"]) == 2
+
+
+def test_a_base_in_several_files_is_joined_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the vocabulary that ships: the one test in which the words are those of the published text encoder."""
+    models = tmp_path / "ComfyUI" / "models"
+    files = write_split(models, make_split_pipeline(words=152_064), "scale_weight")
+    vae = shutil.move(files["vae"], tmp_path / "mine.safetensors")
+    options = ("--models-dir", str(models), "--base", "tiny_scale_weight", "--size", "32x32")
+    assert run(["paint", "a cat", *options]) == 2
+    assert "comes without Qwen-Image's autoencoder" in capsys.readouterr().err
+    named = (*options, "--vae", str(vae), "--json")
+    assert run(["paint", "a cat", *named, "--steps", "2", "--seed", "1", "-o", "cat.png"]) == 0
+    told = capsys.readouterr()
+    assert "tiny_vl.safetensors as text encoder" in told.err
+    assert "mine.safetensors as autoencoder (VAE)" in told.err
+    assert read_request(Path("cat.png")).base == "tiny_scale_weight"
+    assert run(["paint", *named, "--from", "cat.png", "-o", "again.png"]) == 0
+    assert Path("again.png").read_bytes() == Path("cat.png").read_bytes()
+    capsys.readouterr()
+    assert run(["plan", *named]) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert plan["chosen"]["plan"] == "resident"
+    assert run(["paint", "a cat", "--vae", str(vae)]) == 2
+    assert "'vignette', which brings its own" in capsys.readouterr().err

@@ -18,9 +18,12 @@ import httpx2
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.tiny_files import make_split_pipeline, write_split
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
+from allaprima.cli.serve import Makers
+from allaprima.core.errors import UserError
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import LoraUse
 
@@ -180,3 +183,14 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
         assert run(["serve", "--port", port, "--gallery", str(tmp_path / "gallery")]) == 2
     assert f"port {port}" in capsys.readouterr().err
     assert not (tmp_path / "gallery").exists()
+
+
+def test_parts_are_named_for_the_bases_that_take_them(tmp_path: Path) -> None:
+    files = write_split(tmp_path, make_split_pipeline(), "fp8")
+    vae = files["vae"].rename(tmp_path / "mine.safetensors")
+    specs = {"vignette": "vignette", "tiny": str(files["transformer"])}
+    located = Makers(specs=specs, vae=str(vae)).locate()
+    assert located["tiny"].parts == {"text_encoder": files["text_encoder"], "vae": vae}
+    assert located["vignette"].parts == {}
+    with pytest.raises(UserError, match="which brings its own"):
+        Makers(specs={"vignette": "vignette"}, vae=str(vae)).locate()

@@ -70,7 +70,7 @@ def test_the_defaults_are_those_of_the_command() -> None:
     values = {field.name: field.default for field in fields(GenerationRequest) if field.name != "prompt"}
     assert values == {
         "negative_prompt": "", "width": 256, "height": 256, "steps": 50, "guidance": 4.0, "seed": 0,
-        "base": "vignette", "quality": "high", "schedule": None, "loras": (),
+        "base": "vignette", "quality": "high", "schedule": None, "loras": (), "references": (),
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "plan": "allaprima.cli.plan",
     "show": "allaprima.cli.show",
     "lora": "allaprima.cli.lora",
+    "base": "allaprima.cli.base",
     "pull": "allaprima.cli.pull",
     "doctor": "allaprima.cli.doctor",
     "scenes": "allaprima.cli.scenes",

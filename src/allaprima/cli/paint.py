@@ -22,6 +22,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
+from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_policy import wear_tags
 from allaprima.core.retouch import operations_to_json
@@ -59,6 +60,7 @@ def paint(
     given = given_fields(
         asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
+        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)
@@ -78,11 +80,13 @@ def paint(
     from allaprima.paint.pipeline.overpainting import Overpainting
 
     if first is not None and "base" not in given:
-        _check_base(first.base, load.models_dir or ())
+        _check_base(first.base, load)
+    _tell_files(asked.base or requests[0].base, load)
     painter = Painter.load(
         asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
-        lora_dir=load.lora_dir, precision=load.precision, memory_gib=load.memory,
-        size=_largest(requests, given, first), loras=requests[0].loras,
+        text_encoder=load.text_encoder, vae=load.vae, lora_dir=load.lora_dir, precision=load.precision,
+        memory_gib=load.memory, quantize=load.quantize, size=_largest(requests, given, first),
+        loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)
     requests = over.fit(fill_requests(painter, requests, given, first, turbo=not asked.no_turbo))
@@ -125,14 +129,25 @@ def _import(source: Path) -> ImportedRequest:
     return imported
 
 
-def _check_base(name: str, models_dirs: Sequence[Path]) -> None:
+def _check_base(name: str, load: LoadOptions) -> None:
     """Refuse the base that a picture names, with the way out, if it is not here."""
+    from allaprima.paint.bases.files.parts import NamedParts
     from allaprima.paint.bases.loading import locate
 
     try:
-        locate(name, models_dirs)
+        locate(name, load.models_dir or (), NamedParts(text_encoder=load.text_encoder, vae=load.vae))
     except RequestError as error:
         raise RequestError(f"{error}. The picture names it; --base paints it with another") from error
+
+
+def _tell_files(base: str, load: LoadOptions) -> None:
+    """Say on stderr which files are joined to one base."""
+    from allaprima.paint.bases.files.parts import NamedParts
+    from allaprima.paint.bases.loading import locate
+
+    named = NamedParts(text_encoder=load.text_encoder, vae=load.vae)
+    if joined := locate(base, load.models_dir or (), named).joined():
+        print(f"prima: {printable(joined)}", file=sys.stderr)
 
 
 def fill_requests(

@@ -11,7 +11,27 @@ import typer
 Size = Annotated[str | None, typer.Option(help="Width x height in pixels. Default: the base's own.")]
 ModelsDirs = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder of models, as ComfyUI and A1111 keep them; may be given again."),
+    typer.Option(
+        help="Folder of models, as ComfyUI and A1111 keep them, or an extra_model_paths.yaml; may be given again."
+    ),
+]
+TextEncoderFile = Annotated[
+    str | None,
+    typer.Option(
+        "--text-encoder",
+        help="File of the text encoder, or its name in --models-dir, for a base in several files. Default: the "
+        "one that fits.",
+        show_default=False,
+    ),
+]
+VaeFile = Annotated[
+    str | None,
+    typer.Option(
+        "--vae",
+        help="File of the autoencoder (VAE), or its name in --models-dir, for a base in several files. Default: "
+        "the one that fits.",
+        show_default=False,
+    ),
 ]
 LoraDir = Annotated[
     Path | None,
@@ -24,6 +44,12 @@ LoraDir = Annotated[
 Memory = Annotated[
     float | None,
     typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
+]
+Quantize = Annotated[
+    Literal["fp8", "int8", "nf4"] | None,
+    typer.Option(
+        help="Round the weights of text encoder and denoiser to 8 or 4 bits as they are read. Default: do not."
+    ),
 ]
 
 
@@ -56,7 +82,7 @@ class RequestOptions:
     base: Annotated[
         str | None,
         typer.Option(
-            help="vignette, a model folder, a .safetensors file, a name in --models-dir, or a hub id in the "
+            help="vignette, a model folder, a .safetensors or .gguf file, a name in --models-dir, or a hub id in the "
             "cache. Default: vignette."
         ),
     ] = None
@@ -66,6 +92,10 @@ class RequestOptions:
     lora: Annotated[
         list[str] | None,
         typer.Option(help="NAME or NAME:WEIGHT of a LoRA in --lora-dir; may be given again."),
+    ] = None
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture to look at, in bases that do, such as FLUX.2 klein; may be given again."),
     ] = None
     no_turbo: Annotated[
         bool,
@@ -125,12 +155,15 @@ class LoadOptions:
     """Where a base and its LoRAs lie, and how it computes."""
 
     models_dir: ModelsDirs = None
+    text_encoder: TextEncoderFile = None
+    vae: VaeFile = None
     lora_dir: LoraDir = None
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],
         typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),
     ] = "auto"
     memory: Memory = None
+    quantize: Quantize = None
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allaprima.cli.output import JsonFlag, check_memory, print_json
-from allaprima.cli.paint_options import ModelsDirs, Size
+from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
+from allaprima.cli.paint_options import ModelsDirs, Quantize, Size, TextEncoderFile, VaeFile
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import parse_size
 from allaprima.core.request import MAX_SIDE_PX
@@ -34,7 +35,10 @@ def plan(
         str | None, typer.Option(help="cpu or cuda. Default: the first GPU, or else the CPU.")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, bf16, fp32 or fp16.")] = "auto",
+    quantize: Quantize = None,
     models_dir: ModelsDirs = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what would be resident, what would come and go, what would be tiled, and the peak; weights are not read.
@@ -46,15 +50,21 @@ def plan(
         raise RequestError(f"got count {count}; expected 1 to 64")
     width, height = (None, None) if size is None else _checked_size(size)
     # Here, not above: torch takes seconds to import, and a mistake in the options is to be told at once.
+    from allaprima.paint.bases.files.parts import NamedParts
+    from allaprima.paint.bases.loading import locate
     from allaprima.paint.device.precision import choose_dtype, pick_device
     from allaprima.paint.memory.forecast import forecast
     from allaprima.paint.memory.plan import choose_plan, gib
 
     on = pick_device(device, elsewhere=True)
     dtype = choose_dtype(on, precision)
+    named = NamedParts(text_encoder=text_encoder, vae=vae)
     forecasts = forecast(
-        base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or ()
-    )
+        base, width=width, height=height, device=on, dtype=dtype, count=count, models_dirs=models_dir or (),
+        named=named, quantize=quantize,
+    )  # fmt: skip
+    if joined := locate(base, models_dir or (), named).joined():
+        print(f"prima: {printable(joined)}", file=sys.stderr)
     chosen = forecasts[0] if memory is None else choose_plan(forecasts, int(memory * GIB), str(on))
     for one in forecasts:
         print(f"{'*' if one is chosen else ' '} {one.plan!s:<20}{gib(one.needed_bytes):>12}")
@@ -64,6 +74,7 @@ def plan(
             "base": base,
             "device": str(on),
             "precision": str(dtype).removeprefix("torch."),
+            "quantize": quantize,
             "memory": memory,
             "chosen": chosen.to_json(),
             "plans": [one.to_json() for one in forecasts],

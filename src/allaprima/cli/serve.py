@@ -15,14 +15,15 @@ from urllib.parse import quote
 import typer
 
 from allaprima.cli.option_groups import spread_options
-from allaprima.cli.output import JsonFlag, check_memory, print_json
-from allaprima.cli.paint_options import LoraDir, Memory
+from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
+from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from allaprima.paint.bases.files.parts import NamedParts
     from allaprima.paint.bases.loading import Located
     from allaprima.paint.painter import Painter
     from allaprima.studio.server.settings import ServerSettings
@@ -83,15 +84,16 @@ def serve(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of Vignette's weights. Default: those that ship.")
     ] = None,
-    models_dir: Annotated[
-        list[Path] | None, typer.Option(help="Folder of models in which a base may be a name.")
-    ] = None,
+    models_dir: ModelsDirs = None,
+    text_encoder: TextEncoderFile = None,
+    vae: VaeFile = None,
     lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     device: Annotated[
         str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
     ] = None,
     memory: Memory = None,
+    quantize: Quantize = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -121,7 +123,8 @@ def serve(
     write_log(sys.stderr)
     makers = Makers(
         specs=specs_by_name(base or ["vignette"]), weights=weights, lora_dir=lora_dir,
-        models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory,
+        models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
+        text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
@@ -139,22 +142,29 @@ class Makers:
     """Vignette's, None for those that ship."""
     models_dirs: tuple[Path, ...] = ()
     """Where other bases may lie."""
+    text_encoder: str | None = None
+    """The file of the text encoder, for a base in several files; None for the one that fits."""
+    vae: str | None = None
+    """That of the autoencoder."""
     lora_dir: Path | None = None
     """The folder of LoRAs; None for models/lora here."""
     device: str | None = None
     """As torch names it."""
     memory_gib: float | None = None
     """The most that painting may take; None for as much as there is."""
+    quantize: str | None = None
+    """What the weights of bases that do not ship are rounded to; None for nothing."""
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
         from allaprima.paint.painter import Painter
         from allaprima.studio.engine.warmup import warm_up
 
-        ships = self.locate()[name].traits.shipped_weights is not None
+        ships, named = self.locate()[name].traits.shipped_weights is not None, self._named(self.specs[name])
         painter = Painter.load(
             self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
-            lora_dir=self.lora_dir, device=self.device, memory_gib=self.memory_gib,
+            text_encoder=named.text_encoder, vae=named.vae, lora_dir=self.lora_dir, device=self.device,
+            memory_gib=self.memory_gib, quantize=None if ships else self.quantize,
         )  # fmt: skip
         painter = replace(painter, waits_for_hash=False)  # live frames may wait meanwhile
         if painter.base.traits.warms_up:
@@ -173,7 +183,7 @@ class Makers:
             cards[name] = BaseCard(
                 name=name, family=located.family, defaults=traits.defaults, schedules=schedules,
                 all_schedules=traits.schedules, fixed_size=traits.fixed_size, stride=traits.stride,
-                english_only=traits.english_only, starters=traits.starters,
+                english_only=traits.english_only, starters=traits.starters, reads_references=traits.reads_references,
             )  # fmt: skip
         return cards
 
@@ -181,7 +191,16 @@ class Makers:
         """Find the bases; UserError if one is not there."""
         from allaprima.paint.bases.loading import locate
 
-        return {name: locate(spec, self.models_dirs) for name, spec in self.specs.items()}
+        return {name: locate(spec, self.models_dirs, self._named(spec)) for name, spec in self.specs.items()}
+
+    def _named(self, spec: str) -> NamedParts:
+        """Return the parts named for the base; of several bases, those that bring their own get none."""
+        from allaprima.paint.bases.files.parts import NamedParts
+        from allaprima.paint.bases.loading import brings_its_parts
+
+        if len(self.specs) > 1 and brings_its_parts(spec, self.models_dirs):
+            return NamedParts()
+        return NamedParts(text_encoder=self.text_encoder, vae=self.vae)
 
 
 def specs_by_name(specs: Sequence[str]) -> dict[str, str]:
@@ -246,6 +265,8 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     )
     for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
         hide_folder(folder)
+    for base in filter(None, (located.joined() for located in makers.locate().values())):
+        print(f"prima: {printable(base)}", file=sys.stderr)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
+_ENDINGS = (".safetensors", ".gguf", ".sft")
 _SNAPSHOT = re.compile(r"models--(.+?)--(.+)/snapshots/[^/]+$")
 
 
@@ -21,5 +22,5 @@ def shown_name(spec: str) -> str:
     if snapshot := _SNAPSHOT.search(slashed):
         return f"{snapshot[1]}/{snapshot[2]}"
     name = PurePosixPath(slashed).name
-    short = name[: -len(".safetensors")] if name.lower().endswith(".safetensors") else name
-    return short or name or "base"
+    ending = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)] or name or "base"

@@ -23,6 +23,7 @@ from itertools import islice
 from typing import Any
 
 from allaprima.core.errors import RequestError
+from allaprima.core.reference import references_from_json
 from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse
 
 NEGATIVE = "Negative prompt: "
@@ -41,7 +42,7 @@ _KEYS: dict[str, tuple[str, type[int] | type[float] | type[str]]] = {
     "Quality": ("quality", str), "Schedule": ("schedule", str),
 }  # fmt: skip
 """Settings as the infotext names them, to the fields of a request."""
-_OURS = {name.casefold(): name for name in (*_KEYS, "Size", "Sampler")}
+_OURS = {name.casefold(): name for name in (*_KEYS, "Size", "Sampler", "References")}
 """Their names by how they are read: people and programs write them without capitals too."""
 _ALIKE: Mapping[str, frozenset[str]] = {
     "Sampler": frozenset({"Euler"}), "Schedule type": frozenset({"Automatic"}), "Clip skip": frozenset({"1"}),
@@ -81,6 +82,11 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
         "Model": request.base,
         "Quality": request.quality,
         **({} if request.schedule is None else {"Schedule": request.schedule}),
+        **(
+            {}
+            if not request.references
+            else {"References": " ".join(one.digest for one in request.references)}
+        ),
         **(extra or {}),
     }
     tags = [f"<lora:{lora.name}:{lora.weight!r}>" for lora in request.loras]
@@ -214,6 +220,8 @@ def _fields(name: str, value: str) -> dict[str, Any]:
     """Return the fields of a request that the setting `name` stands for; none for one that we do not have."""
     if name == "Size":
         return dict(zip(("width", "height"), parse_size(value), strict=True))
+    if name == "References":
+        return {"references": references_from_json(value.split())}
     if name not in _KEYS:
         return {}
     key, kind = _KEYS[name]
@@ -222,7 +230,7 @@ def _fields(name: str, value: str) -> dict[str, Any]:
 
 def is_lost(name: str, value: str) -> bool:
     """Return whether the setting has a part in the picture that is not followed."""
-    known = name in _KEYS or name in _INFORMATIVE or name.startswith("Rescued ")
+    known = name in _KEYS or name == "References" or name in _INFORMATIVE or name.startswith("Rescued ")
     return not known and value not in _ALIKE.get(name, ())
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError
+from allaprima.core.reference import Reference, check_references, references_from_json
 
 Quality = Literal["high", "medium"]
 
@@ -95,6 +96,8 @@ class GenerationRequest:
     """The name of a schedule that the base knows, such as lightning; None for the base's own."""
     loras: tuple[LoraUse, ...] = ()
     """LoRAs that act on the base, at most 32; the weights of one that is named twice are added."""
+    references: tuple[Reference, ...] = ()
+    """Pictures to look at, at most 10, in bases that do; in JSON and in files their digests alone."""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -136,10 +139,14 @@ class GenerationRequest:
                 )
         _check_loras(self.loras)
         object.__setattr__(self, "loras", _added_up(self.loras))
+        check_references(self.references)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of plain values that `from_json` takes back unchanged."""
-        return {**asdict(self), "loras": [asdict(lora) for lora in self.loras]}
+        """Return a dictionary of plain values that `from_json` takes back unchanged, but for references' pixels."""
+        values = {**vars(self), "loras": [asdict(lora) for lora in self.loras]}
+        del values["references"]
+        digests = [one.digest for one in self.references]
+        return {**values, "references": digests} if digests else values
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GenerationRequest:
@@ -152,7 +159,7 @@ class GenerationRequest:
 
 
 def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a request that `data` holds; of their values only LoRAs are checked yet."""
+    """Return the fields of a request that `data` holds; of their values only lists are checked yet."""
     if not isinstance(data, Mapping):
         raise RequestError(f"got a request of type {type(data).__name__}; expected an object with a prompt")
     known = [field.name for field in fields(GenerationRequest)]
@@ -166,6 +173,8 @@ def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(data)
     if "loras" in values:
         values["loras"] = _loras_from_json(values["loras"])
+    if "references" in values:
+        values["references"] = references_from_json(values["references"])
     return values
 
 

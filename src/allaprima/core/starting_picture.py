@@ -88,12 +88,12 @@ class StartingPicture:
             raise RequestError(f"got a padding of {padding_px} pixels; expected 0 to {MAX_PADDING_PX}")
         margins = None if outpaint is None else Margins.of(outpaint)
         wide = (FEATHER_PX if margins is None else SIDE_FEATHER_PX) if feather_px is None else feather_px
-        opened = _to_image(image)
+        opened = to_image(image)
         picture = to_rgb(opened)
         if mask is not None and is_transparent(opened):
             # The white that it lies on elsewhere would shine through at the mask's edges.
             picture = fill_painted(picture, alpha_mask(opened))
-        grey = None if mask is None else to_mask(_to_image(mask))
+        grey = None if mask is None else to_mask(to_image(mask))
         if grey is not None:
             check_mask_size(grey, picture)
             grey = feather(grey, wide)
@@ -130,7 +130,8 @@ class StartingPicture:
         )
 
 
-def _to_image(image: object) -> Image.Image:
+def to_image(image: object) -> Image.Image:
+    """Return what a person calls an image, a file, a picture or a PIL image, upright; PictureError for others."""
     from PIL import Image
 
     from allaprima.core.picture_opening import open_picture, upright

@@ -44,13 +44,16 @@ def find_by_name(
     """
     wanted = {same_name(name + suffix) for suffix in suffixes}
     depth = name.count("/") + 1
-    for path in _below(folder, levels):
+    for path in entries_below(folder, levels):
         if same_name("/".join(path.parts[-depth:])) in wanted:
             yield path
 
 
-def _below(folder: Path, levels: int) -> Iterator[Path]:
-    """Yield what lies below `folder`, level by level, each in order; links are followed, but never in a circle."""
+def entries_below(folder: Path, levels: int = 32) -> Iterator[Path]:
+    """Yield what lies below `folder`, level by level, each in order; links are followed, but never in a circle.
+
+    Hidden folders are left out, and at most `MAX_ENTRIES` entries are looked at.
+    """
     waiting, seen, left = [folder], set[tuple[int, int]](), MAX_ENTRIES
     for _ in range(levels):
         next_level: list[Path] = []

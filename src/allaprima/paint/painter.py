@@ -33,10 +33,12 @@ from allaprima.core.model_hash import ModelHash
 from allaprima.core.outpaint import Margins
 from allaprima.core.picture import Picture, PictureSet
 from allaprima.core.progress import progress_bar
+from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.starting_picture import StartingPicture
+from allaprima.core.starting_picture import StartingPicture, to_image
 from allaprima.core.user_paths import default_cache_dir
-from allaprima.paint.bases.loading import locate
+from allaprima.paint.bases.files.parts import NamedParts
+from allaprima.paint.bases.loading import check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
@@ -49,6 +51,7 @@ from allaprima.paint.pipeline.img2img import check_init_size
 from allaprima.paint.pipeline.overpainting import Overpainting
 from allaprima.paint.pipeline.picture_group import PictureGroup
 from allaprima.paint.pipeline.pipeline import Pipeline
+from allaprima.paint.pipeline.reference_latents import check_pixels
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
 
@@ -83,11 +86,14 @@ class Painter(Pipeline):
         *,
         folder: Path | str | None = None,
         models_dirs: Sequence[Path | str] = (),
+        text_encoder: Path | str | None = None,
+        vae: Path | str | None = None,
         lora_dir: Path | str | None = None,
         device: str | None = None,
         precision: str = "auto",
         pictures_per_pass: int = 1,
         memory_gib: float | None = None,
+        quantize: str | None = None,
         size: tuple[int, int] | None = None,
         loras: Loras = (),
     ) -> Painter:
@@ -97,20 +103,25 @@ class Painter(Pipeline):
             base: what to paint with, see `bases.loading`.
             folder: where Vignette's weights lie, and perhaps LoRAs in `loras`; None for those that ship with the
                 package.
-            models_dirs: folders of models in which `base` may be a name.
+            models_dirs: folders of models in which `base` may be a name, or lists of them.
+            text_encoder: the file of the text encoder, or its name in one of the folders, for a base in several
+                files; None for the one that lies there.
+            vae: that of the autoencoder.
             lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
                 for those in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
             memory_gib: the most that may be taken; None for as much as there is. See `memory.plan` for how.
+            quantize: fp8, int8 or nf4, to which the weights of an unquantised base are rounded; None for none.
             size: pixels, width and height, of the largest picture to come; None for the base's own.
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name, or a limit or size is none.
+            RequestError: there is no base or number format of that name, the base's weights cannot be rounded, or a
+                limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
         if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
@@ -126,7 +137,12 @@ class Painter(Pipeline):
         if on.type == "cpu":
             watch_cores()
         dtype = choose_dtype(on, precision)
-        located = locate(base, folders)
+        named = NamedParts(
+            text_encoder=None if text_encoder is None else str(text_encoder),
+            vae=None if vae is None else str(vae),
+        )
+        located = locate(base, folders, named)
+        check_quantize(located, quantize)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
@@ -134,8 +150,8 @@ class Painter(Pipeline):
         if located.path is not None and located.path.is_file():
             model_hash = ModelHash(located.path, kept=default_cache_dir() / HASHES)
         loaded = load_planned(
-            base, device=on, dtype=dtype, models_dirs=folders, weights=folder, memory_gib=memory_gib, size=size,
-            count=pictures_per_pass,
+            base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
+            quantize=quantize, size=size, count=pictures_per_pass,
         )  # fmt: skip
         lora_manager = LoraManager(
             loaded.modules(),
@@ -169,6 +185,7 @@ class Painter(Pipeline):
         feather_px: int | None = None,
         padding_px: int | None = None,
         outpaint: Margins | Mapping[str, int] | str | None = None,
+        references: Sequence[Reference | Picture | Image.Image | Path | str] = (),
         turbo: bool = True,
         **fields: Any,
     ) -> Picture | PictureSet:
@@ -187,6 +204,7 @@ class Painter(Pipeline):
             feather_px: how wide the edge of what is painted is; None for 8 pixels, or 16 around a picture.
             padding_px: paint a window with so much around the mask at the base's size, and put it back.
             outpaint: sides to extend the picture on, in pixels, such as {"left": 64}.
+            references: pictures to look at, in bases that do, such as FLUX.2 klein.
             turbo: False for the plain base.
             fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
 
@@ -204,7 +222,14 @@ class Painter(Pipeline):
             start.check_fields(fields)
         over = Overpainting(start, self.base)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(turbo=turbo, prompt=prompt, seed=seed, loras=_to_uses(loras), **fields)
+        first = self.request(
+            turbo=turbo,
+            prompt=prompt,
+            seed=seed,
+            loras=_to_uses(loras),
+            references=_to_references(references),
+            **fields,
+        )
         (first,) = over.fit([first])
         for remark in self.remarks(first):
             warnings.warn(remark, stacklevel=2)
@@ -328,6 +353,7 @@ class Painter(Pipeline):
         if request.loras:
             self.require_lora_manager(request.loras).load(request.loras)
         self.base.check_size(request.width, request.height)
+        check_pixels(self.base, request)
         self.schedule_of(request)
 
     # The decorator, not a with-block: a block would leave inference mode switched on in the caller between
@@ -362,6 +388,15 @@ def _to_uses(loras: Loras) -> tuple[LoraUse, ...]:
     if not isinstance(listed, Sequence) or not all(isinstance(lora, str | LoraUse) for lora in listed):
         raise RequestError(f"got loras {str(loras)[:60]}; expected names to weights, or names")
     return tuple(LoraUse(name=lora) if isinstance(lora, str) else lora for lora in listed)
+
+
+def _to_references(images: object) -> tuple[Reference, ...]:
+    """Return the pictures to look at, whatever a person calls an image."""
+    if isinstance(images, str | Path) or not isinstance(images, Sequence):
+        images = [images]
+    return tuple(
+        image if isinstance(image, Reference) else Reference.from_image(to_image(image)) for image in images
+    )
 
 
 def _to_start(image: object, options: Mapping[str, Any]) -> StartingPicture | InitImage | None:

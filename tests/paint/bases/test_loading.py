@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.tiny_files import write_names
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_vignette import write_tiny_vignette
 
@@ -38,7 +39,7 @@ def test_vignette_ships() -> None:
 
 def test_a_folder_and_a_file_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = index(tmp_path / "qwen")
-    (tmp_path / "xl.safetensors").touch()
+    write_names(tmp_path / "xl.safetensors")
     assert locate(str(folder)) == Located(name=str(folder), traits=QWEN_IMAGE, path=folder)
     assert locate(str(tmp_path / "xl.safetensors")).family == "sdxl"
     monkeypatch.chdir(tmp_path)
@@ -57,8 +58,7 @@ def test_a_folder_and_a_file_are_taken_as_they_are(tmp_path: Path, monkeypatch: 
 )
 def test_models_of_other_programs_are_read_in_place(where: str, name: str, tmp_path: Path) -> None:
     file = tmp_path / "other" / where
-    file.parent.mkdir(parents=True)
-    file.touch()
+    write_names(file)
     (tmp_path / "empty").mkdir()
     found = locate(name, [tmp_path / "empty", tmp_path / "other"])
     assert found == Located(name=name, traits=SDXL, path=file)
@@ -66,7 +66,7 @@ def test_models_of_other_programs_are_read_in_place(where: str, name: str, tmp_p
 
 @pytest.mark.parametrize("spec", ["vignette", "xl"])
 def test_a_folder_of_models_that_is_not_there_is_told(spec: str, tmp_path: Path) -> None:
-    (tmp_path / "xl.safetensors").touch()
+    write_names(tmp_path / "xl.safetensors")
     with pytest.raises(RequestError, match="absent as a folder of models; expected a folder that exists"):
         locate(spec, [tmp_path, tmp_path / "absent"])
 
@@ -113,8 +113,7 @@ def test_models_are_found_as_people_call_them(
     where: str, name: str, tmp_path: Path, with_folders: bool
 ) -> None:
     file = tmp_path / where
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+    write_names(file)
     if with_folders and not where.startswith("deep"):
         (tmp_path / "models" / "checkpoints").mkdir(parents=True)
     assert locate(name, [tmp_path]) == Located(name=name, traits=SDXL, path=file)
@@ -123,7 +122,7 @@ def test_models_are_found_as_people_call_them(
 def test_a_path_is_found_in_another_form_and_through_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "blob").touch()
+    write_names(tmp_path / "blob")
     (tmp_path / "mode\u0300le.SAFETENSORS").symlink_to("blob")
     (tmp_path / "disk").mkdir()
     index(tmp_path / "disk" / "Qwen")
@@ -140,8 +139,7 @@ def test_a_path_is_found_in_another_form_and_through_links(
 
 def test_several_models_of_one_name_are_told(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "xl.safetensors").touch()
+        write_names(tmp_path / folder / "xl.safetensors")
     with pytest.raises(
         RequestError, match=r"which may be .*a/xl\.safetensors or .*b/xl\.safetensors; expected one"
     ):
@@ -161,7 +159,9 @@ def test_a_pickle_is_refused_unread(name: str, tmp_path: Path) -> None:
 
 def test_what_is_no_model_of_ours_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").touch()
-    with pytest.raises(WeightsError, match=r"ends in \.gguf; expected \.safetensors"):
+    with pytest.raises(
+        WeightsError, match=r"a\.gguf is empty; expected a whole \.safetensors or \.gguf file"
+    ):
         locate(str(tmp_path / "a.gguf"))
     with pytest.raises(
         WeightsError, match="is a FluxPipeline; expected QwenImagePipeline or StableDiffusionXLPipeline"

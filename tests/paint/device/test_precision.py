@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from allaprima.core.errors import RequestError
-from allaprima.paint.device.precision import pick_device, pick_dtype
+from allaprima.paint.device.precision import multiplies_fp8, multiplies_int8, pick_device, pick_dtype
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,15 @@ def test_bf16_only_where_the_processor_has_it(tmp_path: Path, flags: str, expect
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: any\nflags\t\t: {flags}\nbugs\t\t: avx512_bf16\n")
     assert pick_dtype("cpu", cpuinfo) == expected
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("avx512_bf16", False), ("avx2 avx_vnni", True)])
+def test_int8_only_where_the_processor_has_it(tmp_path: Path, flags: str, expected: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags\t\t: {flags}\n")
+    assert multiplies_int8("cpu", cpuinfo) == expected
+    assert not multiplies_int8("cpu", tmp_path / "missing")
+    assert not multiplies_fp8("cpu")
 
 
 def test_an_unknown_processor_or_device_is_safe_with_float32(tmp_path: Path) -> None:

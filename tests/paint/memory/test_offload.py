@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
+from tests.tiny_klein import write_tiny_klein
 from tests.tiny_loras import make_updates
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
+from tests.tiny_z_image import write_tiny_z_image
 
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.device.offload_hooks import find_hook_registry
@@ -16,8 +20,9 @@ from allaprima.paint.memory import offload
 CPU = torch.device("cpu")
 
 
-def test_a_lora_is_worn_by_a_streamed_network(tmp_path: Path) -> None:
-    base = load_base(str(write_tiny_qwen(tmp_path / "base")), device=CPU)
+@pytest.mark.parametrize("write", [write_tiny_qwen, write_tiny_klein, write_tiny_z_image])
+def test_a_lora_is_worn_by_a_streamed_network(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    base = load_base(str(write(tmp_path / "base")), device=CPU)
     network = base.stages()["predict"][0]
     with torch.inference_mode():
         text = base.encode_text(["a cat"])

@@ -3,16 +3,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests.paint.memory.forecasts import TILED, TURNS
+from tests.tiny_klein import write_tiny_klein
 from tests.tiny_loras import make_updates, save, spell
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
+from tests.tiny_z_image import write_tiny_z_image
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
@@ -28,10 +31,14 @@ from allaprima.paint.painter import Painter
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", params=["sdxl", "qwen"])
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "sdxl": write_tiny_sdxl, "qwen": write_tiny_qwen, "klein": write_tiny_klein, "z-image": write_tiny_z_image,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=WRITERS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("bases") / request.param
-    return write_tiny_sdxl(where) if request.param == "sdxl" else write_tiny_qwen(where)
+    return WRITERS[request.param](tmp_path_factory.mktemp("bases") / request.param)
 
 
 def request_of(painter: Painter, **given: Any) -> GenerationRequest:

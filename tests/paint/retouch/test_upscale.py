@@ -99,6 +99,9 @@ def test_an_upscaler_is_found_by_name_in_the_folders_of_other_programs(tmp_path:
     assert locate_upscaler(str(one)) == one
     with pytest.raises(RequestError, match=r"expected vignette, one, two, a .safetensors file"):
         locate_upscaler("three", dirs)
+    listed = tmp_path / "extra_model_paths.yaml"
+    listed.write_text(f"mine:\n  base_path: {tmp_path}\n  upscale_models: {one.parent}\n")
+    assert locate_upscaler("one", [listed]) == one
 
 
 def test_a_pickle_is_found_only_where_nothing_better_is(tmp_path: Path) -> None:

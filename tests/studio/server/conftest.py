@@ -145,6 +145,7 @@ def _card(painter: Painter) -> BaseCard:
         all_schedules=traits.schedules,
         fixed_size=traits.fixed_size,
         stride=traits.stride,
+        reads_references=traits.reads_references,
     )
 
 

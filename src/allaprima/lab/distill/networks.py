@@ -1,9 +1,11 @@
-"""The networks of three families, each behind :class:`Network`.
+"""The networks of all families, each behind :class:`Network`.
 
     network = network_of(base)                                              # of any family
     network = Vignette(denoiser.transformer, Flow(shift=2.0))
     network = MMDiT(model.transformer, Flow(shift=3.0), "rescaled")      # Qwen-Image
     network = UNet(model.unet, VariancePreserving())                     # SDXL
+    network = Flux2(model.transformer, Flow(shift=9.6), "plain")         # FLUX.2 klein
+    network = ZImage(model.transformer, Flow(shift=3.0), "plain")        # Z-Image
 
 They wrap the painting networks themselves, whose module names a LoRA file uses, and let gradients through. What a
 distillation has to know of a family stands here: a new family is a new wrapper and a line of `WRAPPERS`.
@@ -12,6 +14,7 @@ distillation has to know of a family stands here: a new family is a new wrapper 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -21,10 +24,15 @@ from torch import Tensor, nn
 
 from allaprima.core.errors import UserError
 from allaprima.lab.distill.network import Decode, Network
+from allaprima.paint.bases.flux2_klein.base import Flux2KleinBase, empirical_mu
+from allaprima.paint.bases.flux2_klein.base import velocity_of as klein_velocity
 from allaprima.paint.bases.sdxl.base import SdxlBase
 from allaprima.paint.bases.sdxl.conditioning import padding_mask
 from allaprima.paint.bases.vignette.base import VignetteBase, weights_folder
 from allaprima.paint.bases.vignette.denoiser import PATCH, pack, unpack
+from allaprima.paint.bases.z_image.base import PATCH as Z_IMAGE_PATCH
+from allaprima.paint.bases.z_image.base import ZImageBase, rows_by_length
+from allaprima.paint.bases.z_image.base import velocity_of as z_image_velocity
 from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.sampling.process import Flow, VariancePreserving
 
@@ -207,7 +215,76 @@ class UNet(Network):
         return features
 
 
-WRAPPERS: dict[str, type[Network]] = {"vignette": Vignette, "qwen-image": MMDiT, "sdxl": UNet}
+class Flux2(TransformerNetwork):
+    """`Flux2Transformer2DModel`, as in FLUX.2 klein; latents come packed, with a token to a cell."""
+
+    patch = 1
+
+    @classmethod
+    def of_base(cls, base: Base) -> Self:
+        """Return klein's transformer with the shift that it has at its own size and number of steps."""
+        assert isinstance(base, Flux2KleinBase)
+        own = base.defaults
+        mu = empirical_mu(own.width * own.height // base.stride**2, own.steps)
+        return cls(base.modules()["transformer"], Flow(shift=math.exp(mu)), base.guidance_rule)
+
+    def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """Return the velocity for packed latents at times in [0, 1]."""
+        return klein_velocity(self.network, latents, t, text.states)
+
+    @property
+    def time_embedder(self) -> nn.Module:
+        """What its modulations are made from."""
+        return self.network.get_submodule("time_guidance_embed")
+
+
+class ZImage(TransformerNetwork):
+    """`ZImageTransformer2DModel`; prompts go through one padded length after the other, as they do in painting."""
+
+    patch = Z_IMAGE_PATCH
+
+    @classmethod
+    def of_base(cls, base: Base) -> Self:
+        """Return Z-Image's transformer with the shift of its checkpoint."""
+        assert isinstance(base, ZImageBase)
+        return cls(base.modules()["transformer"], Flow(shift=base.flow.shift), base.guidance_rule)
+
+    def predict(self, latents: Tensor, t: Tensor, text: TextStates) -> Tensor:
+        """Return the velocity for latents (B, C, h, w) at times in [0, 1]; h and w even."""
+        groups = rows_by_length(text)
+        velocities = []
+        for rows in groups:
+            self._rows = rows
+            velocities.append(z_image_velocity(self.network, latents[rows], t[rows], text.rows(rows)))
+        return _in_order(velocities, groups)
+
+    def features(self, latents: Tensor, t: Tensor, text: TextStates, depths: Sequence[int]) -> list[Tensor]:
+        """See :meth:`Network.features`."""
+        groups = rows_by_length(text)
+        features = super().features
+        parts = [features(latents[rows], t[rows], text.rows(rows), depths) for rows in groups]
+        return [_in_order(maps, groups) for maps in zip(*parts, strict=True)]
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The layers that see picture and text."""
+        return list(self.network.get_submodule("layers").children())
+
+    @property
+    def time_embedder(self) -> nn.Module:
+        """What its modulations are made from."""
+        return self.network.get_submodule("t_embedder")
+
+    def to_map(self, output: Any, latents: Tensor) -> Tensor:
+        """Return the picture's tokens, which are the first."""
+        rows, columns = self._grid(latents)
+        tokens: Tensor = output[:, : rows * columns]
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+
+
+WRAPPERS: dict[str, type[Network]] = {
+    "vignette": Vignette, "qwen-image": MMDiT, "sdxl": UNet, "flux2-klein": Flux2, "z-image": ZImage,
+}  # fmt: skip
 """Family to the wrapper of its network."""
 
 

@@ -47,6 +47,8 @@ class TextStates:
     """(B, P) float, one vector for the whole prompt, in families that have one."""
     guidance: float | None = None
     """How strongly to follow the prompts, for a base whose guidance rule is "embedded"."""
+    references: tuple[torch.Tensor, ...] = ()
+    """(1, C, h, w), clean latents of each picture that is looked at with all the prompts, if the base does that."""
 
     def __post_init__(self) -> None:
         """Refuse states, mask and pooled vectors that do not belong together."""

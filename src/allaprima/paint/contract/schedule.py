@@ -47,6 +47,8 @@ class Schedule:
     """How latents mix picture and noise; see the module docstring."""
     noise_scale: float = 1.0
     """What standard normal noise is multiplied by to become the first latents."""
+    prediction: Literal["epsilon", "v"] | None = None
+    """What the model predicts, where the schedule's name tells it; None for what the base says."""
     solver: Solver | None = None
     """What steps in place of `sampler`; it may visit a level twice, or one between its neighbours."""
 

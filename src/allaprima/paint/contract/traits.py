@@ -39,6 +39,8 @@ class BaseTraits:
     before a place is asked for a small thing, which is taken out again."""
     encodes_separately: bool = False
     """Whether each prompt goes through the text encoder by itself, so that its bits never depend on the others."""
+    reads_references: bool = False
+    """Whether it looks at pictures beside the prompt; see `TextStates.references`."""
     shipped_weights: Path | None = None
     """The folder of weights that ship with the package; its `loras` folder holds LoRAs for them."""
     warms_up: bool = False

@@ -21,6 +21,7 @@ Precision = Literal["auto", "bf16", "fp32", "fp16"]
 
 FORMATS: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 _CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+_INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -71,6 +72,23 @@ def choose_dtype(
     if precision not in FORMATS:
         raise RequestError(f"got precision {precision[:40]!r}; expected auto or {', '.join(FORMATS)}")
     return FORMATS[precision]
+
+
+def multiplies_int8(device: torch.device | str, cpuinfo: Path = _CPUINFO) -> bool:
+    """Return whether `device` multiplies int8 in hardware, quicker than floats.
+
+    Args:
+        cpuinfo: see `pick_dtype`.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 5)
+    return kind == "cpu" and bool(_INT8_FLAGS & _read_cpu_flags(cpuinfo))
+
+
+def multiplies_fp8(device: torch.device | str) -> bool:
+    """Return whether `device` multiplies fp8 in hardware: NVIDIA's GPUs since Ada (8.9) do, no CPU does."""
+    return torch.device(device).type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
 
 
 def wider_dtypes(dtypes: Iterable[torch.dtype], device: torch.device | str) -> tuple[torch.dtype, ...]:

@@ -8,38 +8,28 @@ rehearsed (`rehearsal`), and the cost of reading the files follows from their he
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.loading import load_base, locate
+from allaprima.paint.bases.files.parts import NamedParts
+from allaprima.paint.bases.loading import NO_PARTS, load_base, locate
 from allaprima.paint.contract.base import Base, Stage, TextStates
+from allaprima.paint.memory.blocks import find_blocks
 from allaprima.paint.memory.plan import RESERVE, MemoryForecast, MemoryPlan, plans_for
 from allaprima.paint.memory.planned_base import decode_in
 from allaprima.paint.memory.process_memory import resident_bytes
+from allaprima.paint.memory.reading_cost import ReadingCost, reading_cost
 from allaprima.paint.memory.rehearsal import Rehearsal
+from allaprima.paint.quantization.layers import QuantizedLinear
 
 STAGES: tuple[Stage, ...] = ("text", "predict", "decode")
-_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 HEAP = 96 * 2**20
 """Bytes that the C library's heap keeps at most of freed blocks: it serves up to 32 MiB, and returns few of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ReadingCost:
-    """Bytes that reading the files takes besides the weights."""
-
-    peak: int = 0
-    """While one part is read."""
-    lasting: Mapping[Stage, int] = field(default_factory=dict)
-    """As long as a stage's networks are in memory; below 0 where weights are never touched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,30 +58,37 @@ def forecast(
     dtype: torch.dtype,
     count: int = 1,
     models_dirs: Sequence[Path] = (),
+    named: NamedParts = NO_PARTS,
     weights: Path | None = None,
+    quantize: str | None = None,
     held: int = 0,
 ) -> list[MemoryForecast]:
     """Return a forecast for every plan, from the quickest to the thriftiest.
 
     Args:
         count: pictures that share a pass.
+        quantize: see `load_base`.
+        named: files of the base's parts, see `bases.loading.locate`.
         held: bytes of this base's weights that the process holds already, so that they are not counted twice.
 
     Raises:
         RequestError: there is no such base, or it paints no such size.
         WeightsError: a part is missing or damaged.
     """
-    base = load_base(
-        spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, weights=weights, absent=STAGES
-    )
+    load = partial(
+        load_base, spec, device=torch.device("cpu"), dtype=dtype, models_dirs=models_dirs, named=named,
+        weights=weights, absent=STAGES,
+    )  # fmt: skip
+    base = load(quantize=quantize)
     width = base.defaults.width if width is None else width
     height = base.defaults.height if height is None else height
     base.check_size(width, height)
-    path = locate(spec, models_dirs).path
     if device.type != "cpu":
-        reading, floor, heap = _ReadingCost(), 0, 0
+        reading, floor, heap = ReadingCost(), 0, 0
     else:
-        reading = _reading_cost(path, base, dtype)
+        located = locate(spec, models_dirs, named)
+        rounded_off = 0 if quantize is None else _weight_bytes(load()) - _weight_bytes(base)
+        reading = reading_cost(located, base, dtype, rounded_off=rounded_off)
         floor, heap = max(0, resident_bytes() - held), HEAP
     needs = _needs(base, width, height, count, reading, heap)
     reserve = RESERVE if device.type == "cuda" else 0
@@ -121,7 +118,7 @@ def _forecast(plan: MemoryPlan, needs: _Needs, floor: int, reserve: int) -> Memo
     )
 
 
-def _needs(base: Base, width: int, height: int, count: int, reading: _ReadingCost, heap: int) -> _Needs:
+def _needs(base: Base, width: int, height: int, count: int, reading: ReadingCost, heap: int) -> _Needs:
     stages = base.stages()
     networks = [network for stage in STAGES for network in stages[stage]]
     for network in networks:
@@ -157,6 +154,10 @@ def _decode_work(
     return decode.peak_bytes + min(heap, decode.peak_bytes)
 
 
+def _weight_bytes(base: Base) -> int:
+    return sum(_size(network) for networks in base.stages().values() for network in networks)
+
+
 def _size(network: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in network.parameters())
 
@@ -167,22 +168,33 @@ def _largest_layer(network: nn.Module) -> int:
 
 def _streamed_size(network: nn.Module) -> int:
     """Return the size of two blocks, one that computes and one that arrives, and of all that is in no block."""
-    blocks = getattr(network, "transformer_blocks", None)
-    if not isinstance(blocks, nn.ModuleList):
+    blocks = find_blocks(network)
+    if not blocks:
         return 3 * _largest_layer(network)
     sizes = sorted(map(_size, blocks))
     return _size(network) - sum(sizes) + sum(sizes[-2:])
 
 
+def _itemsize(layer: nn.Linear) -> int:
+    dtype = layer.compute_dtype if isinstance(layer, QuantizedLinear) else layer.weight.dtype
+    return dtype.itemsize
+
+
 def _text_work(encoders: Sequence[nn.Module]) -> int:
-    """Return the size of four tensors of 512 tokens at the widest layer."""
-    widest = max(
-        max(layer.in_features, layer.out_features) * layer.weight.itemsize
+    """Return the size of four tensors of 512 tokens at the widest layer, and of the largest weight dequantised."""
+    layers = [
+        (layer, _itemsize(layer))
         for encoder in encoders
         for layer in encoder.modules()
         if isinstance(layer, nn.Linear)
-    )
-    return 4 * 512 * widest
+    ]
+    widest = max(max(layer.in_features, layer.out_features) * size for layer, size in layers)
+    dequantised = [
+        layer.in_features * layer.out_features * size
+        for layer, size in layers
+        if isinstance(layer, QuantizedLinear)
+    ]
+    return 4 * 512 * widest + max(dequantised, default=0)
 
 
 def _empty_text(base: Base, rows: int) -> TextStates:
@@ -193,47 +205,3 @@ def _empty_text(base: Base, rows: int) -> TextStates:
     # The mask holds numbers, since bases read it.
     mask = torch.ones(rows, tokens, dtype=torch.bool)
     return TextStates(states=torch.empty(rows, tokens, width, device="meta"), mask=mask, pooled=pooled)
-
-
-def _reading_cost(path: Path | None, base: Base, dtype: torch.dtype) -> _ReadingCost:
-    """Return what reading the files at `path` adds to the resident set of a process on a CPU.
-
-    Tensors in another number format are mapped and converted, a file or a portion of it at a time, and the mapping is
-    let go. Tensors in the right format stay where they are mapped, and only the pages that were read are resident: of
-    a text encoder's table of words next to none. A base that ships, which has no path, is unpacked.
-    """
-    if path is None:
-        return _ReadingCost(lasting=base.prepacked_bytes(mapped=False))
-    files = [_stored(file) for file in weight_files(path)]
-    converted = max((size for stored, size in files if stored != dtype), default=0)
-    if converted:
-        portion = base.traits.read_portion_bytes
-        peak = converted if portion is None else min(converted, portion)
-        return _ReadingCost(peak=peak, lasting=base.prepacked_bytes(mapped=False))
-    words = sum(
-        layer.weight.nbytes
-        for network in base.stages()["text"]
-        for layer in network.modules()
-        if isinstance(layer, nn.Embedding)
-    )
-    lasting = dict(base.prepacked_bytes(mapped=True))
-    return _ReadingCost(lasting={**lasting, "text": lasting.get("text", 0) - words})
-
-
-def weight_files(path: Path) -> list[Path]:
-    """Return the weight files of a checkpoint, which is a folder or a file."""
-    return [path] if path.is_file() else sorted(path.glob("*/*.safetensors"))
-
-
-def _stored(file: Path) -> tuple[torch.dtype, int]:
-    """Return the number format of most of a file, and its size, from its header alone."""
-    numbers: Counter[str] = Counter()
-    try:
-        with safe_open(file, framework="np") as opened:
-            for name in opened.keys():  # noqa: SIM118 (not a dict)
-                entry = opened.get_slice(name)
-                numbers[entry.get_dtype()] += math.prod(entry.get_shape())
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{file} cannot be read: {error}; expected a whole safetensors file") from error
-    stored = numbers.most_common(1)[0][0] if numbers else "F32"
-    return _DTYPES.get(stored, torch.uint8), file.stat().st_size

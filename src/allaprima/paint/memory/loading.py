@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from allaprima.paint.bases.loading import Located, load_base, locate
+from allaprima.paint.bases.files.parts import NamedParts
+from allaprima.paint.bases.loading import NO_PARTS, Located, load_base, locate
 from allaprima.paint.contract.base import Stage
-from allaprima.paint.memory.forecast import STAGES, forecast, weight_files
+from allaprima.paint.memory.forecast import STAGES, forecast
 from allaprima.paint.memory.offload import use_growing_segments
 from allaprima.paint.memory.plan import (
     GIB,
@@ -34,7 +35,9 @@ def load_planned(
     device: torch.device,
     dtype: torch.dtype,
     models_dirs: Sequence[Path] = (),
+    named: NamedParts = NO_PARTS,
     weights: Path | None = None,
+    quantize: str | None = None,
     plan: MemoryPlan | None = None,
     memory_gib: float | None = None,
     size: tuple[int, int] | None = None,
@@ -43,6 +46,8 @@ def load_planned(
     """Load the base called `spec` under the quickest plan that fits, or a thriftier one if memory runs out.
 
     Args:
+        quantize: see `load_base`.
+        named: files of the base's parts, see `bases.loading.locate`.
         plan: the plan to begin with; None for the quickest that fits into `memory_gib`.
         memory_gib: the most that may be taken; None for as much as there is.
         size: pixels, width and height, of the largest picture to come; None for the base's own.
@@ -59,15 +64,17 @@ def load_planned(
     def forecast_for(width: int | None, height: int | None, held: int = 0) -> list[MemoryForecast]:
         return forecast(
             spec, width=width, height=height, device=device, dtype=dtype, count=count, models_dirs=models_dirs,
-            weights=weights, held=held,
+            named=named, weights=weights, quantize=quantize, held=held,
         )  # fmt: skip
 
-    load = partial(load_base, spec, dtype=dtype, models_dirs=models_dirs, weights=weights)
+    load = partial(
+        load_base, spec, dtype=dtype, models_dirs=models_dirs, named=named, weights=weights, quantize=quantize
+    )
 
     def reload(stage: Stage) -> Sequence[nn.Module]:
         return load(device=CPU, absent=[other for other in STAGES if other != stage]).stages()[stage]
 
-    located = locate(spec, models_dirs)
+    located = locate(spec, models_dirs, named)
     limit = None if memory_gib is None else limit_bytes(memory_gib, device)
     forecast_largest = partial(forecast_for, *(size or (None, None)))
     if plan is None and limit is not None:
@@ -99,8 +106,7 @@ def _stored_bytes(located: Located, device: torch.device) -> int:
     Linux ends a process that takes more memory than there is, without an error and a second try, so a CPU's memory is
     planned for. A GPU raises an error when it is full.
     """
-    path = located.path if device.type == "cpu" else None
-    return 0 if path is None else sum(file.stat().st_size for file in weight_files(path))
+    return sum(file.stat().st_size for file in located.weight_files()) if device.type == "cpu" else 0
 
 
 def limit_bytes(memory_gib: float, device: torch.device) -> int:

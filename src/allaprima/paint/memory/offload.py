@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from allaprima.paint.device.offload_hooks import find_hook_registry
+from allaprima.paint.memory.blocks import find_blocks
 
 
 def stream(networks: Sequence[nn.Module], device: torch.device, *, ahead: bool) -> None:
@@ -20,8 +21,7 @@ def stream(networks: Sequence[nn.Module], device: torch.device, *, ahead: bool) 
     from diffusers.hooks import apply_group_offloading
 
     for network in networks:
-        has_blocks = isinstance(getattr(network, "transformer_blocks", None), nn.ModuleList)
-        by_block = ahead and has_blocks
+        by_block = ahead and bool(find_blocks(network))
         apply_group_offloading(
             network,
             onload_device=device,

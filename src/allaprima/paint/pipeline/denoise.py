@@ -13,7 +13,7 @@ Matrix products round differently at different batch sizes, so the last bits of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -84,6 +84,7 @@ class DenoiseBatch:
         guidance: of all of them.
         loras: what `before_prediction` puts on the networks.
         init_image: what all of them are painted over, and the part of it that is; it has their size.
+        references: (1, C, h, w) latents of each picture that all of them are painted from.
         images: pictures that were encoded before.
         sketch: whether this is a first look, for which a base's sketch of the init image will do.
         before_prediction: called before the model is asked: another batch may have been painted since the last
@@ -101,6 +102,7 @@ class DenoiseBatch:
         guidance: float,
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
+        references: tuple[torch.Tensor, ...] = (),
         images: ImageCache | None = None,
         sketch: bool = False,
         before_prediction: Callable[[], None] = lambda: None,
@@ -119,6 +121,7 @@ class DenoiseBatch:
         """Steps taken."""
         self.guard = guard
         self._guidance = guidance
+        self._references = references
         self._before_prediction = before_prediction
         self._alive = list(range(len(rows)))
         self._models: dict[tuple[int, ...], Model] = {}
@@ -252,6 +255,8 @@ class DenoiseBatch:
             rows = [self.rows[row] for row in asked]
             negatives = [row.negative for row in rows if row.negative is not None]
             text = join_prompts([*(row.prompt for row in rows), *negatives])
+            if self._references:
+                text = replace(text, references=self._references)
             self._models = {asked: guided(self.guard, text, self._guidance)}
         if (channels := self._under.channels) is not None:
             latents = torch.cat([latents, channels.expand(len(latents), -1, -1, -1)], dim=1)

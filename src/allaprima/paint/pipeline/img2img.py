@@ -32,7 +32,7 @@ def start_from_image(
     first = first_step(len(schedule), strength)
     if schedule.solver is not None:
         first -= first % schedule.solver.order
-    process = process_of(schedule.kind, prediction)
+    process = process_of(schedule.kind, schedule.prediction or prediction)
     # What `sample_steps` is given is taken as the latents themselves, for nothing scales them any more.
     rest = replace(schedule, sigmas=schedule.sigmas[first:], times=schedule.times[first:], noise_scale=1.0)
     return rest, process.mix(clean, noise.float(), schedule.sigmas[first])

@@ -16,6 +16,7 @@ from allaprima.paint.contract.base import TextStates
 from allaprima.paint.pipeline.denoise import DenoiseRow
 from allaprima.paint.pipeline.pictures import complete, to_pictures
 from allaprima.paint.pipeline.pipeline import Pipeline
+from allaprima.paint.pipeline.reference_latents import encode_references
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 
 
@@ -51,6 +52,7 @@ class PictureGroup:
         with watch("text"):
             pipeline.apply_loras(request.loras)
             prompt, negative = self._encode()
+            references = encode_references(self._guard, request.references, pipeline.images)
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
             remarks = pipeline.remarks(request)
@@ -64,6 +66,7 @@ class PictureGroup:
                 guidance=self._guidance,
                 loras=request.loras,
                 init_image=self._init_image,
+                references=references,
                 guard=pipeline.guard(self._guard.rescues),
             )
         while batch.left:

@@ -13,6 +13,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from torch import Tensor
+
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.model_hash import ModelHash
@@ -29,6 +31,7 @@ from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
+from allaprima.paint.pipeline.reference_latents import remarks_on_references
 from allaprima.paint.pipeline.request_filling import find_metadata
 from allaprima.paint.pipeline.strength_schedule import CURVE_STEPS, schedule_from
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
@@ -184,6 +187,7 @@ class Pipeline:
             *remarks_on_unused(unused),
             *about_loras,
             *about_guidance,
+            *remarks_on_references(self.base, request),
         )
 
     def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:
@@ -205,6 +209,7 @@ class Pipeline:
         guidance: float,
         loras: tuple[LoraUse, ...] = (),
         init_image: InitImage | None = None,
+        references: tuple[Tensor, ...] = (),
         sketch: bool = False,
         guard: OverflowGuard | None = None,
     ) -> DenoiseBatch:
@@ -218,6 +223,7 @@ class Pipeline:
             guidance: see `effective_guidance`.
             loras: what is put on the networks before each prediction; `apply_loras` has read them.
             init_image: what to paint over.
+            references: latents of the pictures to look at.
             sketch: whether a base's sketch of that will do, for a first look.
             guard: None for one that leaves a row that stays bad to its own decoding.
         """
@@ -231,6 +237,7 @@ class Pipeline:
             guidance=guidance,
             loras=loras,
             init_image=init_image,
+            references=references,
             images=self.images,
             sketch=sketch,
             before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),

@@ -49,7 +49,7 @@ class Underpainting:
         sketch: bool = False,
     ) -> None:
         self._noise = noise
-        self._process = process_of(schedule.kind, base.prediction)
+        self._process = process_of(schedule.kind, schedule.prediction or base.prediction)
         self._pixels = torch.full((1, 3, height, width), 0.5)
         self._mask: Tensor | None = None
         self._is_window = False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.models_folders import listed_folders
 from allaprima.core.retouch import SHIPPED_FINDER, CutOut
 from allaprima.paint.retouch.matte import MatteFinder, ShippedMatte
 from allaprima.paint.retouch.network_files import MATTE_PATH, load_matte_network
@@ -55,7 +56,7 @@ def locate_finder(name: str, models_dirs: Sequence[Path] = ()) -> Path:
     """
     if (path := Path(name)).exists():
         return path
-    folders = [above / below for above in models_dirs for below in FOLDERS]
+    folders = [above / below for above in listed_folders(models_dirs) for below in FOLDERS]
     found = {one.stem: one for folder in reversed(folders) if folder.is_dir() for one in _finders_in(folder)}
     if (known := found.get(name) or found.get(path.stem)) is not None:
         return known

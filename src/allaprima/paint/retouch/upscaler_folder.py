@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allaprima.core.errors import RequestError
+from allaprima.core.models_folders import listed_folders
 from allaprima.core.retouch import SHIPPED_UPSCALER
 
 SUFFIX = ".safetensors"
@@ -47,7 +48,9 @@ def find_upscalers(models_dirs: Sequence[Path]) -> dict[str, Path]:
 
     A pickle is among them where there is nothing better, to be refused with a reason when it is loaded.
     """
-    folders = [models_dir / below for models_dir in models_dirs for below in UPSCALER_FOLDERS]
+    listed = listed_folders(models_dirs)
+    folders = [above / below for above in listed for below in UPSCALER_FOLDERS]
+    folders += [folder for folder in listed if folder.name in UPSCALER_FOLDERS]
     found: dict[str, Path] = {}
     for ending in (SUFFIX, *PICKLE_SUFFIXES):
         for folder in filter(Path.is_dir, folders):

@@ -49,12 +49,18 @@ class FlowSettings:
 
     def schedule(self, steps: int, tokens: int) -> Schedule:
         """Return the checkpoint's own schedule for a picture of so many 2x2 patches of latents."""
-        sigmas = _even_sigmas(steps)
+        return self.follow(even_sigmas(steps), self.strength(tokens))
+
+    def follow(self, sigmas: NDArray[np.float32], mu: float) -> Schedule:
+        """Return the schedule of falling levels that are yet to be shifted.
+
+        Args:
+            sigmas: n of them, from 1.0.
+            mu: how much to shift where that depends on the size; see `strength`.
+        """
+        steps = len(sigmas)
         if self.use_dynamic_shifting:
-            strength = self.strength(tokens)
-            sigmas = _shifted(
-                sigmas, math.exp(strength) if self.time_shift_type == "exponential" else strength
-            )
+            sigmas = _shifted(sigmas, math.exp(mu) if self.time_shift_type == "exponential" else mu)
         else:
             sigmas = (self.shift * sigmas / (1 + (self.shift - 1) * sigmas)).astype(np.float32)
         # A single level is the start, which no stretching moves.
@@ -74,7 +80,7 @@ def lightning_schedule(steps: int) -> Schedule:
 
     Trained for 4 and for 8 steps; the settings are those that diffusers documents for Qwen-Image-Lightning.
     """
-    return _as_schedule(_shifted(_even_sigmas(steps), LIGHTNING_SHIFT))
+    return _as_schedule(_shifted(even_sigmas(steps), LIGHTNING_SHIFT))
 
 
 def adaptive_cosine_schedule(steps: int) -> Schedule:
@@ -89,7 +95,8 @@ def adaptive_cosine_schedule(steps: int) -> Schedule:
     return _as_schedule(np.cos(np.pi / 2 * covered**power).astype(np.float32))
 
 
-def _even_sigmas(steps: int) -> NDArray[np.float32]:
+def even_sigmas(steps: int) -> NDArray[np.float32]:
+    """Return `steps` levels from 1.0 to 1 / `steps`, in even steps."""
     if steps < 1:
         raise ValueError(f"got {steps} steps; expected at least 1")
     return np.linspace(1.0, 1 / steps, steps).astype(np.float32)

@@ -74,12 +74,14 @@ def sample_steps(
 
     Args:
         noise: (B, ...) standard normal; not changed.
+        prediction: what the base predicts; a schedule that knows better counts.
         seeds: B seeds, those `noise` was drawn from.
         settle: puts right what each step has led to, and the clean picture, whose level is 0.
 
     Raises:
         PaintError: no such sampler, or the model's prediction is not of the schedule's kind.
     """
+    prediction = schedule.prediction or prediction
     sampler = SAMPLERS.get((schedule.sampler, schedule.kind))
     if sampler is None and schedule.solver is None:
         known = " or ".join(f"{sampler} ({kind})" for sampler, kind in SAMPLERS)

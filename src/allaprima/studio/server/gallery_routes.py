@@ -230,6 +230,7 @@ def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
         "schedules": base.schedules,
         "fixed_size": base.fixed_size,
         "english_only": base.english_only,
+        "reads_references": base.reads_references,
         "starters": base.starters,
     }
 

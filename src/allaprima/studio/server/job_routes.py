@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.reference import MAX_REFERENCES
 from allaprima.core.request import GenerationRequest, fields_from_json
 from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import Done, Progress, Queued
@@ -23,7 +24,7 @@ from allaprima.studio.server.gallery_routes import to_json
 from allaprima.studio.server.jobs import Kept, Ticket
 from allaprima.studio.server.live_canvas import LiveCanvas
 from allaprima.studio.server.studio import Studio, StudioDep
-from allaprima.studio.server.uploads import decode_base64
+from allaprima.studio.server.uploads import decode_base64, open_reference
 
 router = APIRouter(tags=["studio"])
 
@@ -60,12 +61,14 @@ class JobBody(BaseModel):
     """Send what each step has come to."""
     init: InitBody | None = None
     """What all of them are painted over."""
+    references: list[str] = Field(default_factory=list, max_length=MAX_REFERENCES)
+    """Picture files in base64 to look at, in bases that do."""
 
 
 @router.post("/api/jobs", response_class=Response)
 async def submit(body: JobBody, http: Request, studio: StudioDep) -> Response:
     """Paint whole pictures; the answer is a stream of events: queued, progress, then done or cancelled."""
-    requests = to_requests(body, studio)
+    requests = await studio.open_pictures(to_requests, body, studio)
     over = None
     if body.init is not None:
         over = await studio.open_pictures(to_init_image, body.init, requests[0], studio)
@@ -92,6 +95,9 @@ def to_requests(body: JobBody, studio: Studio) -> list[GenerationRequest]:
     given = fields_from_json(body.request)
     if given.get("seed") is None:
         given.pop("seed", None)
+    if body.references:
+        files = map(decode_base64, body.references)
+        given["references"] = tuple(open_reference(file, studio.settings.caps) for file in files)
     return studio.make_requests(given, body.count, turbo=body.turbo)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from allaprima.core.infotext import parse_size
+from allaprima.core.reference import Reference
 from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
 from allaprima.studio.server.studio import BaseCard, Order, Studio
@@ -63,10 +64,10 @@ class EditsBody(ImagesBody):
     input_fidelity: Literal["high", "low"] | None = None
 
 
-def to_order(body: ImagesBody, studio: Studio) -> Order:
-    """Return what `body` asks for; ProblemError for a model that is not here."""
+def to_order(body: ImagesBody, studio: Studio, references: tuple[Reference, ...] = ()) -> Order:
+    """Return what `body` asks for, with pictures to look at; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
-    fields = {
+    fields: dict[str, Any] = {
         "prompt": body.prompt,
         "negative_prompt": body.negative_prompt or "",
         "width": width,
@@ -74,9 +75,10 @@ def to_order(body: ImagesBody, studio: Studio) -> Order:
         "steps": body.steps,
         "guidance": body.guidance,
         "seed": body.seed,
-        "base": _base(body.model, studio).name,
+        "base": base_of(body, studio).name,
         "quality": _quality(body),
         "schedule": body.schedule,
+        "references": references or None,
         "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
     }
     given = {name: value for name, value in fields.items() if value is not None}
@@ -102,8 +104,9 @@ def get_model(name: str, studio: Studio) -> BaseCard:
     return studio.bases[name]
 
 
-def _base(name: str | None, studio: Studio) -> BaseCard:
-    return get_model(name, studio) if name else studio.first_base
+def base_of(body: ImagesBody, studio: Studio) -> BaseCard:
+    """Return the base that paints for `body`; ProblemError if there is none of that name."""
+    return get_model(body.model, studio) if body.model else studio.first_base
 
 
 def remark_on_model(name: str | None, base: str) -> tuple[str, ...]:

@@ -19,12 +19,13 @@ from starlette.requests import Request
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.reference import MAX_REFERENCES
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.studio.server.errors import ProblemError
-from allaprima.studio.server.openai_bodies import EditsBody
+from allaprima.studio.server.openai_bodies import EditsBody, base_of, to_order
 from allaprima.studio.server.settings import Caps
-from allaprima.studio.server.studio import Order
-from allaprima.studio.server.uploads import decode_base64, decode_upload
+from allaprima.studio.server.studio import Order, Studio
+from allaprima.studio.server.uploads import decode_base64, decode_upload, open_reference
 
 FORM = "multipart/form-data"
 MAX_FILES = 17
@@ -53,16 +54,41 @@ EDIT_BODY = _edit_body()
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A picture to paint over."""
+    """Pictures to look at, or one to paint over."""
 
     body: EditsBody
     """All but the pictures."""
-    picture: bytes
-    """A picture file."""
+    pictures: tuple[bytes, ...]
+    """Picture files, at least one."""
     mask: bytes | None
-    """A picture file of its size."""
+    """A picture file of the first one's size."""
 
-    def to_init_image(self, order: Order, caps: Caps) -> InitImage:
+    def to_order(self, studio: Studio) -> tuple[Order, InitImage | None]:
+        """Return what is asked for, and what is painted over.
+
+        A base that looks at pictures looks at all of them; the first is painted over besides where a mask or a
+        strength says so. Any other base paints over the one that there is.
+
+        Raises:
+            ProblemError: there are several, for a base that looks at none.
+            RequestError: a file cannot be used.
+        """
+        caps = studio.settings.caps
+        if base_of(self.body, studio).reads_references:
+            references = tuple(
+                open_reference(picture, caps) for picture in self.pictures[: MAX_REFERENCES + 1]
+            )
+            order = to_order(self.body, studio, references)
+            paints_over = self.mask is not None or self.body.strength is not None
+            return order, self._to_init_image(order, caps) if paints_over else None
+        if len(self.pictures) != 1:
+            raise ProblemError(
+                400, f"got {len(self.pictures)} pictures; expected one picture, for this base", param="image"
+            )
+        order = to_order(self.body, studio)
+        return order, self._to_init_image(order, caps)
+
+    def _to_init_image(self, order: Order, caps: Caps) -> InitImage:
         """Return what `order` is painted over; RequestError for files that cannot be used.
 
         Where the base does not paint the size that was asked for, and the picture has it, what is painted is put into
@@ -72,7 +98,7 @@ class Edit:
         if strength is None and self.mask is None and self.body.input_fidelity == "high":
             strength = HIGH_FIDELITY
         start = StartingPicture.of(
-            decode_upload(self.picture, caps),
+            decode_upload(self.pictures[0], caps),
             mask=None if self.mask is None else decode_upload(self.mask, caps),
             strength=strength,
         )
@@ -96,14 +122,14 @@ async def read_edit(http: Request) -> Edit:
         fields, pictures, masks = await _read_form(http)
     else:
         fields, pictures, masks = _split_json(await http.body())
-    if len(pictures) != 1 or len(masks) > 1:
-        got = f"{len(pictures)} pictures" if len(pictures) != 1 else f"{len(masks)} masks"
+    if not pictures or len(masks) > 1:
+        got = f"{len(masks)} masks" if pictures else "0 pictures"
         raise ProblemError(400, f"got {got}; expected one picture, and at most one mask", param="image")
     try:
         body = EditsBody.model_validate(fields)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return Edit(body=body, picture=pictures[0], mask=masks[0] if masks else None)
+    return Edit(body=body, pictures=tuple(pictures), mask=masks[0] if masks else None)
 
 
 EditParts = tuple[dict[str, Any], list[bytes], list[bytes]]

@@ -56,10 +56,9 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
 
 @router.post("/images/edits", openapi_extra=EDIT_BODY)
 async def edit(http: Request, studio: StudioDep) -> Response:
-    """Paint over a picture, or over what a mask of it says."""
+    """Paint over a picture, or over what a mask of it says, or from pictures that the base looks at."""
     asked = await read_edit(http)
-    order = to_order(asked.body, studio)
-    init_image = await studio.open_pictures(asked.to_init_image, order, studio.settings.caps)
+    order, init_image = await studio.open_pictures(asked.to_order, studio)
     return await _answer(asked.body, order, init_image, http, studio)
 
 
@@ -145,7 +144,8 @@ async def _events(
     wanted = body.partial_images or 0
     sent: dict[int, int] = {}
     taken = False
-    family = "image_generation" if init_image is None else "image_edit"
+    is_edit = init_image is not None or bool(order.requests[0].references)
+    family = "image_edit" if is_edit else "image_generation"
     run = studio.jobs.run(order.requests, http, api="openai", init_image=init_image, previews=wanted > 0)
     async with aclosing(run) as steps:
         async for step in steps:

@@ -49,6 +49,8 @@ class BaseCard:
     """Pixels that both sides of a picture are multiples of."""
     english_only: bool = False
     """Whether it reads no other language."""
+    reads_references: bool = False
+    """Whether it looks at pictures beside the prompt."""
     starters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Phrases to begin a prompt with, by their kind."""
 

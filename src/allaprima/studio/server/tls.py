@@ -59,8 +59,9 @@ class TlsConnection(SSLProtocol):
         self._done: asyncio.Future[Any] = loop.create_future()
         self._handshakes = handshakes
         super().__init__(
-            loop, app_protocol, context, self._done,
-            server_side=True, ssl_handshake_timeout=handshake_s, ssl_shutdown_timeout=handshake_s,
+            loop, app_protocol, context, self._done, server_side=True,
+            ssl_handshake_timeout=handshake_s,  # type: ignore[arg-type]  # any number will do
+            ssl_shutdown_timeout=handshake_s,
         )  # fmt: skip
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -13,6 +13,7 @@ from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.image_modes import to_mask, to_rgb
 from allaprima.core.picture_kinds import EXPECTED
 from allaprima.core.picture_opening import load_picture, picture_size
+from allaprima.core.reference import Reference
 from allaprima.studio.server.settings import Caps
 
 _BLANKS = b" \t\n\v\f\r"
@@ -43,6 +44,11 @@ def decode_upload(data: bytes, caps: Caps) -> Image.Image:
     """Return the picture in `data` in its own mode, upright; refuse it as `open_upload` does."""
     with _as_request_errors():
         return load_picture(data, max_side=caps.upload_side, max_pixels=caps.upload_pixels)
+
+
+def open_reference(data: bytes, caps: Caps) -> Reference:
+    """Return the picture in `data` as one to look at; refuse it as `open_upload` does, or if it is too small."""
+    return Reference.from_image(decode_upload(data, caps))
 
 
 def upload_size(data: bytes, caps: Caps) -> tuple[int, int]:

@@ -99,7 +99,7 @@ def test_pickles_are_never_read(copy: Path, tmp_path: Path) -> None:
         load_sdxl(copy)
     for name in ("model.ckpt", "model.safetensors"):
         (tmp_path / name).write_bytes(pickle.dumps(Trap()))
-        with pytest.raises(WeightsError, match="is a pickle, which can run any program"):
+        with pytest.raises(WeightsError, match="is a pickle, which may run any code"):
             load_sdxl(tmp_path / name)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +11,23 @@ from torch import nn
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
-from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
-from allaprima.paint.bases.config_values import check_latent_statistics, is_number
-from allaprima.paint.bases.folder import check_parts, find_variant, read_json
+from allaprima.paint.bases.config_values import check_latent_statistics
+from allaprima.paint.bases.diffusers_parts import load_network, outline_network, read_part
+from allaprima.paint.bases.flow_config import SCHEDULER, read_flow_settings
+from allaprima.paint.bases.folder import check_parts
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
 from allaprima.paint.bases.qwen_image.text import PromptEncoder
 from allaprima.paint.contract.base import Stage
 from allaprima.paint.device.precision import pick_dtype
-from allaprima.paint.sampling.flow_schedule import FlowSettings
 
 PARTS = {
     "transformer": ("QwenImageTransformer2DModel",),
     "vae": ("AutoencoderKLQwenImage",),
     "text_encoder": ("Qwen2_5_VLForConditionalGeneration",),
     "tokenizer": ("Qwen2Tokenizer", "Qwen2TokenizerFast"),
-    "scheduler": ("FlowMatchEulerDiscreteScheduler",),
+    "scheduler": (SCHEDULER,),
 }
 _WEIGHTS = ("transformer", "vae", "text_encoder")
-_OTHER_CURVES = (
-    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling",
-)  # fmt: skip
 
 
 def load_qwen_image(
@@ -62,19 +57,19 @@ def load_qwen_image(
     from allaprima.paint.bases.qwen_image.frames import FrameAutoencoder
     from allaprima.paint.bases.qwen_image.rotary import join_rotary
 
-    tokenizer = _read(
+    tokenizer = read_part(
         folder / "tokenizer", lambda path: Qwen2Tokenizer.from_pretrained(path, local_files_only=True)
     )
 
     def network(stage: Stage, model: Any, part: str) -> Any:
         if stage in absent:
-            return _make_without_weights(model, folder / part, dtype)
-        return _load(model, folder / part, dtype)
+            return outline_network(model, folder / part, dtype)
+        return load_network(model, folder / part, dtype)
 
     autoencoder = network("decode", FrameAutoencoder, "vae").flatten()
-    encoder = _drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
+    encoder = drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
     transformer = network("predict", QwenImageTransformer2DModel, "transformer")
-    _check_together(folder, transformer.config, autoencoder.config, encoder.config)
+    check_together(folder, transformer.config, autoencoder.config, encoder.config)
     for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
         if stage not in absent:
             loaded.to(device)
@@ -88,105 +83,15 @@ def load_qwen_image(
     )
 
 
-def read_flow_settings(path: Path) -> FlowSettings:
-    """Return the settings of a scheduler_config.json."""
-    config = read_json(path)
-    if config.get("num_train_timesteps", 1000) != 1000 or any(config.get(name) for name in _OTHER_CURVES):
-        raise WeightsError(
-            f"{path} asks for another scheduler than Qwen-Image's; expected 1000 times, shifted only"
-        )
-    named = (field.name for field in fields(FlowSettings))
-    known = {name: config[name] for name in named if config.get(name) is not None}
-    others = {"use_dynamic_shifting", "time_shift_type"}
-    are_numbers = all(is_number(value) for key, value in known.items() if key not in others)
-    if not are_numbers or known.get("time_shift_type", "linear") not in ("exponential", "linear"):
-        raise WeightsError(
-            f"{path} has settings that are no numbers; expected those of {PARTS['scheduler'][0]}"
-        )
-    try:
-        return FlowSettings(**known)
-    except ValueError as error:
-        raise WeightsError(f"{path} cannot be followed: {error}") from error
-
-
-def _load(model: Any, part: Path, dtype: torch.dtype) -> Any:
-    """Load a network; refuse missing weights, and those that do not belong to it."""
-    with _quiet():
-        loaded, info = _read(
-            part,
-            lambda path: model.from_pretrained(
-                path,
-                torch_dtype=dtype,
-                use_safetensors=True,
-                variant=find_variant(part),
-                local_files_only=True,
-                output_loading_info=True,
-            ),
-        )
-    for problem, what in (
-        ("missing_keys", "lacks"),
-        ("mismatched_keys", "has in another shape"),
-        ("unexpected_keys", "has too much"),
-    ):
-        if names := sorted(str(name) for name in info.get(problem, ())):
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise WeightsError(f"{part} {what}: {names[0]}{more}; expected a whole {model.__name__}")
-    return loaded.eval().requires_grad_(False)
-
-
-def _make_without_weights(model: Any, part: Path, dtype: torch.dtype) -> Any:
-    """Make a network of the right shape, with its weights on the meta device."""
-    from accelerate import init_empty_weights
-    from transformers import PretrainedConfig
-
-    def make(part: Path) -> Any:
-        config: Any = read_json(part / "config.json")
-        if issubclass(getattr(model, "config_class", None) or object, PretrainedConfig):
-            return model(model.config_class(**config))
-        return model.from_config(config)
-
-    with _quiet(), init_empty_weights():
-        made = _read(part, make)
-    for parameter in made.parameters():
-        parameter.data = parameter.data.to(dtype)
-    return made.eval().requires_grad_(False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the libraries' progress bars and warnings; this module checks what they are about."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    libraries: tuple[Any, ...] = (of_diffusers, of_transformers)
-    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, (verbosity, bars) in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()
-
-
-def _read(part: Path, read: Callable[[Path], Any]) -> Any:
-    try:
-        return read(part)
-    except DAMAGED as error:
-        raise WeightsError(f"{part} cannot be read: {in_one_line(error)}; fetch the model again") from error
-
-
-def _drop_unused_parts(encoder: Any) -> Any:
+def drop_unused_parts(encoder: Any) -> Any:
     """Return the language model without its vision tower and its head, 1.2 of its 8.3 billion weights."""
     encoder.model.visual = nn.Identity()
     encoder.lm_head = nn.Identity()
     return encoder
 
 
-def _check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+def check_together(folder: Path, transformer: Any, autoencoder: Any, encoder: Any) -> None:
+    """Refuse parts whose configurations do not go together."""
     try:
         check_latent_statistics(autoencoder.latents_mean, autoencoder.latents_std, autoencoder.z_dim)
     except ValueError as error:

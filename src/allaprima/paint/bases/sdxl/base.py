@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -225,19 +226,21 @@ def load_sdxl(
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
     shapes: Shapes = PUBLISHED,
+    vae: Path | None = None,
     absent: Collection[Stage] = (),
 ) -> SdxlBase:
     """Load an SDXL checkpoint from a diffusers folder or a single `.safetensors`; nothing is ever downloaded.
 
     Args:
         shapes: what the parts of a single file look like; a folder says so itself.
+        vae: the file of the autoencoder for a single file, in place of its own; None for its own.
 
     Raises:
         WeightsError: a part is missing, damaged, a pickle, or of another kind of model.
     """
     device = torch.device("cpu") if device is None else device
     dtype = pick_dtype(device) if dtype is None else dtype
-    load = load_folder if path.is_dir() else load_file
+    load = load_folder if path.is_dir() else partial(load_file, vae=vae)
     parts = load(path, shapes, dtype, absent)
     distilled = None if path.is_dir() else find_distilled(path.stem)
     scheduler = parts.scheduler if distilled is None else {**parts.scheduler, **distilled.scheduler}

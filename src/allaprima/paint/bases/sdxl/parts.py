@@ -22,6 +22,7 @@ from transformers import CLIPTextConfig
 from allaprima.core.errors import WeightsError
 from allaprima.core.picture_kinds import HEAD_BYTES, describe
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
+from allaprima.paint.bases.files.quantization import SCALES, is_about_weights
 from allaprima.paint.bases.folder import PICKLES
 from allaprima.paint.bases.lfs_pointer import refuse_lfs_pointer
 from allaprima.paint.bases.sdxl.text import SdxlText
@@ -83,16 +84,13 @@ def read_tensors(
 
 
 def scaled(tensors: Tensors, dtype_of: Callable[[str], torch.dtype | None]) -> dict[str, Tensor]:
-    """Return `tensors` without the scales that fp8 weights have beside them, each weight times its own.
-
-    ComfyUI calls a scale `scale_weight`, others `weight_scale`; those of inputs speed up products on some GPUs only.
-    """
-    kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(_ABOUT_SCALES)}
+    """Return `tensors` without the scales that weights in eight bits have beside them, each weight times its own."""
+    kept = {name: tensor for name, tensor in tensors.items() if not is_about_weights(name)}
     for name, scale in tensors.items():
-        if not name.endswith(_SCALES):
+        if not name.endswith(SCALES):
             continue
-        weight = name.removesuffix(".scale_weight").removesuffix(".weight_scale") + ".weight"
-        if weight not in kept or scale.numel() not in (1, len(kept[weight])):
+        weight = name[: name.rindex(".")] + ".weight"
+        if weight not in kept or scale.numel() not in (1, len(kept[weight])) or not _are_scales(scale):
             raise WeightsError(
                 f"got the scale {name[:100]} of shape {tuple(scale.shape)}, which goes with no weight; expected "
                 "fp8 weights with a scale each: fetch another form of the model"
@@ -102,8 +100,8 @@ def scaled(tensors: Tensors, dtype_of: Callable[[str], torch.dtype | None]) -> d
     return kept
 
 
-_SCALES = (".scale_weight", ".weight_scale")
-_ABOUT_SCALES = (*_SCALES, ".scale_input", ".input_scale", "scaled_fp8")
+def _are_scales(scale: Tensor) -> bool:
+    return bool((scale.float().isfinite() & (scale.float() > 0)).all())
 
 
 def _differs(stored: str, wanted: torch.dtype | None) -> bool:
@@ -138,8 +136,8 @@ def refuse_pickle(path: Path) -> None:
     begins = start.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
     if path.suffix.lower() in PICKLES or (begins and start[8:] != b"{"):
         raise WeightsError(
-            f"{path} is a pickle, which can run any program when it is opened, so it is never read; "
-            "expected a .safetensors file, which most model pages offer beside it"
+            f"{path} is a pickle, which may run any code when read, so it never is; expected .safetensors, which "
+            "most model pages offer beside it"
         )
 
 

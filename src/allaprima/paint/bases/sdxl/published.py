@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from allaprima.paint.bases.byte_pairs import byte_letters, read_merges
+
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
@@ -60,29 +62,17 @@ def clip_tokenizers() -> tuple[CLIPTokenizer, CLIPTokenizer]:
 
     It is built from the merges that ship: the pieces are 256 bytes, the same at a word's end, then one per merge.
     """
-    import gzip
-    from importlib.resources import files
-
     from transformers import CLIPTokenizer
 
-    packed = files("allaprima").joinpath("paint/bases/sdxl/clip_merges.txt.gz").read_bytes()
-    lines = gzip.decompress(packed).decode("utf-8").splitlines()
-    letters = _byte_letters()
-    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *(line.replace(" ", "") for line in lines)]
+    merged, letters = read_merges("sdxl/clip_merges.txt.gz"), byte_letters()
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merged)]
     vocabulary = {piece: index for index, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
-    merges: Any = [tuple(line.split(" ")) for line in lines]  # the stubs ask for less than the class takes
+    merges: Any = merged  # the stubs ask for less than the class takes
     first, second = (
         CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)
         for padding in ("<|endoftext|>", "!")
     )
     return first, second
-
-
-def _byte_letters() -> list[str]:
-    """Return a printable letter for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`)."""
-    printable = [code for first, last in ("!~", "¡¬", "®ÿ") for code in range(ord(first), ord(last) + 1)]
-    others = 256 - len(printable)
-    return [chr(code) for code in (*printable, *range(256, 256 + others))]
 
 
 PUBLISHED = Shapes(

@@ -13,7 +13,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -109,6 +109,10 @@ class Habits:
     """The last level of a curve; None for the last one spaced."""
     high: float | None = None
     """The first level of a curve; None for the first one spaced."""
+    prediction: Literal["epsilon", "v"] | None = None
+    """What the model predicts; None for what its file tells."""
+    zero_terminal: bool = False
+    """Whether it was trained down to pure noise, whatever its file tells (Lin et al. 2023, arXiv:2305.08891)."""
     taught_steps: int = 50
     """The steps of the teacher that a consistency model was distilled from."""
 
@@ -122,10 +126,15 @@ SCHEDULES: dict[str, Habits | NamedSolver] = {
     "turbo": Habits(sampler="ancestral", spacing="trailing"),
     "lcm": Habits(sampler="lcm", spacing="leading"),
     "dmd2": Habits(sampler="lcm", spacing="trailing"),
+    "v-prediction": Habits(sampler="euler", spacing="leading", offset=1, prediction="v"),
+    "v-prediction-zsnr": Habits(
+        sampler="euler", spacing="leading", offset=1, prediction="v", zero_terminal=True
+    ),
     **NAMED_SOLVERS,
 }
 """What a request may name. "uniform" is A1111's, "trailing" how SDXL-Lightning is painted, "turbo" SDXL-Turbo, and
-"dmd2" DMD2, by LCM's rule at the times 999, 749, 499 and 249."""
+"dmd2" DMD2, by LCM's rule at the times 999, 749, 499 and 249. Those of v-prediction are for files that predict v and
+do not say so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +204,10 @@ class Scheduler:
             raise _cannot_take(steps, named.class_name, error) from error
 
     def _spaced(self, steps: int, habits: Habits) -> Schedule:
-        trained = sigmas_of(self.alphas)
+        alphas = self.alphas
+        if habits.zero_terminal:
+            alphas = replace(self.betas, zero_terminal=True).alphas().numpy()
+        trained = sigmas_of(alphas)
         times = spaced_times(steps, habits.spacing, len(trained), habits.offset)
         sigmas = sigmas_at(times, trained)
         model_times = times.tolist()
@@ -204,7 +216,9 @@ class Scheduler:
             model_times = times_at(sigmas, trained)
         # The leading spacing begins below pure noise, where latents hold a picture besides the noise.
         noise_scale = math.hypot(sigmas[0], 1.0) if habits.spacing == "leading" else sigmas[0]
-        return _exploding(sigmas, model_times, habits.sampler, noise_scale)
+        return replace(
+            _exploding(sigmas, model_times, habits.sampler, noise_scale), prediction=habits.prediction
+        )
 
     def _lcm(self, steps: int, habits: Habits) -> Schedule:
         trained = sigmas_of(self.alphas)

@@ -15,11 +15,21 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_open_clip_checkpoint,
 )
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.bases.files.header import FileHeader
+from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.other_kinds import find_other
+from allaprima.paint.bases.sdxl.files import (
+    AUTOENCODER,
+    FIRST_TEXT,
+    SECOND_TEXT,
+    UNET,
+    find_vae,
+    pruned_shape,
+)
 from allaprima.paint.bases.sdxl.parts import (
     LATENT_CHANNELS,
     Builder,
@@ -30,8 +40,6 @@ from allaprima.paint.bases.sdxl.parts import (
     build_text_encoder,
     build_unet,
     read_tensors,
-    refuse_pickle,
-    unreadable,
 )
 from allaprima.paint.bases.sdxl.published import Shapes
 from allaprima.paint.bases.sdxl.text import SdxlText
@@ -39,78 +47,34 @@ from allaprima.paint.contract.base import Stage
 
 Converter = Callable[[Tensors], Tensors]
 
-UNET = "model.diffusion_model."
-AUTOENCODER = "first_stage_model."
-FIRST_TEXT = "conditioner.embedders.0.transformer."
-SECOND_TEXT = "conditioner.embedders.1.model."
-
-_QWEN_IMAGE = (
-    "Qwen-Image, of which ComfyUI keeps each part in a file of its own; give the model's folder in diffusers' "
-    "layout, as `prima pull Qwen/Qwen-Image` fetches it"
-)
-# Prefixes of tensors in other kinds of files; the first match counts.
-_OTHERS = (
-    ("lora_", "a LoRA; give it with --lora"),
-    ("unet.", "a LoRA; give it with --lora"),
-    ("cond_stage_model.transformer.", "Stable Diffusion 1"),
-    ("cond_stage_model.model.", "Stable Diffusion 2"),
-    ("conditioner.embedders.0.model.", "SDXL's refiner"),
-    ("control_model.", "a ControlNet"),
-    ("double_blocks.", "Flux"),
-    ("model.diffusion_model.double_blocks.", "Flux"),
-    ("joint_blocks.", "Stable Diffusion 3"),
-    ("model.diffusion_model.joint_blocks.", "Stable Diffusion 3"),
-    ("transformer_blocks.0.img_mod.", _QWEN_IMAGE),
-    ("model.diffusion_model.transformer_blocks.0.img_mod.", _QWEN_IMAGE),
-    ("image_proj.", "an IP-Adapter"),
-    ("text_model.", "a text encoder alone"),
-    ("emb_params", "an embedding (textual inversion)"),
-    ("clip_g", "an embedding (textual inversion)"),
-    ("model.diffusion_model.input_blocks.", "a UNet alone; give the whole checkpoint"),
-    ("input_blocks.", "a UNet alone; give the whole checkpoint"),
-    ("first_stage_model.", "an autoencoder alone"),
-    ("decoder.", "an autoencoder alone"),
-    ("down_blocks.", "one part of a diffusers folder; give the whole folder"),
-)
-_PARTS = {
-    "UNet": UNET, "autoencoder": AUTOENCODER, "first text encoder": FIRST_TEXT, "second text encoder": SECOND_TEXT,
-}  # fmt: skip
+_PARTS = {"UNet": UNET, "first text encoder": FIRST_TEXT, "second text encoder": SECOND_TEXT}
 
 
-def check_file(path: Path) -> None:
-    """Refuse a file that does not hold a whole SDXL, by the names of its tensors alone."""
-    refuse_pickle(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-    except (OSError, SafetensorError) as error:
-        raise unreadable(path, error) from error
-    absent = [part for part, prefix in _PARTS.items() if not any(name.startswith(prefix) for name in names)]
-    if not absent and not any(name.startswith(f"{UNET}middle_block.1.") for name in names):
-        raise WeightsError(
-            f"{path} is a pruned SDXL, such as SSD-1B or Segmind Vega, whose shape no single file tells; expected a "
-            "whole SDXL, or this one as a folder in diffusers' layout"
-        )
-    if absent in (["autoencoder"], ["UNet"]):
+def check_file(path: Path, vae: Path | None = None) -> FileHeader:
+    """Return the header of a file that holds a whole SDXL, but perhaps an autoencoder that `vae` stands in for."""
+    header = read_header(path)
+    absent = [part for part, prefix in _PARTS.items() if not header.starts_with(prefix)]
+    if absent in ([], ["UNet"]) and not header.starts_with(AUTOENCODER) and vae is None:
+        absent.append("autoencoder")
+    if len(absent) == 1 and absent[0] in ("autoencoder", "UNet"):
         raise WeightsError(f"{path} lacks the {absent[0]}; expected a whole SDXL checkpoint")
     if absent:
         raise WeightsError(
-            f"{path} is no SDXL checkpoint: {_looks(names)}; expected a UNet, an autoencoder and two text encoders"
+            f"{path} is no SDXL checkpoint: it looks like {find_other(header).name}; expected a UNet, an autoencoder "
+            "and two text encoders"
         )
+    return header
 
 
-def _looks(names: list[str]) -> str:
-    if any(".lora_" in name or name.endswith(".alpha") for name in names):
-        return "it looks like a LoRA; give it with --lora"
-    for mark, kind in _OTHERS:
-        if any(name.startswith(mark) for name in names):
-            return f"it looks like {kind}"
-    return f"its first tensor is {min(names)[:80]!r}" if names else "it holds no tensors"
+def load_file(
+    path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = (), vae: Path | None = None
+) -> Parts:
+    """Return the parts in a file; the networks of `absent` stages are made without reading their weights.
 
-
-def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection[Stage] = ()) -> Parts:
-    """Return the parts in a file; the networks of `absent` stages are made without reading their weights."""
-    check_file(path)
+    Args:
+        vae: a file with the autoencoder, in place of the one that is in the file or is not.
+    """
+    header = check_file(path, vae)
     # The autoencoder's builder decides its number format; weights of absent stages are not to be read.
     stages: dict[str, Stage] = {UNET: "predict", FIRST_TEXT: "text", SECOND_TEXT: "text"}
     wanted = tuple(prefix for prefix, stage in stages.items() if stage not in absent)
@@ -129,26 +93,21 @@ def load_file(path: Path, shapes: Shapes, dtype: torch.dtype, absent: Collection
         build("first text encoder", "text", first, shapes.text_encoder, convert_ldm_clip_checkpoint),
         build("second text encoder", "text", second, shapes.text_encoder_2, open_clip),
     )
-    # Inpainting checkpoints differ in the width of their first layer alone.
-    shape = {**shapes.unet, "in_channels": _read_channels(tensors)}
+    # Inpainting checkpoints differ in the width of their first layer alone, pruned ones in how many blocks they have.
+    shape = {**shapes.unet, "in_channels": _read_channels(tensors), **pruned_shape(header.tensors)}
     unet = partial(convert_ldm_unet_checkpoint, config=shape)
-    autoencoder = partial(_autoencoder_of, shapes)
+    autoencoder = partial(_autoencoder_of, shapes, vae)
     return Parts(
         unet=build("UNet", "predict", build_unet, shape, unet),
         autoencoder=build("autoencoder", "decode", build_autoencoder, shapes.vae, autoencoder),
         text=SdxlText(tokenizers=shapes.tokenizers(), encoders=encoders, zero_empty=True),
-        scheduler=_scheduler_of(tensors, _read_metadata(path), shapes.scheduler),
+        scheduler=_scheduler_of(tensors, header.metadata, shapes.scheduler),
     )
 
 
 def _read_channels(tensors: Tensors) -> int:
     first = tensors.get(f"{UNET}input_blocks.0.0.weight")
     return LATENT_CHANNELS if first is None or first.ndim != 4 else int(first.shape[1])
-
-
-def _read_metadata(path: Path) -> Mapping[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
 
 
 def _give_projection(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -169,9 +128,21 @@ def _shapes_of(tensors: Tensors, shapes: Shapes) -> Shapes:
     return replace(shapes, vae=vae)
 
 
-def _autoencoder_of(shapes: Shapes, tensors: Tensors) -> Tensors:
-    # This converter reads all names, so it gets only those of the autoencoder.
-    latent = {name: tensor for name, tensor in tensors.items() if name.startswith(AUTOENCODER)}
+def _autoencoder_of(shapes: Shapes, vae: Path | None, tensors: Tensors) -> Tensors:
+    # The converter reads all names, so it gets only those of the autoencoder.
+    prefix: str | None = AUTOENCODER
+    if vae is not None:
+        header = read_header(vae)
+        prefix, tensors = find_vae(header), read_tensors(vae)
+    if prefix is None:
+        raise WeightsError(
+            f"{vae} does not hold SDXL's autoencoder; expected one, such as sdxl_vae.safetensors"
+        )
+    latent = {
+        name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+    }
+    if "decoder.mid_block.resnets.0.norm1.weight" in latent:
+        return latent
     converted: Tensors = convert_ldm_vae_checkpoint(latent, dict(shapes.vae))
     return converted
 

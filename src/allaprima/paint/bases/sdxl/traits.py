@@ -32,6 +32,8 @@ TRAITS = BaseTraits(
         "karras",
         "exponential",
         "uniform",
+        "v-prediction",
+        "v-prediction-zsnr",
     ),
     english_only=True,
     encodes_separately=True,

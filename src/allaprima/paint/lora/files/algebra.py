@@ -190,6 +190,24 @@ def split_rows(update: Update, sizes: Sequence[int]) -> list[Update]:
     ]
 
 
+def swap_halves(update: Update) -> Update:
+    """Return the update of a layer whose rows stand in the file with the second half first."""
+    if isinstance(update, Decomposed):
+        lengths = update.magnitude if update.axis else _swapped(update.magnitude)
+        return replace(update, change=_swap_fixed(update.change), magnitude=lengths)
+    return _swap_fixed(update)
+
+
+def _swap_fixed(update: FixedUpdate) -> FixedUpdate:
+    if isinstance(update, LowRank):
+        return replace(update, up=_swapped(update.up))
+    return replace(update, delta=_swapped(update.delta))
+
+
+def _swapped(rows: Tensor) -> Tensor:
+    return torch.cat([rows[len(rows) // 2 :], rows[: len(rows) // 2]])
+
+
 def _product(a: Tensor, b: Tensor) -> Tensor:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != len(b):
         raise MisfitError(f"got factors {_size(a.shape)} and {_size(b.shape)}; expected one rank in both")

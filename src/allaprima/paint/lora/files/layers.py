@@ -14,6 +14,7 @@ from torch import nn
 from allaprima.paint.lora.files.dialects import DENOISERS, KeyName
 from allaprima.paint.lora.files.families import Architecture, look
 from allaprima.paint.lora.files.layer_names import fused_paths, ldm_names, names_of
+from allaprima.paint.lora.files.original_names import original_names, swapped_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Layer:
     """How many numbers its bias has; 0 for none."""
     parts: tuple[Layer, ...] = ()
     """The layers whose rows stand in this one, which only other programs have; () for a layer of the network."""
+    is_swapped: bool = False
+    """Whether the halves of its rows stand the other way round."""
 
 
 class Layers:
@@ -43,20 +46,23 @@ class Layers:
             named = self._named.setdefault(network, {})
             found = {path: part for path, part in module.named_modules() if shape_of(part)}
             paths = {path: shape for path, part in found.items() if (shape := shape_of(part))}
-            ldm = ldm_names(paths)
+            others = ldm_names(paths) | original_names((*paths, *fused_paths(paths)))
             for path, shape in paths.items():
                 layer = Layer(key=f"{network}.{path}", shape=shape, bias=_bias_of(found[path]))
                 self.by_key[layer.key] = layer
-                for name in dict.fromkeys((*names_of(path), *names_of(ldm.get(path, path)))):
+                for name in dict.fromkeys((*names_of(path), *names_of(others.get(path, path)))):
                     # Two layers of one name leave it without meaning; a layer's own path always has one.
                     named[name] = layer if named.get(name, layer) is layer else None
-            self._name_fused(network, paths, ldm)
+            self._name_fused(network, paths, others)
+            self._name_swapped(network, paths)
             named |= {path: self.by_key[f"{network}.{path}"] for path in paths}
         self._architecture = look(
             (key, layer.shape[1]) for key, layer in self.by_key.items() if len(layer.shape) > 1
         )
 
-    def _name_fused(self, network: str, paths: Mapping[str, tuple[int, ...]], ldm: Mapping[str, str]) -> None:
+    def _name_fused(
+        self, network: str, paths: Mapping[str, tuple[int, ...]], others: Mapping[str, str]
+    ) -> None:
         named = self._named[network]
         for fused, members in fused_paths(paths).items():
             parts = tuple(self.by_key[f"{network}.{path}"] for path in members)
@@ -68,9 +74,19 @@ class Layers:
             layer = Layer(key=f"{network}.{fused}", shape=shape, bias=bias, parts=parts)
             self.fused[layer.key] = layer
             last = fused.rpartition(".")[2]
-            elsewhere = ldm.get(members[0], members[0]).rpartition(".")[0]
-            for name in dict.fromkeys((*names_of(fused), *names_of(f"{elsewhere}.{last}"))):
+            elsewhere = others.get(members[0], members[0]).rpartition(".")[0]
+            theirs = others.get(fused, f"{elsewhere}.{last}")
+            for name in dict.fromkeys((*names_of(fused), *names_of(theirs))):
                 named.setdefault(name, layer)
+
+    def _name_swapped(self, network: str, paths: Mapping[str, tuple[int, ...]]) -> None:
+        for name, path in swapped_layers(paths).items():
+            own = self.by_key[f"{network}.{path}"]
+            layer = Layer(
+                key=f"{network}.{name}", shape=own.shape, bias=own.bias, parts=(own,), is_swapped=True
+            )
+            self.fused[layer.key] = layer
+            self._named[network] |= dict.fromkeys(names_of(name), layer)
 
     def get(self, key: str) -> Layer:
         """Return the layer of that key, be it one of the network or one that other programs make of several."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from allaprima.core.errors import LoraError
 from allaprima.paint.lora.files.adapter_config import AdapterConfig
-from allaprima.paint.lora.files.algebra import MisfitError, decomposed, split_rows, update_from
+from allaprima.paint.lora.files.algebra import MisfitError, decomposed, split_rows, swap_halves, update_from
 from allaprima.paint.lora.files.keys import shown
 from allaprima.paint.lora.files.layer_keys import FileAndBase
 from allaprima.paint.lora.files.layers import Layer, Layers
@@ -51,6 +51,8 @@ def build_update(
         return scale
 
     try:
+        if lengths is not None and not file.peaks[keys[lengths[0]]] <= MAX_CHANGE:
+            raise MisfitError("got lengths so large that weights would overflow; expected a trained DoRA's")
         update = update_from(parts, layer.shape, scale_of)
         return update if lengths is None else decomposed(update, *lengths)
     except MisfitError as error:
@@ -63,6 +65,10 @@ def build_vectors(
     """Return what some tensors of a file add to a layer's bias or to a norm, by the parameters' names."""
     where = f"{about.path}: {shown(next(iter(keys.values())))}"
     try:
+        if not max(1.0, abs(up_scale)) * max(file.peaks[key] for key in keys.values()) <= MAX_CHANGE:
+            raise MisfitError(
+                "got numbers so large that a bias or a norm would overflow; expected trained ones"
+            )
         return vectors_from({role: file.tensors[key] for role, key in keys.items()}, layer, up_scale)
     except MisfitError as error:
         raise LoraError(f"{where}: {error}; {about}") from error
@@ -71,9 +77,11 @@ def build_vectors(
 def split_fused(updates: dict[str, Update], layers: Layers, about: FileAndBase) -> None:
     """Exchange in `updates`, by layer, those of layers that the file keeps as one for those of the base's own."""
     for key in [key for key in updates if key in layers.fused]:
-        update, parts = updates.pop(key), layers.fused[key].parts
+        update, layer = updates.pop(key), layers.fused[key]
+        parts = layer.parts
         try:
             pieces = split_rows(update, [part.shape[0] for part in parts])
+            pieces = [swap_halves(piece) if layer.is_swapped else piece for piece in pieces]
         except MisfitError as error:
             raise LoraError(f"{about.path}: {key}: {error}; {about}") from error
         for part, piece in zip(parts, pieces, strict=True):

@@ -22,7 +22,13 @@ _OF_NORM = ("w_norm", "diff")
 
 
 def split_roles(roles: Mapping[str, str], layer: Layer) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys by role of a layer's matrix, and of its vectors."""
+    """Return the keys by role of a layer's matrix, and of its vectors.
+
+    Raises:
+        MisfitError: the bias of a half that is not there.
+    """
+    if "up_bias" in roles and "up" not in roles:
+        raise MisfitError("got the bias of a second half without that half; expected both halves")
     of_vectors = (*_OF_BIAS, *_OF_NORM) if len(layer.shape) == 1 else (*_OF_BIAS, "w_norm")
     return (
         {role: key for role, key in roles.items() if role not in of_vectors},

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.runtime.dtype_conversion import convert_together
-from allaprima.paint.lora.runtime.side_path import AdaptedLayer, Scale, SidePath, pristine_weight
+from allaprima.paint.lora.runtime.side_path import AdaptedLayer, Scale, SidePath, pristine_weight, weight_kind
 from allaprima.paint.lora.update import Decomposed, Dense, LowRank, Update, padded_rank, write_stack
 
 RANK_STEP = 16
@@ -105,15 +105,15 @@ def plan_slots(updates: Sequence[Mapping[str, Update]], layers: Mapping[str, Ada
     for key in keys:
         here = [(index, lora[key]) for index, lora in enumerate(updates) if key in lora]
         ranks = tuple((index, update.rank) for index, update in here if isinstance(update, LowRank))
-        weight = layers[key].weight
+        shape, dtype = weight_kind(layers[key])
         slots.append(
             Slot(
                 key=key,
                 ranks=ranks,
                 rank=padded_rank(sum(rank for _, rank in ranks), RANK_STEP),
                 dense=tuple(index for index, update in here if not isinstance(update, LowRank)),
-                shape=tuple(weight.shape),
-                dtype=weight.dtype,
+                shape=shape,
+                dtype=dtype,
                 decomposed=tuple(index for index, update in here if isinstance(update, Decomposed)),
             )
         )

@@ -26,6 +26,7 @@ from allaprima.paint.lora.pages import empty_tensor_like
 from allaprima.paint.lora.runtime.composition import Composition, Slot
 from allaprima.paint.lora.runtime.side_path import AdaptedLayer, SidePath
 from allaprima.paint.lora.update import LowRank, merge_into
+from allaprima.paint.quantization.layers import QuantizedLinear
 
 
 @dataclass(eq=False)
@@ -195,9 +196,12 @@ def _num_bytes(tensors: Iterable[Tensor]) -> int:
 def can_merge(composition: Composition, networks: Iterable[nn.Module], max_bytes: int | None) -> bool:
     """Return whether the weights that `composition` touches can be exchanged unnoticed.
 
-    They cannot where two layers share one, or where an offloading library moves them and would bring the pristine
-    ones back; and they are not to be where a second copy takes more than `max_bytes`.
+    They cannot where two layers share one, where an offloading library moves them and would bring the pristine ones
+    back, or where they are quantised, since rounding them anew would cost more than the LoRA brings. They are not
+    to be where a second copy takes more than `max_bytes`.
     """
+    if any(isinstance(layer, QuantizedLinear) for layer, _ in composition.sides):
+        return False
     weights = [layer.weight for layer, _ in composition.sides]
     too_large = max_bytes is not None and sum(weight.nbytes for weight in weights) > max_bytes
     if too_large or any(weight.is_meta for weight in weights):

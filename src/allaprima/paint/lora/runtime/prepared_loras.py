@@ -16,7 +16,7 @@ from allaprima.core.errors import LoraError
 from allaprima.core.lru import LruCache
 from allaprima.paint.lora.pages import Blocks
 from allaprima.paint.lora.runtime.composition import Composition, SlotPlan, compose, plan_slots
-from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare
+from allaprima.paint.lora.runtime.side_path import AdaptedLayer, prepare, weight_kind
 from allaprima.paint.lora.runtime.vectors import VectorChanges, Vectors
 from allaprima.paint.lora.update import Decomposed, LowRank, Update
 
@@ -144,7 +144,10 @@ class PreparedLoras:
         """Return `plan_slots`, cached for LoRAs of the same layers and ranks."""
         shapes = tuple(
             tuple(
-                [(key, _rank_in_plan(update), self.layers[key].weight.dtype) for key, update in lora.items()]
+                [
+                    (key, _rank_in_plan(update), weight_kind(self.layers[key])[1])
+                    for key, update in lora.items()
+                ]
             )
             for lora in updates
         )
@@ -162,7 +165,7 @@ class PreparedLoras:
             raise LoraError(
                 f"{name} changes {key[:120]}, which the loaded base does not have; was it made for another?"
             )
-        expected = tuple(layer.weight.shape)
+        expected, _ = weight_kind(layer)
         if update.shape != expected:
             raise LoraError(
                 f"{name} changes {key} by {update.shape}; expected {expected}, its weight's shape"

@@ -184,7 +184,7 @@ class Rack:
 
         Returns:
             False if there is more to do, or if merging is not possible: over `max_merge_bytes`, or where weights are
-            shared between layers or moved by an offloading library. Then the side path stays.
+            quantised, shared between layers or moved by an offloading library. Then the side path stays.
         """
         self._prepared.make_ready()
         if self._current is None:

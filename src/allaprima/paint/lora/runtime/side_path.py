@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allaprima.paint.quantization.layers import QuantizedLinear
+
 AdaptedLayer = nn.Linear | nn.Conv2d
 """What a LoRA can change."""
 
@@ -82,8 +84,9 @@ class SidedConv2d(nn.Conv2d):
 def prepare(layer: AdaptedLayer) -> None:
     """Give `layer` room for a side path; does nothing the second time.
 
-    Plain layers change their class. Others (subclasses, and layers whose `forward` an offloading library has
-    replaced) get a forward hook, which costs some microseconds more and works with any `forward`.
+    Plain layers change their class. Others (subclasses such as quantised layers, and layers whose `forward` an
+    offloading library has replaced) get a forward hook, which costs some microseconds more and works
+    with any `forward`.
     """
     if SIDE in vars(layer):
         return
@@ -94,6 +97,13 @@ def prepare(layer: AdaptedLayer) -> None:
         layer.__class__ = SidedConv2d
     else:
         layer.register_forward_hook(_add_after, with_kwargs=True)
+
+
+def weight_kind(layer: AdaptedLayer) -> tuple[tuple[int, ...], torch.dtype]:
+    """Return the shape of a layer's weight and the number format it computes in, quantised or not."""
+    if isinstance(layer, QuantizedLinear):
+        return layer.shape, layer.compute_dtype
+    return tuple(layer.weight.shape), layer.weight.dtype
 
 
 def pristine_weight(layer: AdaptedLayer) -> Tensor:

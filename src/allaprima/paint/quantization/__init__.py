@@ -1,0 +1,1 @@
+"""Quantised weights: how files keep them, how they become numbers again, and layers that compute with them."""
