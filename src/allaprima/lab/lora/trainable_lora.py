@@ -30,7 +30,7 @@ LayerChoice = Literal["attention", "all"]
 """Which layers learn: attention's projections, or all that are linear or convolutions in the network's blocks."""
 Adaptable = nn.Linear | nn.Conv2d
 
-_ATTENTION = re.compile(r"(^|\.)(to_[qkv]|to_out(\.0)?|add_[qkv]_proj|to_add_out|to_qkv)$")
+_ATTENTION = re.compile(r"(^|\.)(to_[qkv]|to_out(\.0)?|add_[qkv]_proj|to_add_out|to_qkv(_mlp_proj)?)$")
 _BLOCK = re.compile(r"(^|\.)\d+\.")
 """Blocks are numbered; what stands around them, such as the time's embedding, is no part of kohya's LoRAs."""
 _WIDE = 1280
