@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,11 @@ def base_of(name: str, folder: Path) -> Base:
         if not weights.exists():  # its file is its hash, and the order of metadata in it is not always one
             write_tiny_vignette(weights)
         return load_base("vignette", device=CPU, dtype=torch.float32, weights=weights)
-    writers = {"qwen-image": write_tiny_qwen, "flux2-klein": write_tiny_klein, "z-image": write_tiny_z_image}
+    writers: dict[str, Callable[[Path], Path]] = {
+        "qwen-image": write_tiny_qwen,
+        "flux2-klein": write_tiny_klein,
+        "z-image": write_tiny_z_image,
+    }
     if name in writers:
         path = writers[name](folder / name)
     else:
