@@ -19,6 +19,7 @@ from allaprima.lab.lora.remarks import remarks_on_training
 from allaprima.lab.lora.train import LoraSettings, train_lora
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.lora.files.reader import read_lora
+from allaprima.paint.quantization.rounding import quantize_network
 
 
 @pytest.mark.parametrize("name", list(SIZES))
@@ -108,6 +109,16 @@ def test_a_base_that_paints_by_a_mask_cannot_be_trained(tmp_path: Path) -> None:
             target=tmp_path / "zorp.safetensors", folder=tmp_path / "run",
         )  # fmt: skip
     assert not (tmp_path / "run").exists()
+
+
+def test_a_quantised_base_cannot_be_trained(tmp_path: Path) -> None:
+    base = base_of("qwen-image", tmp_path)
+    quantize_network(base.modules()["transformer"], "int8", min_numbers=0)
+    with pytest.raises(UserError, match="quantised weights, whose products pass no gradient"):
+        train_lora(
+            base, captioned(tmp_path / "pictures"), LoraSettings(name="zorp", size=(64, 96)),
+            target=tmp_path / "zorp.safetensors", folder=tmp_path / "run",
+        )  # fmt: skip
 
 
 def test_remarks_say_what_becomes_of_pictures_and_options(tmp_path: Path) -> None:

@@ -227,6 +227,6 @@ def _check_base(base: Base) -> None:
     ]
     if frozen:
         raise UserError(
-            f"got {base.name} with weights in {len(frozen)} tensors of whole numbers, which pass no gradient; "
-            "expected the base in bf16, fp16 or fp32"
+            f"got {base.name} with {len(frozen)} quantised weights, whose products pass no gradient; expected the "
+            "base in bf16, fp16 or fp32"
         )
