@@ -70,7 +70,14 @@ def _rows(outcomes: list[Outcome], seconds: float, *, whole: bool) -> list[Row]:
     counts = Counter(outcome.verdict for outcome in outcomes)
     groups = Counter((outcome.case.group, outcome.verdict) for outcome in outcomes)
     return [
-        Row(name="cases", value=len(outcomes), unit="", must=700 if whole else None, better="higher"),
+        Row(name="cases", value=len(outcomes), unit="", better="higher"),
+        Row(
+            name="equal or refused",
+            value=counts["equal"] + counts["refused"],
+            unit="",
+            must=700 if whole else None,
+            better="higher",
+        ),
         Row(name="equal to stock within one level", value=counts["equal"], unit="", better="higher"),
         Row(name="refused in a sentence", value=counts["refused"], unit=""),
         Row(name="neither", value=counts["apart"], unit="", must=0),

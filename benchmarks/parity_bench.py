@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -172,7 +173,7 @@ def _with_lora(pipeline: Any, lora: tuple[str, float, float | None]) -> Any:
 
 def _stock_pixels(pipeline: Any, request: Mapping[str, Any]) -> torch.Tensor:
     pixels: torch.Tensor = pipeline(
-        prompt=request["prompt"],
+        prompt=re.sub(r"\\([()])", r"\1", request["prompt"]),
         negative_prompt=request["negative_prompt"] or None,
         width=request["width"],
         height=request["height"],

@@ -172,6 +172,22 @@ def test_the_live_socket_agrees_within_its_steps(given: Given, painter: Painter,
     assert live == replace(request, steps=min(request.steps, MAX_LIVE_STEPS))
 
 
+def test_a_tag_in_the_words_is_a_lora_at_every_door(
+    painter: Painter, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = painter.request(prompt=PROMPT, seed=7, steps=3, loras=(LoraUse(name="ink", weight=0.5),))
+    tagged = f"{PROMPT} <lora:ink:0.5>"
+    monkeypatch.setitem(globals(), "PROMPT", tagged)
+    assert painter.request(prompt=tagged, seed=7, steps=3) == request
+    assert at_the_command({"steps": 3}, painter) == request
+    for name, door in DOORS.items():
+        assert door({"steps": 3}, studio) == request, name
+    message = json.dumps({"sequence": 1, "prompt": tagged, "settings": {"seed": 7, "steps": 3}})
+    words = parse_message(message, Caps(), studio.complete_live).words
+    assert words is not None
+    assert (words.request, words.said) == (request, tagged)
+
+
 def test_a_whole_request_is_painted_as_it_is(painter: Painter, studio: Studio) -> None:
     whole = GenerationRequest(prompt=PROMPT, seed=7)
     assert painter.request(**vars(whole)) == whole

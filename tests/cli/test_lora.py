@@ -154,10 +154,10 @@ def test_what_a_stranger_says_reaches_no_terminal_as_it_is(tmp_path: Path) -> No
 
 
 def test_what_is_refused_is_told_without_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_by_hand(tmp_path / "bias.safetensors", {}, "\x1b]0;owned\ud800.lora_B.bias")
-    assert run(["lora", "inspect", "bias", "--lora-dir", str(tmp_path)]) == 2
+    write_by_hand(tmp_path / "odd.safetensors", {}, "\x1b]0;owned\ud800.lora_A.bias")
+    assert run(["lora", "inspect", "odd", "--lora-dir", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert r"'\x1b]0;owned\ud800.lora_B.bias'" in err
+    assert r"'\x1b]0;owned\ud800.lora_A.bias'" in err
     assert err.strip().isprintable()
 
 

@@ -24,6 +24,7 @@ ANCHORS: dict[str, tuple[str, ...]] = {
     "lora list": ("--lora-dir", "nowhere"),
     "lora inspect": ("nowhere.safetensors",),
     "lora convert": ("nowhere.ckpt",),
+    "lora train": ("anna", "nowhere", "--base", "nowhere"),
     "pull": ("no-owner",),
     "scenes build": ("--npm-root", "nowhere"),
     "scenes sheet": ("--count", "0"),

@@ -16,7 +16,7 @@ from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.cli.app import run
-from allaprima.cli.paint import parse_lora
+from allaprima.cli.paint import given_fields, parse_lora
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest, LoraUse
@@ -84,6 +84,15 @@ def test_what_cannot_be_painted_is_told(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_tags_of_loras_in_the_prompt_are_loras() -> None:
+    given = given_fields(None, ["ink:0.5"], prompt="a cat <lora:oil:0.3> on a roof<lora:ink>")
+    assert given["prompt"] == "a cat on a roof"
+    uses = (LoraUse(name="ink", weight=0.5), LoraUse(name="oil", weight=0.3), LoraUse(name="ink"))
+    assert given["loras"] == uses
+    assert "loras" not in given_fields(None, None, prompt="a cat")
+    assert given_fields(None, None, steps=3) == {"steps": 3}
 
 
 def test_loras_are_named_with_or_without_a_weight() -> None:

@@ -76,6 +76,7 @@ def test_loras_are_tags_as_other_programs_write_them() -> None:
     assert prompt == "a cat <lora:ink:0.8> <lora:turbo:1.0>"
     assert settings.endswith(", Schedule: lightning")
     assert split_loras("a cat, <lora:ink:0.8><lora:turbo>, big") == ("a cat,, big", loras)
+    assert split_loras("a cat <lyco:ink:0.8>") == ("a cat", (LoraUse(name="ink", weight=0.8),))
     for tag in ("<lora:a:b>", "<lora:a:1:2>", "<lora:>", "<lora:a:99>"):
         with pytest.raises(RequestError, match="expected"):
             split_loras(f"a cat {tag}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -113,3 +115,14 @@ def test_colours_beside_an_edge_are_those_of_the_edge() -> None:
 
 def test_nothing_known_is_filled_with_nothing() -> None:
     assert fill_painted(Image.new("RGB", (5, 3), "red"), Image.new("L", (5, 3), 255)).size == (5, 3)
+
+
+def test_a_large_picture_is_filled_in_little_memory() -> None:
+    side = 512
+    picture, mask = Image.new("RGB", (side, side), "red"), Image.new("L", (side, side), 0)
+    mask.paste(255, (8, 8, side - 8, side - 8))
+    tracemalloc.start()
+    fill_painted(picture, mask)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * side**2

@@ -1,4 +1,4 @@
-"""`prima lora`: what is in the folder of LoRAs, what a file holds, and pickles made into safetensors."""
+"""`prima lora`: what is in the folder of LoRAs, what a file holds, pickles made into safetensors, and training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allaprima.cli.lora_train import train
 from allaprima.cli.output import JsonFlag, print_json, printable
 from allaprima.cli.paint_options import LoraDir
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from allaprima.paint.lora.files.folder import LoraFolder
     from allaprima.paint.lora.files.summary import LoraSummary
 
-app = typer.Typer(no_args_is_help=True, help="LoRA files: list them, look into one, convert a pickle.")
+app = typer.Typer(
+    no_args_is_help=True, help="LoRA files: list them, look into one, convert a pickle, train one."
+)
+app.command("train")(train)
 
 
 @app.command("list")

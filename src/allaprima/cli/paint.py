@@ -24,6 +24,7 @@ from allaprima.core.infotext import parse_size
 from allaprima.core.progress import progress_bar
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.request_policy import wear_tags
 from allaprima.core.retouch import operations_to_json
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
@@ -115,7 +116,7 @@ def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dic
         given["loras"] = tuple(map(parse_lora, lora))
     if size is not None:
         given["width"], given["height"] = parse_size(size)
-    return given
+    return wear_tags(given)
 
 
 def _import(source: Path) -> ImportedRequest:

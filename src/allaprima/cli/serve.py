@@ -128,7 +128,7 @@ def serve(
     )  # fmt: skip
     makers.check_quantize()
     certificate, key = access.certificate, access.key
-    tls = {} if certificate is None or key is None else read_tls(certificate, key)
+    tls = None if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
         run_server(studio, bound, tls, as_json=as_json)
 
@@ -230,16 +230,17 @@ def specs_by_name(specs: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def read_tls(certificate: Path, key: Path) -> dict[str, str]:
-    """Return uvicorn's options for a certificate and its key, once these belong together."""
+def read_tls(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return what https is spoken with, by a certificate and its key that belong together."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key)
     except OSError as error:  # ssl.SSLError is one
         reason = error.strerror or "it is damaged, or another's"
         raise UserError(
             f"cannot use the certificate {certificate} with the key {key}: {reason}; expected two PEM files"
         ) from error
-    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    return context
 
 
 @contextmanager
@@ -292,14 +293,14 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
         )  # fmt: skip
 
 
-def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_json: bool) -> None:
+def run_server(studio: Studio, bound: socket.socket, tls: ssl.SSLContext | None, *, as_json: bool) -> None:
     """Serve until the process is stopped, and load the first base meanwhile; raises what keeps it from that."""
     import uvicorn
 
     from allaprima.studio.server.app import create_app, server_options
     from allaprima.studio.server.transport import StudioServer
 
-    address = _address(studio.settings, bound, secure=bool(tls))
+    address = _address(studio.settings, bound, secure=tls is not None)
 
     class Server(StudioServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -307,7 +308,7 @@ def run_server(studio: Studio, bound: socket.socket, tls: dict[str, str], *, as_
             studio.engine.begin()  # not before: two threads that import hold up each other
             _announce(address, studio, as_json=as_json)
 
-    config = uvicorn.Config(create_app(studio), **server_options(studio.settings), **tls)  # type: ignore[arg-type]
+    config = uvicorn.Config(create_app(studio), **server_options(studio.settings, tls))
     Server(config, studio.jobs).run([bound])
     if studio.engine.load_error is not None:
         raise studio.engine.load_error

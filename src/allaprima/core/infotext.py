@@ -253,7 +253,7 @@ def split_loras(prompt: str) -> tuple[str, tuple[LoraUse, ...]]:
     """
     loras = []
     for tag in LORA_TAG.findall(prompt):
-        name, *weights = tag[len("<lora:") : -1].split(":")
+        _, name, *weights = tag[1:-1].split(":")
         if len(weights) > 1:
             raise RequestError(f"got {tag[:60]!r}; expected one weight, as in <lora:ink:0.8>")
         loras.append(LoraUse(name=name, weight=float(_convert("LoRA weight", (*weights, "1")[0], float))))

@@ -22,10 +22,19 @@ class PaintedLora:
     """The networks that it changed: "unet", "clip_l", "clip_g" or "transformer"."""
     hash: str | None = None
     """What sites and managers know its file by; None where that is not known."""
+    accelerator: str | None = None
+    """The title of the public accelerator that it was recognised as."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {"name": self.name, "weight": self.weight, "hash": self.hash, "parts": list(self.parts)}
+        """Return it as plain data; `accelerator` is there where one was recognised."""
+        known = {} if self.accelerator is None else {"accelerator": self.accelerator}
+        return {
+            "name": self.name,
+            "weight": self.weight,
+            "hash": self.hash,
+            "parts": list(self.parts),
+            **known,
+        }
 
 
 def parts_of(layers: Mapping[str, object]) -> tuple[str, ...]:

@@ -106,10 +106,6 @@ class Reference:
 
         return cls.from_image(open_picture(Path(path)))
 
-    def without_pixels(self) -> Reference:
-        """Return its digest alone, which takes no memory."""
-        return Reference(digest=self.digest)
-
 
 def references_from_json(data: object) -> tuple[Reference, ...]:
     """Return the references that a list of digests names."""

@@ -33,8 +33,8 @@ MAX_LORAS = 32
 MAX_LORA_WEIGHT = 10.0
 
 _CONTROL_SPACE = re.compile(r"[\t-\r\x1c-\x1f\x85]")
-LORA_TAG = re.compile(r"<lora:[^<>]*>")
-"""How other programs name a LoRA inside a prompt."""
+LORA_TAG = re.compile(r"<(?:lora|lyco):[^<>]*>")
+"""How other programs name a LoRA inside a prompt; A1111 knows LoCon, LoHa and LoKr by the older tag too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class GenerationRequest:
             raise RequestError("the prompt is empty; expected words that say what to paint", field="prompt")
         if tag := LORA_TAG.search(self.prompt):
             raise RequestError(
-                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs, as --lora NAME:WEIGHT",
+                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs of the request",
                 field="prompt",
             )
         _check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from allaprima.core.infotext import split_loras
 from allaprima.core.request import LoraUse
 from allaprima.core.request_defaults import RequestDefaults, defaults_for
 from allaprima.core.turbo import FindLora, find_turbo, names_turbo, trained_settings, turbo_settings
@@ -51,6 +52,7 @@ def complete_request(
         turbo: False for the plain base.
         accelerators: names in the folder that may be public accelerators; see `core.turbo.find_turbo`.
     """
+    given = wear_tags(given)
     if given.keys() >= DECIDED:
         return dict(given)
     loras: tuple[LoraUse, ...] = given.get("loras", ())
@@ -67,6 +69,14 @@ def complete_request(
     schedule = given.get("schedule", settings.get("schedule"))
     defaults = asdict(defaults_for(base.defaults, schedule))
     return {"base": base.name, "schedule": schedule, **defaults, **settings, **given, "loras": loras}
+
+
+def wear_tags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `given` with tags such as <lora:ink:0.8> in its prompt among its LoRAs."""
+    if not isinstance(prompt := given.get("prompt"), str):
+        return dict(given)
+    words, tagged = split_loras(prompt)
+    return {**given, "prompt": words, "loras": (*given.get("loras", ()), *tagged)} if tagged else dict(given)
 
 
 def _defeats(given: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

@@ -47,7 +47,7 @@ def test_a_cut_end_is_quoted() -> None:
         "a {cat}",
         "a {cat|dog}",
         "an __animal__ here",
-        "a cat <lyco:ink:0.5>",
+        "a cat <hypernet:ink:0.5>",
         "a cat <LoRA:ink:0.5>",
         "a cat, embedding:ink",
     ],
@@ -60,11 +60,18 @@ def test_weights_that_are_read_as_letters_are_named(prompt: str) -> None:
     assert follows == ("" if prompt in FOLLOWED else remark)
 
 
-@pytest.mark.parametrize("prompt", ["a (cat:1.3) here", "(a (cat:1.3):.5), b", "(a: b:12.)"])
+@pytest.mark.parametrize("prompt", ["a (cat:1.3) here", "(a (cat:1.3):.5), b", "(a: b:1.)"])
 def test_what_is_surely_a_weight_is_read_without_it_and_named(prompt: str) -> None:
     (remark,) = remarks_on_words(ask(prompt), beyond, guides=True, weighs=False)
     assert "a weight, of which this base reads the words alone" in remark
     assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=True) == ()
+
+
+def test_a_number_that_is_hardly_a_weight_is_told_where_it_is_one() -> None:
+    (remark,) = remarks_on_words(ask("a clock (at 12:30)"), beyond, guides=True, weighs=True)
+    assert remark.startswith("the prompt holds '(at 12:30)', which this base reads as a weight of 30; ")
+    for prompt in (r"a clock \(at 12:30\)", "a clock (at 12:3)", "a clock at 12:30)"):
+        assert remarks_on_words(ask(prompt), beyond, guides=True, weighs=True) == ()
 
 
 def test_only_what_is_surely_a_weight_is_taken_off() -> None:

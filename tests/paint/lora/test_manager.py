@@ -125,6 +125,22 @@ def test_what_was_not_worn_for_long_is_forgotten_and_read_again(tmp_path: Path, 
     assert torch.equal(answers[0], answers[-1])
 
 
+def test_a_picture_tells_of_what_a_lora_changes_and_is_known_as(tmp_path: Path, denoiser: Denoiser) -> None:
+    name = "Qwen-Image-Lightning-4steps-V1.0"
+    key = "transformer.transformer_blocks.0.attn.norm_q.w_norm"
+    said = {"modelspec.architecture": "qwen-image/lora"}
+    save_file({key: torch.ones(16)}, tmp_path / f"{name}.safetensors", said)
+    manager = LoraManager({"transformer": denoiser.transformer}, LoraFolder(tmp_path), family="qwen-image")
+    plain = answer(denoiser)
+    manager.apply(use(name))
+    assert not torch.allclose(answer(denoiser), plain, atol=1e-3)
+    (painted,) = manager.painted(use(name))
+    assert (painted.parts, painted.accelerator) == (("transformer",), "Qwen-Image-Lightning")
+    assert painted.to_json()["accelerator"] == "Qwen-Image-Lightning"
+    manager.apply([])
+    assert torch.equal(answer(denoiser), plain)
+
+
 def test_made_ready_it_wears_as_it_would_have(tmp_path: Path, denoiser: Denoiser) -> None:
     lora_manager, plain = make_manager(denoiser, tmp_path), answer(denoiser)
     lora_manager.make_ready()

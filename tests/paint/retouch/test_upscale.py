@@ -63,6 +63,14 @@ def test_the_size_is_what_was_asked_for(file: str, scale: float, size: tuple[int
     assert finish(upscale(image, Upscale(scale=scale, upscaler=file), SHOP)).size == size
 
 
+def test_a_scale_that_gives_no_pixel_more_is_no_work(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allaprima.paint.retouch.upscale.get_upscaler", None)  # to load one would be work
+    image = Image.new("RGB", (30, 20), "#884422")
+    assert finish(upscale(image, Upscale(scale=1.01, upscaler=file), SHOP)) is image
+    with pytest.raises(RequestError, match="nobody"):
+        finish(upscale(image, Upscale(scale=1.01, upscaler="nobody"), SHOP))
+
+
 def test_transparency_is_enlarged_as_well(file: str) -> None:
     image = Image.new("RGBA", (20, 20), (200, 30, 30, 0))
     image.paste((200, 30, 30, 255), (0, 0, 10, 20))

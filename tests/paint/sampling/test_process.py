@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from allaprima.paint.contract.base import Prediction
+from allaprima.paint.contract.schedule import ProcessKind
 from allaprima.paint.sampling.process import (
     Flow,
+    Process,
     TrainingProcess,
     VarianceExploding,
     VariancePreserving,
@@ -119,3 +121,16 @@ def test_one_level_for_all_rows_is_as_good_as_one_for_each(process: TrainingProc
     for time in process.timesteps(4)[:-1]:
         each = process.mix(clean, noise, torch.full((3,), time))
         assert torch.allclose(process.mix(clean, noise, time), each, atol=1e-6)
+
+
+KINDS: tuple[ProcessKind, ...] = ("variance_exploding", "variance_preserving")
+PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v")
+TAUGHT = (*PROCESSES, *(process_of(kind, predicts) for kind in KINDS for predicts in PREDICTIONS))
+
+
+@pytest.mark.parametrize("taught", TAUGHT, ids=str)
+def test_who_predicts_the_target_names_the_clean_picture(taught: Process) -> None:
+    clean, noise = some(3, 2, 3, 3), some(3, 2, 3, 3).flip(0)
+    levels = torch.tensor([0.3, 0.9, 1.0]) * (900 if isinstance(taught, VariancePreserving) else 1)
+    x = taught.mix(clean, noise, levels)
+    assert torch.allclose(taught.clean(x, levels, taught.target(clean, noise, levels)), clean, atol=1e-3)

@@ -61,6 +61,8 @@ class RunningStudio:
     port: int = 0
     token: str | None = None
     """What the page asks for; None lets everyone in."""
+    held: threading.Event | None = None
+    """What the base is loaded after, beside the open server; None: it is loaded before that opens."""
 
     @property
     def url(self) -> str:
@@ -77,8 +79,9 @@ class RunningStudio:
             fixed_size=True,
             starters=TRAITS.starters,
         )
-        engine = Engine(lambda _: Painter.load(folder=self.weights, lora_dir=self.loras))
-        with closing(Gallery.open(self.folder)) as gallery, engine, _bind(self.port) as bound:
+        engine = Engine(self._load)
+        with closing(Gallery.open(self.folder)) as gallery, closing(engine), _bind(self.port) as bound:
+            (engine.start if self.held is None else engine.begin)()
             self.port = bound.getsockname()[1]
             studio = Studio(
                 engine=engine,
@@ -92,6 +95,10 @@ class RunningStudio:
             config = uvicorn.Config(create_app(studio), **server_options(settings))
             with _serving(uvicorn.Server(config), bound):
                 yield studio
+
+    def _load(self, _: str) -> Painter:
+        assert self.held is None or self.held.wait(60)
+        return Painter.load(folder=self.weights, lora_dir=self.loras)
 
 
 @contextmanager

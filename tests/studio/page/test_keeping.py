@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 from PIL import Image
@@ -193,6 +194,18 @@ def test_the_page_says_when_the_studio_is_gone_and_comes_back_by_itself(
         expect(lone_page.locator("#connection")).to_have_attribute("data-status", "open", timeout=PATIENCE_MS)
         wait_until_painted(lone_page)
         expect(lone_page.locator("#picture")).to_have_attribute("aria-label", "Picture of: a lion")
+
+
+def test_words_typed_while_the_base_is_loaded_are_painted(lone_page: Page, studio: RunningStudio) -> None:
+    studio.held = threading.Event()
+    with studio.open():
+        lone_page.goto(studio.url)
+        expect(lone_page.locator("#connection")).to_contain_text("Loading")
+        lone_page.fill("#prompt", "a cat")
+        studio.held.set()
+        expect(lone_page.locator("#connection")).to_have_attribute("data-status", "open", timeout=PATIENCE_MS)
+        wait_until_painted(lone_page)
+        expect(lone_page.locator("#picture")).to_have_attribute("aria-label", "Picture of: a cat")
 
 
 def test_a_guarded_studio_asks_for_its_token_once(lone_page: Page, studio: RunningStudio) -> None:

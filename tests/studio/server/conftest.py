@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -99,6 +100,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             limits: Limits | None = None,
             painters: Mapping[str, Painter] | None = None,
             load: Callable[[str], Painter] | None = None,
+            tls: ssl.SSLContext | None = None,
         ) -> Served:
             chosen, painted_with = settings or ServerSettings(), base or PacedBase()
             folder = tmp_path / "gallery"
@@ -118,8 +120,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 loras=loras or LoraCards(tmp_path / "loras"),
                 models_dirs=models_dirs,
             )
-            port, stop, runs = _run(studio, stack)
-            url = f"http://127.0.0.1:{port}"
+            port, stop, runs = _run(studio, stack, tls)
+            url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
             return Served(
                 url=url, base=painted_with, studio=studio, gallery_folder=folder, stop=stop, runs=runs
             )
@@ -147,11 +149,15 @@ def _card(painter: Painter) -> BaseCard:
     )
 
 
-def _run(studio: Studio, stack: ExitStack) -> tuple[int, Callable[[], None], Callable[[], bool]]:
+def _run(
+    studio: Studio, stack: ExitStack, tls: ssl.SSLContext | None
+) -> tuple[int, Callable[[], None], Callable[[], bool]]:
     bound = stack.enter_context(socket.socket(proto=socket.IPPROTO_TCP))
     bound.bind(("127.0.0.1", 0))
     bound.listen(256)
-    server = StudioServer(uvicorn.Config(create_app(studio), **server_options(studio.settings)), studio.jobs)
+    server = StudioServer(
+        uvicorn.Config(create_app(studio), **server_options(studio.settings, tls)), studio.jobs
+    )
 
     def run() -> None:
         with asyncio.Runner() as runner:

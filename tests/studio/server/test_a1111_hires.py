@@ -49,6 +49,13 @@ def test_pictures_of_a_fixed_size_are_enlarged_and_kept_so(with_upscaler: Served
     assert size_of(base64.b64encode(kept).decode()) == (256, 128)
 
 
+def test_a_scale_of_one_enlarges_nothing(with_upscaler: Served) -> None:
+    with_upscaler.studio.bases = {CARD.name: replace(CARD, fixed_size=True)}
+    images, info = paint(with_upscaler, hr_scale=1)
+    assert [size_of(image) for image in images] == [(128, 64)] * 2
+    assert info["ignored"] == ["denoising_strength", "enable_hr"]
+
+
 class AnySizeBase(PacedBase):
     """A base that paints pictures of every size."""
 

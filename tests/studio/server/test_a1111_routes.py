@@ -29,6 +29,12 @@ def png_that_says(infotext: str) -> bytes:
     return out.getvalue()
 
 
+def png_of(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
 def mean_of(png: str) -> float:
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
         levels = image.convert("L").tobytes()
@@ -75,6 +81,32 @@ def test_lines_and_random_seeds_as_its_clients_send_them(served: Served) -> None
     info = json.loads(answer.json()["info"])
     assert info["prompt"] == "a cat, red"
     assert info["all_seeds"][1] == info["all_seeds"][0] + 1
+
+
+def test_several_images_are_a_batch_each_painted_over(served: Served) -> None:
+    shades = (20, 130, 240)
+    images = [b64(png_of(Image.new("RGB", (128, 64), (shade,) * 3))) for shade in shades]
+    body = {"init_images": images, "prompt": "a", "denoising_strength": 0.0, "seed": 5, "steps": 2}
+    with served.client() as client:
+        once = client.post("/sdapi/v1/img2img", json=body | {"batch_size": 4})
+        twice = client.post("/sdapi/v1/img2img", json=body | {"batch_size": 3, "n_iter": 2})
+        few = client.post("/sdapi/v1/img2img", json=body | {"batch_size": 2})
+        many = client.post("/sdapi/v1/img2img", json=body | {"batch_size": 3, "n_iter": 9})
+    means = [mean_of(image) for image in once.json()["images"]]
+    assert means == sorted(means)
+    assert means[2] - means[0] > 20
+    info = json.loads(once.json()["info"])
+    assert (info["all_seeds"], info["batch_size"]) == ([5, 6, 7], 3)
+    assert [f"Seed: {seed}," in text for seed, text in zip((5, 6, 7), info["infotexts"], strict=True)] == [
+        True
+    ] * 3
+    assert json.loads(twice.json()["info"])["all_seeds"] == [5, 6, 7, 8, 9, 10]
+    again = [mean_of(image) for image in twice.json()["images"]]
+    assert again[:3] == means
+    assert again[3:] == sorted(again[3:])
+    assert few.status_code == 422
+    assert "bad number of images passed: 3; expecting 2" in few.json()["detail"]
+    assert "got 27 pictures" in many.json()["detail"]
 
 
 def test_img2img_keeps_as_much_as_it_is_told(served: Served) -> None:

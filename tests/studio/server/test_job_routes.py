@@ -25,6 +25,18 @@ def test_a_job_tells_its_position_its_steps_and_its_pictures(served: Served) -> 
     assert second.seed == first.seed + 1
 
 
+def test_the_list_of_jobs_tells_what_will_not_be_honoured(serve: Serve) -> None:
+    served = serve(base=PacedBase(pace_s=0.05))
+    body = {"request": {**REQUEST, "steps": 30, "guidance": 0.5}}
+    with served.client() as client, client.stream("POST", "/api/jobs", json=body) as running:
+        served.wait_for(lambda: any(job["share"] for job in client.get("/api/jobs").json()["jobs"]))
+        (job,) = client.get("/api/jobs").json()["jobs"]
+        (remark,) = job["remarks"]
+        assert remark.startswith("guidance 0.5 is none")
+        client.delete(f"/api/jobs/{job['id']}")
+        assert events_of(running.read().decode())[-1][0] == "cancelled"
+
+
 def test_waiting_jobs_have_positions_and_can_be_cancelled(serve: Serve) -> None:
     served = serve(base=PacedBase(pace_s=0.05))
     body = {"request": {**REQUEST, "steps": 30}}

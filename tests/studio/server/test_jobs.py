@@ -150,6 +150,7 @@ def test_who_waits_is_told_that_the_studio_closes(serve: Serve) -> None:
         served.stop()
         served.base.held.clear()
         assert plain.result().status_code == 503
+        assert int(plain.result().headers["retry-after"]) > 0
         name, data = streamed.result()[-1]
     assert "1 of 4 pictures are kept" in data["error"]["message"]
     assert (name, data["error"]["code"]) == ("error", "closing")

@@ -36,6 +36,7 @@ def test_a_public_accelerator_is_known_by_its_name(tmp_path: Path) -> None:
     assert (lightning.accelerator, lightning.steps) == ("SDXL-Lightning", 4)
     assert (lightning.schedule, lightning.guidance) == ("trailing", 1.0)
     assert cards.find("sdxl_lightning_4step_lora") == lightning
+    assert LoraCards(tmp_path / "ink.safetensors").accelerators() == ()
 
 
 def test_the_folder_is_looked_at_with_every_call(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import torch
 from safetensors.torch import save_file
 from tests.studio.server.clients import events_of
 from tests.studio.server.conftest import Serve, Served
+from tests.studio.server.live_clients import dial, say
 from tests.tiny_sdxl import WIDTH, write_tiny_sdxl
 
 from allaprima.core.model_hash import ModelHash
+from allaprima.core.picture_files import read_infotext
 from allaprima.paint.lora.files.tensor_hash import tensor_hash
 from allaprima.paint.painter import Painter
+from allaprima.studio.server.live_messages import unpack_frame
 from allaprima.studio.server.lora_cards import LoraCards
 
 UNET = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -86,3 +90,18 @@ def test_a_job_tells_it_of_each_picture(sdxl: Served, folder: Path) -> None:
         plain = dict(events_of(client.post("/api/jobs", json={"request": {**asked, "loras": []}}).text))
     assert events["done"]["pictures"][0]["loras"] == told(folder, words=-0.5)
     assert "loras" not in plain["done"]["pictures"][0]
+
+
+def test_live_frames_wear_a_tag_and_repeat_the_words_as_they_were_written(sdxl: Served) -> None:
+    jpegs, headers = [], []
+    for prompt in ("a cat <lora:ink:1>", "a cat"):
+        with dial(sdxl) as socket:
+            say(socket, 1, prompt, width=64, height=64, steps=1, seed=3, guidance=1.0)
+            message = socket.recv(timeout=10)
+            assert isinstance(message, bytes)
+            header, jpeg = unpack_frame(message)
+            headers.append(header["prompt"])
+            jpegs.append(jpeg)
+    assert headers == ["a cat <lora:ink:1>", "a cat"]
+    tagged, plain = (read_infotext(BytesIO(jpeg)) or "" for jpeg in jpegs)
+    assert ("<lora:ink:1.0>" in tagged, "<lora:ink:1.0>" in plain) == (True, False)

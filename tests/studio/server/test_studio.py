@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,3 +86,24 @@ def test_the_page_hears_of_it(serve: Serve, tmp_path: Path) -> None:
     assert (live["steps"], live["guidance"], live["schedule"]) == (4, 1.0, None)
     assert live["loras"] == [{"name": "turbo", "weight": 1.0}]
     assert (lora["trigger_words"], lora["steps"], lora["guidance"]) == (["ink", "wash"], 4, 1.0)
+
+
+def test_few_requests_open_their_pictures_at_once(serve: Serve, tmp_path: Path) -> None:
+    studio = studio_with(serve, LoraCards(tmp_path / "none"))
+    counting, now, most = threading.Lock(), 0, 0
+
+    def work(number: int) -> int:
+        nonlocal now, most
+        with counting:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with counting:
+            now -= 1
+        return number
+
+    async def ask() -> list[int]:
+        return await asyncio.gather(*(studio.open_pictures(work, number) for number in range(12)))
+
+    assert asyncio.run(ask()) == [*range(12)]
+    assert most == studio.settings.caps.openings == 2

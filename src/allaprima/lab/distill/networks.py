@@ -307,7 +307,7 @@ def base_hash(base: Base, weights: Path | None) -> str:
     Args:
         weights: the folder of Vignette's weights, None for those that ship.
     """
-    return wrapper_of(base).weights_hash(base, weights)
+    return WRAPPERS.get(base.family, Network).weights_hash(base, weights)
 
 
 def _rows_by_length(text: TextStates) -> list[list[int]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from allaprima.paint.contract.base import Base
+from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.contract.schedule import Schedule
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
@@ -46,13 +46,37 @@ def paint_prompts(
     base: Base, prompts: Sequence[str], seeds: Sequence[int], schedule: Schedule, guidance: float
 ) -> Tensor:
     """Return the pictures of `prompts`, painted in one batch, as `paint_batches` does."""
-    width, height = base.defaults.width, base.defaults.height
+    size = base.defaults.width, base.defaults.height
+    empty = [""] * len(prompts) if needs_negative(base, guidance) else []
+    text = base.encode_text([*prompts, *empty])
+    return paint_encoded(base, text, len(prompts), seeds, schedule, guidance, size)
+
+
+@torch.inference_mode()
+def paint_encoded(
+    base: Base,
+    text: TextStates,
+    count: int,
+    seeds: Sequence[int],
+    schedule: Schedule,
+    guidance: float,
+    size: tuple[int, int],
+) -> Tensor:
+    """Return pictures of prompts that were encoded before, painted in one batch, as `paint_batches` does.
+
+    Args:
+        base: its text encoders are not asked.
+        text: `count` prompts, and behind them as many negative ones, where guidance needs those.
+        count: of pictures.
+        seeds: one a picture.
+        schedule: what all follow.
+        guidance: of all.
+        size: width and height in pixels.
+    """
+    width, height = size
     guides = needs_negative(base, guidance)
-    text = base.encode_text([*prompts, *([""] * len(prompts) if guides else [])])
     rows = [
-        DenoiseRow(
-            prompt=text.rows([row]), negative=text.rows([len(prompts) + row]) if guides else None, seed=seed
-        )
+        DenoiseRow(prompt=text.rows([row]), negative=text.rows([count + row]) if guides else None, seed=seed)
         for row, seed in enumerate(seeds)
     ]
     # Not guarded: a number format that overflows is what an evaluation wants to see.

@@ -14,7 +14,7 @@ _SYNTAX = re.compile(
     r"|\)(?:[+-]++|\d*+\.\d)|\w\+{2,}+"  # (cat)1.3, (cat)--, cat++
     r"|\{[^{}]*\}"  # {cat}, {cat|dog}
     r"|__[\w/*.-]{1,100}?__"  # __animal__
-    r"|<\w{1,40}:[^<>]*>|\bembedding:[\w.-]+"  # <lyco:ink:1>, embedding:ink
+    r"|<\w{1,40}:[^<>]*>|\bembedding:[\w.-]+"  # <hypernet:ink:1>, embedding:ink
     r"|\b(?:BREAK|AND)\b"
 )
 """How other programs weight, schedule, choose and part the words of a prompt, and name files inside it.
@@ -26,6 +26,10 @@ _WEIGHT = re.compile(r"\(([^()]*[^()\d\s]):(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\)
 """What is surely a weight, (cat:1.3), and nothing that a person writes otherwise, as (at 12:30) is."""
 _SCHEDULE = re.compile(r"\||:\s*[+-]?[\d.]++\s*\]$")
 """What makes square brackets more than a weight: [cat|dog], [cat:dog:0.5]."""
+
+_NUMBER = re.compile(r"(?<!\\)\([^()]*:\s*[+-]?(\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})\s*\)")
+_STRONGEST = 4.0
+"""Beyond it a number is hardly meant as a weight: (at 12:30)."""
 
 _MOST_CHARS = 60
 _MOST_NESTED = 4
@@ -59,6 +63,12 @@ def _about(what: str, text: str, find_unread: Callable[[str], str], weighs: bool
     plain = text if weighs else without_weights(text)
     if unread := find_unread(plain).strip():
         yield f"the end of the {what} is beyond what the base reads and does nothing: {_short(unread)}"
+    strong = (found for found in _NUMBER.finditer(text) if weighs and float(found[1]) > _STRONGEST)
+    if found := next(strong, None):
+        yield (
+            f"the {what} holds {_short(found[0])}, which this base reads as a weight of {float(found[1]):g}; "
+            r"brackets that are letters are written \( and \)"
+        )
     strange = (found[0] for found in _SYNTAX.finditer(plain) if not (weighs and _is_weight(found[0])))
     if sign := next(strange, ""):
         yield f"the {what} holds {_short(sign)}, which this base reads as letters, not as a weight or a command"

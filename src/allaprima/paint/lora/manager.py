@@ -162,7 +162,11 @@ class LoraManager:
         known = [(use, *self._loaded[use.name]) for use in uses if use.name in self._loaded]
         return tuple(
             PaintedLora(
-                name=use.name, weight=use.weight, parts=parts_of(lora.updates), hash=self._find_hash(file)
+                name=use.name,
+                weight=use.weight,
+                parts=parts_of({**lora.updates, **lora.vectors}),
+                hash=self._find_hash(file),
+                accelerator=lora.metadata.accelerator,
             )
             for use, file, lora in known
         )

@@ -16,7 +16,7 @@ from allaprima.paint.contract.base import TextStates
 from allaprima.paint.pipeline.denoise import DenoiseRow
 from allaprima.paint.pipeline.pictures import complete, to_pictures
 from allaprima.paint.pipeline.pipeline import Pipeline
-from allaprima.paint.pipeline.reference_latents import encode_references, without_pixels
+from allaprima.paint.pipeline.reference_latents import encode_references
 from allaprima.paint.sampling.guidance import effective_guidance, needs_negative
 
 
@@ -45,8 +45,6 @@ class PictureGroup:
     def paint(self, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
         """Paint `requests`, which are of this group, in one batch, and report each step.
 
-        What is reported names references by their digests alone.
-
         Raises:
             PaintError: the model's numbers overflowed.
         """
@@ -58,7 +56,6 @@ class PictureGroup:
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
             remarks = pipeline.remarks(request)
-        requests = without_pixels(requests)
         yield Started(requests=tuple(requests), remarks=remarks)
         with watch("denoise"):
             batch = pipeline.begin(

@@ -7,7 +7,6 @@ text = replace(text, references=references)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -57,16 +56,6 @@ def remarks_on_references(base: Base, request: GenerationRequest) -> tuple[str, 
         return ()
     return (
         f"the {'reference does' if count == 1 else f'{count} references do'} nothing: {base.name} looks at none",
-    )
-
-
-def without_pixels(requests: Sequence[GenerationRequest]) -> tuple[GenerationRequest, ...]:
-    """Return `requests` with the digests of their references alone, to be kept beside what was painted."""
-    return tuple(
-        replace(one, references=tuple(each.without_pixels() for each in one.references))
-        if one.references
-        else one
-        for one in requests
     )
 
 

@@ -27,6 +27,11 @@ def upscale(image: Image.Image, operation: Upscale, workshop: Workshop) -> Work:
     """
     size = (round(image.width * operation.scale), round(image.height * operation.scale))
     check_size(*size, "a picture to be made")
+    if size == image.size:
+        locate_upscaler(
+            operation.upscaler, workshop.models_dirs
+        )  # one that is not there is told all the same
+        return image
     upscaler = get_upscaler(operation.upscaler, workshop)
     transparent = image.mode == "RGBA"
     colours = part(

@@ -50,6 +50,10 @@ class Process(ABC):
     def clean(self, x: Tensor, level: Level, predicted: Tensor) -> Tensor:
         """Return the picture that the network's prediction at `x` means."""
 
+    @abstractmethod
+    def target(self, clean: Tensor, noise: Tensor, level: Level) -> Tensor:
+        """Return what a network is taught to predict of `mix(clean, noise, level)`."""
+
     def mix(self, clean: Tensor, noise: Tensor, level: Level) -> Tensor:
         """Return x at `level`."""
         alpha, sigma = self.alpha_sigma(level)
@@ -139,6 +143,11 @@ class Flow(TrainingProcess):
         """Return x - t v."""
         return x - _rows(level) * predicted
 
+    def target(self, clean: Tensor, noise: Tensor, level: Level) -> Tensor:
+        """Return noise - clean, at every level."""
+        del level
+        return noise - clean
+
     def noise(self, x: Tensor, t: Tensor, predicted: Tensor) -> Tensor:
         """Return x + (1 - t) v."""
         return x + (1 - _rows(t)) * predicted
@@ -193,6 +202,11 @@ class VariancePreserving(TrainingProcess):
         alpha, sigma = self.alpha_sigma(level)
         return (x - sigma * predicted) / alpha
 
+    def target(self, clean: Tensor, noise: Tensor, level: Level) -> Tensor:
+        """Return the noise."""
+        del clean, level
+        return noise
+
     def noise(self, x: Tensor, t: Tensor, predicted: Tensor) -> Tensor:
         """Return the prediction itself."""
         del x, t
@@ -240,6 +254,12 @@ class VarianceExploding(Process):
             return x - sigma * predicted
         norm = _norm(level)
         return x / (norm * norm) - predicted * (sigma / norm)
+
+    def target(self, clean: Tensor, noise: Tensor, level: Level) -> Tensor:
+        """Return the noise, or v = (noise - sigma clean) / sqrt(sigma^2 + 1)."""
+        if self.predicts == "epsilon":
+            return noise
+        return (noise - _rows(level) * clean) / _norm(level)
 
     def consistent(self, x: Tensor, level: Level, time: Level, clean: Tensor) -> Tensor:
         """See :meth:`Process.consistent`."""

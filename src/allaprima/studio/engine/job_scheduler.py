@@ -36,6 +36,8 @@ class _Running:
     left: tuple[GenerationRequest, ...]
     """Requests of pictures that are neither finished nor skipped."""
     pictures: list[Picture] = field(default_factory=list)
+    remarks: tuple[str, ...] = ()
+    """About the picture under way."""
 
 
 @dataclass(kw_only=True)
@@ -143,13 +145,18 @@ class JobScheduler:
             self._send(job, Painted(pictures=event.pictures))
             return
         if isinstance(event, Started):
+            running.remarks = event.remarks
             step, total, preview = 0, event.requests[0].steps, None
         else:
             step, total = event.index, event.total
             preview = event.previews[0].encode("jpeg") if event.previews else None
         pictures = max(1, len(job.requests))
         number = pictures - max(1, len(running.left)) + 1
-        self._send(job, Progress(picture=number, pictures=pictures, step=step, total=total, preview=preview))
+        told = Progress(
+            picture=number, pictures=pictures, step=step, total=total, preview=preview,
+            remarks=running.remarks,
+        )  # fmt: skip
+        self._send(job, told)
 
     def _stop(self, update: JobUpdate, counter: str) -> None:
         running, self._running = self._running, None

@@ -70,6 +70,8 @@ class LivePrompt:
     """Counts up within a session, 0 to 2**53 - 1; gaps are allowed."""
     prompt: str
     """Words; a blank prompt stops the painting and is answered by nothing."""
+    said: str | None = None
+    """The words as the client wrote them, tags of LoRAs and all, which frames repeat; None where that is `prompt`."""
     settings: LiveSettings = field(default_factory=LiveSettings)
     """Everything else."""
     init_image: InitImage | None = None
@@ -171,6 +173,8 @@ class Progress:
     """Steps of this picture."""
     preview: bytes | None = field(default=None, repr=False)
     """What the picture would be if it ended here, a JPEG; None unless previews were asked for."""
+    remarks: tuple[str, ...] = ()
+    """What the picture's request says and it will not honour, a sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,7 +140,8 @@ class SessionState:
         self._frames += 1
         final = next_step_count(shown.steps, prompt.settings.steps) is None
         frame = Frame(
-            sequence=prompt.sequence, frame=self._frames, steps=shown.steps, prompt=prompt.prompt,
+            sequence=prompt.sequence, frame=self._frames, steps=shown.steps,
+            prompt=prompt.prompt if prompt.said is None else prompt.said,
             jpeg=shown.jpeg, width=shown.picture.width, height=shown.picture.height, final=final,
             repeated=repeated, timings_ms=timings_ms, dropped=self._superseded,
             strength=shown.picture.init_strength, masked=below is not None and below.mask is not None,

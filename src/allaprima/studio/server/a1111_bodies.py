@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext, split_loras
+from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext
 from allaprima.core.turbo import names_turbo
 from allaprima.studio.server.a1111_names import (
     find_schedule,
@@ -122,7 +122,8 @@ class TextToImage(BaseModel):
 class ImageToImage(TextToImage):
     """The body of img2img."""
 
-    init_images: list[str] = Field(min_length=1, max_length=1)
+    init_images: list[str] = Field(min_length=1)
+    """Pictures in base64. Of several each is painted over once, or `n_iter` times."""
     denoising_strength: float = Field(default=0.75, ge=0.0, le=1.0)
     resize_mode: int = Field(default=0, ge=0, le=2)
     mask: str | None = None
@@ -139,6 +140,15 @@ class ImageToImage(TextToImage):
     """Show the base a window around what is painted, at its full size, rather than the whole picture."""
     inpaint_full_res_padding: int | None = Field(default=0, ge=0, le=4096)
     """Pixels around what is painted in that window."""
+
+    @model_validator(mode="after")
+    def _batch_is_its_images(self) -> Self:
+        """Paint as many pictures in a batch as there are images, if those are several, as A1111 does."""
+        count = len(self.init_images)
+        if count > self.batch_size:
+            raise ValueError(f"bad number of images passed: {count}; expecting {self.batch_size} or less")
+        self.batch_size = self.batch_size if count == 1 else count
+        return self
 
     @property
     def blur(self) -> tuple[int, int]:
@@ -158,13 +168,12 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
     """Return what `body` asks for; ProblemError for something that is not here."""
     body, unsaid = _with_infotext(body, studio)
     _refuse_what_is_not_here(body)
-    prompt, loras = split_loras(body.prompt)
     count, most = body.batch_size * body.n_iter, studio.settings.caps.count
     if count > most:
         raise ProblemError(422, f"got {count} pictures (batch_size times n_iter); expected at most {most}")
     base = _base(body, studio)
     fields = {
-        "prompt": prompt,
+        "prompt": body.prompt,
         "negative_prompt": body.negative_prompt or "",
         "width": body.width or None,
         "height": body.height or None,
@@ -173,7 +182,6 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "seed": None if body.seed is None or body.seed < 0 else body.seed,
         "base": base.name,
         "schedule": _find_schedule(body, base),
-        "loras": loras,
     }
     given = {name: value for name, value in fields.items() if value is not None}
     order = studio.make_order(given, count, turbo=body.turbo)

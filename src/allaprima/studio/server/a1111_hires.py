@@ -27,7 +27,7 @@ class HiresFix(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     enable_hr: bool = False
-    hr_scale: float = Field(default=2.0, gt=1.0, le=MAX_SCALE)
+    hr_scale: float = Field(default=2.0, ge=1.0, le=MAX_SCALE)
     hr_upscaler: str = SHIPPED_UPSCALER
     denoising_strength: float = Field(default=0.7, ge=0.0, le=1.0)
     hr_resize_x: int = 0
@@ -44,9 +44,9 @@ class HiresFix(BaseModel):
         if scale > MAX_SCALE:
             raise ProblemError(422, f"got {scale:.1f} times the painted size; expected at most {MAX_SCALE:g}")
         upscaler = self.hr_upscaler if self.hr_upscaler in upscaler_names(studio) else SHIPPED_UPSCALER
-        enlarge = Upscale(scale=scale, upscaler=upscaler)
+        enlarge = (Upscale(scale=scale, upscaler=upscaler),) if scale > 1 else ()
         over = self.denoising_strength > 0 and not studio.bases[request.base].fixed_size
-        return (enlarge, Repaint(strength=self.denoising_strength)) if over else (enlarge,)
+        return (*enlarge, Repaint(strength=self.denoising_strength)) if over else enlarge
 
     def size(self, order: Order) -> tuple[int, int]:
         """Return the size of the pictures in the end."""
@@ -63,6 +63,8 @@ class HiresFix(BaseModel):
         others |= {_SECOND_STEPS} if self.hr_second_pass_steps else set()
         if self.hr_upscaler not in upscaler_names(studio):
             others.add("hr_upscaler")
+        if base.fixed_size and self.hr_scale <= 1:
+            others.add("enable_hr")
         if base.fixed_size and self.denoising_strength > 0 and "denoising_strength" in self.model_fields_set:
             others.add("denoising_strength")
         return others

@@ -18,11 +18,15 @@ from allaprima.studio.server.settings import Caps
 from allaprima.studio.server.uploads import decode_base64, decode_upload, fit, open_upload
 
 
-def to_init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) -> InitImage:
-    """Return what `request` is painted over; RequestError for pictures that cannot be read."""
+def to_init_images(body: ImageToImage, request: GenerationRequest, caps: Caps) -> list[InitImage]:
+    """Return what is painted over at the size of `request`; RequestError for pictures that cannot be read."""
+    return [_to_init_image(body, image, request, caps) for image in body.init_images]
+
+
+def _to_init_image(body: ImageToImage, image: str, request: GenerationRequest, caps: Caps) -> InitImage:
     width, height = request.width, request.height
     strength = body.denoising_strength
-    picture = open_upload(decode_base64(body.init_images[0]), caps)
+    picture = open_upload(decode_base64(image), caps)
     if not body.mask:
         rgb = fit(picture, width, height, body.resize_mode).tobytes()
         return InitImage(width=width, height=height, rgb=rgb, strength=strength)
@@ -31,7 +35,7 @@ def to_init_image(body: ImageToImage, request: GenerationRequest, caps: Caps) ->
     if body.inpaint_full_res:
         box = painted_box(mask, padding=body.inpaint_full_res_padding or 0, size=(width, height))
         return InitImage.window(picture, mask, box, width=width, height=height, strength=strength, fill=fills)
-    picture, mask = (fit(image, width, height, body.resize_mode) for image in (picture, mask))
+    picture, mask = (fit(each, width, height, body.resize_mode) for each in (picture, mask))
     if fills:
         picture = fill_painted(picture, mask)
     return InitImage(

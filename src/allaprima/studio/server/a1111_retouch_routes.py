@@ -95,7 +95,7 @@ def interrogate() -> None:
 
 async def _enlarge(body: Extras, image: str, http: Request, studio: Studio) -> str:
     """Return the enlarged picture in base64."""
-    picture = await asyncio.to_thread(open_sent, image, studio.settings.caps)
+    picture = await studio.open_pictures(open_sent, image, studio.settings.caps)
     scale, size = _scale_of(body, picture.image.size)
     operations = _operations(body, scale, studio)
     check_result(picture, operations, studio.settings.caps)

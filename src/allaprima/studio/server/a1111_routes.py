@@ -39,9 +39,9 @@ from allaprima.studio.server.a1111_bodies import (
 )
 from allaprima.studio.server.a1111_hires import hires_of
 from allaprima.studio.server.a1111_names import LABELS, SAMPLER
-from allaprima.studio.server.a1111_pictures import to_init_image
+from allaprima.studio.server.a1111_pictures import to_init_images
 from allaprima.studio.server.a1111_retouch_routes import at_size
-from allaprima.studio.server.jobs import Ticket, finish, finish_retouch
+from allaprima.studio.server.jobs import JobResult, Ticket, finish, finish_retouch
 from allaprima.studio.server.lora_cards import LoraCard
 from allaprima.studio.server.retouch_routes import check_result
 from allaprima.studio.server.studio import Order, Studio, StudioDep
@@ -67,15 +67,15 @@ class PngInfoBody(BaseModel):
 @router.post("/txt2img")
 async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
     """Paint pictures from words."""
-    return await _paint(body, to_order(body, studio), None, http, studio)
+    return await _paint(body, to_order(body, studio), [], http, studio)
 
 
 @router.post("/img2img")
 async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
-    """Paint over a picture."""
+    """Paint over a picture, or over each of several."""
     order = to_order(body, studio)
-    init_image = await asyncio.to_thread(to_init_image, body, order.requests[0], studio.settings.caps)
-    return await _paint(body, order, init_image, http, studio)
+    init_images = await studio.open_pictures(to_init_images, body, order.requests[0], studio.settings.caps)
+    return await _paint(body, order, init_images, http, studio)
 
 
 @router.get("/progress")
@@ -209,17 +209,12 @@ def png_info(body: PngInfoBody) -> dict[str, Any]:
 
 
 async def _paint(
-    body: TextToImage, order: Order, init_image: InitImage | None, http: Request, studio: StudioDep
+    body: TextToImage, order: Order, init_images: list[InitImage], http: Request, studio: StudioDep
 ) -> dict[str, Any]:
-    previews = bool(studio.a1111_options.get(_PREVIEWS, False))
     keep = not body.do_not_save_samples
     hires = hires_of(body)
     operations = hires.operations(order, studio)
-    run = studio.jobs.run(
-        order.requests, http, api="a1111", init_image=init_image, previews=previews,
-        keep=keep and not operations,
-    )  # fmt: skip
-    result = await finish(run)
+    result = await _paint_all(order, init_images, http, studio, keep=keep and not operations)
     finer = [await _second_pass(picture, operations, http, studio, keep=keep) for picture in result.pictures]
 
     def encode() -> tuple[list[Picture], list[str]]:
@@ -231,14 +226,35 @@ async def _paint(
         return shown, [base64.b64encode(picture.encode()).decode() for picture in sent]
 
     pictures, images = await asyncio.to_thread(encode)
-    if operations:
+    if hires.enable_hr:
         unheard = hires.unheard(studio.bases[order.requests[0].base], studio)
         order = replace(order, ignored=(*order.ignored, *sorted(unheard)))
     info = _info(body, order, pictures, interrupted=result.cancelled)
     if operations:
         info["width"], info["height"] = hires.size(order)
-    text = json.dumps({**info, **_about_init(pictures, init_image)}, allow_nan=False)
+    text = json.dumps({**info, **_about_init(pictures, init_images)}, allow_nan=False)
     return {"images": images, "parameters": body.echo(), "info": text}
+
+
+async def _paint_all(
+    order: Order, init_images: list[InitImage], http: Request, studio: Studio, *, keep: bool
+) -> JobResult:
+    """Return the pictures of `order`, which take turns with the images that they are painted over: a job for each."""
+    previews = bool(studio.a1111_options.get(_PREVIEWS, False))
+    over: list[InitImage | None] = [*init_images] or [None]
+    result = JobResult()
+    for first, init_image in enumerate(over):
+        requests = order.requests[first :: len(over)]
+        run = studio.jobs.run(
+            requests, http, api="a1111", init_image=init_image, previews=previews, keep=keep
+        )
+        done = await finish(run)
+        result.pictures += done.pictures
+        result.cancelled = done.cancelled
+        if done.cancelled:
+            break
+    result.pictures.sort(key=lambda picture: picture.request.seed)
+    return result
 
 
 async def _second_pass(
@@ -288,8 +304,8 @@ def _tagged(request: GenerationRequest) -> str:
     return to_infotext(request).partition("\n")[0]
 
 
-def _about_init(pictures: list[Picture], init_image: InitImage | None) -> dict[str, Any]:
-    strength = None if init_image is None else init_image.strength
+def _about_init(pictures: list[Picture], init_images: list[InitImage]) -> dict[str, Any]:
+    strength = init_images[0].strength if init_images else None
     return {"denoising_strength": strength, "infotexts": [picture.infotext for picture in pictures]}
 
 

@@ -8,6 +8,7 @@ The engine is started and closed by whoever made it. Importing this loads no tor
 
 from __future__ import annotations
 
+import ssl
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from allaprima.studio.server.metrics import metrics_page
 from allaprima.studio.server.page import Assets
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.studio import Studio, StudioDep
+from allaprima.studio.server.tls import secure_connections
 from allaprima.studio.server.transport import HttpConnection, SocketConnection
 
 STATIC = Path(__file__).parent / "static"
@@ -73,10 +75,16 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     return app
 
 
-def server_options(settings: ServerSettings) -> dict[str, Any]:
-    """Return the settings of uvicorn: it trusts no proxy about clients, bounds messages and adds no headers."""
+def server_options(settings: ServerSettings, tls: ssl.SSLContext | None = None) -> dict[str, Any]:
+    """Return the settings of uvicorn: it trusts no proxy about clients, bounds messages and adds no headers.
+
+    Args:
+        settings: the studio's.
+        tls: what https is spoken with; None for plain http.
+    """
+    caps = settings.caps
     return {
-        "http": partial(HttpConnection, caps=settings.caps),
+        "http": partial(HttpConnection, caps=caps) if tls is None else secure_connections(tls, caps),
         "ws": partial(SocketConnection, caps=settings.caps),
         "backlog": BACKLOG,
         # Longer than the pools of usual clients keep a connection, so that none sends into one that is just closed.
@@ -93,7 +101,7 @@ def server_options(settings: ServerSettings) -> dict[str, Any]:
     }
 
 
-def healthz(studio: StudioDep) -> Response:
+async def healthz(studio: StudioDep) -> Response:
     """Return whether the studio paints, and nothing else, without asking for a token."""
     engine = studio.engine
     status = "loading" if engine.is_loading else "ok" if engine.alive else "stopped"

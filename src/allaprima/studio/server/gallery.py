@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
 import sqlite3
@@ -253,7 +254,9 @@ class Gallery:
         """Make the index say what the folder holds."""
         with suppress(OSError):  # a folder closed to us
             remove_pieces(self.folder, now=self._now)
-        files = {path.stem for path in self.folder.glob("*.png") if _ID.fullmatch(path.stem)}
+        # Names alone: a path for each of 100,000 takes half a second.
+        stems = (name[:-4] for name in os.listdir(self.folder) if name.endswith(".png"))  # noqa: PTH208
+        files = {stem for stem in stems if _ID.fullmatch(stem)}
         self._underpaintings.tidy(files, self._now() - STALE_S)
         with self._transaction() as cursor:
             known = {str(row[0]) for row in cursor.execute("SELECT id FROM pictures")}

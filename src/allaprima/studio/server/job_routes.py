@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -69,10 +68,10 @@ class JobBody(BaseModel):
 @router.post("/api/jobs", response_class=Response)
 async def submit(body: JobBody, http: Request, studio: StudioDep) -> Response:
     """Paint whole pictures; the answer is a stream of events: queued, progress, then done or cancelled."""
-    requests = await asyncio.to_thread(to_requests, body, studio)
+    requests = await studio.open_pictures(to_requests, body, studio)
     over = None
     if body.init is not None:
-        over = await asyncio.to_thread(to_init_image, body.init, requests[0], studio)
+        over = await studio.open_pictures(to_init_image, body.init, requests[0], studio)
     return EventStream(_events(requests, over, http, studio, previews=body.previews))
 
 
@@ -134,6 +133,7 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
         "pictures": max(1, len(ticket.requests)),
         "position": ticket.position,
         "share": round(ticket.share, 4),
+        "remarks": [] if ticket.progress is None else list(ticket.progress.remarks),
         "submitted_ms": int(ticket.submitted_s * 1000),
     }
 

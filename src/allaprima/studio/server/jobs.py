@@ -75,6 +75,8 @@ JobStep = Queued | Progress | Kept | KeptRetouch | Done | Cancelled
 Submit = Callable[..., Job]
 """Hands a job to the engine, given a callback and an owner."""
 CLOSING = "the studio is closing"
+RESTART_S = 10
+"""Seconds in which a studio that is started again answers, as a rule."""
 
 
 @dataclass(kw_only=True)
@@ -359,4 +361,5 @@ async def _keep_nothing(_pictures: Sequence[Picture | RetouchedPicture]) -> list
 
 
 def _closing(more: str = "") -> ProblemError:
-    return ProblemError(503, f"{CLOSING}{more}; ask again when it is back", code="closing")
+    message = f"{CLOSING}{more}; ask again when it is back"
+    return ProblemError(503, message, code="closing", headers={"retry-after": str(RESTART_S)})

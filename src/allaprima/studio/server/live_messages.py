@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from allaprima.core.errors import RequestError
+from allaprima.core.infotext import split_loras
 from allaprima.core.request import LoraUse
 from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import MAX_SEQUENCE, Frame, LivePrompt, LiveSettings
@@ -114,8 +115,11 @@ def parse_message(message: str | bytes, caps: Caps, complete: Complete) -> LiveM
         raise UnreadableError(
             "got no prompt, or one that is no text; expected sequence, prompt and perhaps settings"
         )
-    settings, strength = _parse_settings(data.get("settings", {}), complete)
-    words = LivePrompt(sequence=data["sequence"], prompt=data["prompt"], settings=settings)
+    prompt, tagged = split_loras(data["prompt"])
+    settings, strength = _parse_settings(data.get("settings", {}), tagged, complete)
+    words = LivePrompt(
+        sequence=data["sequence"], prompt=prompt, said=data["prompt"] if tagged else None, settings=settings
+    )
     caps.check_size(settings.width, settings.height)
     return LiveMessage(sequence=words.sequence, words=words, strength=strength, change=change)
 
@@ -186,7 +190,9 @@ def _parse_part(part: Part, said: object, behind: bytes | None) -> Change:
     )
 
 
-def _parse_settings(data: object, complete: Complete) -> tuple[LiveSettings, float]:
+def _parse_settings(
+    data: object, tagged: tuple[LoraUse, ...], complete: Complete
+) -> tuple[LiveSettings, float]:
     if not isinstance(data, Mapping) or not set(data) <= _SETTINGS:
         known = ", ".join(sorted(_SETTINGS))
         raise UnreadableError(f"got other settings; expected an object with some of {known}")
@@ -198,6 +204,8 @@ def _parse_settings(data: object, complete: Complete) -> tuple[LiveSettings, flo
         if not isinstance(values["loras"], list) or len(values["loras"]) > 100:
             raise RequestError("got loras that are no list; expected objects with name and weight")
         values["loras"] = tuple(map(LoraUse.from_json, values["loras"]))
+    if tagged:
+        values["loras"] = (*values.get("loras", ()), *tagged)
     return LiveSettings(**complete(values)), float(strength)
 
 

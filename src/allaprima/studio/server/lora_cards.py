@@ -65,8 +65,12 @@ class LoraCards:
         return None if file is None else self._card(file, _find_preview)
 
     def accelerators(self) -> tuple[str, ...]:
-        """Return the names of the LoRAs that may be public accelerators."""
-        return self._folder.accelerators()
+        """Return the names of the LoRAs that may be public accelerators; none of a folder that cannot be read."""
+        try:
+            return self._folder.accelerators()
+        except LoraError as error:
+            _LOG.info("no accelerator is looked for: %s", error)
+            return ()
 
     def _card(self, file: LoraFile, find_preview: Callable[[Path], Path | None]) -> LoraCard | None:
         try:

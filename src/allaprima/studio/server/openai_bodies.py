@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from allaprima.core.infotext import parse_size, split_loras
+from allaprima.core.infotext import parse_size
 from allaprima.core.reference import Reference
 from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
@@ -67,9 +67,8 @@ class EditsBody(ImagesBody):
 def to_order(body: ImagesBody, studio: Studio, references: tuple[Reference, ...] = ()) -> Order:
     """Return what `body` asks for, with pictures to look at; ProblemError for a model that is not here."""
     width, height = (None, None) if body.size in (None, "auto", "") else parse_size(str(body.size))
-    prompt, tagged = split_loras(body.prompt)
     fields: dict[str, Any] = {
-        "prompt": prompt,
+        "prompt": body.prompt,
         "negative_prompt": body.negative_prompt or "",
         "width": width,
         "height": height,
@@ -80,7 +79,7 @@ def to_order(body: ImagesBody, studio: Studio, references: tuple[Reference, ...]
         "quality": _quality(body),
         "schedule": body.schedule,
         "references": references or None,
-        "loras": (*tagged, *(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras)),
+        "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
     }
     given = {name: value for name, value in fields.items() if value is not None}
     # Taken, for OpenAI's clients send it by themselves; nothing here depends on it.

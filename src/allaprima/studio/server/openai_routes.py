@@ -58,7 +58,7 @@ async def generate(body: ImagesBody, http: Request, studio: StudioDep) -> Respon
 async def edit(http: Request, studio: StudioDep) -> Response:
     """Paint over a picture, or over what a mask of it says, or from pictures that the base looks at."""
     asked = await read_edit(http)
-    order, init_image = await asyncio.to_thread(asked.to_order, studio)
+    order, init_image = await studio.open_pictures(asked.to_order, studio)
     return await _answer(asked.body, order, init_image, http, studio)
 
 

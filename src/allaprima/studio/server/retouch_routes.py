@@ -57,7 +57,7 @@ async def retouch(body: RetouchBody, http: Request, studio: StudioDep) -> Respon
     `done` has the `image` in base64 and, where it was kept, its entry as `picture`.
     """
     operations = check_operations(operations_from_json(body.operations), studio)
-    picture = await asyncio.to_thread(_open, body, studio)
+    picture = await studio.open_pictures(_open, body, studio)
     check_result(picture, operations, studio.settings.caps)
     order = RetouchOrder(picture=picture, operations=operations)
     return EventStream(_events(order, http, studio, keep=body.keep))

@@ -38,6 +38,8 @@ class Caps:
     """Of one message on the live socket without a picture in it."""
     live_picture_bytes: int = 8 * 2**20
     """Of one message on the live socket with a picture in it."""
+    openings: int = 2
+    """Requests whose pictures are opened and prepared at once, of all clients; one of 4096 x 4096 may take 500 MB."""
     canvas_pixels_per_client: int = 2**25
     """That one address's live sessions are painted over: 8 pictures of 2048 x 2048, 512 of 256 x 256."""
     messages_per_s: float = 500.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
@@ -23,6 +24,9 @@ from allaprima.studio.server.limits import OpenAmount, OpenCount
 from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.sizes import FittedSize, fit_size
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +110,20 @@ class Studio:
     books: OpenCount = field(init=False)
     canvases: OpenAmount = field(init=False)
     """Pixels that live sessions are painted over."""
+    _opening: asyncio.Semaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(engine=self.engine, gallery=self.gallery, caps=self.settings.caps)
         self.sockets = OpenCount(most=self.settings.caps.sessions_per_client, what="live sessions")
         most = self.settings.caps.canvas_pixels_per_client
         self.canvases = OpenAmount(most=most, what="pixels to paint over")
+        self._opening = asyncio.Semaphore(self.settings.caps.openings)
         self.books = OpenCount(most=self.settings.caps.books_per_client, what="flipbooks")
+
+    async def open_pictures(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `work` makes of pictures that a client sent, in a thread; few at once: they may be large."""
+        async with self._opening:
+            return await asyncio.to_thread(work, *args, **kwargs)
 
     def upscalers(self) -> Mapping[str, Path]:
         """Return the upscalers in the folders of models, by name; they are looked at with every call."""
@@ -170,7 +181,7 @@ class Studio:
         return self.first_base if name is None else self.bases[name]
 
 
-def get_studio(request: Request) -> Studio:
+async def get_studio(request: Request) -> Studio:  # async: no thread is asked for it with every request
     """Return the parts of the server that answers `request`."""
     studio: Studio = request.app.state.studio
     return studio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from allaprima.core.errors import RequestError
 from allaprima.core.picture_files import import_request
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest
+from allaprima.core.retouch import Repaint
 from allaprima.paint.bases.flux2_klein.base import Flux2KleinBase
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.image_cache import ImageCache
 from allaprima.paint.pipeline.reference_latents import encode_references
+from allaprima.paint.retouch.retoucher import Retoucher
+from allaprima.paint.retouch.work import Workshop
 
 CAT = GenerationRequest(
     prompt="a cat on a rooftop", base="klein", width=64, height=48, steps=2, seed=7, guidance=1.0
@@ -85,9 +89,8 @@ def test_a_picture_names_what_was_looked_at_without_holding_it(base: Flux2KleinB
     image = picture(64, 64, seed=5)
     image.save(file)
     painted = painter("a cat", seed=1, width=64, height=64, steps=1, references=[file])
-    (kept,) = painted.request.references
-    assert kept == Reference.from_image(image)
-    assert kept.pixels is None
+    assert painted.request.references == (Reference.from_image(image),)
+    assert painter.paint(painted.request).rgb == painted.rgb
     saved = painted.save(tmp_path / "cat.png")
     assert b"secret-name" not in saved.read_bytes()
     again = import_request(saved).request
@@ -97,3 +100,13 @@ def test_a_picture_names_what_was_looked_at_without_holding_it(base: Flux2KleinB
     whole = GenerationRequest(**vars(again) | {"references": (Reference.from_image(image),)})
     assert painter.paint(whole).rgb == painted.rgb
     assert painter("a cat", seed=1, width=64, height=64, steps=1).rgb != painted.rgb
+
+
+def test_a_picture_is_painted_over_looking_at_the_same(base: Flux2KleinBase) -> None:
+    painter = Painter(base=base)
+    painted = painter("a cat", seed=1, width=64, height=64, steps=1, references=[picture(64, 64, seed=5)])
+    retoucher = Retoucher(Workshop(painter=painter))
+    again = retoucher(painted, Repaint(strength=1.0))
+    alone = replace(painted, request=replace(painted.request, references=()))
+    assert again.image.tobytes() == painted.rgb
+    assert retoucher(alone, Repaint(strength=1.0)).image.tobytes() != painted.rgb

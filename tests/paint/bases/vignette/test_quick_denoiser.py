@@ -219,3 +219,29 @@ def test_half_precision_stays_what_it_is(denoiser: Denoiser) -> None:
     with torch.no_grad():
         expected = denoiser(given[0], TIME.bfloat16(), given[1])
     assert (answer - expected).float().norm() < 0.05 * expected.float().norm()
+
+
+@pytest.mark.parametrize("kind", ["bias", "norm", "both"])
+def test_changed_biases_and_norms_are_heard_after_a_lora_beside_the_weights(
+    denoiser: Denoiser, kind: str
+) -> None:
+    fast, given = QuickDenoiser(denoiser), inputs()
+    rack = Rack({"transformer": denoiser.transformer})
+    at = "transformer.transformer_blocks.1.attn"
+    keys = {"bias": [f"{at}.to_q.bias"], "norm": [f"{at}.norm_q.weight"]}
+    keys["both"] = keys["bias"] + keys["norm"]
+    vectors = {
+        key: torch.ones_like(denoiser.transformer.get_parameter(key.removeprefix("transformer.")))
+        for key in keys[kind]
+    }
+    rack.register(
+        Lora(name="beside", updates={**make_updates({"transformer": denoiser.transformer}, "1.attn.to_q$")})
+    )
+    rack.register(Lora(name="vectors", updates={}, vectors=vectors))
+    before = quick(fast, *given)
+    for worn in ("beside", "vectors", "beside"):
+        rack.set_adapters({worn: 1.0})
+        torch.testing.assert_close(quick(fast, *given), plain(denoiser, *given), atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(quick(fast, *given), before, atol=1e-4)
+    rack.set_adapters({})
+    assert torch.equal(quick(fast, *given), before)

@@ -211,9 +211,22 @@ def test_pefts_biases_count_as_its_second_half_does(tmp_path: Path) -> None:
         ("attn.norm_q.b_norm", 8, "got b_norm, a change of a bias; expected none, for the layer has no bias"),
         ("attn.to_q.w_norm", 16, "got w_norm, a norm's, for a layer that is none"),
         ("attn.to_q.diff_b", 3, "got 3 numbers in diff_b; expected 16"),
+        ("attn.to_q.lora_B.bias", 16, "got the bias of a second half without that half"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, key: str, size: int, words: str) -> None:
     path = save(tmp_path / "a.safetensors", {f"transformer_blocks.0.{key}": torch.ones(size)})
     with pytest.raises(LoraError, match=words):
         read_lora(path, qwen_networks())
+
+
+def test_numbers_that_would_overflow_are_refused(tmp_path: Path) -> None:
+    networks, layer = qwen_networks(), "transformer_blocks.0.attn.to_q"
+    halves = spell(make_updates(networks, r"0\.attn\.to_q$"), "LightX2V")
+    cases = {
+        "lengths so large": {**halves, f"{layer}.dora_scale": torch.full((16, 1), 1e31)},
+        "a bias or a norm would overflow": {f"{layer}.diff_b": torch.full((16,), 1e31)},
+    }
+    for words, tensors in cases.items():
+        with pytest.raises(LoraError, match=words):
+            read_lora(save(tmp_path / "a.safetensors", tensors), networks)

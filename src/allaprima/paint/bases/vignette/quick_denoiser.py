@@ -34,7 +34,7 @@ from allaprima.paint.bases.vignette.mmdit import (
     rotations,
 )
 from allaprima.paint.bases.vignette.moments import STATES, Moments
-from allaprima.paint.bases.vignette.weight_marks import SIDE, is_plain
+from allaprima.paint.bases.vignette.weight_marks import SIDE, have_hooks, is_plain
 
 Product = Callable[[Tensor], Tensor]
 
@@ -55,7 +55,7 @@ class QuickDenoiser:
             if not isinstance(module, nn.Linear)
             for hooks in (module._forward_hooks, module._forward_pre_hooks)
         ]
-        self._quick_blocks = LruCache[tuple[tuple[int, bool], ...], list[_QuickBlock]](max_count=STATES)
+        self._quick_blocks = LruCache[tuple[tuple[int, bool, bool], ...], list[_QuickBlock]](max_count=STATES)
 
     def __call__(
         self, latents: Tensor, t: Tensor, states: Tensor, mask: Tensor | None, layout: Tensor | None = None
@@ -87,7 +87,9 @@ class QuickDenoiser:
 
     def _current_blocks(self) -> Sequence[_QuickBlock]:
         """Return the quick form of each block, made anew when weights move or LoRAs change."""
-        state = tuple((layer.weight.data_ptr(), is_plain(layer)) for layer in self._layers)
+        state = tuple(
+            (layer.weight.data_ptr(), is_plain(layer), have_hooks((layer,))) for layer in self._layers
+        )
         return self._quick_blocks.get_or_make(state, self._make_quick_blocks)
 
     def _make_quick_blocks(self) -> list[_QuickBlock]:

@@ -172,15 +172,17 @@ def split_rows(update: Update, sizes: Sequence[int]) -> list[Update]:
         MisfitError: they share lengths that several layers cannot.
     """
     if isinstance(update, LowRank):
-        return [LowRank(down=update.down, up=up, scale=update.scale) for up in update.up.split(list(sizes))]
+        return [
+            LowRank(down=update.down, up=up, scale=update.scale) for up in torch.split(update.up, list(sizes))
+        ]
     if isinstance(update, Dense):
-        return [Dense(delta=delta) for delta in update.delta.split(list(sizes))]
+        return [Dense(delta=delta) for delta in torch.split(update.delta, list(sizes))]
     if update.axis != 0:
         raise MisfitError(
             "got a DoRA with lengths of columns that go through several layers here; expected rows'"
         )
     changes = split_rows(update.change, sizes)
-    lengths = update.magnitude.split(list(sizes))
+    lengths = torch.split(update.magnitude, list(sizes))
     return [
         replace(update, change=change, magnitude=magnitude)
         for change, magnitude in zip(changes, lengths, strict=True)

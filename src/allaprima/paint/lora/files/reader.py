@@ -18,9 +18,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from allaprima.core.errors import LoraError
 from allaprima.core.lru import LruCache
 from allaprima.paint.lora.files.accelerators import with_accelerator
 from allaprima.paint.lora.files.adapter_config import AdapterConfig, read_configs
+from allaprima.paint.lora.files.algebra import MisfitError
 from allaprima.paint.lora.files.families import Architecture
 from allaprima.paint.lora.files.header import MAX_LAYOUTS, LayoutCache, TensorLayout
 from allaprima.paint.lora.files.keys import architecture_of, check_layers, check_lengths, parse_keys
@@ -114,7 +116,10 @@ class LoraReader:
         shapes = {key: entry.shape for key, entry in layout.entries.items()}
         file = architecture_of(names, shapes, family)
         keys = match_keys(names, self._layers, FileAndBase(path=path, file=file, base=self.base))
-        split = {key: split_roles(roles, self._layers.get(key)) for key, roles in keys.by_layer.items()}
+        try:
+            split = {key: split_roles(roles, self._layers.get(key)) for key, roles in keys.by_layer.items()}
+        except MisfitError as error:
+            raise LoraError(f"{path}: {error}") from error
         keys = replace(keys, by_layer={key: matrix for key, (matrix, _) in split.items() if matrix})
         pairs = find_pairs(keys, layout, self._layers)
         return LayoutMatch(

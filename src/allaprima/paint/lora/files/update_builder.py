@@ -51,6 +51,8 @@ def build_update(
         return scale
 
     try:
+        if lengths is not None and not file.peaks[keys[lengths[0]]] <= MAX_CHANGE:
+            raise MisfitError("got lengths so large that weights would overflow; expected a trained DoRA's")
         update = update_from(parts, layer.shape, scale_of)
         return update if lengths is None else decomposed(update, *lengths)
     except MisfitError as error:
@@ -63,6 +65,10 @@ def build_vectors(
     """Return what some tensors of a file add to a layer's bias or to a norm, by the parameters' names."""
     where = f"{about.path}: {shown(next(iter(keys.values())))}"
     try:
+        if not max(1.0, abs(up_scale)) * max(file.peaks[key] for key in keys.values()) <= MAX_CHANGE:
+            raise MisfitError(
+                "got numbers so large that a bias or a norm would overflow; expected trained ones"
+            )
         return vectors_from({role: file.tensors[key] for role, key in keys.items()}, layer, up_scale)
     except MisfitError as error:
         raise LoraError(f"{where}: {error}; {about}") from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from allaprima.paint.lora.files.algebra import MisfitError
@@ -21,7 +22,13 @@ _OF_NORM = ("w_norm", "diff")
 
 
 def split_roles(roles: Mapping[str, str], layer: Layer) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys by role of a layer's matrix, and of its vectors."""
+    """Return the keys by role of a layer's matrix, and of its vectors.
+
+    Raises:
+        MisfitError: the bias of a half that is not there.
+    """
+    if "up_bias" in roles and "up" not in roles:
+        raise MisfitError("got the bias of a second half without that half; expected both halves")
     of_vectors = (*_OF_BIAS, *_OF_NORM) if len(layer.shape) == 1 else (*_OF_BIAS, "w_norm")
     return (
         {role: key for role, key in roles.items() if role not in of_vectors},
@@ -55,6 +62,6 @@ def vectors_from(parts: Mapping[str, Tensor], layer: Layer, up_scale: float) -> 
             raise MisfitError(f"got {role} beside another change of the same {attribute}; expected one")
         vectors[key] = part.flatten().float() * (up_scale if role == "up_bias" else 1.0)
     if layer.parts and vectors:  # of a layer that the file keeps as one, only the bias is a vector
-        pieces = vectors[f"{layer.key}.bias"].split([part.bias for part in layer.parts])
+        pieces = torch.split(vectors[f"{layer.key}.bias"], [part.bias for part in layer.parts])
         return {f"{part.key}.bias": piece for part, piece in zip(layer.parts, pieces, strict=True)}
     return vectors

@@ -1,0 +1,1 @@
+"""Ordinary LoRAs from a person's own pictures, on any base."""
