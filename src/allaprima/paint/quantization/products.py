@@ -25,7 +25,7 @@ _TINY = 1e-12
 """So that a row of zeros is not divided by zero."""
 _E4M3_MAX = 448.0
 CACHED = 2**20
-"""Sums that are scaled at once on a CPU: few enough for its cache, and many, since its threads wait for each other."""
+"""Sums scaled at once on a CPU: few enough for its cache, and many, since its threads wait for each other."""
 
 
 def find_product(stored: str, x: Tensor, num_out: int) -> QuickProduct | None:
