@@ -24,8 +24,8 @@ QuickProduct = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 _TINY = 1e-12
 """So that a row of zeros is not divided by zero."""
 _E4M3_MAX = 448.0
-CACHED = 2**18
-"""Sums that are scaled at once on a CPU: a megabyte."""
+CACHED = 2**20
+"""Sums scaled at once on a CPU: few enough for its cache, and many, since its threads wait for each other."""
 
 
 def find_product(stored: str, x: Tensor, num_out: int) -> QuickProduct | None:
