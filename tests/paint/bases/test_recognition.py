@@ -41,7 +41,8 @@ from allaprima.paint.bases.recognition import recognise
         (["control_model.x"], "controlnet", "a ControlNet"),
         (
             [
-                "add_embedding.linear_1.weight", "down_blocks.0.resnets.0.time_emb_proj.weight",
+                "add_embedding.linear_1.weight",
+                "down_blocks.0.resnets.0.time_emb_proj.weight",
                 "controlnet_cond_embedding.conv_in.weight",
             ],
             "controlnet",
