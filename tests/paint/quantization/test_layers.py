@@ -77,9 +77,12 @@ def test_a_gradient_passes_as_through_the_dequantised_layer(name: str) -> None:
     y.data.copy_(x.data)
     plain = nn.functional.linear(y, layer.dequantize(torch.float32), bias)
     kept: list[torch.Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda saved: kept.append(saved) or saved, lambda saved: saved
-    ):
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        kept.append(saved)
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
         out = layer(x)
     assert torch.equal(out, plain)
     assert all(saved.numel() < 32 * 64 for saved in kept)  # 20 GB of a base would be 40 in bf16

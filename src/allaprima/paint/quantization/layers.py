@@ -75,7 +75,7 @@ class QuantizedLinear(_Quantized, nn.Linear):
         Rounded inputs have no gradient, so a product that is differentiated dequantises too.
         """
         if torch.is_grad_enabled() and input.requires_grad:
-            differentiated: Tensor = _Differentiated.apply(input, self)
+            differentiated: Tensor = _Differentiated.apply(input, self)  # type: ignore[no-untyped-call]
             return differentiated
         product = find_product(self.format, input, self.out_features)
         if product is not None:
@@ -97,7 +97,7 @@ class _Differentiated(torch.autograd.Function):
         return functional.linear(x, layer.dequantize(x.dtype), layer.bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Return the gradient of the input (..., in)."""
         return gradient @ ctx.layer.dequantize(gradient.dtype), None
 
