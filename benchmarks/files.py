@@ -19,6 +19,7 @@ from benchmarks.files_layers import lora_rows, step_rows
 from benchmarks.files_memory import forecast_rows, loading_rows, plan_rows
 from benchmarks.files_pictures import layout_rows, vignette_rows
 from benchmarks.harness import RESULTS, Row, report, run_stages
+from benchmarks.malformed_files import malformed_rows
 
 from allaprima.core.errors import UserError
 
@@ -45,6 +46,7 @@ def main(
 def _stages(folder: Path, prompts: int, side: int) -> dict[str, Callable[[], Iterator[Row]]]:
     return {
         "layouts": partial(layout_rows, folder / "layouts"),
+        "malformed": partial(malformed_rows, folder / "malformed"),
         "lora": lora_rows,
         "plans": partial(plan_rows, folder / "plans"),
         "forecasts": partial(forecast_rows, folder / "forecasts"),

@@ -155,6 +155,7 @@ class _Lora:
 
     def __init__(self, name: str, layers: Mapping[str, nn.Linear]) -> None:
         self.name = name
+        self.vectors: Mapping[str, Tensor] = {}
         self.updates = {
             f"net.{path}": LowRank(
                 down=torch.zeros(RANK, layer.in_features, dtype=torch.bfloat16),

@@ -23,7 +23,7 @@ from allaprima.core.request import GenerationRequest
 from allaprima.lab.evaluation.judge import Judge, load_judge
 from allaprima.lab.evaluation.rows import SuiteAnswer
 from allaprima.lab.evaluation.suites import Ask, build_suites
-from allaprima.paint.bases.files.parts import Part
+from allaprima.paint.bases.files.parts import PartName
 from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 from allaprima.paint.painter import Painter
 from allaprima.paint.quantization.formats import NF4_BLOCK, ROUNDED_FORMATS
@@ -92,7 +92,7 @@ def layout_rows(folder: Path) -> Iterator[Row]:
     for layout in LAYOUTS:
         stock = make_split_pipeline()
         files = write_split(folder / layout, stock, layout)
-        paths: dict[Part, Path] = {part: files[part] for part in ("transformer", "text_encoder", "vae")}
+        paths: dict[PartName, Path] = {part: files[part] for part in ("transformer", "text_encoder", "vae")}
         base = load_split_qwen_image(paths, dtype=torch.float32, tokenizer=byte_tokenizer)
         request = GenerationRequest(
             prompt="a cat on a rooftop", base=base.name, width=48, height=32, steps=2, seed=7, guidance=4.0

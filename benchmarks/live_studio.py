@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -83,7 +82,6 @@ def open_studio(
         "0",
         "--gallery",
         str(gallery),
-        "--json",
         *chosen,
         *options,
     ]
@@ -95,12 +93,11 @@ def open_studio(
     )
     assert process.stdout is not None
     try:
-        line = "."
-        while line and not line.startswith("{"):
-            line = process.stdout.readline()
-        if not line:
+        # Not the line of JSON, which comes when the base is loaded.
+        said, _, address = process.stdout.readline().strip().rpartition(" ")
+        if not said:
             raise RuntimeError("the studio did not start; expected `prima serve` to print its address")
-        url = json.loads(line)["url"]
+        url = address.partition("/login")[0]
         for path in ("/", "/api/gallery"):
             httpx2.get(f"{url}{path}", trust_env=False, timeout=60).raise_for_status()
         shown_s = time.perf_counter() - begun

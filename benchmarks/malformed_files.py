@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.harness import Row
 from tests.tiny_files import make_split_pipeline, write_split
 from tests.tiny_qwen import byte_tokenizer
 
@@ -78,6 +79,14 @@ def malformed_files(folder: Path) -> Iterator[MalformedFile]:
             path.write_bytes(change(right))
             yield MalformedFile(name=f"{source}: {name}", part=part, path=path, others=others)
         path.unlink(missing_ok=True)
+
+
+def malformed_rows(folder: Path) -> Iterator[Row]:
+    """Yield how many wrong files are refused in one sentence, and how many are not."""
+    complaints = [refusal_of(wrong) for wrong in malformed_files(folder)]
+    refused = sum(complaint.isprintable() and complaint != "" for complaint in complaints)
+    yield Row(name="malformed files refused", value=refused, unit="", must=150, better="higher")
+    yield Row(name="malformed files not refused", value=len(complaints) - refused, unit="", must=0)
 
 
 Change = Callable[[bytes], bytes]

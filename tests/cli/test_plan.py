@@ -14,6 +14,7 @@ from allaprima.cli.app import run
 from allaprima.cli.serve import Makers
 from allaprima.core.errors import OutOfMemoryError
 from allaprima.paint.memory.planned_base import PlannedBase
+from allaprima.paint.quantization import rounding
 
 
 def test_the_plans_are_told_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +69,23 @@ def test_what_is_said_to_be_enough_on_a_gpu_is_enough(
     assert "reserved:  0.50 GiB for the driver, counted in the list above" in lines
     chosen = json.loads(last)["chosen"]
     assert chosen["needed_bytes"] == chosen["peak_bytes"] + 2**29
+
+
+def test_rounded_weights_are_planned_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rounding, "MIN_NUMBERS", 512)
+    command = ["plan", "--device", "cuda", "--precision", "bf16", "--json", "--base"]
+    resident = []
+    for more in ([], ["--quantize", "int8"]):
+        assert run([*command, str(write_tiny_sdxl(tmp_path / "sdxl")), *more]) == 0
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert told["quantize"] == (more[-1] if more else None)
+        resident.append(told["chosen"]["resident"])
+    assert resident[1]["denoiser"] < resident[0]["denoiser"]
+    assert resident[1]["autoencoder"] == resident[0]["autoencoder"]
+    assert run(["plan", "--quantize", "int8"]) == 2
+    assert "for vignette, whose weights are small" in capsys.readouterr().err
 
 
 def test_the_studio_keeps_to_its_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

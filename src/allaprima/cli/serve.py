@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
+from allaprima.core.models_folders import listed_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,6 +128,7 @@ def serve(
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
         text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
+    makers.check_quantize()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -154,6 +157,19 @@ class Makers:
     """The most that painting may take; None for as much as there is."""
     quantize: str | None = None
     """What the weights of bases that do not ship are rounded to; None for nothing."""
+
+    def check_quantize(self) -> None:
+        """Refuse to round what cannot be rounded, and to round nothing: bases that ship stay as they are.
+
+        Raises:
+            RequestError: see above.
+        """
+        from allaprima.paint.bases.loading import check_quantize
+
+        located = list(self.locate().values())
+        others = [one for one in located if one.traits.shipped_weights is None]
+        for one in others or located:
+            check_quantize(one, self.quantize)
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
@@ -263,10 +279,14 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
         next(filter(None, folders), None),
         existing_folder(makers.lora_dir, makers.models_dirs),
     )
-    for folder in filter(None, (weights, lora_dir, gallery, *makers.models_dirs)):
+    named = (*makers.models_dirs, *listed_folders(makers.models_dirs))
+    for folder in filter(None, (weights, lora_dir, gallery, *named)):
         hide_folder(folder)
-    for base in filter(None, (located.joined() for located in makers.locate().values())):
-        print(f"prima: {printable(base)}", file=sys.stderr)
+    for located in makers.locate().values():
+        for path in located.parts.values():
+            hide_folder(path.parent)
+        if joined := located.joined():
+            print(f"prima: {printable(joined)}", file=sys.stderr)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,
@@ -317,7 +337,14 @@ def _announce(address: str, studio: Studio, *, as_json: bool) -> None:
     if settings.token is not None:
         print(f"Programs show the token as Authorization: Bearer {settings.token}", flush=True)
     if as_json:
-        print_json({"url": address, "token": settings.token})
+        here = copy_context()  # of which the line is; the engine calls back in its own thread
+        studio.engine.when_loaded(lambda: here.run(_print_ready, address, studio))
     if studio.engine.is_loading:
         name = studio.first_base.name
         print(f"prima: {name} is being loaded; pictures that are asked for meanwhile wait", file=sys.stderr)
+
+
+def _print_ready(address: str, studio: Studio) -> None:
+    """Print the line of JSON once the first base is loaded: a program that waits for it can paint at once."""
+    if studio.engine.load_error is None:
+        print_json({"url": address, "token": studio.settings.token})

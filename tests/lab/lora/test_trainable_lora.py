@@ -85,13 +85,13 @@ def test_updates_are_what_the_hooks_add_and_can_be_begun_with() -> None:
         assert torch.allclose(plain(x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["vignette", "qwen-image", "sdxl"])
+@pytest.mark.parametrize("name", ["vignette", "qwen-image", "sdxl", "flux2-klein", "z-image"])
 def test_attention_is_a_part_of_all_and_holds_no_feed_forward(name: str, tmp_path: Path) -> None:
     _, denoiser = denoiser_of(base_of(name, tmp_path))
     attention, everywhere = find_layers(denoiser, "attention"), find_layers(denoiser, "all")
     assert 0 < len(attention) < len(everywhere)
     assert attention.keys() < everywhere.keys()
-    assert all("attn" in path for path in attention)
+    assert all("att" in path for path in attention)
     kinds: Callable[[str], bool] = lambda word: any(path.endswith(word) for path in attention)  # noqa: E731
     assert all(map(kinds, ("to_q", "to_k", "to_v", "to_out.0")))
     assert not any("embed" in path or path in ("conv_in", "img_in", "proj_out") for path in everywhere)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from tests.tiny_klein import write_tiny_klein
 from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
+from tests.tiny_z_image import write_tiny_z_image
 
 from allaprima.lab.lora.pictures import CaptionedPictures, caption, find_pictures
 from allaprima.lab.lora.train import LoraSettings, TrainedLora, train_lora
@@ -17,7 +20,14 @@ from allaprima.paint.bases.loading import load_base
 from allaprima.paint.contract.base import Base
 
 CPU = torch.device("cpu")
-SIZES = {"vignette": (256, 256), "qwen-image": (64, 96), "sdxl": (64, 96), "sdxl-v": (64, 96)}
+SIZES = {
+    "vignette": (256, 256),
+    "qwen-image": (64, 96),
+    "sdxl": (64, 96),
+    "sdxl-v": (64, 96),
+    "flux2-klein": (64, 96),
+    "z-image": (64, 96),
+}
 """By base, what pictures are fitted to."""
 
 
@@ -44,8 +54,13 @@ def base_of(name: str, folder: Path) -> Base:
         if not weights.exists():  # its file is its hash, and the order of metadata in it is not always one
             write_tiny_vignette(weights)
         return load_base("vignette", device=CPU, dtype=torch.float32, weights=weights)
-    if name == "qwen-image":
-        path = write_tiny_qwen(folder / name)
+    writers: dict[str, Callable[[Path], Path]] = {
+        "qwen-image": write_tiny_qwen,
+        "flux2-klein": write_tiny_klein,
+        "z-image": write_tiny_z_image,
+    }
+    if name in writers:
+        path = writers[name](folder / name)
     else:
         path = write_tiny_sdxl(folder / name, prediction="v_prediction" if name == "sdxl-v" else "epsilon")
     return load_base(str(path), device=CPU, dtype=torch.float32)

@@ -75,6 +75,7 @@ def test_siblings_of_qwen_image_are_told_apart(tmp_path: Path) -> None:
     for mark, name in (
         ("__index_timestep_zero__", "Qwen-Image-Edit's transformer"),
         ("time_text_embed.addition_t_embedding.weight", "Qwen-Image-Layered's transformer"),
+        ("controlnet_blocks.0.weight", "a ControlNet"),
     ):
         found = recognise(read_header(write_names(tmp_path / "b", *known, mark)))
         assert (found.name, found.part) == (name, None)
@@ -83,7 +84,7 @@ def test_siblings_of_qwen_image_are_told_apart(tmp_path: Path) -> None:
 def test_svdquant_is_a_transformer_whose_weights_are_not_read(tmp_path: Path) -> None:
     names = (
         "txt_norm.weight", "transformer_blocks.0.attn.norm_added_q.weight", "transformer_blocks.0.img_mod.1.qweight",
-        "transformer_blocks.0.attn.to_qkv.wscales",
+        "transformer_blocks.0.attn.to_qkv.wscales", "transformer_blocks.0.attn.to_qkv.lora_down",
     )  # fmt: skip
     path = write_names(tmp_path / "svdq-int4_r128-qwen-image.safetensors", *names)
     assert recognise(read_header(path)).part == "transformer"

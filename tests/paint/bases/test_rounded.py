@@ -12,6 +12,9 @@ from tests.tiny_sdxl import write_tiny_sdxl
 from allaprima.core.errors import RequestError
 from allaprima.paint.bases.loading import load_base
 from allaprima.paint.contract.base import Stage
+from allaprima.paint.memory import offload
+from allaprima.paint.memory.plan import MemoryPlan, plans_for
+from allaprima.paint.memory.planned_base import PlannedBase
 from allaprima.paint.painter import Painter
 from allaprima.paint.quantization import rounding
 from allaprima.paint.quantization.layers import QuantizedLinear
@@ -74,4 +77,27 @@ def test_a_painter_paints_with_it(tmp_path: Path) -> None:
         picture = painter("a cat", seed=1, steps=1, width=64, height=64)
     with Painter.load(folder, device="cpu", precision="fp32") as painter:
         plain = painter("a cat", seed=1, steps=1, width=64, height=64)
-    assert picture.image.tobytes() != plain.image.tobytes()
+    assert picture.rgb != plain.rgb
+
+
+@pytest.mark.parametrize("plan", plans_for("cpu"), ids=str)
+def test_every_plan_paints_the_same_picture_from_rounded_weights(tmp_path: Path, plan: MemoryPlan) -> None:
+    folder = write_base(tmp_path, "qwen")
+    with Painter.load(folder, quantize="fp8", device="cpu", precision="fp32") as painter:
+        wanted = painter("a cat", seed=1, steps=1, width=64, height=64)
+        assert isinstance(painter.base, PlannedBase)
+        painter.base.follow(plan)
+        painter("a dog", seed=1, steps=1, width=64, height=64)
+        again = painter("a cat", seed=1, steps=1, width=64, height=64)
+    assert again.rgb == wanted.rgb
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_rounded_layers_are_streamed_to_a_device(tmp_path: Path, ahead: bool) -> None:
+    base = load_base(write_base(tmp_path, "qwen"), device=CPU, dtype=torch.float32, quantize="int8")
+    side, at = base.defaults.width, torch.tensor([0.5])
+    with torch.inference_mode():
+        text, latents = base.encode_text(["a cat"]), base.noise([1], side, side)
+        wanted = base.predict(latents, at, text)
+        offload.stream(base.stages()["predict"], CPU, ahead=ahead)
+        assert torch.equal(base.predict(latents, at, text), wanted)

@@ -31,7 +31,7 @@ LayerChoice = Literal["attention", "all"]
 """Which layers learn: attention's projections, or all that are linear or convolutions in the network's blocks."""
 Adaptable = nn.Linear | nn.Conv2d
 
-_ATTENTION = re.compile(r"(^|\.)(to_[qkv]|to_out(\.0)?|add_[qkv]_proj|to_add_out|to_qkv)$")
+_ATTENTION = re.compile(r"(^|\.)(to_[qkv]|to_out(\.0)?|add_[qkv]_proj|to_add_out|to_qkv(_mlp_proj)?)$")
 _BLOCK = re.compile(r"(^|\.)\d+\.")
 """Blocks are numbered; what stands around them, such as the time's embedding, is no part of kohya's LoRAs."""
 _WIDE = 1280
@@ -140,7 +140,9 @@ def _adding(down: Tensor, up: Tensor, scale: float) -> Callable[[nn.Module, tupl
     """Return a hook that adds scale up(down(x)), as peft does: in the matrices' own format, or autocast's."""
 
     def add(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        x = inputs[0].to(down.dtype)
+        x = inputs[0]
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(down.dtype)
         if isinstance(layer, nn.Conv2d):
             first = partial(
                 functional.conv2d, stride=layer.stride, padding=layer.padding, dilation=layer.dilation

@@ -31,6 +31,9 @@ STAGES: tuple[Stage, ...] = ("text", "predict", "decode")
 HEAP = 96 * 2**20
 """Bytes that the C library's heap keeps at most of freed blocks: it serves up to 32 MiB, and returns few of them."""
 
+KERNELS = 24 * 2**20
+"""Bytes of what a processor's libraries compile when they first compute: 20 to 40 MB in benchmarks.memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Needs:
@@ -131,13 +134,17 @@ def _needs(base: Base, width: int, height: int, count: int, reading: ReadingCost
             if base.reads_mask:
                 pair = torch.cat([pair, pair.new_ones(len(pair), 1, *pair.shape[2:]), pair], dim=1)
             base.predict(pair, pair.new_zeros(len(pair)), text)
-        whole, tiled = (_decode_work(base, latents, networks, heap, tiled=tiled) for tiled in (False, True))
+        # What the heap keeps of denoising, and the kernels compiled for it, are still there while it decodes.
+        kept = min(heap, step.peak_bytes) + (KERNELS if heap else 0)
+        whole, tiled = (
+            kept + _decode_work(base, latents, networks, heap, tiled=tiled) for tiled in (False, True)
+        )
     return _Needs(
         weights={stage: sum(map(_size, stages[stage])) + reading.lasting.get(stage, 0) for stage in STAGES},
         reading=reading.peak,
         work={
             "text": _text_work(stages["text"]),
-            "predict": step.peak_bytes + min(heap, step.peak_bytes),
+            "predict": step.peak_bytes + kept,
             "decode": whole,
         },
         tiled_work=tiled,

@@ -62,6 +62,15 @@ def test_a_prefix_chooses_and_names_what_is_read(tmp_path: Path) -> None:
     assert list(read_weights(read_header(tmp_path / "a.safetensors"), "p.")) == ["a.weight"]
 
 
+def test_what_is_written_over_a_mapped_weight_does_not_reach_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save({"a.weight": WEIGHT}, path)
+    before = path.read_bytes()
+    read_weights(read_header(path))["a.weight"].data.zero_()
+    assert path.read_bytes() == before
+    assert torch.equal(read_weights(read_header(path))["a.weight"].data, WEIGHT)
+
+
 def test_weights_off_their_own_size_are_read(tmp_path: Path) -> None:
     """Programs other than safetensors write tensors as they come, so that floats may lie anywhere."""
     header = {

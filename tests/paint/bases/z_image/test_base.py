@@ -113,3 +113,8 @@ def test_parts_of_two_models_are_refused(
     with pytest.raises(WeightsError, match=told) as caught:
         load_z_image(folder, absent=("text", "predict", "decode"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_weight_is_read_as_its_words_alone(base: ZImageBase) -> None:
+    weighted, plain = base.encode_text(["a (cat:1.3)"]), base.encode_text(["a cat"])
+    assert torch.equal(weighted.states, plain.states)

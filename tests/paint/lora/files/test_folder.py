@@ -144,6 +144,9 @@ def test_a_folder_that_is_named_has_to_be_there_and_the_usual_one_has_not(tmp_pa
     for name in ("models/Lora", "loras"):
         (tmp_path / "comfy" / name).mkdir(parents=True)
         assert existing_folder(None, [tmp_path, tmp_path / "comfy"]) == tmp_path / "comfy" / name
+        listed = tmp_path / "paths.yaml"
+        listed.write_text(f"mine:\n  loras: {tmp_path / 'comfy' / name}\n")
+        assert existing_folder(None, [listed]) == tmp_path / "comfy" / name
     (tmp_path / "file").touch()
     for name, why in (("none", "not there"), ("file", "not a folder")):
         with pytest.raises(LoraError, match=f"{name} as the folder of LoRAs, which is {why}; expected a"):

@@ -14,6 +14,8 @@ _LORA_MARKS = (
     ".lora_", "_lora.", ".hada_w", ".lokr_w", ".dora_scale", ".oft_blocks", ".lora.", ".diff_b",
 )  # fmt: skip
 _LORA_ENDS = (".alpha",)
+_NO_LORA_ENDS = (".qweight", ".wscales")
+"""SVDQuant's models have a low-rank half beside each layer, which they call so."""
 _LORA_STARTS = ("lora_unet_", "lora_te", "lora_transformer_", "lycoris_", "base_model.model.")
 
 
@@ -135,6 +137,8 @@ _ARCHITECTURES = {
 
 def is_lora(header: FileHeader) -> bool:
     """Return whether the tensors' names are those of a LoRA, in any dialect."""
+    if any(name.endswith(_NO_LORA_ENDS) for name in header.tensors):
+        return False
     return any(
         name.startswith(_LORA_STARTS)
         or name.endswith(_LORA_ENDS)

@@ -8,8 +8,11 @@ A scale that is there is applied, or the file refused: without its scales a file
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,6 +32,8 @@ _DTYPES = {
     "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "I64": torch.int64, "I32": torch.int32,
     "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
+_MAP_NORESERVE = 0x4000
+"""Linux's flag, which Python's mmap has no name for before 3.13."""
 _EIGHT_BITS = {"F8_E4M3": "fp8", "F8_E5M2": "fp8", "I8": "int8"}
 
 
@@ -76,8 +81,7 @@ Reader = Callable[[StoredTensor, torch.dtype, tuple[int, ...]], Tensor]
 
 def _mapped(header: FileHeader) -> Reader:
     """Return a reader of tensors that stay where the file is mapped."""
-    size = header.file_bytes
-    whole = torch.from_file(str(header.path), shared=False, size=size, dtype=torch.uint8) if size else None
+    whole = torch.frombuffer(_map(header.path), dtype=torch.uint8) if header.file_bytes else None
 
     def read(tensor: StoredTensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
         if whole is None or not tensor.num_bytes:
@@ -88,6 +92,18 @@ def _mapped(header: FileHeader) -> Reader:
         return (part.clone() if begin % dtype.itemsize else part).view(dtype).view(shape)
 
     return read
+
+
+def _map(path: Path) -> mmap.mmap:
+    """Map a file privately: LoRAs are merged into weights in place, and the file is never written to.
+
+    No memory is reserved for what might be written, or a file larger than the memory could not be mapped.
+    """
+    with path.open("rb") as file:
+        if sys.platform == "win32":
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        flags = mmap.MAP_PRIVATE | (_MAP_NORESERVE if sys.platform == "linux" else 0)
+        return mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def _without_numbers(

@@ -19,8 +19,8 @@ TRANSFORMER_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.", "trans
 TEXT_PREFIXES = ("", "text_encoders.qwen25_7b.transformer.", "text_encoders.qwen25_7b.", "text_encoder.")
 VAE_PREFIXES = ("", "vae.", "first_stage_model.")
 
-_SIBLINGS = ("__index_timestep_zero__", "time_text_embed.addition_t_embedding.")
-"""Tensors that only Qwen-Image-Edit-2511 and Qwen-Image-Layered have, which are told other things than words."""
+_SIBLINGS = ("__index_timestep_zero__", "time_text_embed.addition_t_embedding.", "controlnet_blocks.")
+"""Tensors that only Qwen-Image-Edit-2511, Qwen-Image-Layered and ControlNets have, which are told other things."""
 
 _LLAMA_CPP = {
     "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",

@@ -52,11 +52,11 @@ PARTS = (
 """The first is what a base is named by."""
 
 
-def pruned_shape(names: Iterable[str]) -> Mapping[str, Any]:
-    """Return what a UNet's configuration has otherwise than SDXL's, if its file holds fewer blocks.
+def pruned_shape(names: Iterable[str], whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a UNet's configuration has otherwise than the `whole` one, if its file holds fewer blocks.
 
     SSD-1B and Segmind-Vega (arXiv:2401.02677) leave out transformer blocks, and all layers of the middle but one. The
-    names tell how many there are.
+    names tell how many there are. A file that lacks nothing but its middle has lost it, and is not called pruned.
     """
     names = [name.removeprefix(UNET) for name in names if name.startswith(UNET)]
     if any(name.startswith("middle_block.1.") for name in names):
@@ -75,6 +75,11 @@ def pruned_shape(names: Iterable[str]) -> Mapping[str, Any]:
         for level in range(_LEVELS)
     ]
     has_middle = any(name.startswith("middle_block.0.") for name in names)
+    depths_of_whole = whole["transformer_layers_per_block"]
+    if not has_middle and all(
+        level == [depth] * _LAYERS for level, depth in zip(down, depths_of_whole, strict=True) if any(level)
+    ):
+        return {}
     return {
         "mid_block_type": "UNetMidBlock2D" if has_middle else None,
         "transformer_layers_per_block": [level if any(level) else 1 for level in down],

@@ -94,7 +94,8 @@ def load_file(
         build("second text encoder", "text", second, shapes.text_encoder_2, open_clip),
     )
     # Inpainting checkpoints differ in the width of their first layer alone, pruned ones in how many blocks they have.
-    shape = {**shapes.unet, "in_channels": _read_channels(tensors), **pruned_shape(header.tensors)}
+    pruned = pruned_shape(header.tensors, shapes.unet)
+    shape = {**shapes.unet, "in_channels": _read_channels(tensors), **pruned}
     unet = partial(convert_ldm_unet_checkpoint, config=shape)
     autoencoder = partial(_autoencoder_of, shapes, vae)
     return Parts(

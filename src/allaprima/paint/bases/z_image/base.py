@@ -21,7 +21,7 @@ from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.dtypes import dtype_of
 from allaprima.paint.bases.patch_sizes import check_patches
 from allaprima.paint.bases.qwen3 import Qwen3Reader
-from allaprima.paint.bases.word_remarks import remarks_on_words
+from allaprima.paint.bases.word_remarks import remarks_on_words, without_weights
 from allaprima.paint.bases.z_image.traits import TRAITS
 from allaprima.paint.contract.base import (
     GuidanceRule,
@@ -93,7 +93,7 @@ class ZImageBase(ResidentBase):
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         """Return token states (B, L, 2560); what of a prompt is beyond 512 tokens is cut."""
-        return self.text.encode(prompts)
+        return self.text.encode([without_weights(prompt) for prompt in prompts])
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return what of the words is beyond 512 tokens, or is read as letters."""

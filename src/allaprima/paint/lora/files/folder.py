@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allaprima.core.errors import LoraError
-from allaprima.core.user_paths import expand
+from allaprima.core.models_folders import listed_folders
 from allaprima.paint.lora.files.accelerators import looks_accelerated
 from allaprima.paint.lora.files.adapter_config import config_beside
 from allaprima.paint.lora.files.header import read_header
@@ -42,14 +42,17 @@ def existing_folder(path: Path | None, models_dirs: Sequence[Path] = ()) -> Path
 
     Args:
         path: named by a user.
-        models_dirs: folders of models, in which LoRAs may lie beside them; they count if the usual one is not there.
+        models_dirs: folders of models, or lists of them, in which LoRAs may lie beside them; they count if the usual
+            one is not there.
 
     Raises:
         LoraError: a folder is named that is not there.
     """
     if path is None:
-        beside = (expand(folder) / name for folder in models_dirs for name in IN_MODELS)
-        there = (folder for folder in (DEFAULT_FOLDER, *beside) if folder.is_dir())
+        listed = listed_folders(models_dirs)
+        beside = [folder / name for folder in listed for name in IN_MODELS]
+        themselves = [folder for folder in listed if folder.name in IN_MODELS]
+        there = (folder for folder in (DEFAULT_FOLDER, *beside, *themselves) if folder.is_dir())
         return next(there, DEFAULT_FOLDER)
     if not path.is_dir():
         state = "which is not a folder" if path.exists() else "which is not there"
@@ -238,8 +241,10 @@ class LoraFolder:
     def _file(self, name: str, place: LoraPlace) -> LoraFile:
         weights = weights_at(place.path)
         config = config_beside(weights)
-        for path in (place.path, weights, *([config] if config else [])):
-            if (path.is_symlink() or place.path.is_symlink()) and leads_out(path, self.path):
+        linked = place.path.is_symlink()
+        for path in dict.fromkeys((place.path, weights, *([config] if config else []))):
+            # A plain file is not asked twice: there may be thousands.
+            if (linked or (path != place.path and path.is_symlink())) and leads_out(path, self.path):
                 raise LoraError(self._out(name))
         parts = (weights, *([config] if config else []))
         try:
