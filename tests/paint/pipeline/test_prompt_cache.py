@@ -4,7 +4,7 @@ import torch
 from tests.tiny import SteadyBase
 
 from allaprima.paint.contract.base import TextStates
-from allaprima.paint.pipeline.prompt_cache import PromptCache, join_prompts
+from allaprima.paint.pipeline.prompt_cache import MAX_PROMPTS, PromptCache, join_prompts
 
 ONE = 64
 """More bytes than a prompt of three letters takes, less than two of them do."""
@@ -54,6 +54,19 @@ def test_memory_is_bounded_and_the_least_recent_goes() -> None:
     many = cache.encode([f"{number:03}" for number in range(50)])
     assert len(many) == 50
     assert cache.num_bytes <= 3 * ONE
+
+
+def test_no_more_than_so_many_are_kept_however_small() -> None:
+    base = SteadyBase()
+    cache = PromptCache(base, max_bytes=2**30)
+    for number in range(MAX_PROMPTS + 20):
+        cache.encode([f"{number:03}"])
+    base.encoded.clear()
+    cache.encode(["020"])
+    assert base.encoded == []
+    cache.encode(["019"])
+    assert base.encoded == [["019"]]
+    assert len(cache.encode([f"dog {number}" for number in range(MAX_PROMPTS + 5)])) == MAX_PROMPTS + 5
 
 
 def test_joined_prompts_are_padded_and_masked() -> None:

@@ -23,6 +23,8 @@ from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 
 CACHE_BYTES = 64 * 2**20
 """A hundred prompts of SDXL, a dozen of the longest of Qwen-Image."""
+MAX_PROMPTS = 256
+"""More are not kept even of a small base: what somebody typed in half a minute is not asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ class PromptCache:
 
     Args:
         base: what encodes them.
-        max_bytes: how much is kept; the prompts of one call stay available to it in any case.
+        max_bytes: how much is kept, of at most `MAX_PROMPTS` prompts; those of one call stay available to it in any
+            case.
     """
 
     def __init__(self, base: Base, max_bytes: int) -> None:
@@ -124,9 +127,12 @@ class PromptCache:
             self._cached[key] = encoded
             self.num_bytes += encoded.num_bytes
         self._cached.move_to_end(key)
-        while self.num_bytes > self._max_bytes:
+        while self._is_over():
             _, oldest = self._cached.popitem(last=False)
             self.num_bytes -= oldest.num_bytes
+
+    def _is_over(self) -> bool:
+        return self.num_bytes > self._max_bytes or len(self._cached) > MAX_PROMPTS
 
     def _drop(self, prompts: Sequence[str], state: Hashable) -> None:
         for prompt in prompts:
