@@ -142,6 +142,8 @@ def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
         (["--certificate", "no-such.pem", "--key", "no-such.pem"], "no-such.pem"),
         (["--memory", "inf"], "--memory inf"),
         (["--quantize", "int8"], "for vignette, whose weights are small"),
+        (["--cache", "first-block"], "family vignette, whose blocks it cannot skip"),
+        (["--cache", "teacache"], "expected first-block"),
         (["--weights", "no-such-folder"], "no-such-folder"),
     ],
 )
