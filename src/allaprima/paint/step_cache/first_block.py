@@ -17,8 +17,9 @@ and everything is computed in full.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from diffusers.hooks import FirstBlockCacheConfig, apply_first_block_cache
@@ -31,6 +32,8 @@ from allaprima.paint.device.offload_hooks import find_hook_registry, has_offload
 if TYPE_CHECKING:
     from allaprima.paint.contract.base import Base
     from allaprima.paint.step_cache.setting import StepCacheSetting
+
+_FIRST_ARGUMENT = {"hidden_states": 0, "encoder_hidden_states": 1}
 
 Kept = dict[Hashable, FBCSharedBlockState]
 """What was computed last in passes alike: by the shapes and number formats of what the network is given."""
@@ -58,6 +61,8 @@ class FirstBlockCache:
             assert registry is not None
             for hook in registry.hooks.values():
                 hook.state_manager = self._pass
+                # What a block reads is its first argument; diffusers looks for its name, which is another in Z-Image.
+                hook._metadata = replace(hook._metadata, _cached_parameter_indices=_FIRST_ARGUMENT)
         network.register_forward_pre_hook(self._pass.open, with_kwargs=True)
         network.register_forward_hook(self._pass.close, always_call=True)
         self._first_block = blocks[0]
@@ -106,8 +111,7 @@ class _Pass(StateManager):  # type: ignore[misc]  # diffusers has no types
     def open(self, network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Begin a pass; one of other shapes, or again in a wider number format, reuses nothing of the last."""
         if self.kept is not None:
-            given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-            key = tuple((value.shape, value.dtype) for value in given)
+            key = tuple((value.shape, value.dtype) for value in _tensors((*args, *kwargs.values())))
             self._state = self.kept.setdefault(key, FBCSharedBlockState())
 
     def close(self, *_: object) -> None:
@@ -117,3 +121,12 @@ class _Pass(StateManager):  # type: ignore[misc]  # diffusers has no types
     def get_state(self) -> FBCSharedBlockState:
         """Return the state of the pass under way."""
         return self._state
+
+
+def _tensors(given: Iterable[object]) -> Iterator[Tensor]:
+    """Yield the tensors of what a network is given; Z-Image is given lists of them."""
+    for value in given:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)

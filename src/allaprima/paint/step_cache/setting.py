@@ -49,7 +49,7 @@ class StepCacheSetting:
         if traits.skippable_blocks is None:
             raise RequestError(
                 f"got --cache {METHOD} for {name[-200:]!r}, a base of the family {traits.family}, whose blocks it "
-                "cannot skip; expected a Qwen-Image or a FLUX.2 klein, or no --cache"
+                "cannot skip; expected a Qwen-Image, a FLUX.2 klein or a Z-Image, or no --cache"
             )
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
