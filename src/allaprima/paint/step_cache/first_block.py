@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _FIRST_ARGUMENT = {"hidden_states": 0, "encoder_hidden_states": 1}
 
-Kept = dict[Hashable, FBCSharedBlockState]
+PassStates = dict[Hashable, FBCSharedBlockState]
 """What was computed last in passes alike: by the shapes and number formats of what the network is given."""
 
 
@@ -72,7 +72,7 @@ class FirstBlockCache:
         return StepMemory(self)
 
     @contextmanager
-    def keeping(self, kept: Kept) -> Iterator[None]:
+    def keeping(self, kept: PassStates) -> Iterator[None]:
         """Read and write `kept` in the with-block.
 
         Weights that come and go block by block are waited for in their order, so nothing is skipped then.
@@ -91,7 +91,7 @@ class StepMemory:
 
     def __init__(self, cache: FirstBlockCache) -> None:
         self._cache = cache
-        self._rows: dict[int, Kept] = {}
+        self._rows: dict[int, PassStates] = {}
 
     @contextmanager
     def of_row(self, row: int) -> Iterator[None]:
@@ -105,7 +105,7 @@ class _Pass(StateManager):  # type: ignore[misc]  # diffusers has no types
 
     def __init__(self) -> None:
         super().__init__(FBCSharedBlockState)
-        self.kept: Kept | None = None
+        self.kept: PassStates | None = None
         self._state = FBCSharedBlockState()
 
     def open(self, network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:  # noqa: ARG002
