@@ -29,7 +29,6 @@ from allaprima.paint.pipeline.prompt_cache import join_prompts
 from allaprima.paint.pipeline.underpainting import Underpainting
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import Model, SamplerStep, sample_steps
-from allaprima.paint.step_cache.setting import MIN_STEPS
 
 if TYPE_CHECKING:
     from allaprima.paint.step_cache.first_block import FirstBlockCache
@@ -92,7 +91,7 @@ class DenoiseBatch:
         references: (1, C, h, w) latents of each picture that all of them are painted from.
         images: pictures that were encoded before.
         sketch: whether this is a first look, for which a base's sketch of the init image will do.
-        step_cache: what the base's steps may reuse each other by; used from `MIN_STEPS` on.
+        step_cache: what the base's steps may reuse each other by.
         before_prediction: called before the model is asked: another batch may have been painted since the last
             step, with other LoRAs on the networks.
     """
@@ -152,9 +151,7 @@ class DenoiseBatch:
         """(B, C, h, w) after the steps taken, dropped rows too."""
         self.schedule = under.schedule
         """The levels that are visited, fewer than were given with an init image."""
-        self._memory = None
-        if self._step_cache is not None and len(self.schedule) >= MIN_STEPS:
-            self._memory = self._step_cache.begin()
+        self._memory = None if self._step_cache is None else self._step_cache.begin(len(self.schedule))
         # A step that was not computed here leaves nothing to reuse, and the picture would depend on who computed it.
         shares = self._memory is None
         self._first = [

@@ -194,7 +194,7 @@ class Pipeline:
             *about_loras,
             *about_guidance,
             *remarks_on_references(self.base, request),
-            *(() if self.step_cache is None else self.step_cache.setting.remarks(request)),
+            *(() if self.step_cache is None else self.step_cache.remarks(request)),
         )
 
     def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:

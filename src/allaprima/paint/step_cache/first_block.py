@@ -2,7 +2,7 @@
 
     cache = FirstBlockCache(StepCacheSetting(threshold=0.1))
     cache.attach(base)                   # before its weights are streamed
-    memory = cache.begin()               # for one batch
+    memory = cache.begin(steps=30)       # for one batch
     with memory.of_row(0):
         base.predict(latents, t, text)
 
@@ -28,10 +28,11 @@ from diffusers.hooks.hooks import StateManager
 from torch import Tensor, nn
 
 from allaprima.paint.device.offload_hooks import find_hook_registry, has_offload_hook
+from allaprima.paint.step_cache.setting import MIN_STEPS, StepCacheSetting
 
 if TYPE_CHECKING:
+    from allaprima.core.request import GenerationRequest
     from allaprima.paint.contract.base import Base
-    from allaprima.paint.step_cache.setting import StepCacheSetting
 
 _FIRST_ARGUMENT = {"hidden_states": 0, "encoder_hidden_states": 1}
 
@@ -67,19 +68,26 @@ class FirstBlockCache:
         network.register_forward_hook(self._pass.close, always_call=True)
         self._first_block = blocks[0]
 
-    def begin(self) -> StepMemory:
-        """Return the empty memory of a batch."""
-        return StepMemory(self)
+    @property
+    def is_streamed(self) -> bool:
+        """Whether weights come to the blocks and go, each block waiting for the one before; none is skipped then."""
+        assert self._first_block is not None, "attach comes first"
+        return any(map(has_offload_hook, self._first_block.modules()))
+
+    def begin(self, steps: int) -> StepMemory | None:
+        """Return the empty memory of a batch of so many steps; None where nothing is to be skipped."""
+        return None if self.is_streamed or steps < MIN_STEPS else StepMemory(self)
+
+    def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Return why the picture of `request` is painted without the cache, as a sentence; nothing if it is not."""
+        if self.is_streamed:
+            return ("the step cache is not used, for the weights are streamed to the device block by block",)
+        return self.setting.remarks(request)
 
     @contextmanager
     def keeping(self, kept: PassStates) -> Iterator[None]:
-        """Read and write `kept` in the with-block.
-
-        Weights that come and go block by block are waited for in their order, so nothing is skipped then.
-        """
-        assert self._first_block is not None, "attach comes first"
-        is_streamed = any(map(has_offload_hook, self._first_block.modules()))
-        self._pass.kept = None if is_streamed else kept
+        """Read and write `kept` in the with-block."""
+        self._pass.kept = None if self.is_streamed else kept  # they may have begun to be since the last step
         try:
             yield
         finally:
