@@ -22,6 +22,7 @@ ANCHORS: dict[str, tuple[str, ...]] = {
     "doctor": ("--port", "0"),
     "show": ("nowhere.png",),
     "retouch": ("nowhere.png", "--upscale", "2"),
+    "base inspect": ("nowhere.safetensors",),
     "lora list": ("--lora-dir", "nowhere"),
     "lora inspect": ("nowhere.safetensors",),
     "lora convert": ("nowhere.ckpt",),

@@ -60,7 +60,10 @@ def test_a_list_that_cannot_be_read_is_told(text: str, message: str, tmp_path: P
         expand_models_dirs([tmp_path / "x.yaml"])
 
 
-@pytest.mark.parametrize("text", ["", "a: 3", "a: {base_path: 7, checkpoints: [x]}", "a: {checkpoints: ''}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a: 3", "a: {base_path: 7, checkpoints: [x]}", "a: {checkpoints: ''}", f"a: {{vae: /{'x' * 5000}}}"],
+)
 def test_a_list_without_folders_names_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     assert expand_models_dirs([tmp_path / "x.yaml"]) == []

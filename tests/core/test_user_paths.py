@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from allaprima.core import user_paths
-from allaprima.core.user_paths import default_cache_dir, expand, find_by_name, same_name
+from allaprima.core.user_paths import default_cache_dir, expand, find_by_name, is_file, is_folder, same_name
 
 
 def test_what_a_shell_left_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +23,15 @@ def test_what_a_shell_left_is_expanded(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "$HOME").mkdir()
     assert expand(Path("~")) == Path("~")
     assert expand(Path("$HOME")) == Path("$HOME")
+
+
+def test_nothing_lies_where_no_file_can_have_the_name(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    assert is_file(tmp_path / "x")
+    assert is_folder(tmp_path)
+    for name in ("x" * 5000, "a\0b", "absent"):
+        assert not is_file(tmp_path / name)
+        assert not is_folder(tmp_path / name)
 
 
 def test_case_and_unicode_form_do_not_count() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import RequestError
-from allaprima.core.user_paths import expand
+from allaprima.core.user_paths import expand, is_file, is_folder
 
 LIST_NAME = "extra_model_paths.yaml"
 _MAX_LIST_BYTES = 1 << 20
@@ -29,7 +29,7 @@ def expand_models_dirs(models_dirs: Sequence[Path]) -> list[Path]:
         RequestError: one is neither a folder nor a list of folders, or the list cannot be read.
     """
     for named in map(expand, models_dirs):
-        if not (named.is_dir() or _is_list(named)):
+        if not (is_folder(named) or _is_list(named)):
             raise RequestError(
                 f"got {named} as a folder of models; expected a folder that exists, or an {LIST_NAME}"
             )
@@ -46,15 +46,15 @@ def listed_folders(models_dirs: Sequence[Path]) -> list[Path]:
     for named in map(expand, models_dirs):
         if _is_list(named):
             found |= dict.fromkeys(_listed(named))
-        elif named.is_dir():
+        elif is_folder(named):
             found[named] = None
-            if (named / LIST_NAME).is_file():
+            if is_file(named / LIST_NAME):
                 found |= dict.fromkeys(_listed(named / LIST_NAME))
     return list(found)
 
 
 def _is_list(path: Path) -> bool:
-    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
+    return path.suffix.lower() in (".yaml", ".yml") and is_file(path)
 
 
 def _listed(path: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def _listed(path: Path) -> list[Path]:
     folders: list[Path] = []
     for program in listed.values():
         for folder in _folders_of(program, path.parent):
-            if len(folders) < _MAX_FOLDERS and folder.is_dir():
+            if len(folders) < _MAX_FOLDERS and is_folder(folder):
                 folders.append(folder)
     return folders
 

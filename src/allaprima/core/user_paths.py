@@ -23,6 +23,22 @@ def expand(path: Path) -> Path:
     return path if text.startswith(("~", "$")) else Path(text)
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a file lies at `path`; none does if its name is too long, or has a zero byte."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return the same of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def default_cache_dir() -> Path:
     """Return the cache folder: `ALLAPRIMA_CACHE` where it is set, else `~/.cache/allaprima`."""
     named = os.environ.get("ALLAPRIMA_CACHE")

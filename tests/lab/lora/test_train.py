@@ -12,14 +12,16 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tests.lab.lora.tiny import CPU, SIZES, base_of, captioned, train_on
+from tests.tiny_files import Layout, make_split_pipeline, write_split
+from tests.tiny_qwen import byte_tokenizer
 from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.core.errors import UserError
 from allaprima.lab.lora.remarks import remarks_on_training
 from allaprima.lab.lora.train import LoraSettings, train_lora
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.bases.qwen_image.split_files import load_split_qwen_image
 from allaprima.paint.lora.files.reader import read_lora
-from allaprima.paint.quantization.rounding import quantize_network
 
 
 @pytest.mark.parametrize("name", list(SIZES))
@@ -99,6 +101,25 @@ def test_a_lora_is_gone_on_from_with_its_own_ranks(tmp_path: Path) -> None:
     assert all(torch.allclose(begun[key], went_on[key]) for key in begun)
 
 
+@pytest.mark.parametrize("layout", ["int8", "Q4_K"])
+def test_a_quantised_base_teaches_what_its_numbers_would(layout: Layout, tmp_path: Path) -> None:
+    stock = make_split_pipeline()
+    quantised = write_split(tmp_path / "quantised", stock, layout)
+    plain = write_split(tmp_path / "plain", stock, "fp32")  # of the numbers that the first stands for
+    learned = []
+    for files in (quantised, plain):
+        folder = files["transformer"].parent
+        trained = train_lora(
+            load_split_qwen_image(files, dtype=torch.float32, tokenizer=byte_tokenizer),
+            captioned(folder / "pictures"),
+            LoraSettings(name="zorp", rank=2, batch_size=1, steps=2, sample_every=0, size=(64, 64)),
+            target=folder / "zorp.safetensors", folder=folder / "run",
+        )  # fmt: skip
+        learned.append(load_file(trained.path))
+    for key, tensor in learned[0].items():
+        torch.testing.assert_close(tensor, learned[1][key], rtol=1e-3, atol=1e-5)
+
+
 def test_a_base_that_paints_by_a_mask_cannot_be_trained(tmp_path: Path) -> None:
     base = load_base(
         str(write_tiny_sdxl(tmp_path / "base", reads_mask=True)), device=CPU, dtype=torch.float32
@@ -109,16 +130,6 @@ def test_a_base_that_paints_by_a_mask_cannot_be_trained(tmp_path: Path) -> None:
             target=tmp_path / "zorp.safetensors", folder=tmp_path / "run",
         )  # fmt: skip
     assert not (tmp_path / "run").exists()
-
-
-def test_a_quantised_base_cannot_be_trained(tmp_path: Path) -> None:
-    base = base_of("qwen-image", tmp_path)
-    quantize_network(base.modules()["transformer"], "int8", min_numbers=0)
-    with pytest.raises(UserError, match="quantised weights, whose products pass no gradient"):
-        train_lora(
-            base, captioned(tmp_path / "pictures"), LoraSettings(name="zorp", size=(64, 96)),
-            target=tmp_path / "zorp.safetensors", folder=tmp_path / "run",
-        )  # fmt: skip
 
 
 def test_remarks_say_what_becomes_of_pictures_and_options(tmp_path: Path) -> None:

@@ -39,3 +39,21 @@ def test_what_nothing_paints_with_is_told_with_the_way_out(tmp_path: Path) -> No
     assert (lora.kind, lora.refusal) == ("lora", "it is a LoRA, give it with --lora")
     with pytest.raises(RequestError, match="expected a weight file, or the name of one in --models-dir"):
         inspect_file(tmp_path / "nothing")
+
+
+def test_a_name_means_what_it_means_to_paint_with(tmp_path: Path) -> None:
+    for place in ("diffusion_models/a", "diffusion_models/b"):
+        write_names(tmp_path / place / "two.safetensors")
+    write_names(tmp_path / "diffusion_models" / "one.safetensors")
+    write_names(tmp_path / "diffusion_models" / "old" / "one.safetensors")
+    write_names(tmp_path / "vae" / "ae.safetensors", "decoder.x")
+    write_names(tmp_path / "vae" / "old" / "ae.gguf", "decoder.x")
+    for name in ("two", "ae"):
+        with pytest.raises(RequestError, match=rf"which may be .*{name}.* or .*{name}.*; expected"):
+            inspect_file(Path(name), [tmp_path])
+    assert inspect_file(Path("one"), [tmp_path]).path == str(
+        tmp_path / "diffusion_models" / "one.safetensors"
+    )
+    for name in ("x" * 5000, "diffusion_models"):
+        with pytest.raises(RequestError, match=r"expected a weight file, or the name of one"):
+            inspect_file(Path(name), [tmp_path])

@@ -103,6 +103,7 @@ def test_named_parts_come_first(files: dict[PartName, Path], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("named", "error", "message"),
     [
+        (NamedParts(vae="x" * 5000), RequestError, r"got --vae 'x{80}'; expected a file"),
         (
             NamedParts(vae="nowhere"),
             RequestError,

@@ -31,9 +31,28 @@ from allaprima.paint.bases.recognition import recognise
         (["cond_stage_model.transformer.text_model.x"], "checkpoint", "Stable Diffusion 1"),
         (["encoder.block.0.layer.0.SelfAttention.q.weight"], "text encoder", r"a text encoder alone \(T5\)"),
         (["text_model.encoder.layers.0.mlp.fc1.weight"], "text encoder", r"a text encoder alone \(CLIP\)"),
+        (
+            ["embeddings.token_embedding.weight", "encoder.layers.0.mlp.fc1.weight"],
+            "text encoder",
+            r"a text encoder alone \(CLIP\)",
+        ),
         (["lora_unet_x.lora_down.weight"], "lora", "a LoRA"),
         (["transformer_blocks.0.attn.to_q.lora_A.weight"], "lora", "a LoRA"),
         (["control_model.x"], "controlnet", "a ControlNet"),
+        (
+            [
+                "add_embedding.linear_1.weight",
+                "down_blocks.0.resnets.0.time_emb_proj.weight",
+                "controlnet_cond_embedding.conv_in.weight",
+            ],
+            "controlnet",
+            "a ControlNet",
+        ),
+        (
+            ["add_embedding.linear_1.weight", "down_blocks.0.resnets.0.time_emb_proj.weight"],
+            "unet",
+            "a UNet alone",
+        ),
         (["conv_first.weight"], "upscaler", "an upscaler"),
         (["surprise"], "unknown", "of a kind that is not known: its first tensor is 'surprise'"),
     ],

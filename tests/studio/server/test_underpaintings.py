@@ -19,6 +19,7 @@ from tests.studio.server.test_live_pictures import keep, plain
 
 from allaprima.core.errors import OutputError
 from allaprima.core.init_image import InitImage
+from allaprima.core.provenance import PNG_KEY
 from allaprima.studio.server.gallery import INDEX, UNDERPAINTINGS, Gallery
 
 
@@ -171,7 +172,7 @@ def test_a_job_keeps_what_it_was_painted_over_and_the_routes_give_it_back(served
         own = client.get(entry["url"]).content
         with Image.open(io.BytesIO(own)) as image:
             assert image.mode == "RGB"
-            assert set(image.info) <= {"parameters", "allaprima"}
+            assert set(image.info) <= {"parameters", "allaprima", "xmp", PNG_KEY}
         assert client.delete(place).status_code == 204
         for gone in ("", "/init", "/mask"):
             assert client.get(place + gone).status_code == 404

@@ -222,11 +222,3 @@ def _check_base(base: Base) -> None:
             f"got {base.name}, which was trained to paint what a mask says; expected a base that paints whole "
             "pictures, such as the one it was made from"
         )
-    frozen = [
-        name for name, weight in denoiser_of(base)[1].named_parameters() if not weight.is_floating_point()
-    ]
-    if frozen:
-        raise UserError(
-            f"got {base.name} with {len(frozen)} quantised weights, whose products pass no gradient; expected the "
-            "base in bf16, fp16 or fp32"
-        )

@@ -24,6 +24,7 @@ from torch.nn import functional
 from allaprima.core.errors import UserError
 from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.lora.files.dialects import DENOISERS
+from allaprima.paint.lora.runtime.side_path import weight_kind
 from allaprima.paint.lora.update import LowRank
 
 LayerChoice = Literal["attention", "all"]
@@ -71,7 +72,7 @@ def default_rate(layers: Mapping[str, Adaptable]) -> float:
 
     What a step changes grows with a layer's inputs, so the best rate falls as they grow (muP, arXiv:2203.03466).
     """
-    widths = sorted(layer.weight[0].numel() for layer in layers.values())
+    widths = sorted(math.prod(weight_kind(layer)[0][1:]) for layer in layers.values())
     return _WIDE_RATE * max(1.0, _WIDE / widths[len(widths) // 2])
 
 
@@ -91,7 +92,7 @@ class TrainableLora(nn.Module):
         super().__init__()
         self.paths = tuple(layers)
         self.scales = tuple(1.0 if alpha is None else alpha / ranks[path] for path in self.paths)
-        shapes = [tuple(layer.weight.shape) for layer in layers.values()]
+        shapes = [weight_kind(layer)[0] for layer in layers.values()]
         kernels = [(1,) * (len(shape) - 2) for shape in shapes]
         halves = list(zip(self.paths, shapes, kernels, strict=True))
         self.down = nn.ParameterList(torch.empty(ranks[path], *shape[1:]) for path, shape, _ in halves)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
-from allaprima.core.user_paths import expand, find_by_name
+from allaprima.core.user_paths import expand, find_by_name, is_file
 from allaprima.paint.bases.families import FAMILIES
 from allaprima.paint.bases.files.header import FileHeader
 from allaprima.paint.bases.files.header_reader import read_header
 from allaprima.paint.bases.files.parts import PART_WORDS, NamedParts
 from allaprima.paint.bases.files.quantization import find_quantization
+from allaprima.paint.bases.loading import find_model
 from allaprima.paint.bases.part_files import WEIGHT_SUFFIXES, find_parts
 from allaprima.paint.bases.recognition import FileKind, recognise
 
@@ -54,7 +56,7 @@ def inspect_file(path: Path, models_dirs: Sequence[Path] = ()) -> Inspection:
     """Return what the file at `path` is, or the one of that name in a folder of models.
 
     Raises:
-        RequestError: there is no such file.
+        RequestError: there is no such file, or there are several.
         WeightsError: it is damaged, or no weight file.
     """
     folders = expand_models_dirs(models_dirs)
@@ -72,14 +74,21 @@ def inspect_file(path: Path, models_dirs: Sequence[Path] = ()) -> Inspection:
 
 
 def _find(path: Path, folders: Sequence[Path]) -> Path:
-    if not (given := expand(path)).exists():
-        names = (find_by_name(folder, str(path), ("", *WEIGHT_SUFFIXES)) for folder in folders)
-        given = next((one for found in names for one in found if one.is_file()), given)
-    if not given.is_file():
-        raise RequestError(
-            f"got {str(path)[:200]!r}; expected a weight file, or the name of one in --models-dir"
-        )
-    return given
+    """Return the file at `path`, or what a base is named by, or a part of that name, in `folders`."""
+    if is_file(given := expand(path)):
+        return given
+    model = find_model(str(path), folders)
+    if model is not None and is_file(model):
+        return model
+    names = (find_by_name(folder, str(path), ("", *WEIGHT_SUFFIXES)) for folder in folders)
+    found = list({one.resolve(): one for one in chain(*names) if is_file(one)}.values())
+    if len(found) == 1:
+        return found[0]
+    several = " or ".join(str(one)[-200:] for one in found[:3])
+    may_be = f", which may be {several}" if found else ", a folder" if model is not None else ""
+    raise RequestError(
+        f"got {str(path)[:200]!r}{may_be}; expected a weight file, or the name of one in --models-dir"
+    )
 
 
 def _parts(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError, WeightsError
 from allaprima.core.models_folders import expand_models_dirs
-from allaprima.core.user_paths import expand, find_by_name
+from allaprima.core.user_paths import expand, find_by_name, is_file, is_folder
 from allaprima.paint.bases.families import FAMILIES
 from allaprima.paint.bases.files.header import FileHeader
 from allaprima.paint.bases.files.header_reader import read_header
@@ -102,7 +102,7 @@ def locate(spec: str, models_dirs: Sequence[Path] = (), named: NamedParts = NO_P
     if spec in FAMILIES and FAMILIES[spec].traits.shipped_weights is not None:
         refuse_parts(named, spec)
         return Located(name=spec, traits=FAMILIES[spec].traits, path=None)
-    path = _find_path(spec, folders)
+    path = find_model(spec, folders)
     if path is not None and path.is_dir():
         refuse_parts(named, spec)
         return Located(name=spec, traits=_traits_of_folder(path), path=path)
@@ -120,7 +120,7 @@ def locate(spec: str, models_dirs: Sequence[Path] = (), named: NamedParts = NO_P
 
 def brings_its_parts(spec: str, models_dirs: Sequence[Path] = ()) -> bool:
     """Return whether the base called `spec` ships or is a folder, so that no files of parts can be named for it."""
-    path = None if spec in FAMILIES else _find_path(spec, expand_models_dirs(models_dirs))
+    path = None if spec in FAMILIES else find_model(spec, expand_models_dirs(models_dirs))
     return path is None or path.is_dir()
 
 
@@ -171,8 +171,12 @@ def check_quantize(located: Located, quantize: str | None) -> None:
         check_rounding(quantize, located.name, located.path)
 
 
-def _find_path(spec: str, folders: Sequence[Path]) -> Path | None:
-    """Return the folder or file that `spec` means."""
+def find_model(spec: str, folders: Sequence[Path]) -> Path | None:
+    """Return the folder or file that `spec` means, in `folders` as `expand_models_dirs` returns them.
+
+    Raises:
+        RequestError: it may be several.
+    """
     path = next(filter(_is_model, _places(spec, folders)), None)
     return path or _find_cached(spec, folders) or _find_alike(spec, folders)
 
@@ -219,7 +223,7 @@ def _alike(spec: str, models_dirs: Sequence[Path], suffixes: tuple[str, ...]) ->
     name = spec.replace("\\", "/")  # as programs on Windows list it
     if _is_name(name):
         for folder in models_dirs:
-            kept = [folder / below for below in MODEL_FOLDERS if below and _is_folder(folder / below)]
+            kept = [folder / below for below in MODEL_FOLDERS if below and is_folder(folder / below)]
             if kept:
                 yield find_by_name(folder, name, suffixes, levels=1)
             for one in kept or [folder]:
@@ -231,18 +235,8 @@ def _is_name(spec: str) -> bool:
     return spec.strip() not in ("", ".") and not Path(spec).is_absolute() and ".." not in Path(spec).parts
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def _is_model(path: Path) -> bool:
-    try:
-        return path.is_file() or (path / INDEX).is_file()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
-        return False
+    return is_file(path) or is_file(path / INDEX)
 
 
 def _traits_of_folder(path: Path) -> BaseTraits:

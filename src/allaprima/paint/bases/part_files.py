@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from allaprima.core.errors import RequestError, WeightsError
-from allaprima.core.user_paths import entries_below, expand, find_by_name
+from allaprima.core.user_paths import entries_below, expand, find_by_name, is_file
 from allaprima.paint.bases.families import Family
 from allaprima.paint.bases.files.header import FileHeader
 from allaprima.paint.bases.files.header_reader import read_header
@@ -84,12 +84,12 @@ def _refuse_unused(named: NamedParts, wanted: Sequence[PartFile], main: Path) ->
 
 def _find_named(name: str, part: PartFile, main: FileHeader, folders: Sequence[Path]) -> Path:
     path = expand(Path(name))
-    if not path.is_file():
+    if not is_file(path):
         places = _part_folders(part.part, folders)
         suffixes = ("", *WEIGHT_SUFFIXES)
-        found = (one for place in places for one in find_by_name(place, name, suffixes) if one.is_file())
+        found = (one for place in places for one in find_by_name(place, name, suffixes) if is_file(one))
         path = next(found, path)
-    if not path.is_file():
+    if not is_file(path):
         raise RequestError(
             f"got {OPTIONS[part.part]} {name[:80]!r}; expected a file, or the name of one in {_listed(part.part)} of "
             "--models-dir"

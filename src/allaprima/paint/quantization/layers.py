@@ -9,6 +9,8 @@ told that of its biases and norms.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -68,7 +70,13 @@ class QuantizedLinear(_Quantized, nn.Linear):
         self.register_parameter("bias", None if bias is None else _frozen(bias.to(dtype)))
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that callers by keyword use
-        """Return the product (..., out), by int8 or fp8 where the device is quick at it, else by dequantising."""
+        """Return the product (..., out), by int8 or fp8 where the device is quick at it, else by dequantising.
+
+        Rounded inputs have no gradient, so a product that is differentiated dequantises too.
+        """
+        if torch.is_grad_enabled() and input.requires_grad:
+            differentiated: Tensor = _Differentiated.apply(input, self)  # type: ignore[no-untyped-call]
+            return differentiated
         product = find_product(self.format, input, self.out_features)
         if product is not None:
             return product(input, self._items, self.scales, self.bias)
@@ -77,6 +85,21 @@ class QuantizedLinear(_Quantized, nn.Linear):
     def extra_repr(self) -> str:
         """Return sizes and format."""
         return f"{super().extra_repr()}, format={self.format}"
+
+
+class _Differentiated(torch.autograd.Function):
+    """A product with a frozen weight that is dequantised once more for the gradient, not kept until then."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: QuantizedLinear) -> Tensor:
+        """Return the product (..., out)."""
+        ctx.layer = layer
+        return functional.linear(x, layer.dequantize(x.dtype), layer.bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the input (..., in)."""
+        return gradient @ ctx.layer.dequantize(gradient.dtype), None
 
 
 class QuantizedEmbedding(_Quantized, nn.Embedding):

@@ -24,8 +24,8 @@ QuickProduct = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 _TINY = 1e-12
 """So that a row of zeros is not divided by zero."""
 _E4M3_MAX = 448.0
-CACHED = 2**18
-"""Sums that are scaled at once on a CPU: a megabyte."""
+CACHED = 2**20
+"""Sums scaled at once on a CPU: few enough for its cache, and many, since its threads wait for each other."""
 
 
 def find_product(stored: str, x: Tensor, num_out: int) -> QuickProduct | None:
@@ -46,7 +46,7 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor |
     whole = rows.round_().to(torch.int8)
     out = torch.empty(len(whole), len(weight), dtype=x.dtype, device=x.device)
     # Columns by columns on a CPU, so that the sums are scaled while they are in its cache.
-    width = max(64, CACHED // len(whole) // 64 * 64) if x.device.type == "cpu" else len(weight)
+    width = max(64, CACHED // max(1, len(whole)) // 64 * 64) if x.device.type == "cpu" else len(weight)
     for begin in range(0, len(weight), width):
         part = slice(begin, begin + width)
         sums = torch._int_mm(whole, weight[part].t())

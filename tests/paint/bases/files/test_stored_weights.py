@@ -109,6 +109,7 @@ def test_gguf_is_read_as_its_package_reads_it(kind: str, tmp_path: Path) -> None
         (in_fp8(a__weight_scale=torch.ones(1), a__scale_weight=torch.ones(1)), "goes with no weight"),
         (in_fp8(a__comfy_quant=note(format="float8_e4m3fn")), "is in fp8 and its scale is not there"),
         ({"a.weight": torch.ones(8, 8, dtype=torch.int8)}, "is in int8 and its scale is not there"),
+        (in_fp8(a__comfy_quant=note(format=["nvfp4"])), r"weights in \"\['nvfp4'\]\", which are not read"),
         (
             in_fp8(a__comfy_quant=note(format="nvfp4")),
             "weights in 'nvfp4', which are not read; fetch it in bf16",

@@ -58,7 +58,6 @@ _TABLE: tuple[tuple[tuple[str, ...], OtherKind], ...] = (
     (
         (
             "control_model.", "controlnet_cond_embedding.", "controlnet_blocks.", "control_all_x_embedder.",
-            "add_embedding.",
         ),
         OtherKind(kind="controlnet", name="a ControlNet", way_out=_NOT_PAINTED_WITH),
     ),
@@ -91,13 +90,16 @@ _TABLE: tuple[tuple[tuple[str, ...], OtherKind], ...] = (
     (("patchify_proj.", "adaln_single."), _model("LTX's transformer", _VIDEOS)),
     (("caption_projection.", "blocks.0.cross_attn.q_linear."), _model("Sana's or PixArt's transformer")),
     (("blocks.0.adaln_modulation_", "blocks.0.self_attn.q_proj."), _model("Cosmos' transformer")),
-    (("input_blocks.",), _UNET),
+    (("input_blocks.", "down_blocks.0.resnets.0.time_emb_proj."), _UNET),
     (
         ("encoder.block.0.layer.0.SelfAttention.", "enc.blk.", "shared.weight"),
         _text_encoder("T5", "which no base here reads with"),
     ),
     (
-        ("text_model.", "text_projection", "conditioner.embedders.", "transformer.resblocks."),
+        (
+            "text_model.", "text_projection", "conditioner.embedders.", "transformer.resblocks.",
+            "embeddings.token_embedding.",
+        ),
         _text_encoder("CLIP", "SDXL's checkpoints bring theirs"),
     ),
     (

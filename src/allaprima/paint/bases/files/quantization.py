@@ -122,7 +122,7 @@ def _find_in_notes(told: Mapping[str, Mapping[str, Any]]) -> str:
     for note in told.values():
         if note.get("convrot"):
             return f"weights that are rotated (convrot), and whose inputs would have to be; {WAY_OUT}"
-        if (form := note.get("format")) not in _RUN:
+        if not isinstance(form := note.get("format"), str) or form not in _RUN:
             return f"weights in {str(form)[:40]!r}, which are not read; {WAY_OUT}"
     return ""
 
