@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.files.header_reader import read_header
+from allaprima.paint.bases.files.quantization import find_quantization
 from allaprima.paint.bases.files.stored_weights import read_weights
 
 WEIGHT = torch.linspace(-3, 3, 64).view(8, 8)
@@ -142,3 +143,8 @@ def test_what_cannot_be_read_is_named_with_the_way_out(
     save(tensors, tmp_path / "a.safetensors")
     with pytest.raises(WeightsError, match=message):
         read_weights(read_header(tmp_path / "a.safetensors"))
+
+
+def test_a_file_that_is_marked_as_scaled_and_has_no_scale_is_refused(tmp_path: Path) -> None:
+    save({**in_fp8(), "scaled_fp8": torch.zeros(2)}, tmp_path / "a.safetensors")
+    assert "without a single scale" in find_quantization(read_header(tmp_path / "a.safetensors")).refusal

@@ -94,7 +94,10 @@ def find_quantization(header: FileHeader) -> Quantization:
     return Quantization(
         name=f"{name} scaled" if scaled and name in ("fp8", "int8") else name,
         is_quantized=name in ("fp8", "int8"),
-        refusal=_find_elsewhere(header) or _find_in_notes(told) or _find_packed(header),
+        refusal=_find_elsewhere(header)
+        or _find_in_notes(told)
+        or _find_packed(header)
+        or _find_lost(header, scaled=scaled),
         told=told,
     )
 
@@ -136,6 +139,12 @@ def _find_packed(header: FileHeader) -> str:
         elif name.endswith(".weight") and len(tensor.shape) >= 2 and tensor.dtype not in _SEEN:
             return f"weights packed as {tensor.dtype}, in a way that nothing in it tells; {WAY_OUT}"
     return ""
+
+
+def _find_lost(header: FileHeader, *, scaled: bool) -> str:
+    """Return what is wrong with a file that is marked as scaled and has lost its scales: it would paint white."""
+    marked = any(name.endswith(_MARKS) for name in header.tensors)
+    return f"weights in scaled fp8 without a single scale; {WAY_OUT}" if marked and not scaled else ""
 
 
 def read_notes(header: FileHeader) -> dict[str, Mapping[str, Any]]:
