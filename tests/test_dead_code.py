@@ -22,6 +22,7 @@ CALLED_ELSEWHERE = {
     "allaprima.paint.hyperlora.hypernetwork.num_coefficients",
     "allaprima.paint.hyperlora.hypernetwork.num_lora_parameters",
     "allaprima.paint.hyperlora.published.load_published",
+    "allaprima.paint.step_cache.first_block.get_state",  # by diffusers
     "allaprima.studio.server.transport.eof_received",  # by asyncio
 }
 HARMLESS = {

@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.tiny_files import make_split_pipeline, write_split
+from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
@@ -142,6 +143,8 @@ def test_listening_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
         (["--certificate", "no-such.pem", "--key", "no-such.pem"], "no-such.pem"),
         (["--memory", "inf"], "--memory inf"),
         (["--quantize", "int8"], "for vignette, whose weights are small"),
+        (["--cache", "first-block"], "family vignette, whose blocks it cannot skip"),
+        (["--cache", "teacache"], "expected first-block"),
         (["--weights", "no-such-folder"], "no-such-folder"),
     ],
 )
@@ -193,3 +196,14 @@ def test_parts_are_named_for_the_bases_that_take_them(tmp_path: Path) -> None:
     assert located["vignette"].parts == {}
     with pytest.raises(UserError, match="which brings its own"):
         Makers(specs={"vignette": "vignette"}, vae=str(vae)).locate()
+
+
+def test_bases_that_ship_stay_without_a_step_cache(tmp_path: Path) -> None:
+    specs = {"vignette": "vignette", "tiny": str(write_tiny_qwen(tmp_path / "tiny"))}
+    weights = write_tiny_vignette(tmp_path / "weights")
+    makers = Makers(specs=specs, weights=weights, cache="first-block:0.1", device="cpu")
+    makers.check_options()
+    assert makers.load("vignette").step_cache is None
+    cache = makers.load("tiny").step_cache
+    assert cache is not None
+    assert cache.setting.threshold == 0.1

@@ -85,7 +85,7 @@ def paint(
     painter = Painter.load(
         asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
         text_encoder=load.text_encoder, vae=load.vae, lora_dir=load.lora_dir, precision=load.precision,
-        memory_gib=load.memory, quantize=load.quantize, size=_largest(requests, given, first),
+        memory_gib=load.memory, quantize=load.quantize, cache=load.cache, size=_largest(requests, given, first),
         loras=requests[0].loras,
     )  # fmt: skip
     over = Overpainting(picture, painter.base)

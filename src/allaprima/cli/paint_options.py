@@ -52,6 +52,16 @@ Quantize = Annotated[
     ),
 ]
 
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        help="first-block, or first-block:THRESHOLD (0 to 1): steps that change little reuse what the step before "
+        "computed, quicker and less exact. Default: none.",
+        show_default=False,
+    ),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestOptions:
@@ -164,6 +174,7 @@ class LoadOptions:
     ] = "auto"
     memory: Memory = None
     quantize: Quantize = None
+    cache: Cache = None
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder with Vignette's weights of your own training. Default: those that ship."),

@@ -17,7 +17,7 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
+from allaprima.cli.paint_options import Cache, LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.core.models_folders import listed_folders
@@ -96,6 +96,7 @@ def serve(
     ] = None,
     memory: Memory = None,
     quantize: Quantize = None,
+    cache: Cache = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -126,9 +127,9 @@ def serve(
     makers = Makers(
         specs=specs_by_name(base or ["vignette"]), weights=weights, lora_dir=lora_dir,
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
-        text_encoder=text_encoder, vae=vae,
+        cache=cache, text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
-    makers.check_quantize()
+    makers.check_options()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
     with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
@@ -157,19 +158,24 @@ class Makers:
     """The most that painting may take; None for as much as there is."""
     quantize: str | None = None
     """What the weights of bases that do not ship are rounded to; None for nothing."""
+    cache: str | None = None
+    """The step cache of bases that do not ship; None for none."""
 
-    def check_quantize(self) -> None:
-        """Refuse to round what cannot be rounded, and to round nothing: bases that ship stay as they are.
+    def check_options(self) -> None:
+        """Refuse what cannot be rounded or cached, and to do so with nothing: bases that ship stay as they are.
 
         Raises:
             RequestError: see above.
         """
         from allaprima.paint.bases.loading import check_quantize
+        from allaprima.paint.step_cache.setting import StepCacheSetting
 
         located = list(self.locate().values())
         others = [one for one in located if one.traits.shipped_weights is None]
         for one in others or located:
             check_quantize(one, self.quantize)
+            if self.cache is not None:
+                StepCacheSetting.parse(self.cache).check(one.name, one.traits)
 
     def load(self, name: str) -> Painter:
         """Return a painter with the base `name`; called on the engine's thread."""
@@ -181,6 +187,7 @@ class Makers:
             self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
             text_encoder=named.text_encoder, vae=named.vae, lora_dir=self.lora_dir, device=self.device,
             memory_gib=self.memory_gib, quantize=None if ships else self.quantize,
+            cache=None if ships else self.cache,
         )  # fmt: skip
         painter = replace(painter, waits_for_hash=False)  # live frames may wait meanwhile
         if painter.base.traits.warms_up:

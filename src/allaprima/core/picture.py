@@ -69,6 +69,8 @@ class Picture:
     """The LoRAs that had a part in it; live frames do without."""
     base_hash: str | None = field(default=None, compare=False)
     """What sites and managers know the base's file by; None where that is not known."""
+    step_cache: str | None = None
+    """The step cache that it was painted with, such as "first-block 0.1", which no request holds; None for none."""
     init_strength: float | None = None
     """How strongly another picture was painted over, which no request holds; None where there was none."""
     inpaint_area: str | None = None
@@ -98,10 +100,11 @@ class Picture:
 
     @property
     def _noted(self) -> dict[str, str]:
-        from allaprima.core.picture_encoding import hash_settings, underpainting_settings
+        from allaprima.core.picture_encoding import STEP_CACHE, hash_settings, underpainting_settings
 
         return {
             **underpainting_settings(self.init_strength, self.inpaint_area),
+            **({} if self.step_cache is None else {STEP_CACHE: self.step_cache}),
             **hash_settings(self.base_hash, hashes_of(self.loras)),
         }
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.foreign_metadata import find_program
 from allaprima.core.infotext import MAX_CHARS, ImportedRequest, import_infotext, split_infotext
-from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STRENGTH
+from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STEP_CACHE, STRENGTH
 from allaprima.core.picture_opening import read_picture_file
 from allaprima.core.picture_texts import read_texts
 from allaprima.core.request import GenerationRequest
@@ -71,7 +71,8 @@ def import_request(path: Path) -> ImportedRequest:
     except RequestError as error:
         raise PictureError(f"the request in {path} cannot be used: {error}") from error
     strength, area = _read_overpainting(infotext)
-    return replace(imported, init_strength=strength, inpaint_area=area)
+    remarks = (*imported.remarks, *_remarks_on_step_cache(infotext))
+    return replace(imported, remarks=remarks, init_strength=strength, inpaint_area=area)
 
 
 def read_history(data: bytes, name: str = "the picture") -> History:
@@ -138,6 +139,17 @@ def _read_overpainting(infotext: str | None) -> tuple[str | None, str | None]:
     # Of a picture that was enlarged, the strength is that of the second pass over itself.
     enlarged = any(name.startswith("Hires") for name in settings)
     return (None, None) if enlarged else (settings.get(STRENGTH), settings.get(INPAINT_AREA))
+
+
+def _remarks_on_step_cache(infotext: str | None) -> tuple[str, ...]:
+    """Return that a picture was painted with a step cache, as a sentence: a request does not hold it."""
+    setting = None if infotext is None else split_infotext(infotext)[2].get(STEP_CACHE)
+    if setting is None:
+        return ()
+    option = setting[:40].replace(" ", ":")
+    return (
+        f"it was painted with a step cache, which is no part of a request: only --cache {option} paints it alike",
+    )
 
 
 def _parse_ours(text: str) -> dict[str, Any]:

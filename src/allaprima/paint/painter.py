@@ -38,7 +38,7 @@ from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture, to_image
 from allaprima.core.user_paths import default_cache_dir
 from allaprima.paint.bases.files.parts import NamedParts
-from allaprima.paint.bases.loading import check_quantize, locate
+from allaprima.paint.bases.loading import Located, check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
@@ -54,9 +54,12 @@ from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.pipeline.reference_latents import check_pixels
 from allaprima.paint.pipeline.request_filling import fill_request, lora_metadata
 from allaprima.paint.pipeline.retry import with_retry
+from allaprima.paint.step_cache.setting import StepCacheSetting
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from allaprima.paint.step_cache.first_block import FirstBlockCache
 
 MAX_GIB = 2**20
 """More than any machine has."""
@@ -94,6 +97,7 @@ class Painter(Pipeline):
         pictures_per_pass: int = 1,
         memory_gib: float | None = None,
         quantize: str | None = None,
+        cache: str | None = None,
         size: tuple[int, int] | None = None,
         loras: Loras = (),
     ) -> Painter:
@@ -114,14 +118,16 @@ class Painter(Pipeline):
             pictures_per_pass: see the attribute.
             memory_gib: the most that may be taken; None for as much as there is. See `memory.plan` for how.
             quantize: fp8, int8 or nf4, to which the weights of an unquantised base are rounded; None for none.
+            cache: first-block, or first-block:THRESHOLD, to skip what hardly changes between steps; None for none.
+                See `step_cache`.
             size: pixels, width and height, of the largest picture to come; None for the base's own.
             loras: what will be asked for first; what is wrong with a file's name or header is told at once.
 
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name, the base's weights cannot be rounded, or a
-                limit or size is none.
+            RequestError: there is no base or number format of that name, the base's weights cannot be rounded or its
+                blocks not skipped, or a limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
         if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
@@ -143,6 +149,7 @@ class Painter(Pipeline):
         )
         located = locate(base, folders, named)
         check_quantize(located, quantize)
+        step_cache = _step_cache(located, cache)
         shipped = located.weights_folder(folder)
         folder_of_loras = LoraFolder(existing_folder(lora_dir, folders), behind=shipped and shipped / SHIPPED)
         check_uses(_to_uses(loras), folder_of_loras, located.family)
@@ -151,7 +158,7 @@ class Painter(Pipeline):
             model_hash = ModelHash(located.path, kept=default_cache_dir() / HASHES)
         loaded = load_planned(
             base, device=on, dtype=dtype, models_dirs=folders, named=named, weights=folder, memory_gib=memory_gib,
-            quantize=quantize, size=size, count=pictures_per_pass,
+            quantize=quantize, size=size, count=pictures_per_pass, step_cache=step_cache,
         )  # fmt: skip
         lora_manager = LoraManager(
             loaded.modules(),
@@ -166,6 +173,7 @@ class Painter(Pipeline):
             lora_manager=lora_manager,
             pictures_per_pass=pictures_per_pass,
             model_hash=model_hash,
+            step_cache=step_cache,
         )
 
     @overload
@@ -375,6 +383,16 @@ class _Closed:
         if name.startswith("__"):
             raise AttributeError(name)
         raise RuntimeError("this painter was closed; load another with Painter.load()")
+
+
+def _step_cache(located: Located, cache: str | None) -> FirstBlockCache | None:
+    if cache is None:
+        return None
+    setting = StepCacheSetting.parse(cache)
+    setting.check(located.name, located.traits)
+    from allaprima.paint.step_cache.first_block import FirstBlockCache  # diffusers takes seconds to import
+
+    return FirstBlockCache(setting)
 
 
 def _is_count(value: object) -> bool:

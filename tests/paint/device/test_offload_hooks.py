@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 from accelerate.hooks import ModelHook, add_hook_to_module
+from diffusers.hooks import FirstBlockCacheConfig, apply_first_block_cache
+from diffusers.models.attention import BasicTransformerBlock
 from torch import nn
 
 from allaprima.paint.device.offload_hooks import find_hook_registry, has_offload_hook
@@ -29,3 +31,11 @@ def test_a_streamed_layer_has_both() -> None:
     stream([network], torch.device("cpu"), ahead=False)
     assert has_offload_hook(network[0])
     assert find_hook_registry(network[0]) is not None
+
+
+def test_hooks_that_skip_blocks_move_nothing() -> None:
+    blocks = nn.ModuleList(BasicTransformerBlock(8, 2, 4) for _ in range(3))
+    apply_first_block_cache(nn.ModuleDict({"blocks": blocks}), FirstBlockCacheConfig())
+    assert not any(map(has_offload_hook, blocks))
+    stream([blocks], torch.device("cpu"), ahead=False)
+    assert any(map(has_offload_hook, blocks.modules()))

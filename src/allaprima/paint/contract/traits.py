@@ -41,6 +41,8 @@ class BaseTraits:
     """Whether each prompt goes through the text encoder by itself, so that its bits never depend on the others."""
     reads_references: bool = False
     """Whether it looks at pictures beside the prompt; see `TextStates.references`."""
+    skippable_blocks: str | None = None
+    """The list of blocks that a step cache may skip, by its name in the denoiser; None where it may skip none."""
     shipped_weights: Path | None = None
     """The folder of weights that ship with the package; its `loras` folder holds LoRAs for them."""
     warms_up: bool = False

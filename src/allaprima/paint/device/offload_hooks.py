@@ -8,11 +8,15 @@ from torch import nn
 
 _DIFFUSERS = "_diffusers_hook"
 _ACCELERATE = "_hf_hook"
+_STEP_CACHES = {"fbc_leader_block_hook", "fbc_block_hook"}
+"""diffusers' names of hooks that skip blocks and move nothing."""
 
 
 def has_offload_hook(module: nn.Module) -> bool:
     """Return whether diffusers or accelerate moves the weights of `module`, or has moved them before."""
-    return _DIFFUSERS in vars(module) or _ACCELERATE in vars(module)
+    registry = find_hook_registry(module)
+    moves = registry is not None and (not registry.hooks or not registry.hooks.keys() <= _STEP_CACHES)
+    return moves or _ACCELERATE in vars(module)
 
 
 def find_hook_registry(module: nn.Module) -> Any | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -26,6 +27,9 @@ from allaprima.paint.memory.plan import (
 from allaprima.paint.memory.planned_base import PlannedBase, release
 from allaprima.paint.memory.shortage import MAY_TELL, available_bytes, is_shortage, shortage
 
+if TYPE_CHECKING:
+    from allaprima.paint.step_cache.first_block import FirstBlockCache
+
 CPU = torch.device("cpu")
 
 
@@ -42,6 +46,7 @@ def load_planned(
     memory_gib: float | None = None,
     size: tuple[int, int] | None = None,
     count: int = 1,
+    step_cache: FirstBlockCache | None = None,
 ) -> PlannedBase:
     """Load the base called `spec` under the quickest plan that fits, or a thriftier one if memory runs out.
 
@@ -52,6 +57,7 @@ def load_planned(
         memory_gib: the most that may be taken; None for as much as there is.
         size: pixels, width and height, of the largest picture to come; None for the base's own.
         count: pictures that will share a pass.
+        step_cache: attached to the base before its weights are streamed.
 
     Raises:
         OutOfMemoryError: no plan fits.
@@ -88,6 +94,8 @@ def load_planned(
             is_resident = plan.residency == "resident"
             absent: tuple[Stage, ...] = () if is_resident or device.type != "cpu" else ("text", "predict")
             base = load(device=device if is_resident else CPU, absent=absent)
+            if step_cache is not None:
+                step_cache.attach(base)
             width, height = size or (base.defaults.width, base.defaults.height)
             return PlannedBase(
                 base, plan, device=device, reload=reload, forecast=forecast_for, limit=limit, planned=width * height

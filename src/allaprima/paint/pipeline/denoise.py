@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -28,6 +29,9 @@ from allaprima.paint.pipeline.prompt_cache import join_prompts
 from allaprima.paint.pipeline.underpainting import Underpainting
 from allaprima.paint.sampling.guidance import guided, needs_negative
 from allaprima.paint.sampling.samplers import Model, SamplerStep, sample_steps
+
+if TYPE_CHECKING:
+    from allaprima.paint.step_cache.first_block import FirstBlockCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,7 @@ class DenoiseBatch:
         references: (1, C, h, w) latents of each picture that all of them are painted from.
         images: pictures that were encoded before.
         sketch: whether this is a first look, for which a base's sketch of the init image will do.
+        step_cache: what the base's steps may reuse each other by.
         before_prediction: called before the model is asked: another batch may have been painted since the last
             step, with other LoRAs on the networks.
     """
@@ -105,6 +110,7 @@ class DenoiseBatch:
         references: tuple[torch.Tensor, ...] = (),
         images: ImageCache | None = None,
         sketch: bool = False,
+        step_cache: FirstBlockCache | None = None,
         before_prediction: Callable[[], None] = lambda: None,
     ) -> None:
         guides = needs_negative(guard, guidance)
@@ -123,6 +129,7 @@ class DenoiseBatch:
         self._guidance = guidance
         self._references = references
         self._before_prediction = before_prediction
+        self._step_cache = step_cache
         self._alive = list(range(len(rows)))
         self._models: dict[tuple[int, ...], Model] = {}
         self._init_image = init_image
@@ -144,9 +151,14 @@ class DenoiseBatch:
         """(B, C, h, w) after the steps taken, dropped rows too."""
         self.schedule = under.schedule
         """The levels that are visited, fewer than were given with an init image."""
+        self._memory = None if self._step_cache is None else self._step_cache.begin(len(self.schedule))
+        # A step that was not computed here leaves nothing to reuse, and the picture would depend on who computed it.
+        shares = self._memory is None
         self._first = [
             row.first.prediction
-            if row.first is not None and row.first.fits(self.schedule, self.loras, self._init_image)
+            if shares
+            and row.first is not None
+            and row.first.fits(self.schedule, self.loras, self._init_image)
             else None
             for row in self.rows
         ]
@@ -177,6 +189,11 @@ class DenoiseBatch:
         return FirstPrediction(
             schedule=self.schedule, loras=self.loras, prediction=prediction, init_image=self._init_image
         )
+
+    @property
+    def cached_by(self) -> str | None:
+        """The step cache that the pictures are painted with, and its threshold; None for none."""
+        return None if self._memory is None or self._step_cache is None else str(self._step_cache.setting)
 
     @property
     def alive(self) -> tuple[int, ...]:
@@ -250,6 +267,15 @@ class DenoiseBatch:
             self._first[row] = result[row].clone()
 
     def _ask(self, latents: torch.Tensor, t: torch.Tensor, asked: tuple[int, ...]) -> torch.Tensor:
+        if self._memory is None:
+            return self._ask_together(latents, t, asked)
+        answers = []
+        for index, row in enumerate(asked):  # one by one: what a picture reuses must not depend on the others
+            with self._memory.of_row(row):
+                answers.append(self._ask_together(latents[index, None], t[index, None], (row,)))
+        return torch.cat(answers)
+
+    def _ask_together(self, latents: torch.Tensor, t: torch.Tensor, asked: tuple[int, ...]) -> torch.Tensor:
         self._before_prediction()
         if asked not in self._models:
             rows = [self.rows[row] for row in asked]
@@ -257,7 +283,8 @@ class DenoiseBatch:
             text = join_prompts([*(row.prompt for row in rows), *negatives])
             if self._references:
                 text = replace(text, references=self._references)
-            self._models = {asked: guided(self.guard, text, self._guidance)}
+            kept = {} if self._memory is None else self._models  # whose rows take turns
+            self._models = {**kept, asked: guided(self.guard, text, self._guidance)}
         if (channels := self._under.channels) is not None:
             latents = torch.cat([latents, channels.expand(len(latents), -1, -1, -1)], dim=1)
         return self._models[asked](latents, t).float()

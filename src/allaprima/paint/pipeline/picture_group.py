@@ -77,7 +77,8 @@ class PictureGroup:
                 shown = complete(shown, self._init_image)
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
-            pictures = to_pictures(batch.decode(range(len(requests))), requests, batch.rescues)
+            pixels = batch.decode(range(len(requests)))
+            pictures = to_pictures(pixels, requests, batch.rescues, step_cache=batch.cached_by)
             pictures = complete(pictures, self._init_image)
         loras = pipeline.painted_loras(request)
         digits = pipeline.base_hash

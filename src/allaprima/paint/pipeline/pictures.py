@@ -43,7 +43,11 @@ def complete(pictures: Sequence[Picture], init_image: InitImage | None) -> tuple
 
 
 def to_pictures(
-    pixels: torch.Tensor, requests: Sequence[GenerationRequest], rescues: Rescues | None = None
+    pixels: torch.Tensor,
+    requests: Sequence[GenerationRequest],
+    rescues: Rescues | None = None,
+    *,
+    step_cache: str | None = None,
 ) -> tuple[Picture, ...]:
     """Return the pictures in `pixels`, rounded to 8 bits.
 
@@ -51,6 +55,7 @@ def to_pictures(
         pixels: (B, 3, height, width) floats; values outside [0, 1] are clipped.
         requests: what each was painted from, B of them.
         rescues: what had to be computed again for them.
+        step_cache: see `Picture`.
 
     Raises:
         PaintError: a pixel is not finite.
@@ -60,6 +65,13 @@ def to_pictures(
     levels = pixels.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     rows = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return tuple(
-        Picture(request=request, width=width, height=height, rgb=row.tobytes(), rescues=rescues or Rescues())
+        Picture(
+            request=request,
+            width=width,
+            height=height,
+            rgb=row.tobytes(),
+            rescues=rescues or Rescues(),
+            step_cache=step_cache,
+        )
         for request, row in zip(requests, rows, strict=True)
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -37,6 +38,9 @@ from allaprima.paint.pipeline.strength_schedule import CURVE_STEPS, schedule_fro
 from allaprima.paint.pipeline.trained_schedule import trained_schedule
 from allaprima.paint.sampling.guidance import remarks_on_guidance
 
+if TYPE_CHECKING:
+    from allaprima.paint.step_cache.first_block import FirstBlockCache
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
@@ -54,6 +58,8 @@ class Pipeline:
     """The hash of the base's file; None of a base in several files."""
     waits_for_hash: bool = True
     """Whether a whole picture waits until that is known; without, the first ones may do without."""
+    step_cache: FirstBlockCache | None = None
+    """What lets many steps reuse what those before computed; None to compute each in full."""
 
     @property
     def base_hash(self) -> str | None:
@@ -188,6 +194,7 @@ class Pipeline:
             *about_loras,
             *about_guidance,
             *remarks_on_references(self.base, request),
+            *(() if self.step_cache is None else self.step_cache.remarks(request)),
         )
 
     def painted_loras(self, request: GenerationRequest) -> tuple[PaintedLora, ...]:
@@ -240,5 +247,6 @@ class Pipeline:
             references=references,
             images=self.images,
             sketch=sketch,
+            step_cache=self.step_cache,
             before_prediction=(lambda: None) if manager is None else partial(manager.set_adapters, loras),
         )

@@ -140,7 +140,8 @@ class LiveBatch:
             for row, aim in zip(rows, aims, strict=True)
         ]
         with self._timed("decode"):
-            pictures = to_pictures(self.batch.decode(rows), requests, self.batch.rescues)
+            pixels = self.batch.decode(rows)
+            pictures = to_pictures(pixels, requests, self.batch.rescues, step_cache=self.batch.cached_by)
         return complete(pictures, self.rows[0].prepared.prompt.init_image)
 
     def _send(self, index: int, picture: Picture) -> None:

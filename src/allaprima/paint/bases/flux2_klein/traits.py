@@ -17,6 +17,7 @@ TRAITS = BaseTraits(
     stride=16,
     encodes_separately=True,
     reads_references=True,
+    skippable_blocks="single_transformer_blocks",
 )
 
 UNDISTILLED = replace(TRAITS.defaults, steps=50, guidance=4.0)

@@ -15,4 +15,5 @@ TRAITS = BaseTraits(
     stride=16,
     schedules=("lightning", "adaptive-cosine"),
     encodes_separately=True,
+    skippable_blocks="transformer_blocks",
 )

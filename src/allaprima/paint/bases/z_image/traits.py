@@ -14,4 +14,5 @@ TRAITS = BaseTraits(
     prompt_tokens=128,
     stride=16,
     encodes_separately=True,
+    skippable_blocks="layers",
 )
