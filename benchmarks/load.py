@@ -230,8 +230,8 @@ def _mixed(number: int, bases: list[str]) -> dict[str, object]:
     chosen = sets[number % len(sets)] if base == "vignette" else []
     side = 64 + 8 * (number % 17)
     size = "256x256" if base == "vignette" else f"{side}x{64 + 8 * (number % 5)}"
-    # Four digits always: a longer number would be more tokens, and new shapes late in the run.
-    prompt = f"a cat number {number:04} " + "on a roof " * (number % 9)
+    # All numbers of tokens come early: a shape that is first seen late would look like a leak.
+    prompt = f"a cat number {number * 7919 % 1000} " + "on a roof " * (number % 9)
     loras = [{"name": name, "weight": 0.1 * (1 + number % 7)} for name in chosen]
     return {
         "prompt": prompt,

@@ -23,8 +23,8 @@ from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 
 CACHE_BYTES = 64 * 2**20
 """A hundred prompts of SDXL, a dozen of the longest of Qwen-Image."""
-MAX_PROMPTS = 256
-"""More are not kept even of a small base: what somebody typed in half a minute is not asked for again."""
+MAX_PROMPTS = 128
+"""More are not kept even of a small base: what somebody typed ten seconds ago is not asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True)
