@@ -5,7 +5,7 @@ network = load_network(QwenImageTransformer2DModel, folder / "transformer", torc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.checkpoint_errors import DAMAGED, in_one_line
 from allaprima.paint.bases.folder import find_variant, read_json
+from allaprima.paint.contract.base import Stage
 
 
 def load_network(model: Any, part: Path, dtype: torch.dtype, *, unused: Collection[str] = ()) -> Any:
@@ -47,6 +48,18 @@ def load_network(model: Any, part: Path, dtype: torch.dtype, *, unused: Collecti
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise WeightsError(f"{part} {what}: {names[0]}{more}; expected a whole {model.__name__}")
     return loaded.eval().requires_grad_(False)
+
+
+def load_present(model: Any, part: Path, dtype: torch.dtype, *, absent: bool) -> Any:
+    """Load a network, or make it without its weights if it is to be `absent`."""
+    return outline_network(model, part, dtype) if absent else load_network(model, part, dtype)
+
+
+def move_present(networks: Mapping[Stage, Any], device: torch.device, absent: Collection[Stage]) -> None:
+    """Move the networks that have weights to `device`."""
+    for stage, network in networks.items():
+        if stage not in absent:
+            network.to(device)
 
 
 def outline_network(model: Any, part: Path, dtype: torch.dtype) -> Any:

@@ -21,7 +21,7 @@ from allaprima.paint.bases.flux2_klein.base import Flux2KleinBase
 from allaprima.paint.bases.flux2_klein.files import PARTS
 from allaprima.paint.bases.flux2_klein.names import name_weights
 from allaprima.paint.bases.flux2_klein.traits import TEXT_LAYERS, TRAITS, UNDISTILLED
-from allaprima.paint.bases.flux2_klein.weights import check_together
+from allaprima.paint.bases.flux2_klein.weights import check_statistics, check_together
 from allaprima.paint.bases.ldm_autoencoder import autoencoder_config, decoder_widths, name_autoencoder_weights
 from allaprima.paint.bases.part_reader import Names, PartReader, PartShapes, count_layers, shape_in
 from allaprima.paint.bases.qwen3 import NO_THOUGHTS, Qwen3Reader
@@ -67,12 +67,13 @@ def load_split_flux2_klein(
         raise WeightsError(
             f"{paths['text_encoder']} has {len(encoder.layers)} layers; expected those of Qwen3 4B"
         )
+    check_together(paths["transformer"], transformer.config, autoencoder.config, encoder.config)
     words = tokenizer()
     check_vocabulary(paths["text_encoder"], encoder, len(words))
     text.load(encoder, dtype, device, absent="text" in absent)
     decode.load(autoencoder, dtype, device, absent="decode" in absent)
+    check_statistics(paths["vae"], autoencoder)
     predict.load(transformer, dtype, device, absent="predict" in absent)
-    check_together(paths["transformer"], transformer.config, autoencoder, encoder.config)
     is_base = "base" in paths["transformer"].stem.lower()
     return Flux2KleinBase(
         transformer=transformer,

@@ -11,7 +11,7 @@ import torch
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
 from allaprima.core.request_defaults import RequestDefaults
-from allaprima.paint.bases.diffusers_parts import load_network, outline_network
+from allaprima.paint.bases.diffusers_parts import load_present, move_present
 from allaprima.paint.bases.flow_config import SCHEDULER, read_flow_settings
 from allaprima.paint.bases.flux2_klein.base import Flux2KleinBase
 from allaprima.paint.bases.flux2_klein.traits import TEXT_LAYERS, TRAITS, UNDISTILLED
@@ -62,18 +62,14 @@ def load_flux2_klein(
 
     tokenizer = read_tokenizer(folder / "tokenizer")
 
-    def network(stage: Stage, model: Any, part: str) -> Any:
-        make = outline_network if stage in absent else load_network
-        return make(model, folder / part, dtype)
-
-    autoencoder = network("decode", AutoencoderKLFlux2, "vae")
+    autoencoder = load_present(AutoencoderKLFlux2, folder / "vae", dtype, absent="decode" in absent)
     encoder = load_qwen3(folder / "text_encoder", dtype, layers=max(TEXT_LAYERS), absent="text" in absent)
-    transformer = network("predict", Flux2Transformer2DModel, "transformer")
-    check_together(folder, transformer.config, autoencoder, encoder.config)
-    networks: dict[Stage, Any] = {"decode": autoencoder, "text": encoder, "predict": transformer}
-    for stage, loaded in networks.items():
-        if stage not in absent:
-            loaded.to(device)
+    transformer = load_present(
+        Flux2Transformer2DModel, folder / "transformer", dtype, absent="predict" in absent
+    )
+    check_together(folder, transformer.config, autoencoder.config, encoder.config)
+    check_statistics(folder, autoencoder)
+    move_present({"decode": autoencoder, "text": encoder, "predict": transformer}, device, absent)
     return Flux2KleinBase(
         transformer=transformer,
         autoencoder=autoencoder,
@@ -97,10 +93,10 @@ def check_together(where: Path, transformer: Any, autoencoder: Any, encoder: Any
     Args:
         where: for the message.
         transformer: its configuration.
-        autoencoder: the network, whose statistics scale its latents.
+        autoencoder: its configuration.
         encoder: its configuration.
     """
-    channels, cells = transformer.in_channels, 4 * autoencoder.config.latent_channels
+    channels, cells = transformer.in_channels, 4 * autoencoder.latent_channels
     if (channels, transformer.out_channels or channels) != (cells, cells):
         raise WeightsError(
             f"the transformer in {where} takes {channels} channels and the autoencoder makes {cells} of 2x2 cells; "
@@ -116,6 +112,10 @@ def check_together(where: Path, transformer: Any, autoencoder: Any, encoder: Any
         raise WeightsError(
             f"the transformer in {where} is told the guidance, as FLUX.2 dev is; expected FLUX.2 klein"
         )
+
+
+def check_statistics(where: Path, autoencoder: Any) -> None:
+    """Refuse an autoencoder by whose statistics latents cannot be scaled."""
     variance = autoencoder.bn.running_var
     if not variance.is_meta and not bool((variance > 0).all()):
         raise WeightsError(f"the autoencoder in {where} has variances that are none; fetch the model again")

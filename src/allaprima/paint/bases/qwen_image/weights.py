@@ -12,7 +12,7 @@ from torch import nn
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
 from allaprima.paint.bases.config_values import check_latent_statistics
-from allaprima.paint.bases.diffusers_parts import load_network, outline_network, read_part
+from allaprima.paint.bases.diffusers_parts import load_present, move_present, read_part
 from allaprima.paint.bases.flow_config import SCHEDULER, read_flow_settings
 from allaprima.paint.bases.folder import check_parts
 from allaprima.paint.bases.qwen_image.base import QwenImageBase
@@ -61,18 +61,17 @@ def load_qwen_image(
         folder / "tokenizer", lambda path: Qwen2Tokenizer.from_pretrained(path, local_files_only=True)
     )
 
-    def network(stage: Stage, model: Any, part: str) -> Any:
-        if stage in absent:
-            return outline_network(model, folder / part, dtype)
-        return load_network(model, folder / part, dtype)
-
-    autoencoder = network("decode", FrameAutoencoder, "vae").flatten()
-    encoder = drop_unused_parts(network("text", Qwen2_5_VLForConditionalGeneration, "text_encoder"))
-    transformer = network("predict", QwenImageTransformer2DModel, "transformer")
+    autoencoder = load_present(FrameAutoencoder, folder / "vae", dtype, absent="decode" in absent).flatten()
+    encoder = drop_unused_parts(
+        load_present(
+            Qwen2_5_VLForConditionalGeneration, folder / "text_encoder", dtype, absent="text" in absent
+        )
+    )
+    transformer = load_present(
+        QwenImageTransformer2DModel, folder / "transformer", dtype, absent="predict" in absent
+    )
     check_together(folder, transformer.config, autoencoder.config, encoder.config)
-    for stage, loaded in (("decode", autoencoder), ("text", encoder), ("predict", transformer)):
-        if stage not in absent:
-            loaded.to(device)
+    move_present({"decode": autoencoder, "text": encoder, "predict": transformer}, device, absent)
     join_rotary(transformer)
     return QwenImageBase(
         transformer=transformer,

@@ -13,7 +13,7 @@ from allaprima.core.base_names import shown_name
 from allaprima.core.errors import WeightsError
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.config_values import is_number, read_positive
-from allaprima.paint.bases.diffusers_parts import load_network, outline_network
+from allaprima.paint.bases.diffusers_parts import load_present, move_present
 from allaprima.paint.bases.flow_config import SCHEDULER, read_flow_settings
 from allaprima.paint.bases.folder import check_parts
 from allaprima.paint.bases.qwen3 import ENCODERS, TOKENIZERS, Qwen3Reader, load_qwen3, read_tokenizer
@@ -62,18 +62,13 @@ def load_z_image(
 
     tokenizer = read_tokenizer(folder / "tokenizer")
 
-    def network(stage: Stage, model: Any, part: str) -> Any:
-        make = outline_network if stage in absent else load_network
-        return make(model, folder / part, dtype)
-
-    autoencoder = network("decode", AutoencoderKL, "vae")
+    autoencoder = load_present(AutoencoderKL, folder / "vae", dtype, absent="decode" in absent)
     encoder = load_qwen3(folder / "text_encoder", dtype, layers=-1, absent="text" in absent)
-    transformer = network("predict", ZImageTransformer2DModel, "transformer")
+    transformer = load_present(
+        ZImageTransformer2DModel, folder / "transformer", dtype, absent="predict" in absent
+    )
     check_together(folder, transformer.config, autoencoder.config, encoder.config)
-    networks: dict[Stage, Any] = {"decode": autoencoder, "text": encoder, "predict": transformer}
-    for stage, loaded in networks.items():
-        if stage not in absent:
-            loaded.to(device)
+    move_present({"decode": autoencoder, "text": encoder, "predict": transformer}, device, absent)
     return ZImageBase(
         transformer=transformer,
         autoencoder=autoencoder,
