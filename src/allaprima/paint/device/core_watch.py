@@ -12,6 +12,7 @@ import threading
 import time
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from allaprima.paint.device.waiting_threads import WaitingThreads, find_openmp
 
@@ -68,11 +69,26 @@ class CoreWatch:
             self._waiting.spin()
 
     def _watch(self) -> None:
-        before, own_before, at = busy_seconds(self._cores), time.process_time(), time.monotonic()
+        before = _Reading.take(self._cores)
         while not self._end.wait(INTERVAL_S):
-            after, own, now = busy_seconds(self._cores), time.process_time(), time.monotonic()
-            self.note((after - before - (own - own_before)) / (now - at))
-            before, own_before, at = after, own, now
+            now = _Reading.take(self._cores)
+            self.note(now.others_since(before))
+            before = now
+
+
+class _Reading(NamedTuple):
+    """What others have used of some cores up to a moment."""
+
+    others_s: float
+    at: float
+
+    @classmethod
+    def take(cls, cores: frozenset[int]) -> _Reading:
+        return cls(busy_seconds(cores) - time.process_time(), time.monotonic())
+
+    def others_since(self, before: _Reading) -> float:
+        """Return how many cores others used since `before`, on average."""
+        return (self.others_s - before.others_s) / (self.at - before.at)
 
 
 def busy_seconds(cores: frozenset[int], stat: Path = _STAT) -> float:
@@ -89,18 +105,26 @@ def busy_seconds(cores: frozenset[int], stat: Path = _STAT) -> float:
     return ticks / _TICKS_PER_S
 
 
-def measure_others(seconds: float = INTERVAL_S) -> float | None:
-    """Return how many of this process's cores others use, on average over so long; None where nobody says."""
+def own_cores() -> frozenset[int]:
+    """Return the cores that this process may use; none where the system does not say who uses them."""
     if not hasattr(os, "sched_getaffinity"):
-        return None
+        return frozenset()
     cores = frozenset(os.sched_getaffinity(0))
     try:
-        before, own, at = busy_seconds(cores), time.process_time(), time.monotonic()
-        time.sleep(seconds)
-        worked = busy_seconds(cores) - before - (time.process_time() - own)
+        busy_seconds(cores)
     except (OSError, ValueError):  # some containers hide it
+        return frozenset()
+    return cores
+
+
+def measure_others(seconds: float = INTERVAL_S) -> float | None:
+    """Return how many of this process's cores others use, on average over so long; None where nobody says."""
+    cores = own_cores()
+    if not cores:
         return None
-    return worked / (time.monotonic() - at)
+    before = _Reading.take(cores)
+    time.sleep(seconds)
+    return _Reading.take(cores).others_since(before)
 
 
 _lock = threading.Lock()
@@ -117,13 +141,8 @@ def watch_cores() -> CoreWatch | None:
 
 @cache
 def _only_watch() -> CoreWatch | None:
-    library = find_openmp()
-    if library is None or not hasattr(os, "sched_getaffinity"):
-        return None
-    cores = frozenset(os.sched_getaffinity(0))
-    try:
-        busy_seconds(cores)
-    except (OSError, ValueError):  # some containers hide it
+    library, cores = find_openmp(), own_cores()
+    if library is None or not cores:
         return None
     watch = CoreWatch(WaitingThreads(library, len(cores)), cores)
     watch.start()

@@ -85,12 +85,6 @@ class HyperLora(nn.Module):
             self.base_resampler = self._resampler([config.patch_width])
             self.base_basis = self._basis(config.base_rank)
 
-    def forward(
-        self, *, patches: Tensor | None = None, embedding: Tensor | None = None, blurred: Tensor | None = None
-    ) -> Coefficients:
-        """Do as `predict` does."""
-        return self.predict(patches=patches, embedding=embedding, blurred=blurred)
-
     def predict(
         self, *, patches: Tensor | None = None, embedding: Tensor | None = None, blurred: Tensor | None = None
     ) -> Coefficients:
@@ -102,7 +96,7 @@ class HyperLora(nn.Module):
             blurred: (N, L, W) patches of the photos with their faces blurred; None for no Base-LoRA.
         """
         identity = self.identity_rows(patches=patches, embedding=embedding).mean(dim=0)
-        base = None if blurred is None else unit(self.base_rows(blurred, normed=False).mean(dim=0))
+        base = None if blurred is None else unit(self.base_rows(blurred).mean(dim=0))
         return Coefficients(identity=unit(identity), base=base)
 
     def identity_rows(self, *, patches: Tensor | None, embedding: Tensor | None) -> Tensor:
@@ -118,12 +112,11 @@ class HyperLora(nn.Module):
             raise ValueError("got patches of an image; expected none, for this network was trained without")
         return self._by_projection(self.id_resampler(sources))
 
-    def base_rows(self, blurred: Tensor, *, normed: bool = True) -> Tensor:
-        """Return each photo's coefficients of the Base-LoRA, (N, P, 2, K)."""
+    def base_rows(self, blurred: Tensor) -> Tensor:
+        """Return each photo's own coefficients of the Base-LoRA, (N, P, 2, K), not yet of length 1."""
         if self.base_resampler is None:
             raise ValueError("got a photo for a Base-LoRA; expected none, for this network predicts none")
-        rows = self._by_projection(self.base_resampler([blurred]))
-        return unit(rows) if normed else rows
+        return self._by_projection(self.base_resampler([blurred]))
 
     def identity_updates(self, coefficients: Coefficients) -> dict[str, LowRank]:
         """Return the ID-LoRA, as `Lora.updates`."""
