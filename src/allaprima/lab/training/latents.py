@@ -35,6 +35,7 @@ from allaprima.lab.training.parts import in_parts
 from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.device.precision import pick_dtype
 
 CAPTIONS = 4
 """Captions of one scene: two English, one Chinese, one cut off while still being typed."""
@@ -126,14 +127,25 @@ def build_latents(
     folder.mkdir(parents=True, exist_ok=True)
     latents = np.empty((len(scenes), autoencoder.config.latent_channels, LATTICE, LATTICE), np.float16)
     starts = range(0, len(scenes), batch)
-    # fp16 has the ten bits of mantissa that latents are kept in; bf16 has not.
-    narrow = torch.autocast("cuda", torch.float16, enabled=autoencoder.device.type == "cuda")
-    with torch.inference_mode(), narrow:
+    autoencoder.to(memory_format=torch.channels_last)
+    with torch.inference_mode(), _narrow(autoencoder.device):
         for start in track(starts, total=len(starts), label="encoding pictures"):
             chosen = scenes[start : start + batch]
             pixels = to_pixels(store.images[chosen.start : chosen.stop], autoencoder.device)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
             latents[start : start + batch] = autoencoder.encode(pixels).float().cpu().numpy()
     np.save(folder / "latents.npy", latents)
+
+
+def _narrow(device: torch.device) -> torch.autocast:
+    """Return the number format to encode in.
+
+    fp16 has the ten bits of mantissa that latents are kept in. bf16 is three to four times as fast as fp32 on a
+    processor that multiplies it, and off by 0.0035 where latents spread by 1.05: far less than captions leave open.
+    """
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.float16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=pick_dtype(device) == torch.bfloat16)
 
 
 def build_text(
