@@ -8,7 +8,14 @@ from tests.tiny_vignette import tiny_text_encoder
 from torch import Tensor
 
 from allaprima.core.layout import Box, Layout, Thing
-from allaprima.paint.bases.vignette.layout import CHANNELS, KIND_WIDTH, KindCode, draw_map, pooled_states
+from allaprima.paint.bases.vignette.layout import (
+    CHANNELS,
+    GAIN,
+    KIND_WIDTH,
+    KindCode,
+    draw_map,
+    pooled_states,
+)
 
 PER_LAYER = CHANNELS // 4
 COVER, ACROSS, DOWN, LEFT_EDGE, WIDTH, NUMBER, COLOR, KIND, WHOLE = 0, 1, 2, 3, 7, 9, 10, 14, PER_LAYER - 1
@@ -19,7 +26,7 @@ def mapped(*layout: Thing, kinds: Tensor | None = None, whole: bool = False) -> 
     kinds = torch.zeros(len(layout), KIND_WIDTH) if kinds is None else kinds
     drawn = draw_map(tabulate([layout], [kinds], whole=whole), 4, 4)
     assert drawn.shape == (1, CHANNELS, 4, 4)
-    return drawn[0].unflatten(0, (4, PER_LAYER))  # type: ignore[no-untyped-call,no-any-return]
+    return drawn[0].unflatten(0, (4, PER_LAYER)) / GAIN  # type: ignore[no-untyped-call,no-any-return]
 
 
 def cat(*box: float, **settings: object) -> Thing:
