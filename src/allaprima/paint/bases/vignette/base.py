@@ -107,7 +107,11 @@ class VignetteBase(ResidentBase):
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return what of the words is beyond 48 tokens, or is read as letters."""
         guides = needs_negative(self, request.guidance)
-        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
+        cut = (thing.kind for thing in request.layout if self.reads_layout and self.text.unread(thing.kind))
+        return (
+            *remarks_on_words(request, self.text.unread, guides=guides, weighs=False),
+            *(f"the end of the kind {kind!r} is beyond what the base reads" for kind in dict.fromkeys(cut)),
+        )
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, C, height/16, width/16), one per seed."""
