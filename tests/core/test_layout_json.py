@@ -1,4 +1,4 @@
-"""Layouts as people write them: what comes back unchanged, what is counted for them, what is refused in a sentence."""
+"""Layouts as people write them: what comes back unchanged, what is counted for them, what is refused."""
 
 from __future__ import annotations
 
@@ -113,7 +113,13 @@ def test_python_is_told_what_a_layout_is() -> None:
 def test_what_was_painted_may_be_more_than_what_is_asked() -> None:
     many = PaintedLayout(things=layout_from_json([CAT]) * MAX_PAINTED)
     assert len(painted_from_json(painted_to_json(many)).things) == MAX_PAINTED
-    for data in ({}, [], {"things": [], "whole": 1}, {"things": [CAT] * (MAX_PAINTED + 1), "whole": True}):
+    bad: list[Any] = [
+        {},
+        [],
+        {"things": [], "whole": 1},
+        {"things": [CAT] * (MAX_PAINTED + 1), "whole": True},
+    ]
+    for data in bad:
         with pytest.raises(RequestError, match="expected"):
             painted_from_json(data)
 

@@ -26,7 +26,7 @@ loras = st.lists(
 layouts = st.lists(
     st.builds(
         lambda kind, corner, size, **others: Thing(
-            kind=kind, box=Box(*corner, corner[0] + size[0], corner[1] + size[1]), **others
+            kind=kind, box=Box(corner[0], corner[1], corner[0] + size[0], corner[1] + size[1]), **others
         ),
         kind=st.text('ab, 猫"\\', min_size=1, max_size=64).filter(lambda kind: kind.strip() != ""),
         corner=st.tuples(st.floats(-2, 1), st.floats(-2, 1)),

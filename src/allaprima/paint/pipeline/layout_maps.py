@@ -36,7 +36,7 @@ def draw_maps(
         init_image: what is painted over, perhaps a window of the whole picture.
     """
     told = [_in_window(layout, init_image) for layout in layouts if layout is not None]
-    drawn = iter(base.draw_layouts(told, width, height).split(1) if told else ())
+    drawn = iter(base.draw_layouts(told, width, height)[:, None] if told else ())
     return [None if layout is None else next(drawn) for layout in layouts]
 
 

@@ -70,6 +70,8 @@ class ModelRunner:
         self._painters: OrderedDict[str, Painter] = OrderedDict()
         self.defaults: dict[str, RequestDefaults] = {}
         """What each base that was ever loaded paints where nobody says otherwise."""
+        self.layout_readers: set[str] = set()
+        """The bases that were ever loaded and read layouts."""
         keep_heap_warm()
 
     def painter(self, base: str) -> Painter:
@@ -79,6 +81,8 @@ class ModelRunner:
                 self._painters.popitem(last=False)
             self._painters[base] = painter = self._factory(base)
             self.defaults[base] = painter.base.defaults
+            if painter.base.reads_layout:
+                self.layout_readers.add(base)
         self._painters.move_to_end(base)
         return self._painters[base]
 

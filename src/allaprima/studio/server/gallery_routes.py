@@ -237,6 +237,7 @@ def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
         "fixed_size": base.fixed_size,
         "english_only": base.english_only,
         "reads_references": base.reads_references,
+        "reads_layout": base.reads_layout,
         "starters": base.starters,
     }
 

@@ -26,8 +26,8 @@ from allaprima.studio.engine.messages import MAX_SEQUENCE, Frame, LivePrompt, Li
 from allaprima.studio.server.live_canvas import Region
 from allaprima.studio.server.settings import Caps
 
-PROTOCOL = 2
-"""Counts the changes that a client may have to know of; 1 had no pictures."""
+PROTOCOL = 3
+"""Counts the changes that a client may have to know of; 1 had no pictures, 2 no layouts."""
 _WORDS = frozenset({"prompt", "settings"})
 _KEYS = frozenset({"sequence", "picture", "mask"}) | _WORDS
 _SETTINGS = frozenset(setting.name for setting in fields(LiveSettings)) | {"strength"}
