@@ -116,7 +116,8 @@ def test_each_row_has_its_own_layout_and_guidance_keeps_to_it(reader: Painter, g
     request = GenerationRequest(prompt="a cat", negative_prompt="rain", steps=2, guidance=guidance, seed=3)
     boxes = [Box(0.0, 0.0, 0.5, 0.5), Box(0.25, 0.5, 1.0, 1.0)]
     layouts = [PaintedLayout(things=(Thing(kind="cat", box=box),)) for box in boxes]
-    maps = [*base.draw_layouts(layouts, 256, 256).split(1), None]
+    drawn = base.draw_layouts(layouts, 256, 256)
+    maps = [drawn[:1], drawn[1:], None]
     (row,) = rows_for(base, [request])
     rows = [replace(row, layout=layout) for layout in maps]
     shared = run(batch_of(base, [request] * 3, rows))

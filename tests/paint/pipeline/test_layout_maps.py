@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,13 +87,11 @@ def test_nothing_is_completed_over_a_picture(completing: Painter) -> None:
     below = Image.effect_noise((256, 256), 90).convert("RGB")
     mask = Image.new("L", (256, 256))
     mask.paste(255, (0, 64, 128, 256))
-    for start in (
-        {"strength": 0.5},
-        {"mask": mask},
-        {"mask": mask, "padding_px": 8},
-        {"outpaint": "left=32"},
-    ):
-        settings = {"steps": 2, "guidance": 1.0, "seed": 7, "init_image": below, **start}
+    starts: list[dict[str, Any]] = [
+        {"strength": 0.5}, {"mask": mask}, {"mask": mask, "padding_px": 8}, {"outpaint": "left=32"},
+    ]  # fmt: skip
+    for start in starts:
+        settings: dict[str, Any] = {"steps": 2, "guidance": 1.0, "seed": 7, "init_image": below, **start}
         open_ = completing("a cat", **settings)
         told = completing("a cat", **settings, layout=[{"kind": "cat", "box": list(CAT.box)}])
         assert open_.painted_layout is None, start

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.studio.server.clients import events_of
-from tests.studio.server.conftest import Serve, Served
+from tests.studio.server.conftest import CARD, Serve, Served
 from tests.studio.server.live_clients import dial, hear, hear_final, say
 from tests.studio.server.test_openai_edits import png
 from tests.tiny_vignette import write_tiny_vignette
@@ -18,6 +18,7 @@ from tests.tiny_vignette import write_tiny_vignette
 from allaprima.core.layout import Box, PaintedLayout, Thing
 from allaprima.core.layout_json import layout_to_json, painted_to_json
 from allaprima.paint.painter import Painter
+from allaprima.studio.server.studio import LoadedCards
 
 LAYOUT = (
     Thing(kind="sun", box=Box(0.5, -0.1, 1.1, 0.5), layer="behind", color=(255, 204, 0)),
@@ -76,6 +77,14 @@ def test_every_door_paints_the_same_layout(reading: Served, painter: Painter) ->
     with dial(reading) as socket:
         say(socket, 1, "a cat", width=256, height=256, seed=3, steps=1, guidance=1.0, layout=SENT)
         assert hear_final(socket)["layout"] == PAINTED
+
+
+def test_clients_are_told_who_reads_layouts(reading: Served) -> None:
+    with reading.client() as client:
+        (base,) = client.get("/api/config").json()["bases"]
+    assert base["reads_layout"]
+    loaded = LoadedCards({"vignette": CARD}, reading.studio.engine)
+    assert (CARD.reads_layout, loaded["vignette"].reads_layout) == (False, True)
 
 
 def test_an_edit_keeps_to_its_layout(reading: Served) -> None:
