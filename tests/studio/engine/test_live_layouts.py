@@ -104,9 +104,9 @@ def test_what_is_left_open_stays_where_it_is_while_words_change(painter: Painter
 def test_guidance_and_finer_frames_keep_to_the_layout(painter: Painter) -> None:
     bench = Bench(painter=painter)
     client = bench.client()
-    settings = {"guidance": 3.0, "negative_prompt": "rain", "seed": 4}
+    settings: dict[str, Any] = {"guidance": 3.0, "negative_prompt": "rain", "seed": 4}
     client.ask("cat", steps=2, layout=LEFT, **settings)
     bench.run()
-    request = GenerationRequest(prompt="cat", steps=2, layout=LEFT, **settings)  # type: ignore[arg-type]
+    request = GenerationRequest(prompt="cat", steps=2, layout=LEFT, **settings)
     assert final(client).jpeg == painter.paint(request).encode("jpeg")
     assert torch.is_inference_mode_enabled() is False
