@@ -19,7 +19,10 @@ from PIL import Image
 from tests.tiny_turbo import FOUR_STEPS, ONE_STEP, write_turbo
 from tests.tiny_vignette import write_tiny_vignette
 
+from allaprima.cli.layout_option import open_layout
 from allaprima.cli.paint import fill_requests, given_fields, make_requests
+from allaprima.core.layout import Box, Thing
+from allaprima.core.layout_json import layout_to_json
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.bases.vignette.traits import TRAITS
@@ -59,6 +62,14 @@ CASES: dict[str, Given] = {
     "turbo off": {"turbo": False},
     "a picture to look at": {"references": (FACE,)},
     "turbo with guidance": {"loras": (LoraUse(name="turbo"),), "guidance": 2.0},
+    "a layout": {"layout": (Thing(kind="cat", box=Box(0.1, 0.4, 0.5, 0.9)),)},
+    "a layout as it stands": {
+        "layout": (
+            Thing(kind="sun", box=Box(0.5, -0.1, 1.1, 0.5), layer="behind", color=(255, 204, 0)),
+            Thing(kind="猫", box=Box(0.1, 0.4, 0.5, 0.9), number=1),
+        ),
+        "complete_layout": False,
+    },
 }
 
 
@@ -94,6 +105,8 @@ def studio(folder: Path, painter: Painter) -> Iterator[Studio]:
 def at_the_command(given: Given, painter: Painter) -> GenerationRequest:
     fields = dict(given)
     turbo = fields.pop("turbo", True)
+    if "layout" in fields:
+        fields["layout"] = open_layout(json.dumps(layout_to_json(fields["layout"])))
     loras = [f"{use.name}:{use.weight}" for use in fields.pop("loras", ())]
     size = f"{fields.pop('width')}x{fields.pop('height')}" if "width" in fields else None
     said = given_fields(size, loras, prompt=PROMPT, **fields)
@@ -102,7 +115,7 @@ def at_the_command(given: Given, painter: Painter) -> GenerationRequest:
 
 
 def at_openai(given: Given, studio: Studio) -> GenerationRequest:
-    fields = {**given, "loras": [asdict(use) for use in given.get("loras", ())]}
+    fields = {**plain(given), "loras": [asdict(use) for use in given.get("loras", ())]}
     if "width" in fields:
         fields["size"] = f"{fields.pop('width')}x{fields.pop('height')}"
     references = fields.pop("references", ())
@@ -112,19 +125,25 @@ def at_openai(given: Given, studio: Studio) -> GenerationRequest:
 
 def at_a1111(given: Given, studio: Studio) -> GenerationRequest:
     names = {"guidance": "cfg_scale", "schedule": "scheduler"}
-    fields = {names.get(name, name): value for name, value in given.items() if name != "loras"}
+    fields = {names.get(name, name): value for name, value in plain(given).items() if name != "loras"}
     tags = [f" <lora:{use.name}:{use.weight}>" for use in given.get("loras", ())]
     body = TextToImage.model_validate({"prompt": PROMPT + "".join(tags), "seed": 7, **fields})
     return a1111_bodies.to_order(body, studio).requests[0]
 
 
 def at_the_page(given: Given, studio: Studio) -> GenerationRequest:
-    fields = {"prompt": PROMPT, "seed": 7, **given}
+    fields = {"prompt": PROMPT, "seed": 7, **plain(given)}
     turbo = fields.pop("turbo", True)
     if "loras" in fields:
         fields["loras"] = [asdict(use) for use in fields["loras"]]
     sent = [base64.b64encode(png(one)).decode() for one in fields.pop("references", ())]
     return job_routes.to_requests(JobBody(request=fields, turbo=turbo, references=sent), studio)[0]
+
+
+def plain(given: Given) -> dict[str, Any]:
+    """Return what is given, its layout as JSON has it."""
+    layout = {"layout": layout_to_json(given["layout"])} if "layout" in given else {}
+    return {**given, **layout}
 
 
 def png(reference: Reference) -> bytes:
@@ -161,7 +180,7 @@ LIVE = {
 
 @pytest.mark.parametrize("given", LIVE.values(), ids=LIVE)
 def test_the_live_socket_agrees_within_its_steps(given: Given, painter: Painter, studio: Studio) -> None:
-    settings = {"seed": 7, **given}
+    settings = {"seed": 7, **plain(given)}
     if "loras" in settings:
         settings["loras"] = [asdict(use) for use in settings["loras"]]
     message = json.dumps({"sequence": 1, "prompt": PROMPT, "settings": settings})

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder, AutoencoderConfig
-from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, with_layout
+from allaprima.paint.bases.vignette.layout import CHANNELS as LAYOUT_CHANNELS
 from allaprima.paint.bases.vignette.text import TextConfig, TextEncoder, config_json
 from allaprima.paint.bases.vignette.text_format import pack_state
 from allaprima.paint.bases.vignette.weights import stored
@@ -19,14 +20,19 @@ WIDTH = 32
 CHANNELS = 4
 
 
-def write_tiny_vignette(folder: Path, *, broken: bool = False, seed: int = 0) -> Path:
-    """Write the three files into `folder` and return it; a broken one computes infinities."""
+def write_tiny_vignette(
+    folder: Path, *, broken: bool = False, reads_layout: bool = False, seed: int = 0
+) -> Path:
+    """Write the three files into `folder` and return it; a broken one computes infinities.
+
+    One that reads layouts hangs on every number of their map.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         _write_text(folder / "text.safetensors")
         _write_autoencoder(folder / "autoencoder.safetensors")
-        _write_denoiser(folder / "denoiser.safetensors", broken=broken)
+        _write_denoiser(folder / "denoiser.safetensors", broken=broken, reads_layout=reads_layout)
     return folder
 
 
@@ -62,14 +68,24 @@ def _write_autoencoder(path: Path) -> None:
     _save(Autoencoder(config), path)
 
 
-def _write_denoiser(path: Path, *, broken: bool) -> None:
+def _write_denoiser(path: Path, *, broken: bool, reads_layout: bool) -> None:
     config = DenoiserConfig(
         latent_channels=CHANNELS, layers=1, heads=2, head_width=16, text_width=WIDTH, rope_axes=(4, 6, 6)
     )
     denoiser = Denoiser(config)
     if broken:
         torch.nn.init.constant_(denoiser.transformer.proj_out.bias, torch.inf)
-    _save(denoiser, path)
+    _save(_reader_of(denoiser) if reads_layout else denoiser, path)
+
+
+def _reader_of(denoiser: Denoiser) -> Denoiser:
+    """Return the denoiser with layout channels that matter, and with codes for kinds."""
+    known = denoiser.transformer.img_in.in_features
+    reader = with_layout(denoiser, LAYOUT_CHANNELS)
+    torch.nn.init.normal_(reader.transformer.img_in.weight.data[:, known:], std=0.3)
+    assert reader.kind_code is not None
+    torch.nn.init.normal_(reader.kind_code.directions)
+    return reader
 
 
 def _save(model: Autoencoder | Denoiser, path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a mi
         WeightsError,
     )
     from allaprima.core.init_image import InitImage
+    from allaprima.core.layout import Box, Thing
     from allaprima.core.picture import Picture, PictureSet
     from allaprima.core.request import GenerationRequest, LoraUse
     from allaprima.core.retouch import CutOut, NewBackground, Restyle, Upscale
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a mi
 __version__ = "0.1.0"
 __all__ = [
     "AllaPrimaError",
+    "Box",
     "CutOut",
     "GenerationRequest",
     "InitImage",
@@ -54,6 +56,7 @@ __all__ = [
     "Restyle",
     "RetouchedPicture",
     "Retoucher",
+    "Thing",
     "Upscale",
     "UserError",
     "WeightsError",
@@ -61,6 +64,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Box": "allaprima.core.layout",
     "CutOut": "allaprima.core.retouch",
     "GenerationRequest": "allaprima.core.request",
     "InitImage": "allaprima.core.init_image",
@@ -72,6 +76,7 @@ _HOMES = {
     "Restyle": "allaprima.core.retouch",
     "RetouchedPicture": "allaprima.core.retouched",
     "Retoucher": "allaprima.paint.retouch.retoucher",
+    "Thing": "allaprima.core.layout",
     "Upscale": "allaprima.core.retouch",
 }
 

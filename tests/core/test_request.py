@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allaprima.core.errors import RequestError
+from allaprima.core.layout import LAYERS, Box, Thing
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SEED, GenerationRequest, LoraUse
 
 plain_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=MAX_PROMPT_CHARS)
@@ -22,6 +23,20 @@ loras = st.lists(
     ),
     max_size=4, unique_by=lambda lora: lora.name,
 )  # fmt: skip
+layouts = st.lists(
+    st.builds(
+        lambda kind, corner, size, **others: Thing(
+            kind=kind, box=Box(corner[0], corner[1], corner[0] + size[0], corner[1] + size[1]), **others
+        ),
+        kind=st.text('ab, 猫"\\', min_size=1, max_size=64).filter(lambda kind: kind.strip() != ""),
+        corner=st.tuples(st.floats(-2, 1), st.floats(-2, 1)),
+        size=st.tuples(st.floats(0.01, 2), st.floats(0.01, 2)),
+        layer=st.sampled_from(LAYERS),
+        number=st.integers(0, 63),
+        color=st.none() | st.tuples(*[st.integers(0, 255)] * 3),
+    ),
+    max_size=4,
+)
 requests = st.builds(
     GenerationRequest,
     prompt=plain_text.filter(lambda text: text.strip() != ""),
@@ -35,6 +50,8 @@ requests = st.builds(
     quality=st.sampled_from(["high", "medium"]),
     schedule=st.none() | st.sampled_from(["lightning", "a, b: c"]),
     loras=loras.map(tuple),
+    layout=layouts.map(tuple),
+    complete_layout=st.booleans(),
 )
 
 
@@ -70,7 +87,8 @@ def test_the_defaults_are_those_of_the_command() -> None:
     values = {field.name: field.default for field in fields(GenerationRequest) if field.name != "prompt"}
     assert values == {
         "negative_prompt": "", "width": 256, "height": 256, "steps": 50, "guidance": 4.0, "seed": 0,
-        "base": "vignette", "quality": "high", "schedule": None, "loras": (), "references": (),
+        "base": "vignette", "quality": "high", "schedule": None, "loras": (), "references": (), "layout": (),
+        "complete_layout": True,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allaprima.cli.layout_option import open_layout
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, note_finished, print_json, printable
 from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptions, StartOptions
@@ -21,6 +22,7 @@ from allaprima.cli.targets import OutputTarget, check_streams, check_transparenc
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
+from allaprima.core.layout_json import painted_to_json
 from allaprima.core.progress import progress_bar
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
@@ -61,6 +63,8 @@ def paint(
         asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
         negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
         references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
+        layout=None if asked.layout is None else open_layout(asked.layout),
+        complete_layout=False if asked.no_complete_layout else None,
     )  # fmt: skip
     check_memory(load.memory)
     picture = open_start(start, asked.source)
@@ -98,11 +102,13 @@ def paint(
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
     if as_json:
+        layout = painter.painted_layout(requests[0], picture)
         print_json({
             "paths": [str(path) for path in paths],
             "seeds": seeds,
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
+            "painted_layout": None if layout is None else painted_to_json(layout),
             **({"retouch": operations_to_json(operations)} if operations else {}),
             "loras": [lora.to_json() for lora in painter.painted_loras(requests[0])],
             "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],

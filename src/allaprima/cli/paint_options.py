@@ -107,6 +107,21 @@ class RequestOptions:
         list[Path] | None,
         typer.Option(help="Picture to look at, in bases that do, such as FLUX.2 klein; may be given again."),
     ] = None
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help='What stands where, in bases that read it: a JSON list of things such as {"kind": "cat", "box": '
+            "[0.1, 0.4, 0.5, 0.9]}, from back to front, or a file with one. Default: nothing is said.",
+            show_default=False,
+        ),
+    ] = None
+    no_complete_layout: Annotated[
+        bool,
+        typer.Option(
+            "--no-complete-layout",
+            help="Say nothing of what --layout leaves open. Default: it is completed from the seed.",
+        ),
+    ] = False
     no_turbo: Annotated[
         bool,
         typer.Option(

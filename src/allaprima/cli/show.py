@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from allaprima.cli.output import JsonFlag, note_finished, print_json, printable
 from allaprima.core.errors import PictureError
 from allaprima.core.infotext import ImportedRequest
+from allaprima.core.layout_json import painted_to_json
 
 app = typer.Typer()
 
@@ -58,8 +60,12 @@ def _print_request(imported: ImportedRequest) -> None:
     fields = imported.request.to_json()
     # As one would type them after --lora.
     fields["loras"] = ", ".join(f"{use.name}:{use.weight:g}" for use in imported.request.loras)
+    if "layout" in fields:
+        fields["layout"] = json.dumps(fields["layout"], ensure_ascii=False)
     for name, value in fields.items():
         print(f"{name.replace('_', ' ') + ':':<17}{'' if value is None else printable(str(value))}")
+    if (layout := imported.painted_layout) is not None:
+        print(printable(f"painted layout:  {json.dumps(painted_to_json(layout), ensure_ascii=False)}"))
     if imported.init_strength is not None:
         part = "" if imported.inpaint_area is None else f", {imported.inpaint_area[:80]}"
         strength = imported.init_strength[:20]
@@ -71,4 +77,6 @@ def _print_request(imported: ImportedRequest) -> None:
 def _to_json(imported: ImportedRequest) -> dict[str, Any]:
     strength, area = imported.init_strength, imported.inpaint_area
     init = {} if strength is None else {"init": {"strength": strength, "area": area}}
-    return {"request": imported.request.to_json(), "remarks": [*imported.remarks], **init}
+    layout = imported.painted_layout
+    told = {} if layout is None else {"painted_layout": painted_to_json(layout)}
+    return {"request": imported.request.to_json(), "remarks": [*imported.remarks], **init, **told}

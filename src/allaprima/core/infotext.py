@@ -23,6 +23,8 @@ from itertools import islice
 from typing import Any
 
 from allaprima.core.errors import RequestError
+from allaprima.core.layout import PaintedLayout
+from allaprima.core.layout_json import layout_from_text, layout_to_json
 from allaprima.core.reference import references_from_json
 from allaprima.core.request import LORA_TAG, GenerationRequest, LoraUse
 
@@ -42,7 +44,9 @@ _KEYS: dict[str, tuple[str, type[int] | type[float] | type[str]]] = {
     "Quality": ("quality", str), "Schedule": ("schedule", str),
 }  # fmt: skip
 """Settings as the infotext names them, to the fields of a request."""
-_OURS = {name.casefold(): name for name in (*_KEYS, "Size", "Sampler", "References")}
+_LISTS = frozenset({"References", "Layout", "Complete layout"})
+"""Settings that are no text or number."""
+_OURS = {name.casefold(): name for name in (*_KEYS, *_LISTS, "Size", "Sampler")}
 """Their names by how they are read: people and programs write them without capitals too."""
 _ALIKE: Mapping[str, frozenset[str]] = {
     "Sampler": frozenset({"Euler"}), "Schedule type": frozenset({"Automatic"}), "Clip skip": frozenset({"1"}),
@@ -70,6 +74,8 @@ class ImportedRequest:
     """How strongly another picture was painted over, in the file's words; None if it says nothing."""
     inpaint_area: str | None = None
     """Which part of that was painted, in the file's words; None if it says nothing."""
+    painted_layout: PaintedLayout | None = None
+    """What the base was told stands where, completed; None if the file says nothing."""
 
 
 def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = None) -> str:
@@ -88,6 +94,7 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
             if not request.references
             else {"References": " ".join(one.digest for one in request.references)}
         ),
+        **_layout_settings(request),
         **(extra or {}),
     }
     tags = [f"<lora:{lora.name}:{lora.weight!r}>" for lora in request.loras]
@@ -96,6 +103,13 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
         lines.append(NEGATIVE + request.negative_prompt)
     lines.append(_settings_line(settings))
     return "\n".join(lines)
+
+
+def _layout_settings(request: GenerationRequest) -> dict[str, str]:
+    told = {}
+    if request.layout:
+        told["Layout"] = json.dumps(layout_to_json(request.layout), ensure_ascii=False)
+    return told if request.complete_layout else {**told, "Complete layout": "False"}
 
 
 def with_settings(infotext: str, settings: Mapping[str, str]) -> str:
@@ -223,6 +237,10 @@ def _fields(name: str, value: str) -> dict[str, Any]:
         return dict(zip(("width", "height"), parse_size(value), strict=True))
     if name == "References":
         return {"references": references_from_json(value.split())}
+    if name == "Layout":
+        return {"layout": layout_from_text(value)}
+    if name == "Complete layout":
+        return {"complete_layout": _convert_flag(name, value)}
     if name not in _KEYS:
         return {}
     key, kind = _KEYS[name]
@@ -231,7 +249,7 @@ def _fields(name: str, value: str) -> dict[str, Any]:
 
 def is_lost(name: str, value: str) -> bool:
     """Return whether the setting has a part in the picture that is not followed."""
-    known = name in _KEYS or name == "References" or name in _INFORMATIVE or name.startswith("Rescued ")
+    known = name in _KEYS or name in _LISTS or name in _INFORMATIVE or name.startswith("Rescued ")
     return not known and value not in _ALIKE.get(name, ())
 
 
@@ -288,6 +306,12 @@ def _unquote(value: str) -> str:
     except (ValueError, RecursionError):
         return value
     return text
+
+
+def _convert_flag(name: str, value: str) -> bool:
+    if value.casefold() not in ("true", "false"):
+        raise RequestError(f"got {name} {value[:40]!r} in the infotext; expected True or False")
+    return value.casefold() == "true"
 
 
 def _convert(name: str, value: str, kind: type[int] | type[float] | type[str]) -> int | float | str:

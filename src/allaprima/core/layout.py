@@ -74,3 +74,12 @@ class Thing:
 
 Layout = tuple[Thing, ...]
 """The things of one picture, from back to front: where two cover each other, the later one is seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintedLayout:
+    """What a base is told stands where in a picture."""
+
+    things: Layout = ()
+    whole: bool = False
+    """Whether these are all the things of the picture; otherwise others may stand anywhere."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from allaprima.core.files import make_folder, slug, write_whole
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.painted_lora import PaintedLora, hashes_of
 from allaprima.core.request import GenerationRequest
 
@@ -69,6 +70,8 @@ class Picture:
     """The LoRAs that had a part in it; live frames do without."""
     base_hash: str | None = field(default=None, compare=False)
     """What sites and managers know the base's file by; None where that is not known."""
+    painted_layout: PaintedLayout | None = None
+    """What the base was told stands where: the request's layout, completed; None where it was told nothing."""
     step_cache: str | None = None
     """The step cache that it was painted with, such as "first-block 0.1", which no request holds; None for none."""
     init_strength: float | None = None
@@ -113,7 +116,14 @@ class Picture:
         from allaprima.core.picture_encoding import encode_file
 
         extra = {**self._noted, **(extra or {})}
-        return encode_file(self.image, self.request, file_format, rescues=self.rescues.counts(), extra=extra)
+        return encode_file(
+            self.image,
+            self.request,
+            file_format,
+            rescues=self.rescues.counts(),
+            extra=extra,
+            painted_layout=self.painted_layout,
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write the picture with its request inside, in place of a file that is there, and return where it is.

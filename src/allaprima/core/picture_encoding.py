@@ -6,8 +6,9 @@ Two forms are written, so that other programs and this one can both read them:
 * our JSON: PNG text `allaprima`; in JPEG and WebP the last setting of the infotext, also named `allaprima`, or all of
   the comment in a picture that was never painted.
 
-Our JSON is `layout`, `request` and, in a retouched picture, `retouch`: what was done to it afterwards. An XMP packet
-says besides that a model made the pixels, or a part of them (see `provenance`).
+Our JSON is `layout`, the version of this form, `request` and, where there is something to say, `rescues`,
+`painted_layout` (what the base was told stands where) and `retouch`: what was done to the picture afterwards. An XMP
+packet says besides that a model made the pixels, or a part of them (see `provenance`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from PIL.PngImagePlugin import PngInfo
 from allaprima.core.errors import OutputError
 from allaprima.core.files import check_target, write_whole
 from allaprima.core.infotext import to_infotext, with_settings
+from allaprima.core.layout import PaintedLayout
+from allaprima.core.layout_json import painted_to_json
 from allaprima.core.provenance import (
     PNG_KEY,
     DigitalSource,
@@ -86,6 +89,7 @@ def encode_file(
     *,
     rescues: Mapping[str, int],
     extra: Mapping[str, str],
+    painted_layout: PaintedLayout | None = None,
 ) -> bytes:
     """Return the RGB `image` as the bytes of a file that carries its request.
 
@@ -95,9 +99,12 @@ def encode_file(
         rescues: what had to be computed again, by name; told in both forms, as in "Rescued steps: 1".
         extra: settings for the infotext: what the request does not hold, such as how strongly another picture was
             painted over.
+        painted_layout: what the base was told stands where, for our form.
     """
     extra = {**extra, **rescued(rescues)}
-    noted = {"rescues": rescues} if rescues else {}
+    noted: dict[str, Any] = {"rescues": rescues} if rescues else {}
+    if painted_layout is not None:
+        noted["painted_layout"] = painted_to_json(painted_layout)
     ours = {"layout": LAYOUT, "request": request.to_json(), **noted}
     source = source_of_painting(over_another=STRENGTH in extra)
     return _write(image, file_format, request.quality, to_infotext(request, extra), ours, source)

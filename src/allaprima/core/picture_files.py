@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.foreign_metadata import find_program
 from allaprima.core.infotext import MAX_CHARS, ImportedRequest, import_infotext, split_infotext
+from allaprima.core.layout_json import painted_from_json
 from allaprima.core.picture_encoding import INPAINT_AREA, KEY, LAYOUT, STEP_CACHE, STRENGTH
 from allaprima.core.picture_opening import read_picture_file
 from allaprima.core.picture_texts import read_texts
@@ -168,7 +169,10 @@ def _parse_ours(text: str) -> dict[str, Any]:
 
 def _request_of(ours: Mapping[str, Any]) -> ImportedRequest:
     request = GenerationRequest.from_json(ours.get("request"))  # type: ignore[arg-type]  # it checks the type itself
-    return ImportedRequest(request=request)
+    painted = ours.get("painted_layout")
+    return ImportedRequest(
+        request=request, painted_layout=None if painted is None else painted_from_json(painted)
+    )
 
 
 def _without_ours(infotext: str) -> str:

@@ -8,16 +8,24 @@ The same request gives the same picture on the same machine, and it is what a pi
 
 from __future__ import annotations
 
-import numbers
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import RequestError
+from allaprima.core.layout import Layout
+from allaprima.core.layout_json import check_layout, layout_from_json, layout_to_json
 from allaprima.core.reference import Reference, check_references, references_from_json
+from allaprima.core.request_values import (
+    check_text,
+    check_whole,
+    is_number,
+    one_line,
+    plain_whole,
+    shorten,
+)
 
 Quality = Literal["high", "medium"]
 
@@ -32,7 +40,6 @@ MAX_LORA_CHARS = 200
 MAX_LORAS = 32
 MAX_LORA_WEIGHT = 10.0
 
-_CONTROL_SPACE = re.compile(r"[\t-\r\x1c-\x1f\x85]")
 LORA_TAG = re.compile(r"<(?:lora|lyco):[^<>]*>")
 """How other programs name a LoRA inside a prompt; A1111 knows LoCon, LoHa and LoKr by the older tag too."""
 
@@ -47,14 +54,14 @@ class LoraUse:
     """-10 to 10; 1 as trained, 0 as if absent, negative away from it."""
 
     def __post_init__(self) -> None:
-        _check_text("LoRA name", self.name, MAX_LORA_CHARS)
+        check_text("LoRA name", self.name, MAX_LORA_CHARS, field="loras")
         if not self.name.strip() or set(self.name) & set("<>:"):
             raise RequestError(
-                f"got LoRA name {_short(self.name)}; expected a name without < > and :", field="loras"
+                f"got LoRA name {shorten(self.name)}; expected a name without < > and :", field="loras"
             )
-        if not _is_number(self.weight, -MAX_LORA_WEIGHT, MAX_LORA_WEIGHT):
+        if not is_number(self.weight, -MAX_LORA_WEIGHT, MAX_LORA_WEIGHT):
             raise RequestError(
-                f"got weight {_short(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10",
+                f"got weight {shorten(self.weight)} for LoRA {self.name[:40]!r}; expected -10 to 10",
                 field="loras",
             )
         object.__setattr__(self, "weight", float(self.weight))
@@ -64,7 +71,7 @@ class LoraUse:
         """Return the LoRA in an object with the keys name and, perhaps, weight."""
         if not isinstance(data, Mapping) or not {"name"} <= set(data) <= {"name", "weight"}:
             raise RequestError(
-                f"got LoRA {_short(data)}; expected an object with name and weight", field="loras"
+                f"got LoRA {shorten(data)}; expected an object with name and weight", field="loras"
             )
         return cls(**data)
 
@@ -98,41 +105,46 @@ class GenerationRequest:
     """LoRAs that act on the base, at most 32; the weights of one that is named twice are added."""
     references: tuple[Reference, ...] = ()
     """Pictures to look at, at most 10, in bases that do; in JSON and in files their digests alone."""
+    layout: Layout = ()
+    """What stands where, from back to front, at most 64 things, in bases that read it. Subjects that all have the
+    number 0 are counted from the left."""
+    complete_layout: bool = True
+    """Whether what the layout leaves open is completed from the seed, in bases that read one."""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
-            object.__setattr__(self, name, _one_line(getattr(self, name)))
-        _check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
+            object.__setattr__(self, name, one_line(getattr(self, name)))
+        check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
         if not self.prompt.strip():
             raise RequestError("the prompt is empty; expected words that say what to paint", field="prompt")
         if tag := LORA_TAG.search(self.prompt):
             raise RequestError(
-                f"got {_short(tag[0])} inside the prompt; expected it among the LoRAs of the request",
+                f"got {shorten(tag[0])} inside the prompt; expected it among the LoRAs of the request",
                 field="prompt",
             )
-        _check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)
+        check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARS)
         for name in ("width", "height", "steps", "seed"):
-            object.__setattr__(self, name, _plain_whole(getattr(self, name)))
-        _check_whole("width", self.width, 1, MAX_SIDE_PX)
-        _check_whole("height", self.height, 1, MAX_SIDE_PX)
-        _check_whole("steps", self.steps, 1, MAX_STEPS)
-        _check_whole("seed", self.seed, 0, MAX_SEED)
-        if not _is_number(self.guidance, 0, MAX_GUIDANCE):
+            object.__setattr__(self, name, plain_whole(getattr(self, name)))
+        check_whole("width", self.width, 1, MAX_SIDE_PX)
+        check_whole("height", self.height, 1, MAX_SIDE_PX)
+        check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("seed", self.seed, 0, MAX_SEED)
+        if not is_number(self.guidance, 0, MAX_GUIDANCE):
             raise RequestError(
-                f"got guidance {_short(self.guidance)}; expected a number from 0 to {MAX_GUIDANCE:g}",
+                f"got guidance {shorten(self.guidance)}; expected a number from 0 to {MAX_GUIDANCE:g}",
                 field="guidance",
             )
         object.__setattr__(self, "guidance", float(self.guidance))
-        _check_text("base", self.base, MAX_BASE_CHARS)
+        check_text("base", self.base, MAX_BASE_CHARS)
         if not self.base.strip():
             raise RequestError("the base is empty; expected a name such as vignette", field="base")
         object.__setattr__(self, "base", shown_name(self.base))
         if self.quality not in get_args(Quality):
             raise RequestError(
-                f"got quality {_short(self.quality)}; expected high or medium", field="quality"
+                f"got quality {shorten(self.quality)}; expected high or medium", field="quality"
             )
         if self.schedule is not None:
-            _check_text("schedule", self.schedule, MAX_SCHEDULE_CHARS)
+            check_text("schedule", self.schedule, MAX_SCHEDULE_CHARS)
             if not self.schedule.strip():
                 raise RequestError(
                     "the schedule is empty; expected a name such as lightning", field="schedule"
@@ -140,13 +152,23 @@ class GenerationRequest:
         _check_loras(self.loras)
         object.__setattr__(self, "loras", _added_up(self.loras))
         check_references(self.references)
+        object.__setattr__(self, "layout", check_layout(self.layout))
+        if not isinstance(self.complete_layout, bool):
+            raise RequestError(
+                f"got complete_layout {shorten(self.complete_layout)}; expected true or false",
+                field="complete_layout",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values that `from_json` takes back unchanged, but for references' pixels."""
         values = {**vars(self), "loras": [asdict(lora) for lora in self.loras]}
-        del values["references"]
-        digests = [one.digest for one in self.references]
-        return {**values, "references": digests} if digests else values
+        for name in ("references", "layout", "complete_layout"):
+            del values[name]
+        if self.references:
+            values["references"] = [one.digest for one in self.references]
+        if self.layout:
+            values["layout"] = layout_to_json(self.layout)
+        return values if self.complete_layout else {**values, "complete_layout": False}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GenerationRequest:
@@ -166,7 +188,7 @@ def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [key for key in data if key not in known]
     if unknown:
         raise RequestError(
-            f"got a request with unknown key {_short(unknown[0])}; expected {', '.join(known)}"
+            f"got a request with unknown key {shorten(unknown[0])}; expected {', '.join(known)}"
         )
     if "prompt" not in data:
         raise RequestError("got a request without a prompt; expected the key prompt")
@@ -175,18 +197,20 @@ def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
         values["loras"] = _loras_from_json(values["loras"])
     if "references" in values:
         values["references"] = references_from_json(values["references"])
+    if "layout" in values:
+        values["layout"] = layout_from_json(values["layout"])
     return values
 
 
 def _loras_from_json(data: object) -> tuple[LoraUse, ...]:
     if not isinstance(data, list | tuple):
-        raise RequestError(f"got loras {_short(data)}; expected a list", field="loras")
+        raise RequestError(f"got loras {shorten(data)}; expected a list", field="loras")
     return tuple(LoraUse.from_json(item) for item in data[: MAX_LORAS + 1])
 
 
 def _check_loras(loras: object) -> None:
     if not isinstance(loras, tuple) or not all(isinstance(lora, LoraUse) for lora in loras):
-        raise RequestError(f"got loras {_short(loras)}; expected a tuple of LoraUse", field="loras")
+        raise RequestError(f"got loras {shorten(loras)}; expected a tuple of LoraUse", field="loras")
     if len(loras) > MAX_LORAS:
         raise RequestError(f"got more than {MAX_LORAS} LoRAs; expected at most {MAX_LORAS}", field="loras")
 
@@ -199,74 +223,3 @@ def _added_up(loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
     if len(weights) == len(loras):
         return loras
     return tuple(LoraUse(name=name, weight=weight) for name, weight in weights.items())
-
-
-def _one_line(value: object) -> object:
-    """Return text with each run of white space that holds a line break, a tab or the like as one space.
-
-    At the ends such a run goes altogether.
-    """
-    if not isinstance(value, str) or _CONTROL_SPACE.search(value) is None:
-        return value
-    text = value
-
-    def joined(run: re.Match[str]) -> str:
-        if _CONTROL_SPACE.search(run[0]) is None:
-            return run[0]
-        return "" if run.start() == 0 or run.end() == len(text) else " "
-
-    return re.sub(r"\s+", joined, text)
-
-
-def _check_text(name: str, value: object, max_chars: int) -> None:
-    if not isinstance(value, str):
-        raise RequestError(f"got {name} {_short(value)}; expected text", field=_field_of(name))
-    if len(value) > max_chars:
-        message = f"got a {name} of {len(value):,} characters; expected at most {max_chars:,}"
-        raise RequestError(message, field=_field_of(name))
-    # Cc are control characters (a terminal would obey them), Cs lone surrogates (no file can hold them).
-    for position, char in enumerate(value):
-        if unicodedata.category(char) in ("Cc", "Cs"):
-            raise RequestError(
-                f"got a {name} with the control character U+{ord(char):04X} at position {position}; "
-                "expected plain text",
-                field=_field_of(name),
-            )
-
-
-def _field_of(name: str) -> str:
-    """Return the field of a request that a message calls `name`."""
-    return "loras" if name == "LoRA name" else name.replace(" ", "_")
-
-
-def _plain_whole(value: object) -> object:
-    """Return whole numbers of other kinds, such as NumPy's, as Python's own; other values as they are."""
-    if isinstance(value, bool):
-        return value
-    return int(value) if isinstance(value, numbers.Integral) else value
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    # bool is an int to Python, but `true` steps in a JSON request is a mistake.
-    if not isinstance(value, int) or isinstance(value, bool):
-        message = f"got {name} {_short(value)}; expected a whole number from {low} to {high}"
-        raise RequestError(message, field=name)
-    if not low <= value <= high:
-        raise RequestError(f"got {name} {_short(value)}; expected {low} to {high}", field=name)
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    # NaN is in no range.
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int | float):
-        return low <= value <= high
-    return isinstance(value, numbers.Real) and low <= float(value) <= high
-
-
-def _short(value: object, max_chars: int = 40) -> str:
-    """Return `value` for a message: whole when short, never pages of it."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return f"a number of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= max_chars else text[: max_chars - 3] + "..."

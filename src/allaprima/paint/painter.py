@@ -28,6 +28,8 @@ import torch
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout import Thing
+from allaprima.core.layout_json import layout_from_json
 from allaprima.core.model_hash import FILE as HASHES
 from allaprima.core.model_hash import ModelHash
 from allaprima.core.outpaint import Margins
@@ -194,6 +196,7 @@ class Painter(Pipeline):
         padding_px: int | None = None,
         outpaint: Margins | Mapping[str, int] | str | None = None,
         references: Sequence[Reference | Picture | Image.Image | Path | str] = (),
+        layout: Sequence[Thing | Mapping[str, Any]] = (),
         turbo: bool = True,
         **fields: Any,
     ) -> Picture | PictureSet:
@@ -213,6 +216,8 @@ class Painter(Pipeline):
             padding_px: paint a window with so much around the mask at the base's size, and put it back.
             outpaint: sides to extend the picture on, in pixels, such as {"left": 64}.
             references: pictures to look at, in bases that do, such as FLUX.2 klein.
+            layout: what stands where, from back to front, such as {"kind": "cat", "box": [0.1, 0.4, 0.5, 0.9]}, in
+                bases that read it.
             turbo: False for the plain base.
             fields: further fields of a `GenerationRequest`, such as steps, guidance, width and height.
 
@@ -236,6 +241,7 @@ class Painter(Pipeline):
             seed=seed,
             loras=_to_uses(loras),
             references=_to_references(references),
+            layout=layout_from_json(layout),
             **fields,
         )
         (first,) = over.fit([first])

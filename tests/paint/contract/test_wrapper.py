@@ -31,6 +31,7 @@ def test_a_wrapper_forwards_what_it_does_not_change() -> None:
     assert isinstance(wrapper, Base)
     names = ("name", "family", "traits", "prediction", "guidance_rule", "defaults", "stride", "text_widths")
     assert wrapper.reads_mask is False
+    assert wrapper.reads_layout is False
     assert torch.equal(wrapper.latent_mask(torch.ones(1, 1, 64, 128)), torch.ones(1, 1, 8, 16))
     for name in names:
         assert getattr(wrapper, name) == getattr(base, name)

@@ -10,6 +10,7 @@ from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import PaintError
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout import Box, PaintedLayout, Thing
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.contract.base import Base
@@ -17,13 +18,19 @@ from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.pictures import to_pictures
-from allaprima.paint.pipeline.prompt_cache import PromptCache
+from allaprima.paint.pipeline.prompt_cache import PromptCache, join_prompts
 
 
 @pytest.fixture(scope="module")
 def painter(tmp_path_factory: pytest.TempPathFactory) -> Painter:
     folder: Path = write_tiny_vignette(tmp_path_factory.mktemp("batch") / "weights")
     return Painter.load(folder=folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Painter:
+    folder = write_tiny_vignette(tmp_path_factory.mktemp("reader") / "weights", reads_layout=True)
+    return Painter.load(folder=folder, device="cpu", precision="fp32")
 
 
 def rows_for(base: Base, requests: list[GenerationRequest]) -> list[DenoiseRow]:
@@ -101,6 +108,37 @@ def test_a_dropped_row_costs_nothing_and_changes_no_other() -> None:
     assert shared.predictions == 3 + 2 + 2 + 1
     assert shared.alive == (2,)
     assert to_pictures(shared.decode([2]), requests[2:]) == kept[2:]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_each_row_has_its_own_layout_and_guidance_keeps_to_it(reader: Painter, guidance: float) -> None:
+    base = reader.base
+    request = GenerationRequest(prompt="a cat", negative_prompt="rain", steps=2, guidance=guidance, seed=3)
+    boxes = [Box(0.0, 0.0, 0.5, 0.5), Box(0.25, 0.5, 1.0, 1.0)]
+    layouts = [PaintedLayout(things=(Thing(kind="cat", box=box),)) for box in boxes]
+    drawn = base.draw_layouts(layouts, 256, 256)
+    maps = [drawn[:1], drawn[1:], None]
+    (row,) = rows_for(base, [request])
+    rows = [replace(row, layout=layout) for layout in maps]
+    shared = run(batch_of(base, [request] * 3, rows))
+    alone = [run(batch_of(base, [request], [each])) for each in rows]
+    torch.testing.assert_close(
+        shared.latents, torch.cat([one.latents for one in alone]), rtol=1e-3, atol=1e-3
+    )
+    assert not torch.allclose(alone[0].latents, alone[1].latents, atol=0.05)
+    assert not torch.allclose(alone[0].latents, alone[2].latents, atol=0.05)
+    open_row = run(batch_of(base, [request], [row]))
+    assert torch.equal(alone[2].latents, open_row.latents)
+    if guidance == 1.0:
+        return
+    text = join_prompts([row.prompt, row.negative]) if row.negative else row.prompt
+    told = replace(text, layout=maps[0].repeat(2, 1, 1, 1) if maps[0] is not None else None)
+    latents, t = base.noise([3], 256, 256), torch.ones(2)
+    with torch.inference_mode():
+        cond, uncond = base.predict(latents.repeat(2, 1, 1, 1), t, told).float().chunk(2)
+    first = alone[0].first(0)
+    assert first is not None
+    torch.testing.assert_close(first.prediction, (uncond + 3.0 * (cond - uncond))[0], rtol=0.05, atol=0.05)
 
 
 def test_a_batch_without_rows_paints_nothing() -> None:

@@ -146,6 +146,7 @@ def _card(painter: Painter) -> BaseCard:
         fixed_size=traits.fixed_size,
         stride=traits.stride,
         reads_references=traits.reads_references,
+        reads_layout=base.reads_layout,
     )
 
 

@@ -46,7 +46,7 @@ def test_the_configuration_tells_bounds_and_no_paths(served: Served) -> None:
         assert config["bases"][0]["name"] == "vignette"
         assert config["caps"]["live_steps"] == 8
         assert config["caps"]["live_picture_bytes"] == 8 * 2**20
-        assert config["live_protocol"] == 2
+        assert config["live_protocol"] == 3
         assert config["login"] is False
         assert client.get("/api/loras").json() == {"loras": []}
         assert str(served.gallery_folder) not in client.get("/api/config").text

@@ -67,6 +67,7 @@ def test_the_engine_knows_better_once_it_has_loaded_a_base(serve: Serve) -> None
     cards = LoadedCards({"vignette": SLOW, "other": replace(SLOW, name="other")}, served.studio.engine)
     assert cards["vignette"].defaults == served.base.defaults
     assert cards["other"].defaults == TRAITS.defaults
+    assert not cards["vignette"].reads_layout
     assert list(cards) == ["vignette", "other"]
 
 

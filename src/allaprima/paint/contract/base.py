@@ -15,6 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 
 from allaprima.core.errors import OutOfMemoryError
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.contract.schedule import Schedule
@@ -49,9 +50,11 @@ class TextStates:
     """How strongly to follow the prompts, for a base whose guidance rule is "embedded"."""
     references: tuple[torch.Tensor, ...] = ()
     """(1, C, h, w), clean latents of each picture that is looked at with all the prompts, if the base does that."""
+    layout: torch.Tensor | None = None
+    """(B, M, h, w), the map of what stands where, as `Base.draw_layouts` returns it; None leaves that open."""
 
     def __post_init__(self) -> None:
-        """Refuse states, mask and pooled vectors that do not belong together."""
+        """Refuse states, mask, pooled vectors and maps that do not belong together."""
         if self.states.ndim != 3 or self.mask.shape != self.states.shape[:2]:
             raise ValueError(
                 f"got text states {tuple(self.states.shape)} with mask {tuple(self.mask.shape)}; "
@@ -62,6 +65,10 @@ class TextStates:
         if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != len(self.states)):
             raise ValueError(
                 f"got pooled text {tuple(self.pooled.shape)} for {len(self.states)} prompts; expected (B, P)"
+            )
+        if self.layout is not None and (self.layout.ndim != 4 or len(self.layout) != len(self.states)):
+            raise ValueError(
+                f"got the map {tuple(self.layout.shape)} for {len(self.states)} prompts; expected (B, M, h, w)"
             )
 
     def __len__(self) -> int:
@@ -78,7 +85,8 @@ class TextStates:
         """Return the prompts at `index`, in that order; an index may repeat."""
         chosen = torch.tensor(index, dtype=torch.long, device=self.states.device)
         pooled = None if self.pooled is None else self.pooled[chosen]
-        return replace(self, states=self.states[chosen], mask=self.mask[chosen], pooled=pooled)
+        layout = None if self.layout is None else self.layout[chosen.to(self.layout.device)]
+        return replace(self, states=self.states[chosen], mask=self.mask[chosen], pooled=pooled, layout=layout)
 
 
 @runtime_checkable
@@ -122,6 +130,10 @@ class Base(Protocol):
         """Whether `predict` is shown a mask and a masked picture beside the latents, for painting a part of it."""
 
     @property
+    def reads_layout(self) -> bool:
+        """Whether `predict` is told what stands where, see `TextStates.layout`."""
+
+    @property
     def is_resident(self) -> bool:
         """Whether all networks stay on the device, so that a LoRA may be merged into them."""
 
@@ -150,6 +162,13 @@ class Base(Protocol):
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return (B, C, h, w) standard normal latents, row i a function of `seeds[i]` and the size alone."""
+
+    def draw_layouts(self, layouts: Sequence[PaintedLayout], width: int, height: int) -> torch.Tensor:
+        """Return the map (B, M, h, w) of `layouts`, one picture each, for a base that `reads_layout`.
+
+        Row i is a function of `layouts[i]` and the size alone, which is of width x height pixels; a layout that says
+        nothing is all zeros.
+        """
 
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
         """Return the prediction (B, C, h, w).

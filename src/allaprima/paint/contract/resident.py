@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from allaprima.core.errors import OutOfMemoryError
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import Stage
 
 
 class ResidentBase:
-    """The answers that suit a base whose networks are always on their device, and which reads every word.
+    """The answers that suit a base whose networks are always on their device, and which reads words, all of them.
 
     See :class:`allaprima.paint.contract.base.Base` for what is asked.
     """
@@ -21,6 +22,15 @@ class ResidentBase:
     def is_resident(self) -> bool:
         """Always True."""
         return True
+
+    @property
+    def reads_layout(self) -> bool:
+        """False: it is told nothing but words."""
+        return False
+
+    def draw_layouts(self, layouts: Sequence[PaintedLayout], width: int, height: int) -> torch.Tensor:  # noqa: ARG002
+        """Raise RuntimeError: there is nothing that reads a map."""
+        raise RuntimeError("this base reads no layouts; expected `reads_layout` to be asked first")
 
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:  # noqa: ARG002
         """Return nothing: every word is read as it stands."""

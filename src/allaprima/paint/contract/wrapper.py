@@ -43,6 +43,8 @@ class BaseWrapper:
     defaults = Forwarded(lambda base: base.defaults)
     stride = Forwarded(lambda base: base.stride)
     reads_mask = Forwarded(lambda base: base.reads_mask)
+    reads_layout = Forwarded(lambda base: base.reads_layout)
+    draw_layouts = Forwarded(lambda base: base.draw_layouts)
     text_widths = Forwarded(lambda base: base.text_widths)
     check_size = Forwarded(lambda base: base.check_size)
     remarks = Forwarded(lambda base: base.remarks)

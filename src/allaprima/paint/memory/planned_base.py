@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from allaprima.core.errors import OutOfMemoryError
+from allaprima.core.layout import PaintedLayout
 from allaprima.paint.contract.base import Base, Stage, TextStates
 from allaprima.paint.contract.wrapper import BaseWrapper
 from allaprima.paint.memory import offload
@@ -173,6 +174,11 @@ class PlannedBase(BaseWrapper):
         """Encode `prompts` as the base does."""
         self._enter("text")
         return self._base.encode_text(prompts)
+
+    def draw_layouts(self, layouts: Sequence[PaintedLayout], width: int, height: int) -> Tensor:
+        """Return the map of `layouts`, whose kinds the text encoder reads."""
+        self._enter("text")
+        return self._base.draw_layouts(layouts, width, height)
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
         """Return the base's noise, on the device."""

@@ -68,7 +68,17 @@ class DenoiseRow:
     negative: TextStates | None = None
     """What guidance leads away from, where that matters; see `guidance.needs_negative`."""
     first: FirstPrediction | None = None
-    """Of an earlier batch, where one was made for the same prompt and seed; used if it fits."""
+    """Of an earlier batch, where one was made for the same prompt, layout and seed; used if it fits."""
+    layout: torch.Tensor | None = None
+    """(1, M, h, w), the map of what stands where, under guidance too; None leaves that open."""
+
+
+def _join_layouts(layouts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Return maps under each other, zeros where a layout is left open; None where all are."""
+    known = next((layout for layout in layouts if layout is not None), None)
+    if known is None:
+        return None
+    return torch.cat([torch.zeros_like(known) if layout is None else layout for layout in layouts])
 
 
 def _beginning(schedule: Schedule) -> tuple[object, ...]:
@@ -283,6 +293,9 @@ class DenoiseBatch:
             text = join_prompts([*(row.prompt for row in rows), *negatives])
             if self._references:
                 text = replace(text, references=self._references)
+            if (layout := _join_layouts([row.layout for row in rows])) is not None:
+                # The negative prompt is led away from in the same place.
+                text = replace(text, layout=layout.repeat(len(text) // len(rows), 1, 1, 1))
             kept = {} if self._memory is None else self._models  # whose rows take turns
             self._models = {**kept, asked: guided(self.guard, text, self._guidance)}
         if (channels := self._under.channels) is not None:

@@ -14,6 +14,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import TextStates
 from allaprima.paint.pipeline.denoise import DenoiseRow
+from allaprima.paint.pipeline.layout_maps import draw_maps
 from allaprima.paint.pipeline.pictures import complete, to_pictures
 from allaprima.paint.pipeline.pipeline import Pipeline
 from allaprima.paint.pipeline.reference_latents import encode_references
@@ -53,13 +54,18 @@ class PictureGroup:
             pipeline.apply_loras(request.loras)
             prompt, negative = self._encode()
             references = encode_references(self._guard, request.references, pipeline.images)
+            layouts = [pipeline.painted_layout(each, self._init_image) for each in requests]
+            maps = draw_maps(self._guard, layouts, request.width, request.height, self._init_image)
             if prompt.states.is_cuda:  # so that each stage's time is its own
                 torch.cuda.synchronize(prompt.states.device)
             remarks = pipeline.remarks(request)
         yield Started(requests=tuple(requests), remarks=remarks)
         with watch("denoise"):
             batch = pipeline.begin(
-                [DenoiseRow(prompt=prompt, negative=negative, seed=each.seed) for each in requests],
+                [
+                    DenoiseRow(prompt=prompt, negative=negative, seed=each.seed, layout=layout)
+                    for each, layout in zip(requests, maps, strict=True)
+                ],
                 width=request.width,
                 height=request.height,
                 schedule=pipeline.schedule_of(request, self._init_image),
@@ -73,12 +79,15 @@ class PictureGroup:
             with watch("denoise"):
                 step = batch.step()
             with watch("decode"):
-                shown = to_pictures(batch.preview(step), requests) if self._previews else ()
+                seen = batch.preview(step) if self._previews else None
+                shown = () if seen is None else to_pictures(seen, requests, layouts=layouts)
                 shown = complete(shown, self._init_image)
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
             pixels = batch.decode(range(len(requests)))
-            pictures = to_pictures(pixels, requests, batch.rescues, step_cache=batch.cached_by)
+            pictures = to_pictures(
+                pixels, requests, batch.rescues, step_cache=batch.cached_by, layouts=layouts
+            )
             pictures = complete(pictures, self._init_image)
         loras = pipeline.painted_loras(request)
         digits = pipeline.base_hash

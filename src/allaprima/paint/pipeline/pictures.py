@@ -10,6 +10,7 @@ import torch
 
 from allaprima.core.errors import PaintError
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.picture import Picture, Rescues
 from allaprima.core.request import GenerationRequest
 
@@ -48,6 +49,7 @@ def to_pictures(
     rescues: Rescues | None = None,
     *,
     step_cache: str | None = None,
+    layouts: Sequence[PaintedLayout | None] | None = None,
 ) -> tuple[Picture, ...]:
     """Return the pictures in `pixels`, rounded to 8 bits.
 
@@ -56,6 +58,7 @@ def to_pictures(
         requests: what each was painted from, B of them.
         rescues: what had to be computed again for them.
         step_cache: see `Picture`.
+        layouts: what the base was told stands where in each; None where it was told nothing.
 
     Raises:
         PaintError: a pixel is not finite.
@@ -72,6 +75,7 @@ def to_pictures(
             rgb=row.tobytes(),
             rescues=rescues or Rescues(),
             step_cache=step_cache,
+            painted_layout=layout,
         )
-        for request, row in zip(requests, rows, strict=True)
+        for request, row, layout in zip(requests, rows, layouts or [None] * len(requests), strict=True)
     )

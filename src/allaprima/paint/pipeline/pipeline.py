@@ -9,7 +9,7 @@ batch = pipeline.begin([row], width=256, height=256, schedule=schedule, guidance
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout import Layout, PaintedLayout
 from allaprima.core.model_hash import ModelHash
 from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.starting_picture import StartingPicture
 from allaprima.core.turbo import first_look
 from allaprima.paint.contract.base import Base
 from allaprima.paint.contract.schedule import Schedule
@@ -30,6 +32,7 @@ from allaprima.paint.lora.files.remarks import remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.image_cache import ImageCache
+from allaprima.paint.pipeline.layout_maps import remarks_on_layout
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
 from allaprima.paint.pipeline.reference_latents import remarks_on_references
@@ -40,6 +43,9 @@ from allaprima.paint.sampling.guidance import remarks_on_guidance
 
 if TYPE_CHECKING:
     from allaprima.paint.step_cache.first_block import FirstBlockCache
+
+LayoutCompletion = Callable[[Layout, str, int], Layout]
+"""Given a layout, a prompt and a seed, returns all things of the picture, those given as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,8 @@ class Pipeline:
     """The hash of the base's file; None of a base in several files."""
     waits_for_hash: bool = True
     """Whether a whole picture waits until that is known; without, the first ones may do without."""
+    layout_completion: LayoutCompletion | None = None
+    """Completes what a request's layout leaves open; None to paint layouts as they stand."""
     step_cache: FirstBlockCache | None = None
     """What lets many steps reuse what those before computed; None to compute each in full."""
 
@@ -194,6 +202,7 @@ class Pipeline:
             *about_loras,
             *about_guidance,
             *remarks_on_references(self.base, request),
+            *remarks_on_layout(self.base, request),
             *(() if self.step_cache is None else self.step_cache.remarks(request)),
         )
 
@@ -201,6 +210,21 @@ class Pipeline:
         """Return what is known of the LoRAs that have a part in a picture of `request`."""
         acting = [use for use in request.loras if use.weight != 0.0]
         return () if self.lora_manager is None else self.lora_manager.painted(acting)
+
+    def painted_layout(
+        self, request: GenerationRequest, init_image: StartingPicture | InitImage | None = None
+    ) -> PaintedLayout | None:
+        """Return what the base is told stands where in a picture of `request`; None where it is told nothing.
+
+        What the layout leaves open is completed from the seed, but not over an init image: that shows where things
+        stand.
+        """
+        if not self.base.reads_layout:
+            return None
+        things, whole = request.layout, False
+        if self.layout_completion is not None and request.complete_layout and init_image is None:
+            things, whole = self.layout_completion(things, request.prompt, request.seed), True
+        return PaintedLayout(things=things, whole=whole) if things or whole else None
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

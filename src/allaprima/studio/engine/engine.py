@@ -165,6 +165,10 @@ class Engine:
         """Return size, steps and guidance of `base` where nobody asks for others; None before it was loaded."""
         return self._worker.defaults(base)
 
+    def reads_layout(self, base: str) -> bool:
+        """Return whether `base` was loaded and is told what stands where."""
+        return self._worker.reads_layout(base)
+
     @property
     def alive(self) -> bool:
         """Whether it was started and neither closed nor broken."""

@@ -156,6 +156,10 @@ class EngineLoop:
         """Return what `base` paints where nobody says otherwise, None before it was loaded."""
         return None if self._runner is None else self._runner.defaults.get(base)
 
+    def reads_layout(self, base: str) -> bool:
+        """Return whether `base` was loaded and is told what stands where."""
+        return self._runner is not None and base in self._runner.layout_readers
+
     def snapshot(self) -> Snapshot:
         """Return the numbers of this moment."""
         encoded, cached = (0, 0) if self._runner is None else self._runner.text_counts()

@@ -141,7 +141,10 @@ class LiveBatch:
         ]
         with self._timed("decode"):
             pixels = self.batch.decode(rows)
-            pictures = to_pictures(pixels, requests, self.batch.rescues, step_cache=self.batch.cached_by)
+            layouts = [self.rows[row].prepared.layout for row in rows]
+            pictures = to_pictures(
+                pixels, requests, self.batch.rescues, step_cache=self.batch.cached_by, layouts=layouts
+            )
         return complete(pictures, self.rows[0].prepared.prompt.init_image)
 
     def _send(self, index: int, picture: Picture) -> None:

@@ -49,7 +49,7 @@ def prompt_key(prompt: LivePrompt) -> Hashable:
     against = bool(request.negative_prompt) if request.guidance <= 1.0 else request.negative_prompt
     return (
         request.base, request.prompt, against, request.guidance, request.width, request.height, request.seed,
-        request.schedule, request.loras, prompt.init_image,
+        request.schedule, request.loras, request.layout, request.complete_layout, prompt.init_image,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout import Layout, PaintedLayout
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest, LoraUse, Quality
 from allaprima.core.retouch import Operation
@@ -48,9 +49,14 @@ class LiveSettings:
     """The name of the base model."""
     schedule: str | None = None
     """The name of a schedule that the base knows; None for the base's own."""
+    layout: Layout = ()
+    """What stands where, as in a `GenerationRequest`."""
+    complete_layout: bool = True
+    """Whether what it leaves open is completed from the seed."""
 
     def __post_init__(self) -> None:
         request = self.request("a picture", 1)
+        object.__setattr__(self, "layout", request.layout)
         object.__setattr__(self, "guidance", request.guidance)
         object.__setattr__(self, "loras", request.loras)
         object.__setattr__(self, "base", request.base)
@@ -134,6 +140,8 @@ class Frame:
     """Whether a part of that picture alone was painted over."""
     remarks: tuple[str, ...] = ()
     """As those of a `Picture`."""
+    layout: PaintedLayout | None = None
+    """What the base was told stands where, completed; None where it was told nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,11 @@ from itertools import compress, groupby
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from allaprima.core.events import Event, Step
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.retouch import Repaint
@@ -22,6 +24,7 @@ from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.memory.process_memory import keep_heap_warm
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow, FirstPrediction
+from allaprima.paint.pipeline.layout_maps import draw_maps
 from allaprima.paint.pipeline.prompt_cache import EncodedPrompt
 from allaprima.paint.retouch.retoucher import Retoucher
 from allaprima.paint.retouch.work import PlacePainter, Workshop
@@ -49,6 +52,10 @@ class PreparedPrompt:
     """All that the picture depends on but the steps: equal keys, equal pictures."""
     remarks: tuple[str, ...]
     """What of the prompt its pictures will not honour."""
+    layout: PaintedLayout | None = None
+    """What the base is told stands where."""
+    layout_map: Tensor | None = None
+    """(1, M, h, w), that as the base is shown it."""
 
 
 class ModelRunner:
@@ -63,6 +70,8 @@ class ModelRunner:
         self._painters: OrderedDict[str, Painter] = OrderedDict()
         self.defaults: dict[str, RequestDefaults] = {}
         """What each base that was ever loaded paints where nobody says otherwise."""
+        self.layout_readers: set[str] = set()
+        """The bases that were ever loaded and read layouts."""
         keep_heap_warm()
 
     def painter(self, base: str) -> Painter:
@@ -72,6 +81,8 @@ class ModelRunner:
                 self._painters.popitem(last=False)
             self._painters[base] = painter = self._factory(base)
             self.defaults[base] = painter.base.defaults
+            if painter.base.reads_layout:
+                self.layout_readers.add(base)
         self._painters.move_to_end(base)
         return self._painters[base]
 
@@ -122,9 +133,13 @@ class ModelRunner:
         own = [next(encoded) for _ in texts]
         against = [next(encoded) if guides else None for guides in guided]
         first_look = painter.first_look(settings.loras)
+        layouts = [painter.painted_layout(prompt.request, prompt.init_image) for prompt in prompts]
+        maps = draw_maps(painter.base, layouts, settings.width, settings.height)
         return [
-            _prepare(painter, prompt, text, negative, first_look)
-            for prompt, text, negative in zip(prompts, own, against, strict=True)
+            _prepare(painter, prompt, text, negative, first_look, layout, layout_map)
+            for prompt, text, negative, layout, layout_map in zip(
+                prompts, own, against, layouts, maps, strict=True
+            )
         ]
 
     def begin(
@@ -144,6 +159,7 @@ class ModelRunner:
                 negative=None if one.negative is None else one.negative.text,
                 seed=one.prompt.settings.seed,
                 first=first,
+                layout=one.layout_map,
             )
             for one, first in zip(prepared, firsts, strict=True)
         ]
@@ -179,6 +195,8 @@ def _prepare(
     text: EncodedPrompt,
     negative: EncodedPrompt | None,
     first_look: tuple[LoraUse, ...],
+    layout: PaintedLayout | None,
+    layout_map: Tensor | None,
 ) -> PreparedPrompt:
     settings = prompt.settings
     same = negative is not None and negative.digest == text.digest
@@ -186,7 +204,7 @@ def _prepare(
     negative = None if same else negative
     key = (
         settings.base, text.digest, None if negative is None else negative.digest, guidance, settings.seed,
-        settings.width, settings.height, settings.schedule, painter.lora_state, prompt.init_image,
+        settings.width, settings.height, settings.schedule, painter.lora_state, prompt.init_image, layout,
     )  # fmt: skip
     return PreparedPrompt(
         prompt=prompt,
@@ -196,4 +214,6 @@ def _prepare(
         first_look=first_look,
         key=key,
         remarks=painter.remarks(prompt.request),
+        layout=layout,
+        layout_map=layout_map,
     )

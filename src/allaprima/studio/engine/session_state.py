@@ -145,7 +145,7 @@ class SessionState:
             jpeg=shown.jpeg, width=shown.picture.width, height=shown.picture.height, final=final,
             repeated=repeated, timings_ms=timings_ms, dropped=self._superseded,
             strength=shown.picture.init_strength, masked=below is not None and below.mask is not None,
-            remarks=shown.prepared.remarks,
+            remarks=shown.prepared.remarks, layout=shown.picture.painted_layout,
         )  # fmt: skip
         self._superseded = 0
         self.waits_since = None

@@ -14,6 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allaprima.core.infotext import fields_of_settings, is_lost, split_infotext
+from allaprima.core.layout_json import layout_from_json
 from allaprima.core.turbo import names_turbo
 from allaprima.studio.server.a1111_names import (
     find_schedule,
@@ -60,7 +61,7 @@ _USUAL_OVERRIDES: dict[str, tuple[object, ...]] = {
 }  # fmt: skip
 _BY_FIELD = {
     "steps": "steps", "guidance": "cfg_scale", "seed": "seed", "schedule": "scheduler", "width": "width",
-    "height": "height",
+    "height": "height", "layout": "layout", "complete_layout": "complete_layout",
 }  # fmt: skip
 """Fields of a request that an infotext may say, to the ones of a body."""
 
@@ -84,6 +85,9 @@ class TextToImage(BaseModel):
     n_iter: int = Field(default=1, ge=1, le=1000)
     override_settings: dict[str, Any] | None = None
     turbo: bool = True
+    layout: list[Any] | None = None
+    """What stands where, see `core.layout_json`."""
+    complete_layout: bool | None = None
     send_images: bool = True
     do_not_save_samples: bool = False
     infotext: str = ""
@@ -101,7 +105,7 @@ class TextToImage(BaseModel):
     def echo(self) -> dict[str, Any]:
         """Return what the answer repeats of the body: no pictures, no unknown fields and nothing nested."""
         echoed = self.model_dump(
-            include={*type(self).model_fields} - {"init_images", "mask", "override_settings"}
+            include={*type(self).model_fields} - {"init_images", "mask", "override_settings", "layout"}
         )
         if self.override_settings is not None:
             settings = self.override_settings.items()
@@ -182,6 +186,8 @@ def to_order(body: TextToImage, studio: Studio) -> Order:
         "seed": None if body.seed is None or body.seed < 0 else body.seed,
         "base": base.name,
         "schedule": _find_schedule(body, base),
+        "layout": None if body.layout is None else layout_from_json(body.layout),
+        "complete_layout": body.complete_layout,
     }
     given = {name: value for name, value in fields.items() if value is not None}
     order = studio.make_order(given, count, turbo=body.turbo)

@@ -52,7 +52,7 @@ router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 _PREVIEWS = "live_previews_enable"
 _ABOUT = {
     "the prompt": "prompt", "the end of the prompt": "prompt", "the negative prompt": "negative_prompt",
-    "the end of the negative prompt": "negative_prompt", "guidance ": "cfg_scale",
+    "the end of the negative prompt": "negative_prompt", "guidance ": "cfg_scale", "the layout": "layout",
 }  # fmt: skip
 """How remarks on the words and the guidance begin, and the fields that they are about."""
 _LOG = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from allaprima import __version__
 from allaprima.core.errors import OutputError, RequestError
 from allaprima.core.infotext import parse_size
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout_json import painted_to_json
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
 from allaprima.core.picture_opening import DAMAGED
@@ -172,10 +173,15 @@ def _picture(studio: Studio, data: bytes, name: str, kind: str, size: str | None
 
 
 def to_json(entry: GalleryEntry, picture: Picture | None = None) -> dict[str, Any]:
-    """Return what clients see of an entry, with the remarks and the LoRAs of the `picture` if it was just painted."""
-    told: dict[str, list[Any]] = {}
+    """Return what clients see of an entry, with remarks, LoRAs and layout of the `picture` if it was just painted."""
+    told: dict[str, Any] = {}
     if picture is not None:
-        told = {"remarks": list(picture.remarks), "loras": [lora.to_json() for lora in picture.loras]}
+        layout = picture.painted_layout
+        told = {
+            "remarks": list(picture.remarks),
+            "loras": [lora.to_json() for lora in picture.loras],
+            "painted_layout": None if layout is None else painted_to_json(layout),
+        }
     return {
         "id": entry.id,
         "created_ms": entry.created_ms,
@@ -231,6 +237,7 @@ def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
         "fixed_size": base.fixed_size,
         "english_only": base.english_only,
         "reads_references": base.reads_references,
+        "reads_layout": base.reads_layout,
         "starters": base.starters,
     }
 

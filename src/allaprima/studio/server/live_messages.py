@@ -19,14 +19,15 @@ from typing import Any, Literal
 
 from allaprima.core.errors import RequestError
 from allaprima.core.infotext import split_loras
+from allaprima.core.layout_json import layout_from_json, painted_to_json
 from allaprima.core.request import LoraUse
 from allaprima.core.starting_picture import STRENGTH
 from allaprima.studio.engine.messages import MAX_SEQUENCE, Frame, LivePrompt, LiveSettings
 from allaprima.studio.server.live_canvas import Region
 from allaprima.studio.server.settings import Caps
 
-PROTOCOL = 2
-"""Counts the changes that a client may have to know of; 1 had no pictures."""
+PROTOCOL = 3
+"""Counts the changes that a client may have to know of; 1 had no pictures, 2 no layouts."""
 _WORDS = frozenset({"prompt", "settings"})
 _KEYS = frozenset({"sequence", "picture", "mask"}) | _WORDS
 _SETTINGS = frozenset(setting.name for setting in fields(LiveSettings)) | {"strength"}
@@ -73,7 +74,8 @@ def pack_frame(frame: Frame) -> bytes:
     """Return the binary message of a frame."""
     facts = {name: value for name, value in vars(frame).items() if name != "jpeg"}
     timings_ms = {stage: round(ms, 3) for stage, ms in frame.timings_ms.items()}
-    return pack({"type": "frame", **facts, "timings_ms": timings_ms}, frame.jpeg)
+    layout = None if frame.layout is None else painted_to_json(frame.layout)
+    return pack({"type": "frame", **facts, "timings_ms": timings_ms, "layout": layout}, frame.jpeg)
 
 
 def unpack_frame(message: bytes) -> tuple[dict[str, Any], bytes]:
@@ -204,6 +206,8 @@ def _parse_settings(
         if not isinstance(values["loras"], list) or len(values["loras"]) > 100:
             raise RequestError("got loras that are no list; expected objects with name and weight")
         values["loras"] = tuple(map(LoraUse.from_json, values["loras"]))
+    if "layout" in values:
+        values["layout"] = layout_from_json(values["layout"])
     if tagged:
         values["loras"] = (*values.get("loras", ()), *tagged)
     return LiveSettings(**complete(values)), float(strength)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from allaprima.core.infotext import parse_size
+from allaprima.core.layout_json import layout_from_json
 from allaprima.core.reference import Reference
 from allaprima.core.request import LoraUse, Quality
 from allaprima.studio.server.errors import ProblemError
@@ -54,6 +55,9 @@ class ImagesBody(BaseModel):
     negative_prompt: str | None = None
     schedule: str | None = None
     loras: list[LoraField] = Field(default_factory=list, max_length=32)
+    layout: list[Any] | None = None
+    """What stands where, see `core.layout_json`."""
+    complete_layout: bool | None = None
     turbo: bool | None = True
 
 
@@ -79,6 +83,8 @@ def to_order(body: ImagesBody, studio: Studio, references: tuple[Reference, ...]
         "quality": _quality(body),
         "schedule": body.schedule,
         "references": references or None,
+        "layout": None if body.layout is None else layout_from_json(body.layout),
+        "complete_layout": body.complete_layout,
         "loras": tuple(LoraUse(name=lora.name, weight=lora.weight) for lora in body.loras),
     }
     given = {name: value for name, value in fields.items() if value is not None}

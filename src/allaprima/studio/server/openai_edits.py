@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
+from allaprima.core.layout_json import layout_from_text
 from allaprima.core.reference import MAX_REFERENCES
 from allaprima.core.starting_picture import StartingPicture
 from allaprima.studio.server.errors import ProblemError
@@ -151,6 +152,8 @@ async def _read_form(http: Request) -> EditParts:
     }
     if loras := _form_loras(form):
         fields["loras"] = loras
+    if isinstance(text := fields.get("layout"), str):
+        fields["layout"] = layout_from_text(text)
     return fields, [file for name in _PICTURES for file in files[name]], files["mask"]
 
 

@@ -51,13 +51,15 @@ class BaseCard:
     """Whether it reads no other language."""
     reads_references: bool = False
     """Whether it looks at pictures beside the prompt."""
+    reads_layout: bool = False
+    """Whether it is told what stands where."""
     starters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Phrases to begin a prompt with, by their kind."""
 
 
 @dataclass(frozen=True)
 class LoadedCards(Mapping[str, BaseCard]):
-    """Cards of bases, with the defaults that the engine found in a base's own files once that is loaded."""
+    """Cards of bases, with what the engine found in a base's own files once that is loaded."""
 
     usual: Mapping[str, BaseCard]
     """The cards of bases that are not loaded, by name."""
@@ -66,7 +68,9 @@ class LoadedCards(Mapping[str, BaseCard]):
 
     def __getitem__(self, name: str) -> BaseCard:
         known = self.engine.defaults(name)
-        return self.usual[name] if known is None else replace(self.usual[name], defaults=known)
+        if known is None:
+            return self.usual[name]
+        return replace(self.usual[name], defaults=known, reads_layout=self.engine.reads_layout(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.usual)

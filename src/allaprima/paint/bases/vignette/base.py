@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import RequestError, WeightsError
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.request import GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.paint.bases.vignette.autoencoder import STRIDE, Autoencoder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
 from allaprima.paint.bases.vignette.encoder_sketch import EncoderSketch
 from allaprima.paint.bases.vignette.half_linear import HalfLinear
+from allaprima.paint.bases.vignette.layout_maps import LayoutMaps
 from allaprima.paint.bases.vignette.quick_decoder import QuickDecoder, prepacked_bytes
 from allaprima.paint.bases.vignette.quick_denoiser import QuickDenoiser
 from allaprima.paint.bases.vignette.quick_encoder import QuickEncoder, packed_encoder_bytes
@@ -61,6 +63,7 @@ class VignetteBase(ResidentBase):
     stride: int = STRIDE
     reads_mask: bool = False
     shift: float = SHIFT
+    _maps: LayoutMaps = field(init=False, repr=False, compare=False)
     _denoiser: QuickDenoiser = field(init=False, repr=False, compare=False)
     _decoder: QuickDecoder = field(init=False, repr=False, compare=False)
     _encoder: QuickEncoder = field(init=False, repr=False, compare=False)
@@ -68,6 +71,7 @@ class VignetteBase(ResidentBase):
 
     def __post_init__(self) -> None:
         """Set up the quick networks, which compute some things once from the weights."""
+        object.__setattr__(self, "_maps", LayoutMaps(self.text, self.denoiser))
         object.__setattr__(self, "_denoiser", QuickDenoiser(self.denoiser))
         object.__setattr__(self, "_decoder", QuickDecoder(self.autoencoder))
         object.__setattr__(self, "_encoder", QuickEncoder(self.autoencoder))
@@ -103,18 +107,31 @@ class VignetteBase(ResidentBase):
     def remarks(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return what of the words is beyond 48 tokens, or is read as letters."""
         guides = needs_negative(self, request.guidance)
-        return remarks_on_words(request, self.text.unread, guides=guides, weighs=False)
+        cut = (thing.kind for thing in request.layout if self.reads_layout and self.text.unread(thing.kind))
+        return (
+            *remarks_on_words(request, self.text.unread, guides=guides, weighs=False),
+            *(f"the end of the kind {kind!r} is beyond what the base reads" for kind in dict.fromkeys(cut)),
+        )
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> torch.Tensor:
         """Return standard normal latents (B, C, height/16, width/16), one per seed."""
         shape = (self.denoiser.config.latent_channels, height // STRIDE, width // STRIDE)
         return seeded_noise(seeds, shape, self.device)
 
+    @property
+    def reads_layout(self) -> bool:
+        """Whether its denoiser was trained with maps of what stands where."""
+        return self.denoiser.config.layout_channels > 0
+
+    def draw_layouts(self, layouts: Sequence[PaintedLayout], width: int, height: int) -> torch.Tensor:
+        """Return the map (B, M, height/16, width/16)."""
+        return self._maps.draw(layouts, height // STRIDE, width // STRIDE).to(self.device)
+
     def predict(self, latents: torch.Tensor, t: torch.Tensor, text: TextStates) -> torch.Tensor:
         """Return the velocity for latents (B, C, h, w) at times `t` (B,)."""
         dtype = self.dtype
         mask = None if bool(text.mask.all()) else text.mask
-        return self._denoiser(latents.to(dtype), t.to(dtype), text.states.to(dtype), mask)
+        return self._denoiser(latents.to(dtype), t.to(dtype), text.states.to(dtype), mask, text.layout)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return pixels (B, 3, 16 h, 16 w) in [0, 1]."""

@@ -52,7 +52,7 @@ class KindCode(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the codes (n, K) of names' mean states (n, D)."""
-        return (pooled.float() - self.mean) @ self.directions.T
+        return (pooled.float() - self.mean.float()) @ self.directions.float().T
 
     @torch.no_grad()
     def measure(self, pooled: Tensor) -> None:
