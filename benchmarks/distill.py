@@ -23,7 +23,7 @@ import typer
 from benchmarks.harness import RESULTS, Row, measure, report
 from torch import nn
 
-from allaprima.lab.distill.data import CacheData, DistillBatch, DistillData
+from allaprima.lab.distill.data import CacheData, CacheTexts, DistillBatch, DistillData
 from allaprima.lab.distill.discriminator import Discriminator, TeacherFeatures
 from allaprima.lab.distill.learners import FAKE, STUDENT, Learners
 from allaprima.lab.distill.methods.add import AddTask, AdversarialModel
@@ -93,7 +93,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         cache = _cache(Path(folder))
         draw = Draw(step=0, batch_size=batch, device=device, generator=torch.Generator().manual_seed(0))
-        material = CacheData(caches=(cache,))
+        material = CacheData(texts=(CacheTexts(cache=cache),))
         kept = material.batch(draw)
         network = _network(layers).to(device)
         t = torch.full((batch,), 0.5, device=device)

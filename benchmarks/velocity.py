@@ -18,13 +18,12 @@ import typer
 from benchmarks.harness import RESULTS, Row, report
 from torch import Tensor
 
-from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.training.latents import LatentCache
 from allaprima.lab.training.resident import Resident
 from allaprima.lab.training.resident_layouts import ResidentLayouts
 from allaprima.paint.bases.vignette.base import weights_folder
 from allaprima.paint.bases.vignette.denoiser import Denoiser
-from allaprima.paint.bases.vignette.layout import KindCode, draw_map
+from allaprima.paint.bases.vignette.layout import KindCode
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_denoiser
 from allaprima.paint.device.precision import pick_device
@@ -65,7 +64,7 @@ def main(
 def whole_maps(caches: Sequence[Path], text: TextEncoder, code: KindCode) -> Tensor:
     """Return the map (N, M, 16, 16) of the whole layout of every scene in the caches."""
     layouts = ResidentLayouts(caches, text, code, torch.device("cpu"))
-    return draw_map(layouts.table(torch.arange(len(layouts))), LATTICE, LATTICE)
+    return layouts.whole_maps(torch.arange(len(layouts)))
 
 
 def _rows(given: str, errors: list[VelocityError]) -> Iterator[Row]:

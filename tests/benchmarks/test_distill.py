@@ -10,13 +10,13 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from allaprima.lab.distill.data import CacheData
+from allaprima.lab.distill.data import CacheData, CacheTexts
 from allaprima.lab.training.loop import Draw
 from benchmarks import distill
 
 
 def test_a_kept_batch_leaves_the_numbers_as_the_cache_does(tmp_path: Path) -> None:
-    material = CacheData(caches=(distill._cache(tmp_path, scenes=4),))
+    material = CacheData(texts=(CacheTexts(cache=distill._cache(tmp_path, scenes=4)),))
 
     def after(take: CacheData | distill.Kept) -> float:
         generator = torch.Generator().manual_seed(3)

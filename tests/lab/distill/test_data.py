@@ -34,7 +34,7 @@ def test_scenes_that_are_held_out_are_never_learned_from(tmp_path: Path) -> None
     captions = rows(CacheTexts(cache=cache).take(range(len(cache) * CAPTIONS)))
     seen, told = set(), set()
     for step in range(60):
-        batch = CacheData(caches=(cache,), held_out=3).batch(draw(step))
+        batch = CacheData(texts=(CacheTexts(cache=cache),), held_out=3).batch(draw(step))
         for picture, words in zip(batch.pictures(), rows(batch.text), strict=True):
             scene, number = scenes.index(picture.numpy().astype(np.float16).tobytes()), captions.index(words)
             assert number // CAPTIONS == scene
@@ -43,7 +43,10 @@ def test_scenes_that_are_held_out_are_never_learned_from(tmp_path: Path) -> None
     assert seen == set(range(9))
     assert len(told) == 9 * CAPTIONS
     pictures = [
-        CacheData(caches=(cache, other), held_out=9).batch(draw(step)).pictures() for step in range(60)
+        CacheData(texts=(CacheTexts(cache=cache), CacheTexts(cache=other)), held_out=9)
+        .batch(draw(step))
+        .pictures()
+        for step in range(60)
     ]
     all_seen = {scenes.index(one.numpy().astype(np.float16).tobytes()) for one in torch.cat(pictures)}
     assert all_seen == set(range(12))  # only the first is the exam's

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from allaprima.core.errors import LoraError
 from allaprima.core.request import LoraUse
-from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
+from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig, with_layout
 from allaprima.paint.lora.files.folder import LoraFolder
 from allaprima.paint.lora.manager import LoraManager
 
@@ -156,3 +156,33 @@ def test_made_ready_it_wears_as_it_would_have(tmp_path: Path, denoiser: Denoiser
     assert torch.equal(answer(denoiser), worn)
     late.apply([])
     make_manager(denoiser, path).make_ready()  # no folder: nobody has asked for a LoRA yet
+
+
+def test_a_lora_from_before_the_base_read_layouts_changes_what_it_changed(
+    tmp_path: Path, denoiser: Denoiser
+) -> None:
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    pair = {
+        "transformer.img_in.lora_A.weight": torch.randn(3, 16),
+        "transformer.img_in.lora_B.weight": torch.randn(32, 3),
+    }
+    save_file(pair, folder / "before.safetensors")
+    make_manager(denoiser, folder).apply(use("before"))
+    worn = answer(denoiser)
+    reader = with_layout(denoiser, 3)
+    torch.nn.init.normal_(reader.transformer.img_in.weight.data[:, 16:])
+    make_manager(reader, folder).apply(use("before"))
+    torch.testing.assert_close(answer(reader), worn)
+
+
+def test_a_lora_with_any_other_number_of_inputs_is_refused(tmp_path: Path, denoiser: Denoiser) -> None:
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    pair = {
+        "transformer.img_in.lora_A.weight": torch.randn(3, 20),
+        "transformer.img_in.lora_B.weight": torch.randn(32, 3),
+    }
+    save_file(pair, folder / "wrong.safetensors")
+    with pytest.raises(LoraError, match="img_in"):
+        make_manager(with_layout(denoiser, 3), folder).apply(use("wrong"))

@@ -20,10 +20,13 @@ from torch import Tensor
 from allaprima.core.errors import AssetError, UserError
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.loop import Draw
+from allaprima.lab.training.resident_layouts import ResidentLayouts
 from allaprima.paint.contract.base import TextStates
 
 FEWEST = 4
 """Scenes or prompts, of which a quarter is held out."""
+_UNTOLD = 8
+"""One scene of so many has no layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,8 @@ class DistillBatch:
 def to_device(text: TextStates, device: torch.device) -> TextStates:
     """Return the same text on another device."""
     pooled = None if text.pooled is None else text.pooled.to(device)
-    return TextStates(states=text.states.to(device), mask=text.mask.to(device), pooled=pooled)
+    layout = None if text.layout is None else text.layout.to(device)
+    return TextStates(states=text.states.to(device), mask=text.mask.to(device), pooled=pooled, layout=layout)
 
 
 class DistillData(Protocol):
@@ -93,15 +97,25 @@ class CacheTexts:
     """The captions of a latent cache; number = scene x captions per scene + caption."""
 
     cache: LatentCache
+    layouts: ResidentLayouts | None = None
+    """Of its scenes, for a base that reads them."""
 
     def __len__(self) -> int:
         """Return the number of captions."""
         return len(self.cache) * CAPTIONS
 
     def take(self, index: Sequence[int]) -> TextStates:
-        """Return the captions of these numbers."""
-        states, mask = self.cache.text([divmod(number, CAPTIONS) for number in index])
-        return TextStates(states=states, mask=mask)
+        """Return the captions of these numbers, with the whole layouts of their scenes if those are known.
+
+        Every eighth scene says nothing of what stands where, so that students know words alone, too.
+        """
+        rows = [divmod(number, CAPTIONS) for number in index]
+        states, mask = self.cache.text(rows)
+        if self.layouts is None:
+            return TextStates(states=states, mask=mask)
+        scenes = torch.tensor([scene for scene, _ in rows])
+        layout = self.layouts.whole_maps(scenes) * (scenes % _UNTOLD != 0)[:, None, None, None]
+        return TextStates(states=states, mask=mask, layout=layout)
 
     def empty(self, count: int) -> TextStates:
         """Return the empty prompt, as the text encoder has it."""
@@ -112,7 +126,8 @@ class CacheTexts:
         """Return a SHA-256 of all lengths and some tokens: a cache may have gigabytes of them."""
         cache = self.cache
         sample = cache.states[:: 1 + len(cache.states) // 4096]
-        return _sha256(cache.spans.tobytes(), cache.empty.tobytes(), sample.tobytes())
+        told = () if self.layouts is None else (self.layouts.rows.numpy().tobytes(),)
+        return _sha256(cache.spans.tobytes(), cache.empty.tobytes(), sample.tobytes(), *told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,20 +167,21 @@ def _sha256(*parts: bytes) -> str:
 class CacheData:
     """Real pictures and their captions; a batch comes from one of the caches."""
 
-    caches: tuple[LatentCache, ...]
+    texts: tuple[CacheTexts, ...]
+    """One for each cache."""
     held_out: int = 0
     """So many scenes at the end of the first cache are not learned from."""
 
     def batch(self, draw: Draw) -> DistillBatch:
         """Return scenes and captions at random."""
-        which = int(torch.rand((), generator=draw.generator) * len(self.caches))
-        cache = self.caches[which]
+        which = int(torch.rand((), generator=draw.generator) * len(self.texts))
+        texts = self.texts[which]
+        cache = texts.cache
         count = len(cache) - (self.held_out if which == 0 else 0)
         picks = draw.uniform(2)
         scenes = (picks[:, 0] * count).long().clamp(max=count - 1).tolist()
         words = (picks[:, 1] * CAPTIONS).long().clamp(max=CAPTIONS - 1).tolist()
         clean = torch.from_numpy(cache.latents[scenes].astype(np.float32))
-        texts = CacheTexts(cache=cache)
         text = texts.take([scene * CAPTIONS + word for scene, word in zip(scenes, words, strict=True)])
         return DistillBatch(
             noise=draw.noise(*clean.shape[1:]),

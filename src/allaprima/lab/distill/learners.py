@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -170,7 +171,10 @@ class Learners(nn.Module):
         if not isinstance(guidance, Tensor) and guidance == 1.0:
             alone: Tensor = network(x, t, text)
             return alone.float()
-        both: Tensor = network(torch.cat([x, x]), torch.cat([t, t]), join_prompts([text, empty]))
+        prompts = join_prompts([text, empty])
+        if text.layout is not None:  # what is led away from stands in the same place
+            prompts = replace(prompts, layout=text.layout.repeat(2, 1, 1, 1))
+        both: Tensor = network(torch.cat([x, x]), torch.cat([t, t]), prompts)
         conditioned, unconditioned = both.float().chunk(2)
         scale: Any = guidance[:, None, None, None] if isinstance(guidance, Tensor) else guidance
         return network.combine(conditioned, unconditioned, scale)

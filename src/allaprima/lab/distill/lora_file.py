@@ -13,6 +13,7 @@ from allaprima.lab.distill.learners import STUDENT, Learners
 from allaprima.lab.distill.methods.method import MethodSettings
 from allaprima.lab.training.checkpoint import read_tensors
 from allaprima.paint.lora.files.lora import Lora
+from allaprima.paint.lora.files.map_inputs import widen_inputs
 from allaprima.paint.lora.files.metadata import LoraMetadata, read_metadata
 from allaprima.paint.lora.files.writer import write_lora
 from allaprima.paint.lora.update import LowRank, Update
@@ -92,6 +93,8 @@ def begin_with(learners: Learners, path: Path) -> None:
     for module, (down, up) in learners.lora_parameters().items():
         for parameter, half in ((down, "A"), (up, "B")):
             stored = tensors.get(f"{root}.{module}.lora_{half}.weight")
+            if stored is not None and (module, half) == ("img_in", "A"):  # of the base before it read a map
+                stored = widen_inputs(stored, max(parameter.shape[1], stored.shape[1]))
             if stored is None or stored.shape != parameter.shape:
                 got = "none" if stored is None else f"one of shape {tuple(stored.shape)}"
                 raise UserError(f"{path.name} has for {module} {got}; expected {tuple(parameter.shape)}")

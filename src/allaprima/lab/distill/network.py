@@ -82,7 +82,8 @@ class Network(nn.Module, ABC):
         """
         dtype = dtype_of(self.network)
         pooled = None if text.pooled is None else text.pooled.to(dtype)
-        narrow = replace(text, states=text.states.to(dtype), pooled=pooled)
+        layout = None if text.layout is None else text.layout.to(dtype)
+        narrow = replace(text, states=text.states.to(dtype), pooled=pooled, layout=layout)
         return self.predict(latents.to(dtype), t, narrow).to(latents.dtype)
 
     @abstractmethod

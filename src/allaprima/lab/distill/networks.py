@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from allaprima.core.errors import UserError
@@ -102,8 +103,20 @@ class Vignette(TransformerNetwork):
         """Return the velocity for latents (B, C, h, w) at times in [0, 1]; h and w even."""
         height, width = latents.shape[-2:]
         mask = None if bool(text.mask.all()) else text.mask
-        tokens: Tensor = self.network(pack(latents), text.states, mask, t, self._grid(latents))
+        told = self._with_map(latents, text.layout)
+        tokens: Tensor = self.network(pack(told), text.states, mask, t, self._grid(latents))
         return unpack(tokens, height, width)
+
+    def _with_map(self, latents: Tensor, layout: Tensor | None) -> Tensor:
+        """Return latents with the map's channels behind theirs, zeros for none, if the network reads a map."""
+        entry = self.network.get_submodule("img_in")
+        assert isinstance(entry, nn.Linear | LoraLayer)
+        channels = entry.in_features // PATCH**2 - latents.shape[1]
+        if not channels:
+            return latents
+        if layout is None:
+            layout = latents.new_zeros(len(latents), channels, *latents.shape[2:])
+        return torch.cat([latents, layout], dim=1)
 
 
 class MMDiT(TransformerNetwork):

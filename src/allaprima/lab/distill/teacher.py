@@ -24,6 +24,8 @@ from allaprima.lab.distill.network import Decode, Network
 from allaprima.lab.distill.networks import network_of, wrapper_of
 from allaprima.lab.distill.trajectories import Trajectories
 from allaprima.lab.training.latents import CAPTIONS
+from allaprima.lab.training.resident_layouts import ResidentLayouts
+from allaprima.paint.bases.vignette.base import VignetteBase
 from allaprima.paint.contract.base import Base
 from allaprima.paint.pipeline.prompt_cache import join_prompts
 
@@ -112,13 +114,25 @@ def _sources(
         with torch.no_grad():
             text_width = base.encode_text([""]).states.shape[-1]
         opened = open_caches(caches, shape, text_width)
-        texts = CacheTexts(cache=opened[0])
+        told = tuple(
+            CacheTexts(cache=cache, layouts=_layouts(base, folder))
+            for cache, folder in zip(opened, caches, strict=True)
+        )
+        texts = told[0]
         held_out = min(max_held_out, len(opened[0]) // 4)
-        return texts, CacheData(caches=opened, held_out=held_out), len(texts) - held_out * CAPTIONS
+        return texts, CacheData(texts=told, held_out=held_out), len(texts) - held_out * CAPTIONS
     assert prompts is not None
     encoded = _encode(base, read_prompts(prompts))
     last = len(encoded) - min(max_held_out, len(encoded) // 4)
     return encoded, PromptData(texts=encoded, last=last, shape=shape), last
+
+
+def _layouts(base: Base, folder: Path) -> ResidentLayouts | None:
+    """Return the layouts of a cache's scenes, in main memory, if `base` reads them."""
+    if not (isinstance(base, VignetteBase) and base.reads_layout):
+        return None
+    assert base.denoiser.kind_code is not None
+    return ResidentLayouts([folder], base.text, base.denoiser.kind_code.float().cpu(), torch.device("cpu"))
 
 
 @torch.no_grad()

@@ -63,6 +63,10 @@ class ResidentLayouts:
             whole=torch.ones(len(rows), len(LAYERS), device=rows.device),
         )
 
+    def whole_maps(self, scenes: Tensor) -> Tensor:
+        """Return the map (B, M, 16, 16) of the whole layouts of scenes (B,)."""
+        return draw_map(self.table(scenes), LATTICE, LATTICE)
+
     def draw_some(self, scenes: Tensor, draw: Draw) -> Tensor:
         """Return the map (B, M, 16, 16) of scenes (B,), after dropout."""
         scenes = scenes.to(self.rows.device)

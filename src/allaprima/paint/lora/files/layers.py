@@ -14,6 +14,7 @@ from torch import nn
 from allaprima.paint.lora.files.dialects import DENOISERS, KeyName
 from allaprima.paint.lora.files.families import Architecture, look
 from allaprima.paint.lora.files.layer_names import fused_paths, ldm_names, names_of
+from allaprima.paint.lora.files.map_inputs import inputs_without_map
 from allaprima.paint.lora.files.original_names import original_names, swapped_layers
 
 
@@ -31,6 +32,8 @@ class Layer:
     """The layers whose rows stand in this one, which only other programs have; () for a layer of the network."""
     is_swapped: bool = False
     """Whether the halves of its rows stand the other way round."""
+    without_map: int = 0
+    """How many of its inputs are not a layout's map; 0 for a layer that no map enters."""
 
 
 class Layers:
@@ -48,7 +51,10 @@ class Layers:
             paths = {path: shape for path, part in found.items() if (shape := shape_of(part))}
             others = ldm_names(paths) | original_names((*paths, *fused_paths(paths)))
             for path, shape in paths.items():
-                layer = Layer(key=f"{network}.{path}", shape=shape, bias=_bias_of(found[path]))
+                layer = Layer(
+                    key=f"{network}.{path}", shape=shape, bias=_bias_of(found[path]),
+                    without_map=inputs_without_map(path, paths),
+                )  # fmt: skip
                 self.by_key[layer.key] = layer
                 for name in dict.fromkeys((*names_of(path), *names_of(others.get(path, path)))):
                     # Two layers of one name leave it without meaning; a layer's own path always has one.

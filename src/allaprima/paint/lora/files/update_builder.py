@@ -13,6 +13,7 @@ from allaprima.paint.lora.files.algebra import MisfitError, decomposed, split_ro
 from allaprima.paint.lora.files.keys import shown
 from allaprima.paint.lora.files.layer_keys import FileAndBase
 from allaprima.paint.lora.files.layers import Layer, Layers
+from allaprima.paint.lora.files.map_inputs import widen_inputs
 from allaprima.paint.lora.files.vectors import vectors_from
 from allaprima.paint.lora.files.weight_file import WeightFile
 from allaprima.paint.lora.update import Update
@@ -33,6 +34,9 @@ def build_update(
         if stored.numel() != 1:
             raise LoraError(f"{where}: got an alpha of shape {tuple(stored.shape)}; expected one number")
         alpha = float(stored)
+    down = parts.get("down")
+    if layer.without_map and down is not None and down.shape[1:] == (layer.without_map,):
+        parts["down"] = widen_inputs(down, layer.shape[1])
     module = layer.key.partition(".")[2]
     lengths = next(((role, parts.pop(role)) for role in ("dora", "magnitude") if role in parts), None)
 
