@@ -66,7 +66,7 @@ def test_a_picture_is_painted_with_it_and_again(
         == told["painted_layout"]["things"]
         == [{**CAT, "layer": "subject", "number": 0}]
     )
-    assert (told["request"]["complete_layout"], told["painted_layout"]["whole"]) == (False, False)
+    assert (told["request"]["complete_layout"], told["painted_layout"]["whole"]) == (False, [])
     assert run([*words, "-o", "plain.png"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["painted_layout"] is None
     assert run(["paint", "--from", "told.png", *common, "-o", "again.png"]) == 0

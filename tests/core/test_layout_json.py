@@ -33,7 +33,7 @@ def test_what_is_left_out_is_a_subject_of_no_colour() -> None:
 def test_a_layout_comes_back_from_text() -> None:
     layout = layout_from_json([SUN, CAT, {**CAT, "kind": "黑猫", "number": 3}])
     assert layout_from_text(json.dumps(layout_to_json(layout))) == layout
-    painted = PaintedLayout(things=layout, whole=True)
+    painted = PaintedLayout(things=layout, whole=frozenset({"behind", "ground"}))
     assert painted_from_json(json.loads(json.dumps(painted_to_json(painted)))) == painted
 
 
@@ -117,7 +117,8 @@ def test_what_was_painted_may_be_more_than_what_is_asked() -> None:
         {},
         [],
         {"things": [], "whole": 1},
-        {"things": [CAT] * (MAX_PAINTED + 1), "whole": True},
+        {"things": [], "whole": ["front"]},
+        {"things": [CAT] * (MAX_PAINTED + 1), "whole": []},
     ]
     for data in bad:
         with pytest.raises(RequestError, match="expected"):

@@ -81,5 +81,5 @@ class PaintedLayout:
     """What a base is told stands where in a picture."""
 
     things: Layout = ()
-    whole: bool = False
-    """Whether these are all the things of the picture; otherwise others may stand anywhere."""
+    whole: frozenset[LayoutLayer] = frozenset()
+    """The layers of which these are all the things in the picture; in others more may stand anywhere."""

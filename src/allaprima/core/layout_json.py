@@ -46,7 +46,10 @@ def layout_to_json(layout: Layout) -> list[dict[str, Any]]:
 
 def painted_to_json(layout: PaintedLayout) -> dict[str, Any]:
     """Return what a base was told stands where as plain data."""
-    return {"things": layout_to_json(layout.things), "whole": layout.whole}
+    return {
+        "things": layout_to_json(layout.things),
+        "whole": [layer for layer in LAYERS if layer in layout.whole],
+    }
 
 
 def painted_from_json(data: object) -> PaintedLayout:
@@ -54,11 +57,12 @@ def painted_from_json(data: object) -> PaintedLayout:
     if (
         not isinstance(data, Mapping)
         or set(data) != {"things", "whole"}
-        or not isinstance(data["whole"], bool)
+        or not isinstance(data["whole"], list)
+        or not all(layer in LAYERS for layer in data["whole"])
     ):
         raise RequestError(f"got the painted layout {shorten(data)}; expected things and whole", field=FIELD)
     things = layout_from_json(data["things"], most=MAX_PAINTED)
-    return PaintedLayout(things=things, whole=data["whole"])
+    return PaintedLayout(things=things, whole=frozenset(data["whole"]))
 
 
 def layout_from_json(data: object, *, most: int = MAX_THINGS) -> Layout:

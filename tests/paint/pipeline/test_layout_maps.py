@@ -14,7 +14,7 @@ from tests.tiny import SteadyBase
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.init_image import InitImage
-from allaprima.core.layout import Box, Layout, PaintedLayout, Thing
+from allaprima.core.layout import LAYERS, Box, Layout, PaintedLayout, Thing
 from allaprima.core.picture_files import import_request
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
@@ -26,11 +26,12 @@ REQUEST = GenerationRequest(prompt="a cat", steps=2, guidance=1.0, seed=7)
 TOLD = replace(REQUEST, layout=(CAT,))
 
 
-def with_sun(layout: Layout, prompt: str, seed: int) -> Layout:
+def with_sun(layout: Layout, prompt: str, seed: int) -> PaintedLayout:
     """Complete a layout by a sun whose place hangs on the seed."""
     assert prompt
     left = seed % 5 / 10
-    return (Thing(kind="sun", box=Box(left, 0.0, left + 0.3, 0.3), layer="behind"), *layout)
+    sun = Thing(kind="sun", box=Box(left, 0.0, left + 0.3, 0.3), layer="behind")
+    return PaintedLayout(things=(sun, *layout), whole=frozenset(LAYERS))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_a_layout_changes_the_picture_and_stays_with_it(painter: Painter, tmp_pa
 
 def test_what_is_left_open_is_completed_from_the_seed(completing: Painter, tmp_path: Path) -> None:
     picture = completing.paint(TOLD)
-    assert picture.painted_layout == PaintedLayout(things=with_sun((CAT,), "a cat", 7), whole=True)
+    assert picture.painted_layout == with_sun((CAT,), "a cat", 7)
     assert picture.request == TOLD
     imported = import_request(picture.save(tmp_path / "cat.png"))
     assert imported.painted_layout == picture.painted_layout

@@ -12,7 +12,7 @@ import torch
 from tests.studio.engine.watched import Bench, Client
 from tests.tiny_vignette import write_tiny_vignette
 
-from allaprima.core.layout import Box, Layout, PaintedLayout, Thing
+from allaprima.core.layout import LAYERS, Box, Layout, PaintedLayout, Thing
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 
@@ -20,11 +20,12 @@ LEFT = (Thing(kind="cat", box=Box(0.0, 0.2, 0.5, 1.0)),)
 RIGHT = (Thing(kind="cat", box=Box(0.5, 0.2, 1.0, 1.0)),)
 
 
-def with_sun(layout: Layout, prompt: str, seed: int) -> Layout:
+def with_sun(layout: Layout, prompt: str, seed: int) -> PaintedLayout:
     """Complete a layout by a sun whose place hangs on the seed."""
     del prompt
     left = seed % 5 / 10
-    return (Thing(kind="sun", box=Box(left, 0.0, left + 0.3, 0.3), layer="behind"), *layout)
+    sun = Thing(kind="sun", box=Box(left, 0.0, left + 0.3, 0.3), layer="behind")
+    return PaintedLayout(things=(sun, *layout), whole=frozenset(LAYERS))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_what_is_left_open_stays_where_it_is_while_words_change(painter: Painter
     for words in ("cat", "dog"):
         client.ask(words, steps=1, seed=3)
         bench.run()
-    sun = PaintedLayout(things=with_sun((), "", 3), whole=True)
+    sun = with_sun((), "", 3)
     assert [frame.layout for frame in client.frames] == [sun, sun]
     client.ask("dog", steps=1, seed=3, complete_layout=False)
     bench.run()

@@ -44,8 +44,9 @@ from allaprima.paint.sampling.guidance import remarks_on_guidance
 if TYPE_CHECKING:
     from allaprima.paint.step_cache.first_block import FirstBlockCache
 
-LayoutCompletion = Callable[[Layout, str, int], Layout]
-"""Given a layout, a prompt and a seed, returns all things of the picture, those given as they are."""
+LayoutCompletion = Callable[[Layout, str, int], PaintedLayout]
+"""Given a layout, a prompt and a seed, returns the things of the picture, those given as they are, and in which of the
+layers these are all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +222,10 @@ class Pipeline:
         """
         if not self.base.reads_layout:
             return None
-        things, whole = request.layout, False
+        told = PaintedLayout(things=request.layout)
         if self.layout_completion is not None and request.complete_layout and init_image is None:
-            things, whole = self.layout_completion(things, request.prompt, request.seed), True
-        return PaintedLayout(things=things, whole=whole) if things or whole else None
+            told = self.layout_completion(request.layout, request.prompt, request.seed)
+        return told if told.things or told.whole else None
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""

@@ -10,7 +10,7 @@ import torch
 from tests.tabulated import tabulate
 from tests.tiny_vignette import write_tiny_vignette
 
-from allaprima.core.layout import Box, PaintedLayout, Thing
+from allaprima.core.layout import LAYERS, Box, PaintedLayout, Thing
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
 from allaprima.paint.bases.vignette.layout import draw_map, pooled_states
 from allaprima.paint.contract.base import Base
@@ -18,7 +18,7 @@ from allaprima.paint.memory.planned_base import PlannedBase
 
 CAT = Thing(kind="cat", box=Box(0.1, 0.2, 0.6, 0.9), number=1, color=(255, 51, 0))
 SUN = Thing(kind="sun", box=Box(0.5, 0.0, 1.2, 0.4), layer="behind")
-SCENE = PaintedLayout(things=(SUN, CAT), whole=True)
+SCENE = PaintedLayout(things=(SUN, CAT), whole=frozenset(LAYERS))
 BOX = PaintedLayout(things=(CAT,))
 
 
@@ -35,7 +35,7 @@ def test_the_map_is_that_of_the_table(base: VignetteBase) -> None:
     assert code is not None
     kinds = [code(pooled_states([thing.kind for thing in one.things], base.text)) for one in (SCENE, BOX)]
     expected = [
-        draw_map(tabulate([one.things], [codes], whole=one.whole), 16, 16)
+        draw_map(tabulate([one.things], [codes], whole=bool(one.whole)), 16, 16)
         for one, codes in zip((SCENE, BOX), kinds, strict=True)
     ]
     drawn = base.draw_layouts([SCENE, BOX], 256, 256)
@@ -46,7 +46,11 @@ def test_a_row_hangs_on_its_own_layout_alone(base: VignetteBase) -> None:
     alone = base.draw_layouts([BOX], 256, 256)
     assert torch.equal(base.draw_layouts([SCENE, BOX], 256, 256)[1], alone[0])
     assert not base.draw_layouts([PaintedLayout()], 256, 256).any()
-    assert base.draw_layouts([PaintedLayout(whole=True)], 256, 256).any()
+    assert base.draw_layouts([PaintedLayout(whole=frozenset(LAYERS))], 256, 256).any()
+    behind = base.draw_layouts([PaintedLayout(whole=frozenset({"behind"}))], 256, 256)
+    layer = LAYERS.index("behind")
+    assert behind.unflatten(1, (4, -1))[:, layer, -1].all()  # type: ignore[no-untyped-call]
+    assert behind.sum() == 16 * 16
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

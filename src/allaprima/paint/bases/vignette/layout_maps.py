@@ -1,7 +1,7 @@
 """Layouts as Vignette's denoiser reads them: things in words and boxes become the map of its cells.
 
 maps = LayoutMaps(text_encoder, denoiser)
-layout = maps.draw([PaintedLayout(things=(cat,), whole=True)], 16, 16)
+layout = maps.draw([PaintedLayout(things=(cat,))], 16, 16)
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LayoutMaps:
             boxes=torch.tensor(boxes),
             colors=torch.tensor(colors),
             kinds=torch.tensor(kinds),
-            whole=torch.tensor([[float(layout.whole)] * len(LAYERS) for layout in layouts]),
+            whole=torch.tensor([[float(layer in layout.whole) for layer in LAYERS] for layout in layouts]),
         )
 
     def _code(self, kind: str) -> list[float]:
