@@ -1,22 +1,43 @@
 """What stands where, as a base is shown it: one map a picture, drawn by the base.
 
-layouts = [pipeline.painted_layout(request) for request in requests]
+layouts = [told_layout(base, request, completion) for request in requests]
 maps = draw_maps(guard, layouts, width, height)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
 from allaprima.core.init_image import InitImage
-from allaprima.core.layout import Box, PaintedLayout
+from allaprima.core.layout import Box, Layout, PaintedLayout
 from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import Base
 
+LayoutCompletion = Callable[[Layout, str, int], PaintedLayout]
+"""Given a layout, a prompt and a seed, returns the things of the picture, those given as they are, and the layers of
+which these are all."""
 _MOST_NAMED = 8
+
+
+def told_layout(
+    base: Base, request: GenerationRequest, completion: LayoutCompletion | None
+) -> PaintedLayout | None:
+    """Return what `base` is told stands where in a picture of `request`; None where it is told nothing.
+
+    Args:
+        base: what paints.
+        request: its layout is completed if it wants that.
+        completion: None to leave open what is open.
+    """
+    if not base.reads_layout:
+        return None
+    told = PaintedLayout(things=request.layout)
+    if completion is not None and request.complete_layout:
+        told = completion(request.layout, request.prompt, request.seed)
+    return told if told.things or told.whole else None
 
 
 def draw_maps(

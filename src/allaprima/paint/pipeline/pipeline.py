@@ -9,7 +9,7 @@ batch = pipeline.begin([row], width=256, height=256, schedule=schedule, guidance
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
-from allaprima.core.layout import Layout, PaintedLayout
+from allaprima.core.layout import PaintedLayout
 from allaprima.core.model_hash import ModelHash
 from allaprima.core.painted_lora import PaintedLora
 from allaprima.core.picture import Rescues
@@ -32,7 +32,7 @@ from allaprima.paint.lora.files.remarks import remarks_on, remarks_on_unused
 from allaprima.paint.lora.manager import LoraManager
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.image_cache import ImageCache
-from allaprima.paint.pipeline.layout_maps import remarks_on_layout
+from allaprima.paint.pipeline.layout_maps import LayoutCompletion, remarks_on_layout, told_layout
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.pipeline.prompt_cache import CACHE_BYTES, PromptCache
 from allaprima.paint.pipeline.reference_latents import remarks_on_references
@@ -43,10 +43,6 @@ from allaprima.paint.sampling.guidance import remarks_on_guidance
 
 if TYPE_CHECKING:
     from allaprima.paint.step_cache.first_block import FirstBlockCache
-
-LayoutCompletion = Callable[[Layout, str, int], PaintedLayout]
-"""Given a layout, a prompt and a seed, returns the things of the picture, those given as they are, and in which of the
-layers these are all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +62,8 @@ class Pipeline:
     waits_for_hash: bool = True
     """Whether a whole picture waits until that is known; without, the first ones may do without."""
     layout_completion: LayoutCompletion | None = None
-    """Completes what a request's layout leaves open; None to paint layouts as they stand."""
+    """Completes what a request's layout leaves open, but not over an init image, which shows where things stand; None
+    to paint layouts as they are given."""
     step_cache: FirstBlockCache | None = None
     """What lets many steps reuse what those before computed; None to compute each in full."""
 
@@ -215,17 +212,9 @@ class Pipeline:
     def painted_layout(
         self, request: GenerationRequest, init_image: StartingPicture | InitImage | None = None
     ) -> PaintedLayout | None:
-        """Return what the base is told stands where in a picture of `request`; None where it is told nothing.
-
-        What the layout leaves open is completed from the seed, but not over an init image: that shows where things
-        stand.
-        """
-        if not self.base.reads_layout:
-            return None
-        told = PaintedLayout(things=request.layout)
-        if self.layout_completion is not None and request.complete_layout and init_image is None:
-            told = self.layout_completion(request.layout, request.prompt, request.seed)
-        return told if told.things or told.whole else None
+        """Return what the base is told stands where; see `layout_maps.told_layout`."""
+        completion = self.layout_completion if init_image is None else None
+        return told_layout(self.base, request, completion)
 
     def guard(self, rescues: Rescues | None = None, *, strict: bool = True) -> OverflowGuard:
         """Return the base under a guard, for one picture or for pictures that are painted together."""
