@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from tests.tiny import SteadyBase
 
@@ -81,4 +83,13 @@ def test_joined_prompts_are_padded_and_masked() -> None:
     assert joined.states[0, 2:].eq(0).all()
     assert joined.pooled is not None
     assert joined.pooled.shape == (2, 4)
+    assert joined.layout is None
     assert join_prompts([short]) is short
+
+
+def test_joined_prompts_keep_their_maps() -> None:
+    open_ = TextStates(states=torch.ones(2, 2, 3), mask=torch.ones(2, 2, dtype=torch.bool))
+    told = replace(open_.rows([0]), layout=torch.ones(1, 5, 4, 4))
+    joined = join_prompts([open_, told])
+    assert joined.layout is not None
+    assert joined.layout.flatten(1).sum(1).tolist() == [0.0, 0.0, 80.0]

@@ -73,12 +73,8 @@ class DenoiseRow:
     """(1, M, h, w), the map of what stands where, under guidance too; None leaves that open."""
 
 
-def _join_layouts(layouts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    """Return maps under each other, zeros where a layout is left open; None where all are."""
-    known = next((layout for layout in layouts if layout is not None), None)
-    if known is None:
-        return None
-    return torch.cat([torch.zeros_like(known) if layout is None else layout for layout in layouts])
+def _told(text: TextStates, layout: torch.Tensor | None) -> TextStates:
+    return text if layout is None else replace(text, layout=layout)
 
 
 def _beginning(schedule: Schedule) -> tuple[object, ...]:
@@ -289,13 +285,12 @@ class DenoiseBatch:
         self._before_prediction()
         if asked not in self._models:
             rows = [self.rows[row] for row in asked]
-            negatives = [row.negative for row in rows if row.negative is not None]
-            text = join_prompts([*(row.prompt for row in rows), *negatives])
+            prompts = [_told(row.prompt, row.layout) for row in rows]
+            # What is led away from stands in the same places.
+            negatives = [_told(row.negative, row.layout) for row in rows if row.negative is not None]
+            text = join_prompts([*prompts, *negatives])
             if self._references:
                 text = replace(text, references=self._references)
-            if (layout := _join_layouts([row.layout for row in rows])) is not None:
-                # The negative prompt is led away from in the same place.
-                text = replace(text, layout=layout.repeat(len(text) // len(rows), 1, 1, 1))
             kept = {} if self._memory is None else self._models  # whose rows take turns
             self._models = {**kept, asked: guided(self.guard, text, self._guidance)}
         if (channels := self._under.channels) is not None:

@@ -141,7 +141,7 @@ class PromptCache:
 
 
 def join_prompts(texts: Sequence[TextStates]) -> TextStates:
-    """Return the prompts of `texts` under each other, padded to the longest."""
+    """Return the prompts of `texts` under each other, padded to the longest, each with its map if any has one."""
     if len(texts) == 1:
         return texts[0]
     longest = max(text.mask.shape[1] for text in texts)
@@ -150,6 +150,18 @@ def join_prompts(texts: Sequence[TextStates]) -> TextStates:
         states=torch.cat([_pad(text.states, longest) for text in texts]),
         mask=torch.cat([_pad(text.mask, longest) for text in texts]),
         pooled=torch.cat(pooled) if pooled else None,
+        layout=_join_layouts(texts),
+    )
+
+
+def _join_layouts(texts: Sequence[TextStates]) -> torch.Tensor | None:
+    """Return the maps of `texts` under each other, zeros where one is left open; None where all are."""
+    known = next((text.layout for text in texts if text.layout is not None), None)
+    if known is None:
+        return None
+    shape = known.shape[1:]
+    return torch.cat(
+        [known.new_zeros(len(text), *shape) if text.layout is None else text.layout for text in texts]
     )
 
 
