@@ -170,9 +170,12 @@ def _parse_ours(text: str) -> dict[str, Any]:
 def _request_of(ours: Mapping[str, Any]) -> ImportedRequest:
     request = GenerationRequest.from_json(ours.get("request"))  # type: ignore[arg-type]  # it checks the type itself
     painted = ours.get("painted_layout")
-    return ImportedRequest(
-        request=request, painted_layout=None if painted is None else painted_from_json(painted)
-    )
+    if painted is None:
+        return ImportedRequest(request=request)
+    try:
+        return ImportedRequest(request=request, painted_layout=painted_from_json(painted))
+    except RequestError as error:  # the request alone paints the picture
+        return ImportedRequest(request=request, remarks=(f"the painted layout is left out: {error}",))
 
 
 def _without_ours(infotext: str) -> str:

@@ -73,6 +73,15 @@ def test_what_is_left_open_is_completed_from_the_seed(completing: Painter, tmp_p
     assert completing.paint(replace(REQUEST, complete_layout=False)).painted_layout is None
 
 
+def test_a_painted_layout_that_cannot_be_read_is_left_out(painter: Painter, tmp_path: Path) -> None:
+    far = PaintedLayout(things=(replace(CAT, box=Box(-9.0, 0.0, 9.0, 1.0)),))
+    path = replace(painter.paint(TOLD), painted_layout=far).save(tmp_path / "far.png")
+    imported = import_request(path)
+    assert (imported.request, imported.painted_layout) == (TOLD, None)
+    (remark,) = imported.remarks
+    assert remark.startswith("the painted layout is left out: got the box [-9.0")
+
+
 def test_each_picture_of_a_batch_has_its_own_layout(completing: Painter) -> None:
     together = replace(completing, pictures_per_pass=3)
     requests = [replace(TOLD, seed=seed) for seed in (1, 2, 3)]
