@@ -1,0 +1,1 @@
+"""What stands where in a picture: the words for it, and the rules. Needs no torch."""
