@@ -27,7 +27,6 @@ from allaprima.paint.bases.vignette.layout import KindCode
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.bases.vignette.weights import load_denoiser
 from allaprima.paint.device.precision import pick_device
-from allaprima.paint.layout.spots import LATTICE
 
 TIMES = (0.98, 0.9, 0.8, 0.6)
 MOSTLY = 0.5

@@ -1,1 +1,1 @@
-"""What stands where in a picture: the words for it, and the rules. Needs no torch."""
+"""What stands where in a picture: what a prompt asks for, and boxes for what a person leaves open. Needs no torch."""

@@ -1,8 +1,34 @@
-"""How large a thing is drawn in its spot, and where on the lattice it comes to lie."""
+"""How large a thing is drawn in its spot, where on the lattice it comes to lie, and where its parts are.
+
+Scenes are rendered by the same arithmetic, so that a completed box is the box that the renderer would draw.
+"""
 
 from __future__ import annotations
 
-from allaprima.paint.layout.spots import LATTICE, Spot
+from dataclasses import dataclass
+
+from allaprima.core.layout import Box, Thing
+from allaprima.paint.layout.spots import LATTICE, PERSON, Spot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What the renderer draws of a kind, dressed or not: its proportions and, as fractions of it, its parts."""
+
+    width: int
+    height: int
+    """Pixels of the sprite; only their ratio matters."""
+    worn: Box | None = None
+    face: Box | None = None
+
+    def parts(self, accessory: str | None, whole: Box, number: int) -> list[Thing]:
+        """Return the parts of a thing whose box is `whole`, in the order in which they are drawn."""
+        named = (("face", self.face), (accessory, self.worn))
+        return [
+            Thing(kind=kind, box=box.within(whole), layer="part", number=number)
+            for kind, box in named
+            if kind is not None and box is not None
+        ]
 
 
 def room_of(spot: Spot, side: int) -> tuple[int, int]:
@@ -34,3 +60,14 @@ def corner_of(spot: Spot, size: tuple[int, int], side: int, *, person: bool, nea
     if person:
         return left, -(-(side - height) // cell) * cell
     return left, min(max(0, top), (side - height) // cell * cell)
+
+
+_SIDE = 256
+"""Pixels of the pictures that Vignette learned from: boxes end at whole pixels of these."""
+
+
+def box_of(spot: Spot, outline: Outline, kind: str, *, near: bool) -> Box:
+    """Return the box of a thing of a kind in its spot."""
+    size = fitted_size((outline.width, outline.height), room_of(spot, _SIDE))
+    left, top = corner_of(spot, size, _SIDE, person=kind == PERSON, near=near)
+    return Box.of_pixels((left, top, left + size[0], top + size[1]), (_SIDE, _SIDE))
