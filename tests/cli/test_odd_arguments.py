@@ -30,6 +30,7 @@ ANCHORS: dict[str, tuple[str, ...]] = {
     "pull": ("no-owner",),
     "scenes build": ("--npm-root", "nowhere"),
     "scenes sheet": ("--count", "0"),
+    "scenes layouts": ("--backgrounds", "0"),
     "train scenes": ("file/store",),
     "train pictures": ("file/store",),
     "train upscaler": ("run", "--store", "nowhere"),

@@ -47,6 +47,20 @@ def test_build_then_sheet(
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
 
+    table = tmp_path / "renders.safetensors"
+    assert run(["scenes", "layouts", "-o", str(table), "--backgrounds", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["file"], told["bytes"]) == (str(table), table.stat().st_size)
+    assert told["things"] > 16 * 3
+
+
+@pytest.mark.parametrize("backgrounds", ["0", "1001"])
+def test_layouts_refuse_numbers_of_backgrounds_that_make_no_table(
+    backgrounds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["scenes", "layouts", "--backgrounds", backgrounds]) == 2
+    assert "expected 1 to 1000" in capsys.readouterr().err
+
 
 def test_a_folder_that_is_not_there_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

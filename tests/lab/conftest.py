@@ -12,7 +12,7 @@ from allaprima.lab.scenes.build import fill_outline
 from allaprima.lab.scenes.places import PROP_ICONS
 from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import SpriteCache, rasterise, save_sprites
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.subjects import SUBJECTS
 
 STYLES: tuple[Style, ...] = get_args(Style)
 BALL = '<circle cx="16" cy="16" r="13" fill="{fill}" stroke="{edge}" stroke-width="2"/>'

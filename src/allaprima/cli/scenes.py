@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 MOST_SCENES = 400
+MOST_BACKGROUNDS = 1000
 
 
 @app.command()
@@ -94,3 +95,41 @@ def sheet(
     if as_json:
         seconds = time.perf_counter() - started
         print_json({"file": str(output), "count": count, "seed": seed, "style": style, "seconds": seconds})
+
+
+@app.command()
+def layouts(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "renders.safetensors"
+    ),
+    backgrounds: Annotated[int, typer.Option(help="How many of each place, 1 to 1000.")] = 64,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the first background; the others follow it.")
+    ] = 7_000_000,
+    as_json: JsonFlag = False,
+) -> None:
+    """Note down what layouts are completed from: backgrounds, and the outline of every kind (half a minute)."""
+    from allaprima.lab.scenes.records import record_renders
+    from allaprima.lab.scenes.sprites import SpriteCache
+    from allaprima.paint.layout.renders import pack_renders
+
+    if not 1 <= backgrounds <= MOST_BACKGROUNDS:
+        raise UserError(f"--backgrounds is {backgrounds}; expected 1 to {MOST_BACKGROUNDS}")
+    check_target(output)
+    started = time.perf_counter()
+    renders = record_renders(SpriteCache(), backgrounds=backgrounds, first_seed=seed)
+    recipe = f"prima scenes layouts --backgrounds {backgrounds} --seed {seed}"
+    write_whole(output, pack_renders(renders, recipe), overwrite=True)
+    print(output)
+    if as_json:
+        things = sum(len(drawn.things) for every in renders.backgrounds.values() for drawn in every)
+        print_json(
+            {
+                "file": str(output),
+                "bytes": output.stat().st_size,
+                "backgrounds": backgrounds,
+                "things": things,
+                "outlines": len(renders.outlines),
+                "seconds": time.perf_counter() - started,
+            }
+        )

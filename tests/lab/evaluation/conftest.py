@@ -12,7 +12,7 @@ from allaprima.lab.evaluation.judge import Judge, JudgeConfig
 from allaprima.lab.scenes.accessories import ICONS
 from allaprima.lab.scenes.places import PROP_ICONS
 from allaprima.lab.scenes.sprites import SpriteCache, save_sprites
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.subjects import SUBJECTS
 
 KINDS = (*SUBJECTS, "person")
 

@@ -22,9 +22,10 @@ from allaprima.lab.evaluation.judge import (
     read_verdicts,
 )
 from allaprima.lab.evaluation.targets import Copy, Targets, build_targets, judge_losses, stack_targets
-from allaprima.lab.scenes.spec import Hour, Scene, Side, Subject
+from allaprima.lab.scenes.spec import Scene, Subject
 from allaprima.lab.training.judge import save_judge
 from allaprima.lab.training.loop import Draw, LoopConfig, train
+from allaprima.paint.layout.vocabulary import Hour, Side
 
 COLORS = {"rose": (0.9, 0.1, 0.1), "leaf": (0.1, 0.8, 0.2), "pond": (0.1, 0.2, 0.9)}
 TINY = JudgeConfig(kinds=tuple(COLORS), widths=(8, 16, 16), blocks=(0, 1, 0))

@@ -12,8 +12,9 @@ from allaprima.lab.retouch.style_pictures import HANDS, paint_by_rules, recolor
 from allaprima.lab.retouch.styled_scenes import STYLES, StyledConfig, StyledScenes, build_styled_scenes
 from allaprima.lab.retouch.wear import frame, wear
 from allaprima.lab.scenes.mattes import render_with_matte
-from allaprima.lab.scenes.spec import Scene, Side, Subject
+from allaprima.lab.scenes.spec import Scene, Subject
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Side
 
 CATS = tuple(Subject(kind="cat", side=side) for side in get_args(Side)[::2])
 

@@ -7,8 +7,8 @@ import re
 from typing import get_args
 
 from allaprima.lab.scenes.captions import describe
-from allaprima.lab.scenes.spec import Hour, Place, Scene, Subject, Weather
-from allaprima.lab.scenes.wording import Language
+from allaprima.lab.scenes.spec import Scene, Subject
+from allaprima.paint.layout.vocabulary import Hour, Language, Place, Weather
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 

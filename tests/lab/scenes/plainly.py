@@ -9,7 +9,8 @@ from allaprima.lab.scenes import captions_en, captions_zh, telling
 from allaprima.lab.scenes.nouns_en import who
 from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.telling import Telling
-from allaprima.lab.scenes.wording import Language, air
+from allaprima.lab.scenes.wording import air
+from allaprima.paint.layout.vocabulary import Language
 
 CLEAR_PARTS = ("skin", "hair", "beard", "glasses", "clothes", "expression")
 """What is seen of a person at the size of a scene."""

@@ -11,8 +11,9 @@ import numpy as np
 from allaprima.lab.scenes.people import draw_person
 from allaprima.lab.scenes.places import PLACES
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Hour, Place, Scene, Style, Subject, Weather
+from allaprima.lab.scenes.spec import Scene, Style, Subject
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Hour, Place, Weather
 
 
 def scene(

@@ -11,9 +11,10 @@ from tests.lab.scenes.rendered import person, scene
 
 from allaprima.lab.scenes.accessories import HEADS
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Accessory, Subject
+from allaprima.lab.scenes.spec import Subject
 from allaprima.lab.scenes.sprites import SpriteCache
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import Accessory
 
 
 @pytest.mark.parametrize("accessory", get_args(Accessory))

@@ -14,9 +14,10 @@ from tests.lab.scenes.plainly import full_caption
 from allaprima.lab.scenes.captions import caption, describe, prefix
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.people import draw_person
-from allaprima.lab.scenes.spec import Side, Subject
-from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import Language, wording
+from allaprima.lab.scenes.spec import Subject
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import Language, Side
+from allaprima.paint.layout.wording import wording
 
 
 def words_of(kind: str, language: Language) -> list[str]:

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allaprima.lab.scenes.draw import PERSON, WITHOUT_WEATHER, Split, draw_scene
+from allaprima.lab.scenes.draw import WITHOUT_WEATHER, Split, draw_scene
 from allaprima.lab.scenes.holdout import is_heldout, is_heldout_subject
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.spots import PERSON
+from allaprima.paint.layout.subjects import SUBJECTS
 
 
 @given(seed=st.integers(), split=st.sampled_from(["train", "heldout", "any"]))

@@ -18,7 +18,7 @@ from allaprima.lab.scenes.layout import spots_of
 from allaprima.lab.scenes.render import render_scene
 from allaprima.lab.scenes.spec import Scene, Subject
 from allaprima.lab.scenes.sprites import SpriteCache
-from allaprima.lab.scenes.wording import Language
+from allaprima.paint.layout.vocabulary import Language
 
 CAT = Scene(seed=3, subjects=(Subject(kind="cat"),), place="meadow", hour="day", weather="clear")
 

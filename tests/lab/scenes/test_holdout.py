@@ -14,7 +14,7 @@ from allaprima.lab.scenes.holdout import (
     is_heldout_person,
 )
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.subjects import SUBJECTS
 
 
 def test_heldout_pairs_leave_every_kind_and_place_enough() -> None:

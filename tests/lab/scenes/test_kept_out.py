@@ -7,9 +7,9 @@ from collections import Counter
 
 from allaprima.lab.scenes.draw import PLACES
 from allaprima.lab.scenes.kept_out import kept_out
-from allaprima.lab.scenes.people_words import PERSON_WORDS
-from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import wording
+from allaprima.paint.layout.people_words import PERSON_WORDS
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.wording import wording
 
 
 def test_100_words_are_kept_out_and_name_what_we_have() -> None:

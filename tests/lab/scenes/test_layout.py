@@ -7,10 +7,11 @@ import random
 import pytest
 from tests.lab.scenes.rendered import scene
 
-from allaprima.lab.scenes.layout import lay_out
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Subject, SubjectSize
+from allaprima.lab.scenes.spec import Subject
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.spots import lay_out
+from allaprima.paint.layout.vocabulary import SubjectSize
 
 
 @pytest.mark.parametrize(
@@ -35,10 +36,11 @@ def test_left_is_left_of_middle_is_left_of_right(sprites: SpriteCache) -> None:
         assert left[0] + left[2] < middle[0] + middle[2] < right[0] + right[2]
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 9])
 def test_copies_can_be_counted(count: int) -> None:
     for seed in range(20):
-        spots = lay_out(scene(Subject(kind="cat", count=count)), random.Random(seed))
+        draws = {0: random.Random(seed)}
+        spots = lay_out((Subject(kind="cat", count=count),), "scene", draws.__getitem__)
         assert len(spots) == count
         for index, one in enumerate(spots):
             for other in spots[:index]:

@@ -7,8 +7,8 @@ from tests.lab.scenes.rendered import scene
 
 from allaprima.lab.scenes.light import apply, chain, grade, light_of
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Hour
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Hour
 
 DAY_AND_NIGHT: tuple[Hour, ...] = ("day", "night")
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from tests.lab.scenes.crowd import PLAIN, TABLES, drawn
 
-from allaprima.lab.scenes.people_words import PERSON_WORDS, person_phrases
-from allaprima.lab.scenes.wording import Language
+from allaprima.lab.scenes.people_words import person_phrases
+from allaprima.paint.layout.people_words import PERSON_WORDS
+from allaprima.paint.layout.vocabulary import Language
 
 
 def test_every_name_has_words_in_both_languages() -> None:

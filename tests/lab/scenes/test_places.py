@@ -9,8 +9,8 @@ from tests.lab.scenes.rendered import scene
 
 from allaprima.lab.scenes.places import PLACES
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Place
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Place
 
 
 def test_the_seed_changes_the_place(sprites: SpriteCache) -> None:

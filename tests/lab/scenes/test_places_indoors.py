@@ -6,8 +6,8 @@ import pytest
 from tests.lab.scenes.rendered import places_of, require_hours_of_their_own
 
 from allaprima.lab.scenes import places_indoors
-from allaprima.lab.scenes.spec import Place
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Place
 
 
 @pytest.mark.parametrize("place", places_of(places_indoors))

@@ -10,8 +10,9 @@ from tests.lab.scenes.rendered import person, scene
 from allaprima.lab.scenes.accessories import HEADS
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Place, Style, Subject, SubjectSize
+from allaprima.lab.scenes.spec import Style, Subject
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Place, SubjectSize
 
 PLACES: tuple[Place, ...] = get_args(Place)
 TWO_STYLES: tuple[Style, ...] = ("fluent", "noto")

@@ -6,8 +6,9 @@ import pytest
 from tests.lab.scenes.captioned import LANGUAGES, many, mentions, scene_of, ways_of
 
 from allaprima.lab.scenes.spec import Subject
-from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import Language, wording
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import Language
+from allaprima.paint.layout.wording import wording
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -7,8 +7,8 @@ import pytest
 from tests.lab.scenes.rendered import scene
 
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Weather
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Weather
 
 
 @pytest.mark.parametrize("weather", ["rain", "snow", "fog"])

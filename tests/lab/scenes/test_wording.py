@@ -8,9 +8,10 @@ from typing import get_args
 import pytest
 from tests.lab.scenes.captioned import many
 
-from allaprima.lab.scenes.people_words import PERSON_WORDS
-from allaprima.lab.scenes.spec import Accessory, Hour, Place, Scene, Subject, Weather
-from allaprima.lab.scenes.wording import Language, wording
+from allaprima.lab.scenes.spec import Scene, Subject
+from allaprima.paint.layout.people_words import PERSON_WORDS
+from allaprima.paint.layout.vocabulary import Accessory, Hour, Language, Place, Weather
+from allaprima.paint.layout.wording import wording
 
 
 def test_colours_of_the_full_colour_icons_are_not_told_of_line_drawings() -> None:

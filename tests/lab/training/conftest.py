@@ -9,7 +9,6 @@ import pytest
 from tests.lab.training.layouts_of_three import FRAMED
 from tests.lab.training.tiny_e5 import write_e5
 
-from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.alignment import GROUPS
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.layouts import LayoutStore, write_layouts
@@ -18,6 +17,7 @@ from allaprima.lab.training.scenes import SceneStore
 from allaprima.lab.training.text import TextData
 from allaprima.lab.training.text_lexicon import Wordings
 from allaprima.lab.training.text_meaning import CHANNELS, Meanings, MeaningSimilarity
+from allaprima.paint.layout.subjects import SUBJECTS
 
 
 @pytest.fixture(scope="session")

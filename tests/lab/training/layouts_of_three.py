@@ -9,10 +9,10 @@ import torch
 from tests.tiny_vignette import WIDTH, tiny_text_encoder
 
 from allaprima.core.layout import LAYERS, Box, Layout, Thing
-from allaprima.lab.scenes.spec import Framing
 from allaprima.lab.training.layouts import BOX, COLOR, KIND, LAYER, NUMBER, LayoutStore
 from allaprima.lab.training.resident_layouts import ResidentLayouts
 from allaprima.paint.bases.vignette.layout import KindCode
+from allaprima.paint.layout.vocabulary import Framing
 
 CAT = Thing(kind="cat", box=Box(0.25, 0.25, 0.5, 0.75), number=1)
 HAT = Thing(kind="crown", box=Box(0.25, 0.125, 0.5, 0.25), layer="part", number=1)

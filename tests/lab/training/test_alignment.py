@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from allaprima.lab.scenes.accessories import HEADS
-from allaprima.lab.scenes.draw import PERSON, draw_scene
+from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.render import render_scene
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.lab.training.alignment import GROUPS, THINGS, TOKENS, UNASKED, naming_error, token_names
 from allaprima.lab.training.scenes import cell_coverage
+from allaprima.paint.layout.spots import PERSON
 
 
 def test_tokens_are_named_after_the_subject_that_is_painted_there(sprites: SpriteCache) -> None:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
-from allaprima.lab.scenes.spec import Accessory, Hour, Place, Side, Weather
+from allaprima.paint.layout.vocabulary import Accessory, Hour, Place, Side, Weather
 
 NO_ACCESSORY = "none"
 CELL = 8

@@ -7,9 +7,10 @@ from typing import cast
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.kept_out import KeptOut
 from allaprima.lab.scenes.nouns_en import with_article
-from allaprima.lab.scenes.spec import Place, Scene, Subject
-from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import wording
+from allaprima.lab.scenes.spec import Scene, Subject
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import Place
+from allaprima.paint.layout.wording import wording
 
 
 def kept_out_prompt(word: KeptOut, seed: int) -> tuple[Scene, str]:

@@ -21,7 +21,7 @@ from allaprima.lab.scenes.captions import describe
 from allaprima.lab.scenes.draw import HOURS, PLACES, WEATHERS, WITHOUT_WEATHER, Split, draw_scene
 from allaprima.lab.scenes.kept_out import kept_out
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.wording import Language
+from allaprima.paint.layout.vocabulary import Language
 
 Suite = Literal[
     "one subject", "two subjects", "accessory", "count", "weather", "place and hour", "held out", "chinese",

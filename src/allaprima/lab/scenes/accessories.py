@@ -14,9 +14,10 @@ from PIL import Image
 
 from allaprima.core.layout import Box
 from allaprima.lab.scenes.people import HeadAnchor
-from allaprima.lab.scenes.spec import Accessory, Style
+from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import SpriteCache, visible_box
 from allaprima.lab.scenes.wardrobe import garment, sewn
+from allaprima.paint.layout.vocabulary import Accessory
 
 ICONS: Final[dict[Accessory, str]] = {
     "sunglasses": "sunglasses",

@@ -19,7 +19,7 @@ from allaprima.lab.scenes.accessories import ICONS
 from allaprima.lab.scenes.places import PROP_ICONS
 from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import SPRITE_SIZE, rasterise, save_sprites
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.subjects import SUBJECTS
 
 PACKAGES: dict[Style, tuple[str, str]] = {
     "fluent": ("fluent-emoji", "1.2.7"),

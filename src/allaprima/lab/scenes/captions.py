@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from allaprima.lab.scenes import captions_en, captions_zh
 from allaprima.lab.scenes.spec import Scene
 from allaprima.lab.scenes.telling import Telling, draw_telling
-from allaprima.lab.scenes.wording import Language
+from allaprima.paint.layout.vocabulary import Language
 
 _CUT_WORD_SHARE = 0.25
 

@@ -7,7 +7,8 @@ import re
 
 from allaprima.lab.scenes.nouns_en import ordered, tags, who, with_article, without_article
 from allaprima.lab.scenes.telling import Telling
-from allaprima.lab.scenes.wording import air, wording
+from allaprima.lab.scenes.wording import air
+from allaprima.paint.layout.wording import wording
 
 _ARTICLES = re.compile(r"\b(?:an?|the) (?!few |pair |couple )")
 

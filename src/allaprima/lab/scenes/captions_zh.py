@@ -7,9 +7,10 @@ from typing import Final
 
 from allaprima.lab.scenes.people_words import person_phrases
 from allaprima.lab.scenes.spec import Person, Subject
-from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.scenes.telling import Telling
-from allaprima.lab.scenes.wording import air, names, pick_name, wording
+from allaprima.lab.scenes.wording import air, names, pick_name
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.wording import wording
 
 _SIDES: Final[dict[int, tuple[str, ...]]] = {
     2: (

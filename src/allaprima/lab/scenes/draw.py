@@ -11,18 +11,10 @@ from typing import Final, Literal, get_args
 
 from allaprima.lab.scenes.holdout import is_heldout, is_heldout_subject
 from allaprima.lab.scenes.people import draw_person
-from allaprima.lab.scenes.spec import (
-    Accessory,
-    Hour,
-    Place,
-    Scene,
-    Side,
-    Style,
-    Subject,
-    SubjectSize,
-    Weather,
-)  # fmt: skip
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.lab.scenes.spec import Scene, Style, Subject
+from allaprima.paint.layout.spots import PERSON
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import Accessory, Hour, Place, Side, SubjectSize, Weather
 
 Split = Literal["train", "heldout", "any"]
 
@@ -31,8 +23,6 @@ HOURS: Final[tuple[Hour, ...]] = get_args(Hour)
 WEATHERS: Final[tuple[Weather, ...]] = get_args(Weather)
 ACCESSORIES: Final[tuple[Accessory, ...]] = get_args(Accessory)
 
-PERSON: Final = "person"
-"""The kind of a subject that is a person."""
 WITHOUT_WEATHER: Final[frozenset[Place]] = frozenset({"room", "space", "stage"})
 """Places where it neither rains nor snows: the weather there is always `"clear"`."""
 

@@ -12,7 +12,7 @@ from allaprima.lab.scenes.accessories import kind_anchor, wear
 from allaprima.lab.scenes.people import head_anchor, person_svg
 from allaprima.lab.scenes.spec import Person, Style, Subject
 from allaprima.lab.scenes.sprites import SPRITE_SIZE, SpriteCache, fit, rasterise, visible_box
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.paint.layout.subjects import SUBJECTS
 
 FACE: Final = Box(90 / 360, 70 / 360, 262 / 360, 262 / 360)
 """A person's face without its hair, in fractions of the avatar's square."""

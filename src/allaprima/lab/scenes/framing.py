@@ -10,10 +10,12 @@ import random
 from dataclasses import replace
 from typing import Final
 
-from allaprima.lab.scenes.draw import ACCESSORIES, ACCESSORY_SHARE, PERSON, Split, draw_scene
+from allaprima.lab.scenes.draw import ACCESSORIES, ACCESSORY_SHARE, Split, draw_scene
 from allaprima.lab.scenes.holdout import is_heldout_person
 from allaprima.lab.scenes.people import draw_person
-from allaprima.lab.scenes.spec import Framing, Scene, Style, Subject
+from allaprima.lab.scenes.spec import Scene, Style, Subject
+from allaprima.paint.layout.spots import PERSON
+from allaprima.paint.layout.vocabulary import Framing
 
 FRAMING_SHARES: Final[dict[Framing, float]] = {"scene": 0.5, "portrait": 0.2, "anywhere": 0.3}
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from allaprima.lab.scenes.wording import LANGUAGES, Language
+from allaprima.paint.layout.vocabulary import LANGUAGES, Language
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from PIL import Image
 
-from allaprima.lab.scenes.spec import Hour, Weather
+from allaprima.paint.layout.vocabulary import Hour, Weather
 
 Color = tuple[int, int, int]
 Matrix = tuple[float, float, float, float, float, float, float, float, float, float, float, float]
@@ -30,7 +29,6 @@ class Light:
     rim: Color
     """Colour of the edge that the light touches."""
     rim_strength: float
-    orb: Literal["sun", "low sun", "moon"]
     lamps: bool
     """Whether windows and lamps are lit."""
 
@@ -73,22 +71,22 @@ _HOURS: dict[Hour, Light] = {
     "day": Light(
         hour="day", weather="clear", sky=((64, 156, 240), (124, 196, 250), (214, 240, 253)), haze=(206, 232, 248),
         ground=grade((1.0, 1.0, 1.0), 1.0), subject=grade((1.0, 1.0, 1.0), 1.0),
-        rim=(255, 255, 244), rim_strength=0.25, orb="sun", lamps=False,
+        rim=(255, 255, 244), rim_strength=0.25, lamps=False,
     ),
     "dawn": Light(
         hour="dawn", weather="clear", sky=((128, 132, 214), (232, 164, 208), (255, 218, 206)), haze=(250, 206, 214),
         ground=grade((0.93, 0.84, 0.95), 0.86, 8), subject=grade((0.98, 0.91, 0.97), 0.95, 4),
-        rim=(255, 206, 214), rim_strength=0.55, orb="low sun", lamps=False,
+        rim=(255, 206, 214), rim_strength=0.55, lamps=False,
     ),
     "sunset": Light(
         hour="sunset", weather="clear", sky=((104, 66, 146), (240, 108, 92), (255, 196, 96)), haze=(252, 166, 100),
         ground=grade((0.98, 0.74, 0.62), 0.92), subject=grade((1.04, 0.88, 0.76), 1.0),
-        rim=(255, 190, 96), rim_strength=0.75, orb="low sun", lamps=True,
+        rim=(255, 190, 96), rim_strength=0.75, lamps=True,
     ),
     "night": Light(
         hour="night", weather="clear", sky=((12, 16, 54), (30, 40, 108), (72, 92, 168)), haze=(58, 76, 146),
         ground=grade((0.38, 0.46, 0.74), 0.75), subject=grade((0.82, 0.81, 1.0), 0.95, 8),
-        rim=(170, 200, 255), rim_strength=0.5, orb="moon", lamps=True,
+        rim=(170, 200, 255), rim_strength=0.5, lamps=True,
     ),
 }  # fmt: skip
 _CLOUDED: dict[Weather, tuple[Color, float, float, float]] = {

@@ -10,7 +10,8 @@ from typing import Final
 from allaprima.lab.scenes.people_words import person_phrases
 from allaprima.lab.scenes.spec import Person, Subject
 from allaprima.lab.scenes.telling import Telling
-from allaprima.lab.scenes.wording import names, pick_name, wording
+from allaprima.lab.scenes.wording import names, pick_name
+from allaprima.paint.layout.wording import wording
 
 _AN = re.compile(r"[aio]|e(?!u)|u(?!ni|fo)", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) ")

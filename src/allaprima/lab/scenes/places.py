@@ -16,8 +16,9 @@ from allaprima.core.layout import Thing
 from allaprima.lab.scenes import places_indoors, places_town, places_wild
 from allaprima.lab.scenes.canvas import Canvas
 from allaprima.lab.scenes.light import Color, Light
-from allaprima.lab.scenes.spec import Hour, Place, Style
+from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import SpriteCache
+from allaprima.paint.layout.vocabulary import Hour, Place
 
 PLACES: dict[Place, Callable[[Canvas], None]] = {
     "beach": places_wild.beach,

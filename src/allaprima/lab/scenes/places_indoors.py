@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allaprima.lab.scenes.canvas import Canvas
 from allaprima.lab.scenes.light import Color, mix
+from allaprima.paint.layout.sky import ORBS
 
 
 def room(canvas: Canvas) -> None:
@@ -45,7 +46,7 @@ def _window(canvas: Canvas, x: float, y: float, width: float, height: float) -> 
     canvas.box(x - 0.025, y - 0.025, x + width + 0.025, y + height + 0.025, bar)
     canvas.gradient(y, y + height, light.sky, x0=x, x1=x + width)
     orb: Color = (255, 244, 206) if light.hour != "sunset" else (255, 226, 130)
-    cx, cy = x + width * 0.3, y + height * (0.7 if light.orb == "low sun" else 0.3)
+    cx, cy = x + width * 0.3, y + height * (0.7 if ORBS[light.hour] == "low sun" else 0.3)
     if light.weather == "clear":
         canvas.oval(cx, cy, 0.04, 0.04, orb)
     if light.hour == "night":

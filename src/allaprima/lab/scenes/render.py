@@ -19,12 +19,14 @@ from PIL import Image, ImageChops, ImageFilter
 
 from allaprima.core.layout import Box, Layout, Thing
 from allaprima.lab.scenes.figures import figure
-from allaprima.lab.scenes.layout import LATTICE, Spot, spots_of
+from allaprima.lab.scenes.layout import spots_of
 from allaprima.lab.scenes.light import Light, apply_picture, light_of
 from allaprima.lab.scenes.places import paint_place
 from allaprima.lab.scenes.spec import Scene, Style
 from allaprima.lab.scenes.sprites import SPRITE_SIZE, SpriteCache
 from allaprima.lab.scenes.weather import fall_over, veil_behind
+from allaprima.paint.layout.figures import corner_of, room_of
+from allaprima.paint.layout.spots import Spot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,22 +75,14 @@ def _stand(
     """Put one copy of a subject into the picture and its pixels into the masks; return it and its parts."""
     size = image.width
     subject = scene.subjects[spot.subject]
-    # Sizes in steps of two pixels: sprites of a size made once serve again.
-    width, height = max(2, 2 * round(spot.width * size / 2)), max(2, 2 * round(spot.height * size / 2))
+    width, height = room_of(spot, size)
     near = scene.framing == "portrait"
     person_size = SPRITE_SIZE * max(1, size // 256)  # as sharp in a large picture as in a usual one
     drawn = figure(
         subject, sprites, scene.style, width=width, height=height, near=near, person_size=person_size
     )
     picture = drawn.picture
-    cell = size // LATTICE
-    left = cell * round((spot.x * size - picture.width / 2) / cell)
-    top = cell * round((spot.foot * size - picture.height) / cell)
-    if not near:
-        left = min(max(0, left), (size - picture.width) // cell * cell)
-        # A bust may run out of the picture below, anything else stands inside it.
-        lowest = -(-(size - picture.height) // cell) if subject.person else (size - picture.height) // cell
-        top = min(max(0, top), lowest * cell) if subject.person is None else lowest * cell
+    left, top = corner_of(spot, picture.size, size, person=subject.person is not None, near=near)
     if subject.person is None and scene.framing == "scene":
         _shadow(image, left, top, picture, soft=scene.style not in _FLAT)
     lit = apply_picture(light.subject, picture)

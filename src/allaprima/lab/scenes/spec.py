@@ -10,18 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal[
-    "beach", "rooftop", "forest", "city", "desert", "mountain", "meadow", "snowfield",
-    "lake", "street", "farm", "park", "space", "room", "stage", "harbor",
-]  # fmt: skip
-Hour = Literal["day", "dawn", "sunset", "night"]
-Weather = Literal["clear", "rain", "snow", "fog"]
+from allaprima.paint.layout.vocabulary import Accessory, Framing, Hour, Place, Side, SubjectSize, Weather
+
 Style = Literal["fluent", "flat", "line", "noto"]
-Side = Literal["left", "middle", "right"]
-SubjectSize = Literal["small", "medium", "large"]
-Framing = Literal["scene", "portrait", "anywhere"]
-"""People and things on the ground, a head that fills most of the picture, or things at any height and size."""
-Accessory = Literal["sunglasses", "top hat", "crown", "scarf", "party hat", "headphones", "bow tie", "flower"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from allaprima.core.errors import AssetError
 from allaprima.core.lru import LruCache
 from allaprima.core.user_paths import default_cache_dir
 from allaprima.lab.scenes.spec import Style
+from allaprima.paint.layout.figures import fitted_size
 
 Made = TypeVar("Made")
 
@@ -141,9 +142,7 @@ def visible_box(picture: Image.Image) -> tuple[int, int, int, int]:
 
 def fit(picture: Image.Image, *, width: int, height: int) -> Image.Image:
     """Scale a picture, in proportion, to the largest size that fits into width x height pixels."""
-    scale = min(width / picture.width, height / picture.height)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    return picture.resize(fitted_size(picture.size, (width, height)), Image.Resampling.LANCZOS)
 
 
 _VISIBLE = [0] * 25 + [255] * 231

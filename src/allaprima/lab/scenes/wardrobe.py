@@ -7,8 +7,9 @@ from typing import Final
 
 from PIL import Image
 
-from allaprima.lab.scenes.spec import Accessory, Style
+from allaprima.lab.scenes.spec import Style
 from allaprima.lab.scenes.sprites import rasterise, trim
+from allaprima.paint.layout.vocabulary import Accessory
 
 # Colours by role: a main, b its shade, c a contrast, d and f its shades, s the outline; `main` is a with s.
 _SHAPES: Final[dict[Accessory, str]] = {

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allaprima.lab.scenes.draw import ACCESSORIES, HOURS, PERSON, PLACES, WEATHERS
-from allaprima.lab.scenes.layout import LATTICE, Spot, spots_of
+from allaprima.lab.scenes.draw import ACCESSORIES, HOURS, PLACES, WEATHERS
+from allaprima.lab.scenes.layout import spots_of
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser
+from allaprima.paint.layout.spots import LATTICE, PERSON, Spot
+from allaprima.paint.layout.subjects import SUBJECTS
 
 THINGS: tuple[str, ...] = (*SUBJECTS, PERSON, *PLACES)
 GROUPS: tuple[tuple[str, ...], ...] = (THINGS, ("", *ACCESSORIES), HOURS, WEATHERS)

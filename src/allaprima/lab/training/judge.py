@@ -24,9 +24,9 @@ from allaprima.lab.evaluation.truth import render_truth
 from allaprima.lab.evaluation.worn_accessories import wear_picture
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.sprites import SpriteCache
-from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.training.checkpoint import write_tensors
 from allaprima.lab.training.loop import Draw, LoopConfig, train
+from allaprima.paint.layout.subjects import SUBJECTS
 
 TRAIN_SEED = 2_000_000_000
 """The first scene the judge learns from; the base learns from seeds below 1,000,000,000."""

@@ -25,9 +25,7 @@ from allaprima.core.errors import AssetError
 from allaprima.core.progress import track
 from allaprima.lab.arrays import open_array
 from allaprima.lab.scenes.captions import caption, prefix
-from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.spec import Scene
-from allaprima.lab.scenes.wording import Language
 from allaprima.lab.training.alignment import token_names
 from allaprima.lab.training.autoencoder import to_pixels
 from allaprima.lab.training.layouts import copy_layouts
@@ -36,6 +34,8 @@ from allaprima.lab.training.scenes import SceneStore
 from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.text import TextEncoder
 from allaprima.paint.device.precision import pick_dtype
+from allaprima.paint.layout.spots import LATTICE
+from allaprima.paint.layout.vocabulary import Language
 
 CAPTIONS = 4
 """Captions of one scene: two English, one Chinese, one cut off while still being typed."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from allaprima.core.errors import AssetError
 from allaprima.core.layout import LAYERS, Layout
 from allaprima.lab.arrays import open_array
-from allaprima.lab.scenes.spec import Framing
+from allaprima.paint.layout.vocabulary import Framing
 
 FRAMINGS: Final[tuple[Framing, ...]] = get_args(Framing)
 KIND, LAYER, NUMBER = 0, 1, 2

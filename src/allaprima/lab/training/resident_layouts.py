@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allaprima.core.layout import LAYERS
-from allaprima.lab.scenes.draw import ACCESSORIES, PERSON
-from allaprima.lab.scenes.layout import LATTICE
-from allaprima.lab.scenes.subjects import SUBJECTS
+from allaprima.lab.scenes.draw import ACCESSORIES
 from allaprima.lab.training.layouts import BOX, COLOR, COLUMNS, FRAMINGS, KIND, LAYER, NUMBER, LayoutStore
 from allaprima.lab.training.loop import Draw
 from allaprima.paint.bases.vignette.layout import ABSENT, KindCode, LayoutTable, draw_map, pooled_states
 from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.layout.spots import LATTICE, PERSON
+from allaprima.paint.layout.subjects import SUBJECTS
 
 _SUBJECT, _PART = LAYERS.index("subject"), LAYERS.index("part")
 

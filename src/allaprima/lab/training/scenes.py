@@ -24,12 +24,13 @@ from allaprima.core.layout import Layout
 from allaprima.core.user_paths import default_cache_dir
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.framing import draw_framed
-from allaprima.lab.scenes.layout import LATTICE
 from allaprima.lab.scenes.render import render_scene
-from allaprima.lab.scenes.spec import Framing, Scene, Style
+from allaprima.lab.scenes.spec import Scene, Style
 from allaprima.lab.scenes.sprites import SpriteCache
 from allaprima.lab.training.layouts import write_layouts
 from allaprima.lab.training.parts import in_parts
+from allaprima.paint.layout.spots import LATTICE
+from allaprima.paint.layout.vocabulary import Framing
 
 SIDE = 256
 

@@ -20,8 +20,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import LANGUAGES, wording
 from allaprima.lab.training.loop import Draw
 from allaprima.lab.training.text_evaluation import read_kept_out_words
 from allaprima.lab.training.text_examples import Example, draw_example, draw_twins
@@ -37,6 +35,9 @@ from allaprima.lab.training.text_reader import (
 )
 from allaprima.lab.training.text_student import standardise
 from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import LANGUAGES
+from allaprima.paint.layout.wording import wording
 
 _POOL = 16
 """Batches drawn at a time and sorted by length, so that little is padding."""

@@ -11,10 +11,10 @@ from torch.nn import functional
 from allaprima.lab.evaluation.accuracy import Tally
 from allaprima.lab.scenes.draw import PLACES
 from allaprima.lab.scenes.kept_out import kept_out
-from allaprima.lab.scenes.wording import LANGUAGES, Language
 from allaprima.lab.training.text_examples import KINDS, draw_example, draw_twins
 from allaprima.lab.training.text_reader import SceneReader, collate_labels, count_right
 from allaprima.paint.bases.vignette.text import TextEncoder
+from allaprima.paint.layout.vocabulary import LANGUAGES, Language
 
 _FIRST_SEED = 1 << 50
 """Far from every training seed."""

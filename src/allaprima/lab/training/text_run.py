@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from allaprima.core.errors import WeightsError
-from allaprima.lab.scenes.wording import LANGUAGES
 from allaprima.lab.training.checkpoint import of_prefix, read_tensors
 from allaprima.lab.training.loop import LoopConfig, train
 from allaprima.lab.training.text import Pupil, TextData, TextRecipe, TextTask
 from allaprima.lab.training.text_evaluation import compare_twins, read_captions, read_kept_out_words
 from allaprima.lab.training.text_material import make_pupil, sample_prompts
 from allaprima.lab.training.text_student import standardise, write_text_encoder
+from allaprima.paint.layout.vocabulary import LANGUAGES
 
 _MEASURED_ON = 600
 """Captions, and half as many phrases, over which the states get mean 0 and deviation 1."""

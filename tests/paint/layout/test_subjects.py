@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from allaprima.lab.scenes.subjects import GROUPS, SUBJECTS
+from allaprima.paint.layout.subjects import GROUPS, SUBJECTS
 
 
 def test_there_are_150_kinds_each_with_its_own_icon() -> None:

@@ -37,7 +37,7 @@ class SubjectInfo:
 
 
 def _read() -> dict[str, SubjectInfo]:
-    text = files("allaprima.lab.scenes").joinpath("words/subjects.json").read_text(encoding="utf-8")
+    text = files("allaprima.paint.layout").joinpath("words/subjects.json").read_text(encoding="utf-8")
     return {
         kind: SubjectInfo(
             kind=kind,
