@@ -44,6 +44,7 @@ from allaprima.paint.bases.loading import Located, check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
+from allaprima.paint.layout.completion import painted_layout
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.files.remarks import introductions
 from allaprima.paint.lora.manager import LoraManager, check_uses
@@ -175,6 +176,7 @@ class Painter(Pipeline):
             lora_manager=lora_manager,
             pictures_per_pass=pictures_per_pass,
             model_hash=model_hash,
+            layout_completion=painted_layout,
             step_cache=step_cache,
         )
 

@@ -17,6 +17,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.layout import LAYERS, Box, Layout, PaintedLayout, Thing
 from allaprima.core.picture_files import import_request
 from allaprima.core.request import GenerationRequest
+from allaprima.paint.layout.completion import painted_layout
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.layout_maps import draw_maps
 
@@ -35,10 +36,16 @@ def with_sun(layout: Layout, prompt: str, seed: int) -> PaintedLayout:
 
 
 @pytest.fixture(scope="module")
-def painter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Painter]:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Painter]:
     folder: Path = write_tiny_vignette(tmp_path_factory.mktemp("reader") / "weights", reads_layout=True)
     with Painter.load(folder=folder, device="cpu", precision="fp32") as painter:
         yield painter
+
+
+@pytest.fixture(scope="module")
+def painter(loaded: Painter) -> Painter:
+    """Paint layouts as they stand."""
+    return replace(loaded, layout_completion=None)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +78,13 @@ def test_what_is_left_open_is_completed_from_the_seed(completing: Painter, tmp_p
     assert as_it_stands.rgb != picture.rgb
     assert import_request(as_it_stands.save(tmp_path / "cat.jpg")).request.complete_layout is False
     assert completing.paint(replace(REQUEST, complete_layout=False)).painted_layout is None
+
+
+def test_a_loaded_painter_completes_by_the_words_and_the_seed(loaded: Painter) -> None:
+    told = loaded.paint(replace(TOLD, prompt="a cat on the beach")).painted_layout
+    assert told == painted_layout((CAT,), "a cat on the beach", TOLD.seed)
+    assert CAT in told.things
+    assert len(told.things) > 2
 
 
 def test_a_painted_layout_that_cannot_be_read_is_left_out(painter: Painter, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from allaprima.core.layout import LAYERS, Box, Layout, LayoutLayer, Thing
+from allaprima.core.layout import LAYERS, Box, Layout, LayoutLayer, PaintedLayout, Thing
 from allaprima.core.layout_json import MAX_PAINTED, MAX_THINGS
 from allaprima.paint.layout.company import Companion, companions_of, kind_named, place_missing
 from allaprima.paint.layout.draws import SeededDraws
@@ -59,6 +59,12 @@ def complete(layout: Layout, prompt: str, seed: int, *, renders: Renders | None 
     if len(things) > MAX_PAINTED:  # of a crowd, faces are too small to be seen
         things = tuple(thing for thing in things if thing.layer != "part" or thing in layout)
     return things
+
+
+def painted_layout(layout: Layout, prompt: str, seed: int) -> PaintedLayout:
+    """Return what a base is told: the completed layout, and the layers of which it holds all there is."""
+    things = complete(layout, prompt, seed)
+    return PaintedLayout(things=things, whole=whole_layers(things, prompt))
 
 
 def whole_layers(layout: Layout, prompt: str) -> frozenset[LayoutLayer]:
