@@ -16,3 +16,4 @@ prima train decoder "$runs/decoder-c" --store "$runs/scenes-c" --cache "$runs/la
 prima train release "$runs/decoder-c" autoencoder --start "$weights/autoencoder.safetensors" -o "$runs/autoencoder.safetensors"
 mv "$runs/autoencoder.safetensors" "$weights/autoencoder.safetensors"
 prima evaluate vignette
+prima evaluate pictures

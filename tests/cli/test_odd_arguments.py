@@ -45,6 +45,7 @@ ANCHORS: dict[str, tuple[str, ...]] = {
     "train denoiser": ("run", "--cache", "nowhere"),
     "train release": ("nowhere", "autoencoder", "-o", "x.safetensors"),
     "evaluate vignette": ("--judge", "nowhere.safetensors"),
+    "evaluate pictures": ("--weights", "nowhere"),
     "evaluate judge": ("--judge", "nowhere.safetensors"),
     "evaluate retouch": ("--scenes", "0", "--upscaler", "nowhere.safetensors"),
     "evaluate distill": ("--student", "a=nowhere"),
