@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allaprima.cli.evaluate_deblock import deblock
 from allaprima.cli.evaluate_pictures import pictures
 from allaprima.cli.evaluate_retouch import retouch
 from allaprima.cli.output import JsonFlag, print_json
@@ -26,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Measure a base, its pictures, retouching, or the judge that measures."
 )
 app.command()(pictures)
+app.command()(deblock)
 app.command()(retouch)
 
 JudgeOption = Annotated[
