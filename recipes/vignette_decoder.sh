@@ -16,3 +16,9 @@ prima train decoder "$runs/decoder-c" --store "$runs/scenes-c" --cache "$runs/la
 prima train release "$runs/decoder-c" autoencoder --start "$weights/autoencoder.safetensors" -o "$runs/autoencoder.safetensors"
 mv "$runs/autoencoder.safetensors" "$weights/autoencoder.safetensors"
 prima evaluate vignette
+prima evaluate pictures
+
+# The de-block network, on what this decoder makes of what few steps painted.
+prima train deblock "$runs/deblock" --store "$runs/scenes-c" --painted "$runs/painted-c" --steps 6000 --threads "$threads"
+prima train release "$runs/deblock" deblock -o "$runs/deblock.safetensors"
+prima evaluate deblock "$runs/deblock.safetensors" --store "$runs/scenes-c" --painted "$runs/painted-c"

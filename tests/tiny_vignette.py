@@ -21,7 +21,7 @@ CHANNELS = 4
 
 
 def write_tiny_vignette(
-    folder: Path, *, broken: bool = False, reads_layout: bool = False, seed: int = 0
+    folder: Path, *, broken: bool = False, reads_layout: bool = False, seed: int = 0, detail_width: int = 0
 ) -> Path:
     """Write the three files into `folder` and return it; a broken one computes infinities.
 
@@ -31,7 +31,7 @@ def write_tiny_vignette(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         _write_text(folder / "text.safetensors")
-        _write_autoencoder(folder / "autoencoder.safetensors")
+        _write_autoencoder(folder / "autoencoder.safetensors", detail_width)
         _write_denoiser(folder / "denoiser.safetensors", broken=broken, reads_layout=reads_layout)
     return folder
 
@@ -57,13 +57,14 @@ def _write_text(path: Path) -> None:
     save_file(tensors, path, {"config": config_json(encoder.config)})
 
 
-def _write_autoencoder(path: Path) -> None:
+def _write_autoencoder(path: Path, detail_width: int) -> None:
     config = AutoencoderConfig(
         latent_channels=CHANNELS,
         encoder_widths=(8, 8, 8),
         encoder_depths=(1, 1, 1),
         decoder_widths=(8, 8, 8),
         decoder_depths=(1, 1, 1),
+        detail_width=detail_width,
     )
     _save(Autoencoder(config), path)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # what a type checker sees; __getattr__ below would hide a mi
     from allaprima.core.layout import Box, Thing
     from allaprima.core.picture import Picture, PictureSet
     from allaprima.core.request import GenerationRequest, LoraUse
-    from allaprima.core.retouch import CutOut, NewBackground, Restyle, Upscale
+    from allaprima.core.retouch import CutOut, Deblock, NewBackground, Restyle, Upscale
     from allaprima.core.retouched import RetouchedPicture
     from allaprima.paint.painter import Painter
     from allaprima.paint.retouch.retoucher import Retoucher
@@ -40,6 +40,7 @@ __all__ = [
     "AllaPrimaError",
     "Box",
     "CutOut",
+    "Deblock",
     "GenerationRequest",
     "InitImage",
     "LoraError",
@@ -66,6 +67,7 @@ __all__ = [
 _HOMES = {
     "Box": "allaprima.core.layout",
     "CutOut": "allaprima.core.retouch",
+    "Deblock": "allaprima.core.retouch",
     "GenerationRequest": "allaprima.core.request",
     "InitImage": "allaprima.core.init_image",
     "LoraUse": "allaprima.core.request",

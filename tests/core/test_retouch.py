@@ -8,6 +8,7 @@ from allaprima.core.errors import RequestError
 from allaprima.core.retouch import (
     MAX_OPERATIONS,
     CutOut,
+    Deblock,
     NewBackground,
     Operation,
     Repaint,
@@ -24,6 +25,7 @@ def test_operations_survive_json_in_their_order() -> None:
         CutOut(finder="sam", points=((1, 2.5), (3, 4)), box=(0, 0, 9, 9)),
         NewBackground(prompt="a beach", seed=3, subject=CutOut(finder="u2net")),
         Repaint(strength=0.4),
+        Deblock(network="deblock.safetensors"),
         Restyle(style="flat", strength=0.5),
         Upscale(scale=2),
         Upscale(scale=1.5, upscaler="sharp"),
@@ -46,6 +48,8 @@ def test_operations_survive_json_in_their_order() -> None:
         ([{"operation": "upscale", "scale": float("nan")}], "more than 1, at most 8"),
         ([{"operation": "upscale", "scale": "2"}], "more than 1, at most 8"),
         ([{"operation": "upscale", "upscaler": ""}], "expected a name"),
+        ([{"operation": "deblock", "network": " "}], "expected a name"),
+        ([{"operation": "deblock"}], "got deblock without all it needs"),
         ([{"operation": "upscale", "upscaler": "a\n"}], "expected a name"),
         ([{"operation": "cut-out", "points": [[1]]}], "expected 2 numbers"),
         ([{"operation": "cut-out", "points": [[1, float("inf")]]}], "expected 2 numbers"),
@@ -70,6 +74,7 @@ def test_what_is_no_operation_is_refused(data: object, complaint: str) -> None:
 
 def test_paths_are_not_told_to_strangers() -> None:
     assert CutOut(finder="/home/me/u2net.onnx").without_paths() == CutOut(finder="u2net.onnx")
+    assert Deblock(network="/home/me/d.safetensors").without_paths() == Deblock(network="d.safetensors")
     assert Restyle(style="/home/me/starry.jpg").without_paths() == Restyle(style="starry.jpg")
     told = NewBackground(prompt="x", subject=CutOut(finder="/home/me/sam")).without_paths()
     assert told.subject.finder == "sam"

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
 import torch
 from tests.tiny import SteadyBase, colour_of
+from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.errors import PaintError, RequestError
 from allaprima.core.events import Event, Finished, Started, Step
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
+from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.contract.base import Base
 from allaprima.paint.painter import Painter
 from allaprima.paint.pipeline.pictures import to_pictures
@@ -95,6 +98,22 @@ def test_the_last_preview_is_the_picture() -> None:
     previews: list[Picture] = [event.previews[0] for event in events if isinstance(event, Step)]
     assert len(previews) == 3
     assert previews[-1].rgb == cast("Finished", events[-1]).pictures[0].rgb
+
+
+def test_medium_quality_is_decoded_coarsely(tmp_path: Path) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path, detail_width=8))
+    painter = Painter(base=base)
+    pictures = [
+        painter.paint(GenerationRequest(prompt="cat", steps=1, guidance=1.0, quality=quality))
+        for quality in ("high", "medium")
+    ]
+    latents = base.noise([0], 256, 256)
+    text = base.encode_text(["cat"])
+    clean = latents - base.predict(latents, torch.ones(1), text)
+    for picture, pixels in zip(pictures, (base.decode(clean), base.decode_coarse(clean)), strict=True):
+        shown = pixels[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy().tobytes()
+        assert max(abs(a - b) for a, b in zip(picture.rgb, shown, strict=True)) <= 1
+    assert pictures[0].rgb != pictures[1].rgb
 
 
 def test_closing_the_iterator_cancels() -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allaprima.cli.evaluate_deblock import deblock
+from allaprima.cli.evaluate_pictures import pictures
 from allaprima.cli.evaluate_retouch import retouch
 from allaprima.cli.output import JsonFlag, print_json
 from allaprima.core.errors import AssetError, UserError
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
     from allaprima.lab.evaluation.distill import Tools
     from allaprima.lab.evaluation.report_files import Report
 
-app = typer.Typer(no_args_is_help=True, help="Measure a base, retouching, or the judge that measures.")
+app = typer.Typer(
+    no_args_is_help=True, help="Measure a base, its pictures, retouching, or the judge that measures."
+)
+app.command()(pictures)
+app.command()(deblock)
 app.command()(retouch)
 
 JudgeOption = Annotated[

@@ -46,14 +46,15 @@ def retouch(
         rows += measure_mattes(retoucher, SpriteCache(), mattes, show)
         rows += measure_retouching_times(retoucher, SpriteCache())
         rows += measure_inpainting(Painter.load(), show)
-    _print(rows)
+    print_measures(rows)
     if as_json:
         print_json(
             {"rows": [row.to_json() for row in rows], "scenes": scenes, "upscaler": Path(upscaler).stem}
         )
 
 
-def _print(rows: list[Measure]) -> None:
+def print_measures(rows: list[Measure]) -> None:
+    """Print a line for each figure, with what must be reached and what is aimed at."""
     for row in rows:
         value, must, aim = (
             "-" if one is None else f"{one:.3g} {row.unit}" for one in (row.value, row.must, row.aim)

@@ -81,7 +81,11 @@ class RequestOptions:
     size: Size = None
     negative: Annotated[str | None, typer.Option(help="What not to paint.")] = None
     quality: Annotated[
-        Literal["high", "medium"] | None, typer.Option(help="JPEG and WebP quality: 95 or 80. Default: high.")
+        Literal["high", "medium"] | None,
+        typer.Option(
+            help="high: JPEG and WebP quality 95, the base's fine decoder. medium: 80, and the quicker decoder of a "
+            "base that has two. Default: high."
+        ),
     ] = None
     source: Annotated[
         Path | None,

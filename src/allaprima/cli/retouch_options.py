@@ -14,6 +14,7 @@ from allaprima.core.retouch import (
     SHIPPED_UPSCALER,
     STYLE_NAMES,
     CutOut,
+    Deblock,
     NewBackground,
     Operation,
     Restyle,
@@ -27,8 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OperationOptions:
-    """What to do, in this order: cut out or exchange the background, restyle, upscale."""
+    """What to do, in this order: take blocks away, cut out or exchange the background, restyle, upscale."""
 
+    deblock: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take away what few steps leave, with a network that `prima train deblock` made.",
+        ),
+    ] = None
     cut_out: Annotated[
         bool, typer.Option("--cut-out", help="Leave the subject alone; what is behind it turns transparent.")
     ] = False
@@ -80,7 +88,10 @@ class OperationOptions:
         Raises:
             RequestError: a value is out of range, or an option asks for nothing.
         """
-        return (*self._subject(), *self._style(), *self._size())
+        return (*self._blocks(), *self._subject(), *self._style(), *self._size())
+
+    def _blocks(self) -> tuple[Operation, ...]:
+        return () if self.deblock is None else (Deblock(network=str(self.deblock)),)
 
     def _subject(self) -> tuple[Operation, ...]:
         asks = self.cut_out or self.background is not None

@@ -23,6 +23,7 @@ from allaprima.cli.loop_options import (
 )
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag
+from allaprima.cli.train_deblock import deblock
 from allaprima.cli.train_decoder import decoder, painted
 from allaprima.cli.train_retouch import matte, pictures, restyle, styled_scenes, upscaler
 from allaprima.core.errors import UserError
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from allaprima.paint.bases.vignette.denoiser import Denoiser
 
 app = typer.Typer(name="train", no_args_is_help=True, help="Train Vignette's parts.")
-RELEASED = ("autoencoder", "denoiser", "upscaler", "matte", "restyle")
+RELEASED = ("autoencoder", "denoiser", "upscaler", "matte", "restyle", "deblock")
 
 app.command()(pictures)
 app.command()(upscaler)
 app.command()(styled_scenes)
 app.command()(matte)
+app.command()(deblock)
 app.command()(restyle)
 app.command()(painted)
 app.command()(decoder)
@@ -305,7 +307,7 @@ def denoiser(
 @app.command()
 def release(
     run: Run,
-    kind: Annotated[str, typer.Argument(help="autoencoder, denoiser, upscaler, matte or restyle.")],
+    kind: Annotated[str, typer.Argument(help="autoencoder, denoiser, upscaler, matte, restyle or deblock.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weight file to write.")],
     channels: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Latent channels of an autoencoder; 16 by default.")
@@ -334,7 +336,7 @@ def release(
             raise UserError(
                 f"got {option} with kind {kind}; expected it with autoencoder, for the checkpoints of others say all"
             )
-    if kind in {"upscaler", "matte", "restyle"}:
+    if kind in {"upscaler", "matte", "restyle", "deblock"}:
         step = _release_retouching(run, kind, output, store)
         report({"path": str(output), "steps": step}, json_)
         return
@@ -361,6 +363,10 @@ def _release_retouching(run: Path, kind: str, output: Path, store: Path | None) 
         from allaprima.lab.retouch.matte import release_matte
 
         return release_matte(run, output)
+    if kind == "deblock":
+        from allaprima.lab.retouch.deblock import release_deblock
+
+        return release_deblock(run, output)
     from allaprima.lab.retouch.restyle import release_restyler
     from allaprima.lab.retouch.styled_scenes import StyledScenes
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from allaprima.core.retouch import CutOut, Operation, Upscale
+from allaprima.core.retouch import CutOut, Deblock, Operation, Upscale
 
 DigitalSource = Literal[
     "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced"
@@ -21,7 +21,7 @@ DigitalSource = Literal[
 PNG_KEY: Final = "XML:com.adobe.xmp"
 """The text of a PNG file that holds the packet."""
 
-_ENHANCING = (Upscale, CutOut)
+_ENHANCING = (Upscale, CutOut, Deblock)
 """Operations that invent nothing."""
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\

@@ -98,7 +98,7 @@ class GenerationRequest:
     base: str = "vignette"
     """The name of the base model; of a path only the last part is kept, see `base_names.shown_name`."""
     quality: Quality = "high"
-    """How finely JPEG and WebP files are written; PNG is always exact."""
+    """How finely JPEG and WebP files are written (PNG is exact), and by which decoder, of a base that has two."""
     schedule: str | None = None
     """The name of a schedule that the base knows, such as lightning; None for the base's own."""
     loras: tuple[LoraUse, ...] = ()

@@ -59,6 +59,27 @@ class Upscale:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deblock:
+    """The same picture without the blocks that few steps leave in it. Raises RequestError for a name that is none."""
+
+    name: ClassVar[str] = "deblock"
+    network: str
+    """The path of a weight file that `prima train deblock` and `release` made."""
+
+    def __post_init__(self) -> None:
+        check_name("de-block network", self.network)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a person reads of it in an infotext."""
+        return {"Postprocess de-block": Path(self.network).name}
+
+    def without_paths(self) -> Deblock:
+        """Return the operation as a picture may tell it to strangers."""
+        return replace(self, network=Path(self.network).name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CutOut:
     """The subject alone: what is behind it becomes transparent. Raises RequestError for values outside the ranges."""
 
@@ -177,7 +198,7 @@ class Repaint:
         return self
 
 
-Operation = CutOut | NewBackground | Repaint | Restyle | Upscale
+Operation = CutOut | NewBackground | Repaint | Restyle | Upscale | Deblock
 """Any of the operations."""
 OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in get_args(Operation)}
 """The operations by their names."""

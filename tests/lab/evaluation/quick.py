@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from tests.tiny import SteadyBase
 
 from allaprima.lab.evaluation.accuracy import ATTRIBUTES
@@ -19,3 +22,11 @@ QUICK = EvaluationSettings(
 
 def evaluate(base: SteadyBase, judge: Judge) -> Evaluation:
     return evaluate_vignette(base, judge, SURE, settings=QUICK)
+
+
+class RedFinder:
+    """Takes what is red for the subject."""
+
+    def find(self, image: Image.Image) -> NDArray[np.float32]:
+        """Return the matte."""
+        return (np.asarray(image)[..., 0] > 200).astype(np.float32)

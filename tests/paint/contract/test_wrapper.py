@@ -10,7 +10,7 @@ from allaprima.paint.contract.wrapper import BaseWrapper
 
 
 class Darker(BaseWrapper):
-    """A whole base: a wrapper with the four methods in which networks compute."""
+    """A whole base: a wrapper with the five methods in which networks compute."""
 
     def encode_text(self, prompts: Sequence[str]) -> TextStates:
         return self._base.encode_text(prompts)
@@ -20,6 +20,9 @@ class Darker(BaseWrapper):
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return self._base.decode(latents) / 2
+
+    def decode_coarse(self, latents: torch.Tensor) -> torch.Tensor:
+        return self._base.decode_coarse(latents) / 2
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return self._base.encode(2 * pixels)
@@ -31,6 +34,7 @@ def test_a_wrapper_forwards_what_it_does_not_change() -> None:
     assert isinstance(wrapper, Base)
     names = ("name", "family", "traits", "prediction", "guidance_rule", "defaults", "stride", "text_widths")
     assert wrapper.reads_mask is False
+    assert wrapper.has_coarse_decoder is False
     assert wrapper.reads_layout is False
     assert torch.equal(wrapper.latent_mask(torch.ones(1, 1, 64, 128)), torch.ones(1, 1, 8, 16))
     for name in names:
@@ -38,6 +42,7 @@ def test_a_wrapper_forwards_what_it_does_not_change() -> None:
     assert wrapper.schedule(4, 128, 64, "even") == base.schedule(4, 128, 64, "even")
     assert torch.equal(wrapper.noise([7], 128, 64), base.noise([7], 128, 64))
     assert torch.equal(wrapper.decode(torch.ones(1, 3, 8, 8)), base.decode(torch.ones(1, 3, 8, 8)) / 2)
+    assert torch.equal(wrapper.decode_coarse(torch.ones(1, 3, 8, 8)), wrapper.decode(torch.ones(1, 3, 8, 8)))
     assert wrapper.is_resident
     assert wrapper.prepacked_bytes(mapped=True) == {}
     assert not wrapper.use_next_plan(list)

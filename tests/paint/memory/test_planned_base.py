@@ -22,6 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from allaprima.core.errors import OutOfMemoryError
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.paint.bases.loading import load_base
+from allaprima.paint.bases.vignette.base import load_vignette
 from allaprima.paint.contract.base import Base
 from allaprima.paint.memory.forecast import forecast
 from allaprima.paint.memory.plan import RESIDENT, MemoryForecast, MemoryPlan, plans_for
@@ -197,3 +198,14 @@ def test_a_larger_picture_is_painted_under_a_thriftier_plan(tmp_path: Path) -> N
     with pytest.raises(OutOfMemoryError, match="expected at least"):
         small.fit_memory(128, 128, list)
     assert small.plan == RESIDENT
+
+
+def test_a_plan_holds_for_the_coarse_decoder_too(tmp_path: Path) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path, detail_width=8))
+    planned = PlannedBase(base, MemoryPlan(tiled=True), device=CPU)
+    latents = base.noise([0], 1024, 256)
+    with torch.inference_mode():
+        tiled, whole = planned.decode_coarse(latents), base.decode_coarse(latents)
+        assert planned.has_coarse_decoder
+        assert torch.allclose(tiled, whole, atol=1e-4)
+        assert not torch.allclose(tiled, base.decode(latents), atol=1e-4)

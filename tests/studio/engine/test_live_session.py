@@ -10,7 +10,6 @@ from allaprima.studio.engine.live_session import (
     Debounce,
     LiveSession,
     PendingPrompt,
-    next_step_count,
     prompt_key,
 )
 from allaprima.studio.engine.messages import LivePrompt, LiveSettings
@@ -18,17 +17,6 @@ from allaprima.studio.engine.messages import LivePrompt, LiveSettings
 
 def prompt(sequence: int, text: str = "a cat", **settings: object) -> LivePrompt:
     return LivePrompt(sequence=sequence, prompt=text, settings=LiveSettings(**settings))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (4, (1, 2, 4)), (8, (1, 2, 4, 8))]
-)
-def test_frames_come_finer_and_finer(steps: int, expected: tuple[int, ...]) -> None:
-    counts = [1]
-    while (finer := next_step_count(counts[-1], steps)) is not None:
-        counts.append(finer)
-    assert tuple(counts) == expected
-    assert next_step_count(3, 8) == 4
 
 
 def test_likeness_leaves_out_what_cannot_be_seen() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -107,7 +107,8 @@ def evaluate_vignette(
         rows = measure_autoencoder(autoencoder, settings.autoencoder_scenes, on_progress)
         through = _judge_through(judge, autoencoder, settings.judged_scenes, on_progress)
     asks, heard = build_suites(settings.prompts, settings.seed), reported(accuracy)
-    answers, shown = paint_and_judge(base, judge, asks, settings.paint, heard, on_progress)
+    painted = paint_batches(base, [ask.prompt for ask in asks], [ask.seed for ask in asks], settings.paint)
+    answers, shown = judge_pictures(painted, judge, asks, heard, on_progress)
     return Evaluation(
         settings=settings,
         rows=(*rows, *painting_rows(answers, heard)),
@@ -118,20 +119,18 @@ def evaluate_vignette(
     )
 
 
-def paint_and_judge(
-    base: Base,
+def judge_pictures(
+    painted: Iterable[Tensor],
     judge: Judge,
     asks: Sequence[Ask],
-    settings: PaintSettings,
     heard: frozenset[Attribute],
     on_progress: OnProgress,
 ) -> tuple[list[SuiteAnswer], list[ReportPicture]]:
-    """Paint what is asked and let the judge look; the first pictures of each suite are kept for the report."""
+    """Let the judge look at batches (B, 3, H, W) of what was asked for; the first of each suite are kept."""
     answers: list[SuiteAnswer] = []
     shown: list[ReportPicture] = []
     seen = Counter[str]()
-    prompts, seeds = [ask.prompt for ask in asks], [ask.seed for ask in asks]
-    for pictures in paint_batches(base, prompts, seeds, settings):
+    for pictures in painted:
         verdicts = judge.look(pictures.nan_to_num(0.0))
         for picture, verdict in zip(pictures, verdicts, strict=True):
             ask = asks[len(answers)]

@@ -33,7 +33,7 @@ prompt's own prediction. With "embedded" there is one prediction only, for guida
 """
 
 Stage = Literal["text", "predict", "decode"]
-"""What a network is for: `encode_text`, `predict`, or `decode` and `encode`."""
+"""What a network is for: `encode_text`, `predict`, or decoding and `encode`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +130,10 @@ class Base(Protocol):
         """Whether `predict` is shown a mask and a masked picture beside the latents, for painting a part of it."""
 
     @property
+    def has_coarse_decoder(self) -> bool:
+        """Whether `decode_coarse` is quicker than `decode`, and shows less."""
+
+    @property
     def reads_layout(self) -> bool:
         """Whether `predict` is told what stands where, see `TextStates.layout`."""
 
@@ -182,6 +186,9 @@ class Base(Protocol):
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return (B, 3, height, width) float pixels in [0, 1] for clean latents."""
+
+    def decode_coarse(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return about what `decode` does, sooner; the very same of a base that has no coarse decoder."""
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the clean latents (B, C, h, w) of pixels (B, 3, height, width) in [0, 1]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import torch
 
@@ -12,8 +13,15 @@ from allaprima.core.request import GenerationRequest
 from allaprima.paint.contract.base import Stage
 
 
+class Decodes(Protocol):
+    """What has one decoder."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return pixels for clean latents."""
+
+
 class ResidentBase:
-    """The answers that suit a base whose networks are always on their device, and which reads words, all of them.
+    """The answers that suit a base whose networks stay on their device, which has one decoder and reads words alone.
 
     See :class:`allaprima.paint.contract.base.Base` for what is asked.
     """
@@ -22,6 +30,15 @@ class ResidentBase:
     def is_resident(self) -> bool:
         """Always True."""
         return True
+
+    @property
+    def has_coarse_decoder(self) -> bool:
+        """False: there is one decoder."""
+        return False
+
+    def decode_coarse(self: Decodes, latents: torch.Tensor) -> torch.Tensor:
+        """Return what `decode` does."""
+        return self.decode(latents)
 
     @property
     def reads_layout(self) -> bool:

@@ -22,7 +22,7 @@ class Forwarded(Generic[Member]):
 
 
 class BaseWrapper:
-    """Everything in the contract but the four methods in which a network computes.
+    """Everything in the contract but the five methods in which a network computes.
 
     See :class:`allaprima.paint.contract.base.Base`.
     """
@@ -42,6 +42,7 @@ class BaseWrapper:
     guidance_rule = Forwarded(lambda base: base.guidance_rule)
     defaults = Forwarded(lambda base: base.defaults)
     stride = Forwarded(lambda base: base.stride)
+    has_coarse_decoder = Forwarded(lambda base: base.has_coarse_decoder)
     reads_mask = Forwarded(lambda base: base.reads_mask)
     reads_layout = Forwarded(lambda base: base.reads_layout)
     draw_layouts = Forwarded(lambda base: base.draw_layouts)

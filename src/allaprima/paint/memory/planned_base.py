@@ -194,6 +194,10 @@ class PlannedBase(BaseWrapper):
         """Decode as the base does, in tiles if the plan says so."""
         return decode_in(self._base, latents, tiled=self._plan.tiled)
 
+    def decode_coarse(self, latents: Tensor) -> Tensor:
+        """Decode coarsely as the base does, in tiles if the plan says so."""
+        return decode_in(self._base, latents, tiled=self._plan.tiled, coarse=True)
+
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode as the base does, in tiles if the plan says so."""
         if not self._plan.tiled:
@@ -202,11 +206,12 @@ class PlannedBase(BaseWrapper):
         return encode_tiled(self._base.encode, pixels, stride=self.stride, networks=networks)
 
 
-def decode_in(base: Base, latents: Tensor, *, tiled: bool) -> Tensor:
-    """Return the pixels of `latents`, decoded in tiles if `tiled`."""
+def decode_in(base: Base, latents: Tensor, *, tiled: bool, coarse: bool = False) -> Tensor:
+    """Return the pixels of `latents`, decoded in tiles if `tiled`, and coarsely if `coarse`."""
+    decode = base.decode_coarse if coarse else base.decode
     if not tiled:
-        return base.decode(latents)
-    return decode_tiled(base.decode, latents, stride=base.stride, networks=base.stages()["decode"])
+        return decode(latents)
+    return decode_tiled(decode, latents, stride=base.stride, networks=base.stages()["decode"])
 
 
 def release() -> None:

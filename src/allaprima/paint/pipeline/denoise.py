@@ -233,20 +233,23 @@ class DenoiseBatch:
         return step
 
     @torch.inference_mode()
-    def decode(self, rows: Sequence[int]) -> torch.Tensor:
+    def decode(self, rows: Sequence[int], *, coarse: bool = False) -> torch.Tensor:
         """Return the pixels (B, 3, height, width) of `rows` after the steps taken.
+
+        Args:
+            coarse: whether the base's coarse decoder will do.
 
         Raises:
             PaintError: the model's numbers overflowed.
         """
         if not self.taken:
             raise RuntimeError("nothing was painted yet; expected at least one step before decoding")
-        return self._under.paste(self.guard.finish(self.latents[list(rows)]))
+        return self._under.paste(self.guard.finish(self.latents[list(rows)], coarse=coarse))
 
     @torch.inference_mode()
     def preview(self, step: SamplerStep) -> torch.Tensor:
         """Return the pixels (B, 3, height, width) that a step's prediction means; PaintError if they overflow."""
-        return self._under.paste(self.guard.decode(step.clean))
+        return self._under.paste(self.guard.decode_coarse(step.clean))
 
     def _predict(self, latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Predict for the rows that are alive; the others' share is zero, and nobody looks at it."""

@@ -94,11 +94,15 @@ class OverflowGuard(BaseWrapper):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the pixels, finite; PaintError if latents or pixels stay bad."""
-        return self._decode(latents)[0]
+        return self._decoded(latents, self._base.decode)[0]
 
-    def finish(self, latents: Tensor) -> Tensor:
+    def decode_coarse(self, latents: Tensor) -> Tensor:
+        """Return the coarse pixels, finite; PaintError if latents or pixels stay bad."""
+        return self._decoded(latents, self._base.decode_coarse)[0]
+
+    def finish(self, latents: Tensor, *, coarse: bool = False) -> Tensor:
         """Return the pixels of finished pictures; PaintError if one shows nothing and its latents are degenerate."""
-        pixels, blank = self._decode(latents)
+        pixels, blank = self._decoded(latents, self._base.decode_coarse if coarse else self._base.decode)
         if any(blank) and any(map(all, zip(blank, are_degenerate(latents), strict=True))):
             raise PaintError(
                 "the picture is of one colour, and so are the numbers it was decoded from; expected at least traces "
@@ -117,13 +121,13 @@ class OverflowGuard(BaseWrapper):
             return again
         return latents
 
-    def _decode(self, latents: Tensor) -> tuple[Tensor, list[bool]]:
+    def _decoded(self, latents: Tensor, decode: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[bool]]:
         """Return the pixels, and which pictures show nothing."""
         require_finite(latents, "latents")
-        pixels = self._base.decode(latents)
+        pixels = decode(latents)
         blank = are_blank(pixels)
         if self._active and any(blank):
-            again = self._again("decode", lambda: self._base.decode(latents), _shows_something, pixels)
+            again = self._again("decode", lambda: decode(latents), _shows_something, pixels)
             still = are_blank(again)
             if still != blank or not torch.isfinite(pixels).all():
                 self.rescues = replace(self.rescues, decodes=self.rescues.decodes + 1)

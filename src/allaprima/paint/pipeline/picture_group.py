@@ -84,7 +84,7 @@ class PictureGroup:
                 shown = complete(shown, self._init_image)
             yield Step(index=step.index, total=len(batch.schedule), previews=shown)
         with watch("decode"):
-            pixels = batch.decode(range(len(requests)))
+            pixels = batch.decode(range(len(requests)), coarse=request.quality == "medium")
             pictures = to_pictures(
                 pixels, requests, batch.rescues, step_cache=batch.cached_by, layouts=layouts
             )

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from allaprima.core.errors import WeightsError
+from allaprima.paint.retouch.deblock import DeblockConfig, DeblockNetwork
 from allaprima.paint.retouch.matte_network import MatteConfig, MatteNetwork
 from allaprima.paint.retouch.restyler import Restyler
 from allaprima.paint.retouch.style_decoder import StyleConfig
@@ -43,6 +44,16 @@ def load_restyler(path: Path, device: torch.device, dtype: torch.dtype) -> Resty
     return _ready(_build(path, "restyle", lambda config: Restyler(StyleConfig(**config))), device, dtype)
 
 
+def load_deblock_network(path: Path, device: torch.device, dtype: torch.dtype) -> DeblockNetwork:
+    """Load a network that takes blocks away.
+
+    Raises:
+        WeightsError: there is no such file, or it is none of these.
+    """
+    network = _build(path, "deblock", lambda config: DeblockNetwork(DeblockConfig(**config)))
+    return _ready(network, device, dtype)
+
+
 def _build(path: Path, kind: str, make: Callable[[Mapping[str, Any]], N]) -> N:
     config, tensors = _read(path, kind)
     try:
@@ -53,9 +64,14 @@ def _build(path: Path, kind: str, make: Callable[[Mapping[str, Any]], N]) -> N:
     return network
 
 
-def stored(network: MatteNetwork | Restyler) -> tuple[dict[str, Tensor], dict[str, str]]:
+_KINDS: Final[dict[type[nn.Module], str]] = {
+    MatteNetwork: "matte", Restyler: "restyle", DeblockNetwork: "deblock",
+}  # fmt: skip
+
+
+def stored(network: MatteNetwork | Restyler | DeblockNetwork) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and the metadata to write for `network`; its training adds to the metadata."""
-    kind = "matte" if isinstance(network, MatteNetwork) else "restyle"
+    kind = _KINDS[type(network)]
     metadata = {
         "format": FORMAT,
         "kind": kind,

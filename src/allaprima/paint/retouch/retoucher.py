@@ -14,11 +14,12 @@ from typing import Any
 from PIL import Image
 
 from allaprima.core.picture import Picture
-from allaprima.core.retouch import CutOut, NewBackground, Operation, Repaint, Restyle, Upscale
+from allaprima.core.retouch import CutOut, Deblock, NewBackground, Operation, Repaint, Restyle, Upscale
 from allaprima.core.retouch_source import open_to_retouch
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.retouch.background import prepare_background, put_before_background
 from allaprima.paint.retouch.cutout import cut_out
+from allaprima.paint.retouch.deblocking import deblock, get_deblock_network
 from allaprima.paint.retouch.finders import get_finder
 from allaprima.paint.retouch.repaint import repaint, require_painter
 from allaprima.paint.retouch.restyle import prepare_restyling, restyle
@@ -27,6 +28,7 @@ from allaprima.paint.retouch.work import Work, Workshop, finish, part
 
 WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
     CutOut: cut_out,
+    Deblock: deblock,
     NewBackground: put_before_background,
     Repaint: repaint,
     Restyle: restyle,
@@ -35,6 +37,7 @@ WORKS: dict[type[Operation], Callable[[Image.Image, Any, Workshop], Work]] = {
 """Which work belongs to which operation."""
 PREPARATIONS: dict[type[Operation], Callable[[Any, Workshop], object]] = {
     CutOut: get_finder,
+    Deblock: get_deblock_network,
     NewBackground: prepare_background,
     Repaint: require_painter,
     Restyle: prepare_restyling,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from allaprima.paint.retouch.convolution_pair import ConvolutionPair
 
 SCALE = 2
 
@@ -37,7 +38,7 @@ class Upscaler(nn.Module):
         super().__init__()
         self.config = config
         self.enter = nn.Conv2d(3, config.channels, 3, padding=1)
-        self.pairs = nn.ModuleList(_Pair(config.channels) for _ in range(config.pairs))
+        self.pairs = nn.ModuleList(ConvolutionPair(config.channels) for _ in range(config.pairs))
         self.leave = nn.Conv2d(config.channels, 3 * SCALE**2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]  # it has one
@@ -52,18 +53,3 @@ class Upscaler(nn.Module):
             state = pair(state)
         difference = self.leave(state).to(pixels.dtype)
         return functional.pixel_shuffle(difference + pixels.repeat_interleave(SCALE**2, dim=1), SCALE)
-
-
-class _Pair(nn.Module):
-    """Two convolutions and a shortcut around them."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.kaiming_normal_(self.first.weight, a=0.1)
-        nn.init.normal_(self.second.weight, std=0.01)
-
-    def forward(self, state: Tensor) -> Tensor:
-        inner = functional.leaky_relu(self.first(state), 0.1)
-        return torch.add(state, self.second(inner))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from allaprima.core.picture import Picture
 from allaprima.studio.engine.attempt import Failure, attempted
+from allaprima.studio.engine.finish import Finish
 from allaprima.studio.engine.live_session import PATIENCE_S, PendingPrompt, prompt_key
 from allaprima.studio.engine.session_state import SessionState, ShownFrame
 from allaprima.studio.engine.stats import Stats
@@ -29,8 +30,8 @@ class LiveRow:
     """Its prompt, encoded."""
     key: Hashable
     """`prompt_key` of that prompt."""
-    steps: int
-    """Steps of the frame."""
+    finish: Finish
+    """How far the frame is finished."""
     pending: PendingPrompt | None = None
     """What a first frame answers; None for a finer one."""
     text_ms: float = 0.0
@@ -48,9 +49,9 @@ class LiveRow:
             waits_since = state.waits_since
             return self.pending is None or waits_since is None or now - waits_since < self.patience_s
         aim = state.aim if newer is None else newer.prompt
-        if self.steps > aim.settings.steps:
+        if self.finish.is_beyond(aim.settings):
             return True
-        return self.pending is None and not state.shows_picture(self.prepared.key, self.steps)
+        return self.pending is None and not state.shows_picture(self.prepared.key, aim.settings)
 
     def known_first(self) -> FirstPrediction | None:
         """Return the first prediction, if the session's last frame began like this one."""
@@ -75,7 +76,7 @@ class LiveBatch:
     ) -> LiveBatch:
         """Return the batch that paints `rows`, which agree in all that a batch has only one of."""
         prepared, firsts = [row.prepared for row in rows], [row.known_first() for row in rows]
-        batch = runner.begin(prepared, rows[0].steps, firsts)
+        batch = runner.begin(prepared, rows[0].finish.steps, firsts)
         stats.count("passes")
         stats.count("rows", len(rows))
         return cls(rows=rows, batch=batch, stats=stats, clock=clock)
@@ -136,11 +137,11 @@ class LiveBatch:
 
         aims = [self.rows[row].state.aim or self.rows[row].prepared.prompt for row in rows]
         requests = [
-            replace(aim.settings.request(aim.prompt, self.rows[row].steps), loras=self.batch.loras)
+            replace(self.rows[row].finish.request(aim.settings, aim.prompt), loras=self.batch.loras)
             for row, aim in zip(rows, aims, strict=True)
         ]
         with self._timed("decode"):
-            pixels = self.batch.decode(rows)
+            pixels = self.batch.decode(rows, coarse=self.rows[rows[0]].finish.coarse is True)
             layouts = [self.rows[row].prepared.layout for row in rows]
             pictures = to_pictures(
                 pixels, requests, self.batch.rescues, step_cache=self.batch.cached_by, layouts=layouts
@@ -153,7 +154,7 @@ class LiveBatch:
         shown = ShownFrame(
             key=prompt_key(aim),
             prepared=replace(row.prepared, prompt=aim),
-            steps=row.steps,
+            finish=row.finish,
             picture=picture,
             first=self.batch.first(index),
         )

@@ -17,6 +17,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.request import LoraUse
 from allaprima.studio.engine.attempt import Failure, attempt
 from allaprima.studio.engine.fairness import Candidate, select_batch
+from allaprima.studio.engine.finish import Finish
 from allaprima.studio.engine.limits import Limits
 from allaprima.studio.engine.live_batch import LiveBatch, LiveRow
 from allaprima.studio.engine.live_session import Debounce, LiveSession, PendingPrompt, prompt_key
@@ -39,6 +40,7 @@ class BatchKey(NamedTuple):
     guidance: float
     steps: int
     init_image: InitImage | None
+    coarse: bool | None = None
 
 
 @dataclass(kw_only=True)
@@ -69,7 +71,7 @@ class LiveScheduler:
                 prompt = pending.prompt
                 if prompt.blank:
                     state.take(pending)
-                elif state.shows(key := prompt_key(prompt), prompt.settings.steps) and state.take(pending):
+                elif state.shows(key := prompt_key(prompt), prompt.settings) and state.take(pending):
                     state.repeat(key, None, pending)
 
     def due_in(self) -> float | None:
@@ -101,7 +103,7 @@ class LiveScheduler:
         """Return the seconds until some frame may be made finer (0: now), None if none can be."""
         if self._refining is not None:
             return 0.0
-        unfinished = (state for state in self.sessions.values() if state.next_step_count is not None)
+        unfinished = (state for state in self.sessions.values() if state.next_finish is not None)
         moments = [self._rested(state) for state in unfinished]
         return max(0.0, min(moments) - self.clock()) if moments else None
 
@@ -158,12 +160,13 @@ class LiveScheduler:
         rows = []
         for (state, pending), ready in zip(chosen, prepared, strict=True):
             key, settings = prompt_key(pending.prompt), pending.prompt.settings
-            if state.shows_picture(ready.key, settings.steps):
+            if state.shows_picture(ready.key, settings):
                 state.repeat(key, ready, pending)
             else:
                 rows.append(LiveRow(
-                    state=state, prepared=ready, key=key, steps=1, pending=pending, text_ms=text_ms,
-                    patience_s=self._debounce[settings.base].patience_s,
+                    state=state, prepared=ready, key=key,
+                    finish=Finish.first(has_coarse_decoder=ready.has_coarse_decoder),
+                    pending=pending, text_ms=text_ms, patience_s=self._debounce[settings.base].patience_s,
                 ))  # fmt: skip
         return rows
 
@@ -193,10 +196,12 @@ class LiveScheduler:
     def _begin_refining(self) -> LiveBatch | None:
         candidates, now = [], self.clock()
         for state in self.sessions.values():
-            steps, shown = state.next_step_count, state.shown
-            if steps is not None and shown is not None and self._rested(state) <= now:
-                row = LiveRow(state=state, prepared=shown.prepared, key=shown.key, steps=steps)
-                group = _batch_key(shown.prepared.prompt, steps)._replace(guidance=shown.prepared.guidance)
+            finish, shown = state.next_finish, state.shown
+            if finish is not None and shown is not None and self._rested(state) <= now:
+                row = LiveRow(state=state, prepared=shown.prepared, key=shown.key, finish=finish)
+                group = _batch_key(shown.prepared.prompt, finish.steps)._replace(
+                    guidance=shown.prepared.guidance, coarse=finish.coarse
+                )
                 candidates.append(Candidate(who=row, group=group, since=state.shown_at))
         rows = select_batch(candidates, self._max_rows)
         if not rows:

@@ -1,7 +1,7 @@
 """A live session's door, and the rules of live painting that need no model. No torch.
 
 * The newest prompt wins: a session holds one prompt that waits, and a newer one takes its place.
-* A picture comes at 1 step first, then finer while the prompt rests (`next_step_count`).
+* A picture comes at 1 step first, then finer while the prompt rests (`finish.py`).
 * What is being painted for a prompt that was superseded is dropped, unless frames are quick or the session has seen
   nothing for a while: somebody who types faster than the device paints would see nothing at all.
 * Bases that take long wait for a pause in the typing (`Debounce`), and finer pictures wait for a short one: a step
@@ -34,13 +34,10 @@ QUICK_S = 0.01
 """Below this mean time of a first frame nobody notices a step in the way, and nothing waits for that."""
 
 
-def next_step_count(shown: int, steps: int) -> int | None:
-    """Return the steps of the frame after one of `shown`: 2, 4 ... and at last `steps`; None after that."""
-    return None if shown >= steps else min(1 << shown.bit_length(), steps)
-
-
 def prompt_key(prompt: LivePrompt) -> Hashable:
-    """Return what a prompt's pictures depend on as far as can be told without a model; equal: same pictures.
+    """Return what a prompt's pictures depend on as far as can be told without a model.
+
+    Equal keys, same pictures, at equal steps and quality.
 
     An underpainting is compared, not hashed: mostly it is the very same object, or differs within a few rows.
     """

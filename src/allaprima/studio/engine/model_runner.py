@@ -49,7 +49,9 @@ class PreparedPrompt:
     first_look: tuple[LoraUse, ...]
     """The LoRAs of a first frame that finer ones will follow."""
     key: Hashable
-    """All that the picture depends on but the steps: equal keys, equal pictures."""
+    """All that the picture depends on but how far it is finished: equal keys, equal pictures."""
+    has_coarse_decoder: bool
+    """Whether its base has one."""
     remarks: tuple[str, ...]
     """What of the prompt its pictures will not honour."""
     layout: PaintedLayout | None = None
@@ -213,6 +215,7 @@ def _prepare(
         guidance=guidance,
         first_look=first_look,
         key=key,
+        has_coarse_decoder=painter.base.has_coarse_decoder,
         remarks=painter.remarks(prompt.request),
         layout=layout,
         layout_map=layout_map,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from allaprima.core.picture import Picture
 from allaprima.studio.engine.attempt import Failure, attempt
-from allaprima.studio.engine.live_session import LiveSession, PendingPrompt, next_step_count
-from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveUpdate
+from allaprima.studio.engine.finish import Finish
+from allaprima.studio.engine.live_session import LiveSession, PendingPrompt
+from allaprima.studio.engine.messages import Frame, LiveFailed, LivePrompt, LiveSettings, LiveUpdate
 from allaprima.studio.engine.stats import Stats
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ShownFrame:
     key: Hashable
     """`prompt_key` of its prompt."""
     prepared: PreparedPrompt
-    steps: int
+    finish: Finish
     picture: Picture
     first: FirstPrediction | None
     """The model's first answer, of use to finer frames."""
@@ -75,20 +76,22 @@ class SessionState:
             self.waits_since = None
         return True
 
-    def shows(self, key: Hashable, steps: int) -> bool:
-        """Return whether the last frame is a picture of that `prompt_key`, no finer than `steps`."""
-        return self.shown is not None and self.shown.key == key and self.shown.steps <= steps
+    def shows(self, key: Hashable, settings: LiveSettings) -> bool:
+        """Return whether the last frame is a picture of that `prompt_key`, no finer than `settings` ask for."""
+        shown = self.shown
+        return shown is not None and shown.key == key and not shown.finish.is_beyond(settings)
 
-    def shows_picture(self, key: Hashable, steps: int) -> bool:
-        """Return whether the last frame is the picture of that `PreparedPrompt.key`, no finer than `steps`."""
-        return self.shown is not None and self.shown.prepared.key == key and self.shown.steps <= steps
+    def shows_picture(self, key: Hashable, settings: LiveSettings) -> bool:
+        """Return whether the last frame is the picture of that `PreparedPrompt.key`, no finer than is asked for."""
+        shown = self.shown
+        return shown is not None and shown.prepared.key == key and not shown.finish.is_beyond(settings)
 
     @property
-    def next_step_count(self) -> int | None:
-        """How many steps its next, finer frame has; None while there is nothing to refine."""
+    def next_finish(self) -> Finish | None:
+        """How far its next, finer frame is finished; None while there is nothing to refine."""
         if self.aim is None or self.shown is None or self.session.waiting is not None or self.session.closed:
             return None
-        return next_step_count(self.shown.steps, self.aim.settings.steps)
+        return self.shown.finish.next(self.aim.settings)
 
     def repeat(self, key: Hashable, prepared: PreparedPrompt | None, pending: PendingPrompt) -> None:
         """Answer the aim with the last frame, written anew if the quality differs."""
@@ -97,7 +100,7 @@ class SessionState:
         assert shown is not None
         shown.key = key
         shown.prepared = replace(shown.prepared if prepared is None else prepared, prompt=aim)
-        request = aim.settings.request(aim.prompt, shown.steps)
+        request = shown.finish.request(aim.settings, aim.prompt)
         if request != shown.picture.request:
             shown.picture = replace(shown.picture, request=request)
             shown.jpeg = shown.picture.encode("jpeg")
@@ -138,9 +141,9 @@ class SessionState:
         prompt = shown.prepared.prompt
         below = prompt.init_image
         self._frames += 1
-        final = next_step_count(shown.steps, prompt.settings.steps) is None
+        final = shown.finish.next(prompt.settings) is None
         frame = Frame(
-            sequence=prompt.sequence, frame=self._frames, steps=shown.steps,
+            sequence=prompt.sequence, frame=self._frames, steps=shown.finish.steps,
             prompt=prompt.prompt if prompt.said is None else prompt.said,
             jpeg=shown.jpeg, width=shown.picture.width, height=shown.picture.height, final=final,
             repeated=repeated, timings_ms=timings_ms, dropped=self._superseded,

@@ -82,14 +82,14 @@ def check_operations(operations: tuple[Operation, ...], studio: Studio) -> tuple
     """
     known = {
         "upscaler": upscaler_names(studio), "finder": [SHIPPED_FINDER], "style": list(STYLE_NAMES),
+        "network": [],
     }  # fmt: skip
     for operation in operations:
         named = vars(operation.subject) if isinstance(operation, NewBackground) else vars(operation)
         for what, names in known.items():
             if what in named and named[what] not in names:
-                raise RequestError(
-                    f"got the {what} {str(named[what])[:80]!r}; expected {', '.join(names[:20])}"
-                )
+                expected = ", ".join(names[:20]) or "none, for no such network ships yet"
+                raise RequestError(f"got the {what} {str(named[what])[:80]!r}; expected {expected}")
     return operations
 
 

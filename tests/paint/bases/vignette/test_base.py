@@ -52,6 +52,17 @@ def test_it_says_what_its_latents_and_text_look_like(tmp_path: Path) -> None:
     assert base.noise([1], 256, 256).shape[3] * base.stride == 256
 
 
+@pytest.mark.parametrize("detail_width", [0, 8])
+def test_the_trunk_alone_is_the_coarse_decoder(tmp_path: Path, detail_width: int) -> None:
+    base = load_vignette(write_tiny_vignette(tmp_path, detail_width=detail_width), dtype=torch.float32)
+    latents = base.noise([0], 256, 256)
+    fine, coarse = base.autoencoder.decode_both(latents)
+    assert base.has_coarse_decoder == bool(detail_width)
+    for found, pixels in ((base.decode(latents), fine), (base.decode_coarse(latents), coarse)):
+        assert torch.allclose(found, (pixels / 2 + 0.5).clamp(0, 1), atol=1e-5)
+    assert torch.equal(fine, coarse) == (not detail_width)
+
+
 def test_painting_does_not_import_diffusers() -> None:
     modules = "allaprima.paint.painter, allaprima.paint.bases.vignette.base"
     code = f"import sys, {modules}; print('diffusers' in sys.modules)"

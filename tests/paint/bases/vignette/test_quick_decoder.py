@@ -38,10 +38,16 @@ def test_the_quick_way_is_the_plain_way(widths: tuple[int, int, int], detail_wid
     for z in (latents(), latents(3), latents(1, 8, 8)):  # laid out for the first, good for all
         before = z.clone()
         with torch.inference_mode():
-            quick, plain = decoder.decode(z), model.decode(z)
+            pairs = (
+                (decoder.decode(z), model.decode(z)),
+                (decoder.decode_coarse(z), model.decode_coarse(z)),
+            )
         assert is_quick(decoder)
-        assert quick.shape == plain.shape
-        assert torch.allclose(quick, plain, atol=1e-5 * float(plain.abs().max()))
+        for quick, plain in pairs:
+            assert quick.shape == plain.shape
+            assert torch.allclose(quick, plain, atol=1e-5 * float(plain.abs().max()))
+        fine, coarse = (plain for _, plain in pairs)
+        assert torch.equal(fine, coarse) == (not detail_width)
         assert torch.equal(z, before)
 
 
@@ -49,7 +55,9 @@ def test_training_and_other_formats_go_the_plain_way() -> None:
     model = scattered(WIDTHS[0])
     decoder = QuickDecoder(model)
     z = latents()
-    assert torch.equal(decoder.decode(z), model.decode(z.contiguous(memory_format=torch.channels_last)))
+    laid_out = z.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(decoder.decode(z), model.decode(laid_out))
+    assert torch.equal(decoder.decode_coarse(z), model.decode_coarse(laid_out))
     with torch.inference_mode():
         model.double()
         assert decoder.decode(z.double()).dtype == torch.float64

@@ -177,12 +177,16 @@ class Autoencoder(nn.Module):
         """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1] and not clamped."""
         return self.decode_both(latents)[0]
 
+    def decode_coarse(self, latents: Tensor) -> Tensor:
+        """Return about what `decode` does, sooner: the pixels (B, 3, 16 h, 16 w) of the decoder's trunk alone."""
+        return functional.pixel_shuffle(self.decoder(self.whiten.inverse(latents)), STEM)
+
     def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `decode` does, and the pixels of the decoder's trunk alone; the same without a `Detail`."""
-        unwhitened = self.whiten.inverse(latents)
+        """Return what `decode` and `decode_coarse` do, which is the same without a `Detail`."""
         if self.detail is None:
-            coarse = functional.pixel_shuffle(self.decoder(unwhitened), STEM)
+            coarse = self.decode_coarse(latents)
             return coarse, coarse
+        unwhitened = self.whiten.inverse(latents)
         features = self.decoder[:-1](unwhitened)
         coarse = functional.pixel_shuffle(self.decoder[-1](features), STEM)
         return self.detail(features, coarse), coarse

@@ -136,8 +136,17 @@ class VignetteBase(ResidentBase):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return pixels (B, 3, 16 h, 16 w) in [0, 1]."""
         weight = next(self.autoencoder.parameters())
-        pixels = self._decoder.decode(latents.to(weight.dtype))
-        return clamp_pixels(pixels.float().add(1.0).mul(0.5))
+        return _shown(self._decoder.decode(latents.to(weight.dtype)))
+
+    @property
+    def has_coarse_decoder(self) -> bool:
+        """Whether the decoder has a fine end, so that its trunk alone is quicker."""
+        return self.autoencoder.detail is not None
+
+    def decode_coarse(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return the pixels (B, 3, 16 h, 16 w) in [0, 1] of the decoder's trunk alone."""
+        weight = next(self.autoencoder.parameters())
+        return _shown(self._decoder.decode_coarse(latents.to(weight.dtype)))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the latents (B, C, h, w) of pixels (B, 3, 16 h, 16 w) in [0, 1]."""
@@ -183,6 +192,11 @@ class VignetteBase(ResidentBase):
     def dtype(self) -> torch.dtype:
         """The number format of the denoiser."""
         return next(self.denoiser.parameters()).dtype
+
+
+def _shown(pixels: torch.Tensor) -> torch.Tensor:
+    """Return pixels of about [-1, 1] as those of a picture, in [0, 1]."""
+    return clamp_pixels(pixels.float().add(1.0).mul(0.5))
 
 
 def weights_folder() -> Path:

@@ -36,10 +36,10 @@ from allaprima.paint.bases.vignette.winograd import CHANNELS, Winograd
 
 
 class QuickDecoder:
-    """An autoencoder's `decode`, in its quick form where possible.
+    """An autoencoder's `decode` and `decode_coarse`, in their quick form where possible.
 
     Args:
-        autoencoder: as loaded; while its weights differ from now, its own `decode` is used.
+        autoencoder: as loaded; while its weights differ from now, its own methods are used.
     """
 
     def __init__(self, autoencoder: Autoencoder) -> None:
@@ -51,12 +51,27 @@ class QuickDecoder:
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), about [-1, 1], as `Autoencoder.decode` does."""
         latents = latents.contiguous(memory_format=torch.channels_last)
-        if not _is_quick_at(latents) or not self._layers:
+        ways = self._quick_ways(latents)
+        if ways is None:
             return self._autoencoder.decode(latents)
+        return ways.decode(self._autoencoder.whiten.inverse(latents))
+
+    def decode_coarse(self, latents: Tensor) -> Tensor:
+        """Map latents (B, C, h, w) to pixels (B, 3, 16 h, 16 w), as `Autoencoder.decode_coarse` does."""
+        latents = latents.contiguous(memory_format=torch.channels_last)
+        ways = self._quick_ways(latents)
+        if ways is None:
+            return self._autoencoder.decode_coarse(latents)
+        return ways.decode_coarse(self._autoencoder.whiten.inverse(latents))
+
+    def _quick_ways(self, latents: Tensor) -> _Ways | None:
+        """Return the quick form, made at its first use; None where it would not give the same pictures."""
+        if not _is_quick_at(latents) or not self._layers:
+            return None
         if self._ways is None:
             self._layers.hold()
             self._ways = _ways(self._autoencoder, latents.shape[-2:])
-        return self._ways(self._autoencoder.whiten.inverse(latents))
+        return self._ways
 
 
 def prepacked_bytes(autoencoder: Autoencoder) -> int:
@@ -103,11 +118,16 @@ class _Ways:
     fine: list[_Stage]
     finish: PackedConvolution | None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def decode_coarse(self, x: Tensor) -> Tensor:
+        """Map latents before whitening to the trunk's own pixels."""
+        return self.coarse(_follow(self.trunk, x))
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Map latents before whitening to finished pixels."""
+        if self.finish is None:
+            return self.decode_coarse(x)
         features = _follow(self.trunk, x)
         pixels = self.coarse(features)
-        if self.finish is None:
-            return pixels
         pixels = _follow(self.fine, features).add_(pixels)
         return self.finish(pixels)
 
