@@ -61,6 +61,7 @@ ARROWS = {
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
     "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
+    "studio.rating": {"core", "studio.server"},
     "cli": {
         "lab.evaluation",
         "lab.training",
@@ -70,6 +71,7 @@ ARROWS = {
         "studio",
         "studio.engine",
         "studio.server",
+        "studio.rating",
         *LAB,
     },
 }

@@ -26,6 +26,7 @@ from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_policy import wear_tags
 from allaprima.core.retouch import operations_to_json
+from allaprima.core.specification import parse_lora
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
@@ -192,19 +193,6 @@ def _accelerators(loras: Sequence[LoraUse]) -> set[str]:
     from allaprima.paint.lora.files.accelerators import looks_accelerated
 
     return {use.name for use in loras if looks_accelerated(use.name)}
-
-
-def parse_lora(text: str) -> LoraUse:
-    """Return the LoRA that NAME or NAME:WEIGHT means."""
-    name, colon, weight = text.rpartition(":")
-    if not colon:
-        return LoraUse(name=text)
-    try:
-        number = float(weight)
-    except ValueError:
-        message = f"got --lora {text[:80]!r}; expected NAME or NAME:WEIGHT, such as ink:0.8"
-        raise RequestError(message) from None
-    return LoraUse(name=name, weight=number)
 
 
 def make_requests(
