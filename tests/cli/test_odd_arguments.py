@@ -48,6 +48,7 @@ ANCHORS: dict[str, tuple[str, ...]] = {
     "evaluate judge": ("--judge", "nowhere.safetensors"),
     "evaluate retouch": ("--scenes", "0", "--upscaler", "nowhere.safetensors"),
     "evaluate distill": ("--student", "a=nowhere"),
+    "report": ("nowhere",),
     "rate": ("nowhere/a", "nowhere/b"),
     "distill turbo": ("--run", "run", "--base", "nowhere", "--updates", "1"),
     "distill lcm": ("--run", "run", "--base", "nowhere", "--updates", "1"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import re
+from collections.abc import Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -19,6 +21,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
 from allaprima.core.picture_opening import DAMAGED
+from allaprima.core.report_place import report_path
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
@@ -26,6 +29,7 @@ from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
 from allaprima.studio.server.live_messages import PROTOCOL
 from allaprima.studio.server.lora_cards import LoraCard
+from allaprima.studio.server.report_routes import files_of_reports
 from allaprima.studio.server.security import unsigned
 from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
@@ -68,7 +72,8 @@ def config(studio: StudioDep) -> dict[str, Any]:
 def loras(studio: StudioDep) -> JSONResponse:
     """List the LoRAs by name."""
     # Written at once: what FastAPI would look through first may be ten thousand.
-    return JSONResponse({"loras": [_lora(card) for card in studio.loras.all()]})
+    reports = files_of_reports(studio.reports)
+    return JSONResponse({"loras": [_lora(card, reports) for card in studio.loras.all()]})
 
 
 @router.post("/api/loras/refresh")
@@ -235,7 +240,7 @@ def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
     }
 
 
-def _lora(card: LoraCard) -> dict[str, Any]:
+def _lora(card: LoraCard, reports: Collection[str]) -> dict[str, Any]:
     return {
         "name": card.name,
         "title": card.name,
@@ -245,6 +250,7 @@ def _lora(card: LoraCard) -> dict[str, Any]:
         "schedule": card.schedule,
         "accelerator": card.accelerator,
         "preview": card.preview is not None,
+        "report": report_path(Path(), card.name).name in reports,
     }
 
 

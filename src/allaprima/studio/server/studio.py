@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
+from allaprima.core.report_place import REPORTS
 from allaprima.core.request import MAX_SEED, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
@@ -99,6 +100,8 @@ class Studio:
     loras: LoraCards
     models_dirs: Sequence[Path] = ()
     """Folders of models in which upscalers lie."""
+    reports: Path = REPORTS
+    """The folder of report cards; it need not exist."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by reason."""
     frames_missed: int = 0
