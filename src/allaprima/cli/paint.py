@@ -17,7 +17,13 @@ from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptio
 from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
 from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
-from allaprima.cli.targets import OutputTarget, check_streams, check_transparency, plan_targets
+from allaprima.cli.targets import (
+    OutputTarget,
+    check_streams,
+    check_transparency,
+    plan_targets,
+    signed_targets,
+)
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
@@ -71,7 +77,7 @@ def paint(
     first = None if imported is None else imported.request
     requests = make_requests(given, first, asked.seed, asked.count)
     operations = afterwards.operations(retouch, asked.source)
-    targets = plan_targets(requests, out.output, out.file_format)
+    targets = signed_targets(plan_targets(requests, out.output, out.file_format), out.c2pa)
     check_streams(targets, as_json=as_json, previews=out.previews)
     check_transparency(targets, operations)
 

@@ -19,6 +19,7 @@ from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import (
     Cache,
+    ContentCredentialsFiles,
     LoraDir,
     Memory,
     ModelsDirs,
@@ -27,6 +28,7 @@ from allaprima.cli.paint_options import (
     VaeFile,
 )
 from allaprima.core.base_names import shown_name
+from allaprima.core.content_credentials import ContentCredentials
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.core.models_folders import listed_folders
 from allaprima.core.report_place import REPORTS
@@ -109,6 +111,7 @@ def serve(
     memory: Memory = None,
     quantize: Quantize = None,
     cache: Cache = None,
+    c2pa: ContentCredentialsFiles = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -144,7 +147,11 @@ def serve(
     makers.check_options()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
-    with bind(settings) as bound, open_studio(makers, settings, gallery, reports) as studio:
+    credentials = None if c2pa is None else ContentCredentials(*c2pa)
+    with (
+        bind(settings) as bound,
+        open_studio(makers, settings, gallery, reports, credentials) as studio,
+    ):
         run_server(studio, bound, tls, as_json=as_json)
 
 
@@ -288,6 +295,7 @@ def open_studio(
     settings: ServerSettings,
     gallery: Path,
     reports: Path = REPORTS,
+    credentials: ContentCredentials | None = None,
 ) -> Iterator[Studio]:
     """Open the gallery for the with-block, beside an engine that is not begun."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
@@ -313,13 +321,13 @@ def open_studio(
             print(f"prima: {printable(joined)}", file=sys.stderr)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
-        closing(Gallery.open(gallery)) as opened,
+        closing(Gallery.open(gallery, credentials=credentials)) as opened,
         closing(Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs)) as engine,
     ):
         bases = LoadedCards(cards, engine)
         yield Studio(
             engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras,
-            models_dirs=makers.models_dirs, reports=reports,
+            models_dirs=makers.models_dirs, reports=reports, credentials=credentials,
         )  # fmt: skip
 
 

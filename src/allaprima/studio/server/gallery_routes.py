@@ -172,7 +172,7 @@ def _picture(studio: Studio, data: bytes, name: str, kind: str, size: str | None
             asked = parse_size(size)
             studio.settings.caps.check_size(*asked)
             shown = FittedSize(asked=asked).show(shown)
-        data = shown.encode(file_format)
+        data = studio.encode(shown, file_format)
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
