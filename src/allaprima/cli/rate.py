@@ -20,6 +20,7 @@ from allaprima.core.files import check_target, slug, write_whole
 from allaprima.core.request import MAX_SEED
 from allaprima.core.sample_prompts import SAMPLE_PROMPTS, sample_prompts
 from allaprima.core.specification import Specification
+from allaprima.core.user_paths import expand, is_folder
 
 if TYPE_CHECKING:
     from allaprima.studio.rating.folders import RatedFolder
@@ -111,7 +112,7 @@ def rate(
             _serve(votes, folders, port)
     finally:
         if csv is not None:
-            write_whole(csv, votes.to_csv().encode(), overwrite=True)
+            write_whole(csv, votes.to_csv().encode(errors="surrogateescape"), overwrite=True)
         _print_results(votes, place)
     if as_json:
         table = {} if csv is None else {"csv": str(csv)}
@@ -120,8 +121,8 @@ def rate(
 
 def _specification(text: str) -> Specification | None:
     """Return what is to be painted; None for a folder of pictures."""
-    folder = Path(text).expanduser()
-    if text.strip() and (folder.is_dir() or (folder.name != text and ":" not in text)):
+    folder = expand(Path(text))
+    if text.strip() and (is_folder(folder) or (folder.name != text and ":" not in text)):
         return None
     return Specification.parse(text)
 
@@ -151,7 +152,7 @@ def _open_folders(
     """Paint what is to be painted, and return the folders that are rated."""
     from allaprima.studio.rating.folders import read_folder
 
-    folders = {text: Path(text).expanduser() for text in specifications}
+    folders = {text: expand(Path(text)) for text in specifications}
     for text, specification in specifications.items():
         if specification is None:
             read_folder(text, folders[text])  # what is wrong with it is told before anything is painted

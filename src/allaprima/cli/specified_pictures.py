@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allaprima.cli.output import printable
 from allaprima.core.errors import PictureError, RequestError
 from allaprima.core.files import make_folder, slug, write_whole
 from allaprima.core.picture_files import read_request
@@ -34,6 +36,7 @@ def paint_specified(specification: Specification, folder: Path, orders: PictureO
     """Paint what is not there yet and return how many pictures that were.
 
     A picture is named after its number and prompt. One that is there stays if it was painted from the same request.
+    What a request says and its picture does not honour is told on stderr.
 
     Raises:
         UserError: a value is out of range, a base or LoRA is not there, turbo is demanded and there is none.
@@ -44,6 +47,8 @@ def paint_specified(specification: Specification, folder: Path, orders: PictureO
     make_folder(folder)
     with Painter.load(**orders.loading | specification.loading) as painter:
         requests = _requests(painter, specification, orders)
+        for remark in painter.remarks(requests[0]):
+            print(f"prima: {printable(f'{specification.text}: {remark}')}", file=sys.stderr)
         digits = len(str(len(requests)))
         files = {
             folder / f"{number:0{digits}d}-{slug(request.prompt)}.png": request

@@ -126,7 +126,8 @@ class RatingPage:
     def csv(self) -> Response:
         """Return all votes as a table."""
         headers = {"content-disposition": 'attachment; filename="votes.csv"'}
-        return Response(self._votes.to_csv(), media_type="text/csv; charset=utf-8", headers=headers)
+        table = self._votes.to_csv().encode(errors="surrogateescape")
+        return Response(table, media_type="text/csv; charset=utf-8", headers=headers)
 
     def finish(self) -> JSONResponse:
         """End the command that serves the page; votes stay, and the rating can be continued."""

@@ -118,7 +118,7 @@ class Votes:
         self._cast = [vote for vote in self._cast if vote.pair.number != number]
 
     def _append(self, line: dict[str, Any]) -> None:
-        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        data = (json.dumps(line) + "\n").encode()
         try:
             with self._path.open("ab") as file:
                 file.write(data)
