@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from allaprima.core.files import make_folder
 from allaprima.core.progress import work_progress
 from allaprima.core.report_place import REPORTS
 from allaprima.core.request import LoraUse
+from allaprima.core.user_paths import expand, is_file, is_folder
 
 if TYPE_CHECKING:
     from allaprima.lab.evaluation.card import CardTools
@@ -97,6 +99,8 @@ def report(
         with work_progress() as show:
             done = make_card(painter, about, _tools(card.judge), card.prompts, show)
     page, told = write_card(done, output, datetime.now().astimezone(), _house_style(), _machine())
+    for remark in (*done.left_out, *done.remarks):
+        print(f"prima: {printable(remark)}", file=sys.stderr)
     for row in done.rows:
         value = "-" if row.value is None else f"{row.value:.3f}"
         print(f"{row.name:40} {value:>10} {row.unit}")
@@ -109,7 +113,7 @@ def report(
 
 
 def _is_file(subject: str) -> bool:
-    return Path(subject).expanduser().is_file()
+    return is_file(expand(Path(subject)))
 
 
 def _find_lora(subject: str, lora_dir: Path | None, models_dirs: list[Path] | tuple[()]) -> LoraFile | None:
@@ -119,7 +123,7 @@ def _find_lora(subject: str, lora_dir: Path | None, models_dirs: list[Path] | tu
     from allaprima.paint.lora.files.summary import read_summary
 
     if _is_file(subject):
-        path = Path(subject).expanduser()
+        path = expand(Path(subject))
         try:
             read_summary(path)
         except LoraError:
@@ -129,7 +133,7 @@ def _find_lora(subject: str, lora_dir: Path | None, models_dirs: list[Path] | tu
     try:
         return folder.find(subject)
     except LoraError:
-        if Path(subject).expanduser().is_dir():
+        if is_folder(expand(Path(subject))):
             return None
         raise
 

@@ -114,6 +114,8 @@ class ReportCard:
     """How far each picture is from that without, 1 being as far as pictures of different prompts."""
     left_out: tuple[str, ...] = ()
     """Why figures are missing, a sentence each."""
+    remarks: tuple[str, ...] = ()
+    """What the requests say and their pictures do not honour, a sentence each."""
     seconds: float = 0.0
 
     def changed(self, *, broken: bool) -> list[int]:
@@ -135,7 +137,8 @@ class ReportCard:
             "requests": {name: column.request.to_json() for name, column in columns.items() if column},
             "broken": [self.prompts[one] for one in self.changed(broken=True)],
             "mended": [self.prompts[one] for one in self.changed(broken=False)],
-            "file": dict(self.subject.facts), "left_out": list(self.left_out), "seconds": round(self.seconds, 1),
+            "file": dict(self.subject.facts), "left_out": list(self.left_out),
+            "remarks": list(self.remarks), "seconds": round(self.seconds, 1),
         }  # fmt: skip
 
 
@@ -171,7 +174,7 @@ def make_card(
             else f"the judge knows Vignette alone, not {painter.base.name}"
         )
         left_out.append(f"Whether prompts are followed is not measured: {why}.")
-    columns: list[CardColumn] = []
+    columns, remarks = list[CardColumn](), dict[str, None]()
     ways = [subject.lora] if subject.lora is None else [subject.lora, None]
     for way in ways:
         turbo = (
@@ -182,6 +185,7 @@ def make_card(
             painter.request(turbo=turbo, prompt=text, seed=seed, **given)
             for text, seed in zip(texts, seeds, strict=True)
         ]
+        remarks |= dict.fromkeys(painter.remarks(requests[0]))
         what = f"painting {'without ' if way is None and subject.lora is not None else ''}{subject.name}"
         columns.append(_paint(painter, requests, asks, tools.judge, what, on_progress))
     painted, without = columns[0], columns[1] if len(columns) > 1 else None
@@ -200,7 +204,7 @@ def make_card(
     return ReportCard(
         subject=subject, base=painter.base.name, prompts=tuple(texts), painted=painted, without=without,
         rows=tuple(rows), heard=heard, distances=tuple(distances), left_out=tuple(left_out),
-        seconds=time.perf_counter() - started,
+        remarks=tuple(remarks), seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def _figures(card: ReportCard) -> str:
         lines.append(f"<tr>{cells}</tr>")
     heads = '<th>measured</th><th class="n">with it</th><th class="n">without</th>'
     heads = heads if beside else '<th>measured</th><th class="n">value</th>'
-    missing = "".join(f'<p class="note">{escape(one)}</p>' for one in card.left_out)
+    missing = "".join(f'<p class="note">{escape(one)}</p>' for one in (*card.left_out, *card.remarks))
     return (
         f'<h2>Figures</h2><div class="scroll"><table><tr>{heads}</tr>{"".join(lines)}</table></div>{missing}'
     )
