@@ -4,7 +4,7 @@
     signed = credentials.sign(picture.encode("png"), "png")
 
 The certificate is the user's: readers show whose signature it is, and trust it or not. What is said of the pixels is
-what the file says already in IPTC's words (`provenance`). Pixels and request stay as they are, and some 6 kB come in.
+what the file says already in IPTC's words (`provenance`). Pixels and request stay as they are, and some 3 kB come in.
 
 Source: C2PA Technical Specification 2.2, https://c2pa.org/specifications/, by the library c2pa-python.
 """
