@@ -98,7 +98,7 @@ def test_a_picture_is_named_after_its_prompt(capsys: pytest.CaptureFixture[str])
 def test_lora_commands(capsys: pytest.CaptureFixture[str]) -> None:
     listed = prima(capsys, "lora", "list", "--lora-dir", "画风")
     assert NAME in [one["name"] for one in listed["loras"]]
-    inspected = prima(capsys, "lora", "inspect", f"古风/{NAME}", "--lora-dir", "画风")
+    inspected = prima(capsys, "lora", "inspect", NAME, "--lora-dir", "画风")
     assert inspected["path"].endswith(f"画风/古风/{NAME}.safetensors")
 
 
