@@ -26,7 +26,7 @@ SOURCES := src tests $(wildcard benchmarks)
 # so that they do not fight for a core.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n logical --maxprocesses 2
 
-.PHONY: help paint serve setup setup-dev test test-slow coverage lint types fix docs clean
+.PHONY: help paint serve setup setup-dev test test-slow coverage lint types fix docs site clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -55,6 +55,10 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing what the laboratory and the tests need" >&2
 	@$(PIP) install --constraint constraints.txt --editable ".[lab,studio,dev]"
 	@if [ -e .git ] && command -v git >/dev/null; then git config core.hooksPath .githooks; fi
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.runtime
+	@$(PIP) install --constraint constraints.txt --editable ".[docs]"
 	@touch $@
 
 setup: $(VENV)/.runtime  ## what painting needs
@@ -88,6 +92,9 @@ types: $(VENV)/.dev
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+site: $(VENV)/.site  ## the documents as a site, in build/site
+	$(BIN)/zensical build --strict --clean
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m typer allaprima.cli.app utils docs --name prima --title Commands \

@@ -42,7 +42,8 @@ def prose(page: Path) -> str:
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors that headings of the page make, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -121,6 +122,42 @@ def test_file_tree_in_the_readme_is_the_tree() -> None:
     assert {part for part in parts if part not in tree} == set()
 
 
+def outline(page: Path) -> list[str]:
+    """Return what a page is made of, without its words: headings by depth, code, pictures, and rows of tables."""
+    parts, inside = [], False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            inside = not inside
+            parts += [line] if inside else []
+        elif not inside and (found := re.match(r"#+ |!\[|\|", line)):
+            parts.append(found[0])
+    return parts
+
+
+def test_the_readme_in_chinese_has_the_same_structure() -> None:
+    """But for the file tree, whose words are English in both."""
+    english = outline(ROOT / "README.md")
+    chinese = outline(ROOT / "README.zh.md")
+    english.remove("```")  # the only code without a language
+    assert english == chinese
+    for code in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL):
+        commands = [line.split("  #")[0].rstrip() for line in code.splitlines()]
+        told = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+        assert all(command in told for command in commands), commands
+
+
+@pytest.mark.parametrize("guide", ["studio", "python"])
+def test_guides_in_two_languages_lead_to_each_other(guide: str) -> None:
+    english, chinese = (ROOT / f"docs/guides/{guide}{ending}" for ending in (".md", ".zh.md"))
+    assert f"]({chinese.name})" in english.read_text(encoding="utf-8")
+    assert f"]({english.name})" in chinese.read_text(encoding="utf-8")
+    titles = [
+        len(re.findall(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE))
+        for page in (english, chinese)
+    ]
+    assert titles[1] >= titles[0] - 2  # what only maintainers and proxies need is English
+
+
 def test_python_in_the_documents_compiles_and_imports_names_that_exist() -> None:
     for page in PAGES:
         for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
@@ -130,14 +167,19 @@ def test_python_in_the_documents_compiles_and_imports_names_that_exist() -> None
 
 
 @pytest.mark.weights
-def test_the_python_guide_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "kept", "folder"), [("python.md", "cat.png", "foxes"), ("python.zh.md", "狐狸.png", "四只狐狸")]
+)
+def test_the_python_guide_runs_as_it_stands(
+    page: str, kept: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    guide = (ROOT / "docs/guides/python.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs/guides" / page).read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL):
         with warnings.catch_warnings():
             warnings.simplefilter("default")  # a remark of the painter's is a warning, and meant
-            exec(compile(code, "docs/guides/python.md", "exec"), names)
-    with Image.open(tmp_path / "cat.png") as image:
+            exec(compile(code, f"docs/guides/{page}", "exec"), names)
+    with Image.open(tmp_path / kept) as image:
         assert image.size == (256, 256)
-    assert len(list((tmp_path / "foxes").glob("*.png"))) == 4
+    assert len(list((tmp_path / folder).glob("*.png"))) == 4

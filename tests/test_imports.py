@@ -63,6 +63,7 @@ ARROWS = {
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
     "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
+    "studio.rating": {"core", "studio.server"},
     "cli": {
         "lab.evaluation",
         "lab.training",
@@ -72,6 +73,7 @@ ARROWS = {
         "studio",
         "studio.engine",
         "studio.server",
+        "studio.rating",
         *LAB,
     },
 }

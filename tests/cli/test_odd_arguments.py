@@ -52,6 +52,8 @@ ANCHORS: dict[str, tuple[str, ...]] = {
     "evaluate deblock": ("nowhere.safetensors", "--store", "nowhere", "--painted", "nowhere"),
     "evaluate retouch": ("--scenes", "0", "--upscaler", "nowhere.safetensors"),
     "evaluate distill": ("--student", "a=nowhere"),
+    "report": ("nowhere",),
+    "rate": ("nowhere/a", "nowhere/b"),
     "distill turbo": ("--run", "run", "--base", "nowhere", "--updates", "1"),
     "distill lcm": ("--run", "run", "--base", "nowhere", "--updates", "1"),
     "distill add": ("--run", "run", "--base", "nowhere", "--updates", "1"),

@@ -16,10 +16,11 @@ from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.cli.app import run
-from allaprima.cli.paint import given_fields, parse_lora
+from allaprima.cli.paint import given_fields
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.specification import parse_lora
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,8 @@ COMMANDS = {
     "train": "allaprima.cli.train",
     "distill": "allaprima.cli.distill",
     "evaluate": "allaprima.cli.evaluate",
+    "report": "allaprima.cli.report",
+    "rate": "allaprima.cli.rate",
 }
 """Command name to the module that holds its `app`, in the order of `prima --help`."""
 

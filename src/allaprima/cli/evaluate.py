@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,11 +14,9 @@ from allaprima.cli.evaluate_retouch import retouch
 from allaprima.cli.output import JsonFlag, print_json
 from allaprima.core.errors import AssetError, UserError
 from allaprima.core.files import make_folder
-from allaprima.core.progress import progress_bar
+from allaprima.core.progress import work_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from allaprima.lab.evaluation.distill import Tools
     from allaprima.lab.evaluation.report_files import Report
 
@@ -80,7 +77,7 @@ def vignette(
         judged_scenes=min(scenes, EvaluationSettings.judged_scenes),
     )
     autoencoder = base.autoencoder if scenes else None
-    with _progress() as show:
+    with work_progress() as show:
         evaluation = evaluate_vignette(
             base, network, accuracy, autoencoder=autoencoder, settings=settings, on_progress=show
         )
@@ -103,7 +100,7 @@ def measure(
     from allaprima.lab.scenes.sprites import SpriteCache
 
     network, _ = load_judge(judge)
-    with _progress() as on_progress:
+    with work_progress() as on_progress:
         tallies = measure_judge(
             network,
             unseen_scenes(scenes),
@@ -157,7 +154,7 @@ def distill(
     base = load_vignette(weights, pick_device(None))
     settings = DistillSettings(prompts=prompts, seed=seed, guidance=guidance, reals=reals, batch=batch)
     when = datetime.now().astimezone()
-    with _progress() as on_progress:
+    with work_progress() as on_progress:
         comparison = compare_students(
             base, students, _tools(judge), settings, on_progress, base_hash=base_hash(base, weights)
         )
@@ -196,17 +193,3 @@ def _tools(judge: Path | None) -> Tools:
     except AssetError:
         features = None
     return Tools(judge=network, accuracy=accuracy, features=features, sprites=SpriteCache())
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on stderr for one piece of work after another."""
-    with progress_bar() as bar:
-        tasks = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
-        yield show

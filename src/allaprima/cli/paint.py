@@ -18,7 +18,13 @@ from allaprima.cli.paint_options import LoadOptions, OutputOptions, RequestOptio
 from allaprima.cli.paint_retouch import AfterwardsOptions, paintable, retouching
 from allaprima.cli.retouch_options import OperationOptions
 from allaprima.cli.start import open_start
-from allaprima.cli.targets import OutputTarget, check_streams, check_transparency, plan_targets
+from allaprima.cli.targets import (
+    OutputTarget,
+    check_streams,
+    check_transparency,
+    plan_targets,
+    signed_targets,
+)
 from allaprima.core.errors import RequestError
 from allaprima.core.events import Finished, Started, Step
 from allaprima.core.infotext import parse_size
@@ -28,6 +34,7 @@ from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_policy import wear_tags
 from allaprima.core.retouch import operations_to_json
+from allaprima.core.specification import parse_lora
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ def paint(
     first = None if imported is None else imported.request
     requests = make_requests(given, first, asked.seed, asked.count)
     operations = afterwards.operations(retouch, asked.source)
-    targets = plan_targets(requests, out.output, out.file_format)
+    targets = signed_targets(plan_targets(requests, out.output, out.file_format), out.c2pa)
     check_streams(targets, as_json=as_json, previews=out.previews)
     check_transparency(targets, operations)
 
@@ -198,19 +205,6 @@ def _accelerators(loras: Sequence[LoraUse]) -> set[str]:
     from allaprima.paint.lora.files.accelerators import looks_accelerated
 
     return {use.name for use in loras if looks_accelerated(use.name)}
-
-
-def parse_lora(text: str) -> LoraUse:
-    """Return the LoRA that NAME or NAME:WEIGHT means."""
-    name, colon, weight = text.rpartition(":")
-    if not colon:
-        return LoraUse(name=text)
-    try:
-        number = float(weight)
-    except ValueError:
-        message = f"got --lora {text[:80]!r}; expected NAME or NAME:WEIGHT, such as ink:0.8"
-        raise RequestError(message) from None
-    return LoraUse(name=name, weight=number)
 
 
 def make_requests(

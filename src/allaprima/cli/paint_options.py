@@ -63,6 +63,17 @@ Cache = Annotated[
 ]
 
 
+ContentCredentialsFiles = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--c2pa",
+        metavar="CERT KEY",
+        help="Sign pictures as C2PA content credentials with this certificate chain and key (PEM). Default: do not.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestOptions:
     """What the pictures are to be."""
@@ -215,6 +226,7 @@ class OutputOptions:
     file_format: Annotated[
         Literal["png", "jpeg", "webp"] | None, typer.Option("--format", help="Default: what -o says, or png.")
     ] = None
+    c2pa: ContentCredentialsFiles = None
     previews: Annotated[bool, typer.Option("--previews", help="Also write the picture after every step.")] = (
         False
     )

@@ -11,9 +11,15 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, note_finished, print_json
-from allaprima.cli.paint_options import ModelsDirs
+from allaprima.cli.paint_options import ContentCredentialsFiles, ModelsDirs
 from allaprima.cli.retouch_options import OperationOptions, operations_of, place_painter
-from allaprima.cli.targets import OutputTarget, check_streams, check_transparency, place_targets
+from allaprima.cli.targets import (
+    OutputTarget,
+    check_streams,
+    check_transparency,
+    place_targets,
+    signed_targets,
+)
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_encoding import FileFormat
 from allaprima.core.progress import progress_bar
@@ -44,6 +50,7 @@ def retouch(
         str, typer.Option(metavar="NAME|FOLDER|FILE", help="What paints a new background.")
     ] = "vignette",
     models_dir: ModelsDirs = None,
+    c2pa: ContentCredentialsFiles = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Retouch pictures: cut out, put before another background, restyle, enlarge.
@@ -52,6 +59,7 @@ def retouch(
     """
     operations = _choose(asked.operations(), source)
     targets = place_targets([f"{path.stem}-retouched" for path in file], output, file_format)
+    targets = signed_targets(targets, c2pa)
     check_streams(targets, as_json=as_json)
     check_transparency(targets, operations)
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.

@@ -17,10 +17,21 @@ import typer
 
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
-from allaprima.cli.paint_options import Cache, LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
+from allaprima.cli.paint_options import (
+    Cache,
+    ContentCredentialsFiles,
+    LoraDir,
+    Memory,
+    ModelsDirs,
+    Quantize,
+    TextEncoderFile,
+    VaeFile,
+)
 from allaprima.core.base_names import shown_name
+from allaprima.core.content_credentials import ContentCredentials
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.core.models_folders import listed_folders
+from allaprima.core.report_place import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,12 +102,16 @@ def serve(
     vae: VaeFile = None,
     lora_dir: LoraDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
+    reports: Annotated[
+        Path, typer.Option(help="Folder of report cards (prima report), to which the shelf of LoRAs links.")
+    ] = REPORTS,
     device: Annotated[
         str | None, typer.Option(help="Device as torch names it. Default: the first GPU.")
     ] = None,
     memory: Memory = None,
     quantize: Quantize = None,
     cache: Cache = None,
+    c2pa: ContentCredentialsFiles = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Open the studio and print its address; Ctrl+C closes it."""
@@ -132,7 +147,11 @@ def serve(
     makers.check_options()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
-    with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
+    credentials = None if c2pa is None else ContentCredentials(*c2pa)
+    with (
+        bind(settings) as bound,
+        open_studio(makers, settings, gallery, reports, credentials) as studio,
+    ):
         run_server(studio, bound, tls, as_json=as_json)
 
 
@@ -271,7 +290,13 @@ def bind(settings: ServerSettings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iterator[Studio]:
+def open_studio(
+    makers: Makers,
+    settings: ServerSettings,
+    gallery: Path,
+    reports: Path = REPORTS,
+    credentials: ContentCredentials | None = None,
+) -> Iterator[Studio]:
     """Open the gallery for the with-block, beside an engine that is not begun."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
     from allaprima.studio.engine.engine import Engine
@@ -287,7 +312,7 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
         existing_folder(makers.lora_dir, makers.models_dirs),
     )
     named = (*makers.models_dirs, *listed_folders(makers.models_dirs))
-    for folder in filter(None, (weights, lora_dir, gallery, *named)):
+    for folder in filter(None, (weights, lora_dir, gallery, reports, *named)):
         hide_folder(folder)
     for located in makers.locate().values():
         for path in located.parts.values():
@@ -296,13 +321,13 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
             print(f"prima: {printable(joined)}", file=sys.stderr)
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
-        closing(Gallery.open(gallery)) as opened,
+        closing(Gallery.open(gallery, credentials=credentials)) as opened,
         closing(Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs)) as engine,
     ):
         bases = LoadedCards(cards, engine)
         yield Studio(
             engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras,
-            models_dirs=makers.models_dirs,
+            models_dirs=makers.models_dirs, reports=reports, credentials=credentials,
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from allaprima.core.retouch import ends_transparent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from allaprima.core.content_credentials import ContentCredentials
     from allaprima.core.picture import Picture
     from allaprima.core.picture_encoding import FileFormat
     from allaprima.core.request import GenerationRequest
@@ -36,6 +37,8 @@ class OutputTarget:
     file_format: FileFormat
     overwrite: bool
     """True only for a file that -o names."""
+    credentials: ContentCredentials | None = None
+    """What signs the file; None for nobody."""
 
     @property
     def is_stdout(self) -> bool:
@@ -49,6 +52,8 @@ class OutputTarget:
             OutputError: there is no room, or nobody reads on; nothing half-written is left.
         """
         data = picture.encode(self.file_format)
+        if self.credentials is not None:
+            data = self.credentials.sign(data, self.file_format)
         if is_stream(self.path):
             _write_stream(self.path, data)
             return self.path
@@ -101,6 +106,21 @@ def place_targets(
     for path in paths:
         _check_stream(path) if is_stream(path) else check_target(path)
     return [OutputTarget(path=path, file_format=chosen, overwrite=overwrite) for path in paths]
+
+
+def signed_targets(targets: list[OutputTarget], c2pa: tuple[Path, Path] | None) -> list[OutputTarget]:
+    """Return `targets` whose files are signed with the certificate and key of --c2pa; `targets` without.
+
+    Raises:
+        AssetError: the package that signs is not installed.
+        UserError: certificate and key cannot be read, or are none to sign with.
+    """
+    if c2pa is None:
+        return targets
+    from allaprima.core.content_credentials import ContentCredentials
+
+    credentials = ContentCredentials(*c2pa)
+    return [replace(target, credentials=credentials) for target in targets]
 
 
 def check_streams(targets: list[OutputTarget], *, as_json: bool, previews: bool = False) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +35,20 @@ def progress_bar(unit: str = "") -> Progress:
     text, counted = progress.TextColumn("{task.description}"), progress.MofNCompleteColumn()
     columns = (text, progress.BarColumn(), counted, RateColumn(), progress.TimeRemainingColumn())
     return progress.Progress(*columns, console=console, transient=True, disable=not watched)
+
+
+@contextmanager
+def work_progress() -> Iterator[OnProgress]:
+    """Yield what shows one piece of work after another, each with a bar of its own."""
+    with progress_bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield show
 
 
 def track(items: Iterable[T], *, total: int, label: str, unit: str = "") -> Iterator[T]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+_LUMA = (0.2126, 0.7152, 0.0722)
+"""How bright red, green and blue seem (ITU-R BT.709)."""
 
 
 def frechet(first: Tensor, second: Tensor) -> float:
@@ -33,6 +38,30 @@ def diversity(features: Tensor) -> float:
 def saturation(pictures: Tensor) -> float:
     """Mean chroma, the widest gap between two channels of a pixel: (B, 3, H, W) in [0, 1]."""
     return float((pictures.amax(1) - pictures.amin(1)).mean())
+
+
+def contrast(pictures: Tensor) -> float:
+    """Mean over pictures of the standard deviation of their brightness: (B, 3, H, W) in [0, 1]."""
+    luma = torch.tensor(_LUMA, dtype=pictures.dtype)
+    brightness = (pictures * luma[None, :, None, None]).sum(1)
+    return float(brightness.flatten(1).std(1).mean())
+
+
+def perceptual_distances(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """Return how far the pictures of two sets are from each other, one by one: (B,), 0 where they are equal.
+
+    LPIPS (Zhang et al. 2018, arXiv:1801.03924, equation 1) with all weights alike: features of length 1 at every
+    place, their squared distance, its mean over places and layers.
+
+    Args:
+        first: feature maps (B, D, rows, columns) of one layer each.
+        second: those of the other set.
+    """
+    layers = []
+    for one, other in zip(first, second, strict=True):
+        gap = nn.functional.normalize(one.float(), dim=1) - nn.functional.normalize(other.float(), dim=1)
+        layers.append(gap.square().sum(1).mean((1, 2)))
+    return torch.stack(layers).mean(0)
 
 
 def high_frequencies(pictures: Tensor) -> float:

@@ -105,7 +105,7 @@ async def _enlarge(body: Extras, image: str, http: Request, studio: Studio) -> s
         if done is None:
             raise ProblemError(409, "the job was cancelled", code="cancelled")
         picture = done
-    file = await asyncio.to_thread(lambda: at_size(picture, size).encode("png"))
+    file = await asyncio.to_thread(lambda: studio.encode(at_size(picture, size)))
     return base64.b64encode(file).decode()
 
 

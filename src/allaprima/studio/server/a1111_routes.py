@@ -223,7 +223,7 @@ async def _paint(
         sent: list[Picture | RetouchedPicture] = (
             [*(large if operations else shown)] if body.send_images else []
         )
-        return shown, [base64.b64encode(picture.encode()).decode() for picture in sent]
+        return shown, [base64.b64encode(studio.encode(picture)).decode() for picture in sent]
 
     pictures, images = await asyncio.to_thread(encode)
     if hires.enable_hr:

@@ -27,6 +27,7 @@ from allaprima.studio.server import (
     live_socket,
     openai_routes,
     page,
+    report_routes,
     retouch_routes,
 )
 from allaprima.studio.server.errors import install_handlers
@@ -62,7 +63,7 @@ def create_app(studio: Studio, *, static: Path = STATIC) -> FastAPI:
     app.state.studio = studio
     app.state.assets = Assets.read(static)
     install_handlers(app)
-    kept = (gallery_routes, job_routes, retouch_routes, flipbook_routes)
+    kept = (gallery_routes, job_routes, retouch_routes, flipbook_routes, report_routes)
     for part in (openai_routes, a1111_routes, a1111_lists, a1111_retouch_routes, *kept):
         app.include_router(part.router)
     for part in (live_socket, page):

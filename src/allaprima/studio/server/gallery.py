@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from allaprima.core.content_credentials import ContentCredentials
 from allaprima.core.errors import OutputError, PictureError, RequestError
 from allaprima.core.files import STALE_S, read_ordinary, remove_pieces, write_whole
 from allaprima.core.init_image import InitImage
@@ -65,17 +66,35 @@ class GalleryEntry:
 class Gallery:
     """A folder of pictures and its index; for any number of threads. Made by `open`."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        connection: sqlite3.Connection,
+        now: Callable[[], float],
+        credentials: ContentCredentials | None,
+    ) -> None:
         self.folder = folder
         self._connection = connection
         self._now = now
+        self._credentials = credentials
         self._lock = threading.Lock()
         self._last_ms = 0
         self._underpaintings = Underpaintings(folder / UNDERPAINTINGS)
 
     @classmethod
-    def open(cls, folder: Path, *, now: Callable[[], float] = time.time) -> Gallery:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        credentials: ContentCredentials | None = None,
+    ) -> Gallery:
         """Return the gallery in `folder`, which is made if it is missing, with its index put right.
+
+        Args:
+            folder: where the pictures lie.
+            now: the time, in seconds since 1970.
+            credentials: what signs pictures that are kept from now on; None for nobody.
 
         Raises:
             OutputError: the folder cannot be made or read. One that cannot be written shows what it holds.
@@ -87,7 +106,7 @@ class Gallery:
         except (OSError, sqlite3.OperationalError) as error:
             message = f"cannot keep pictures in {folder}: {error}; expected a folder open to you"
             raise OutputError(message) from error
-        gallery = cls(folder, connection, now)
+        gallery = cls(folder, connection, now, credentials)
         try:
             gallery._recover()
         except (OSError, OutputError) as error:  # a full disk: whoever makes room needs what there is
@@ -120,6 +139,8 @@ class Gallery:
         underpainted = init_image is not None
         entry = GalleryEntry(id=self._new_id(), request=picture.request, underpainted=underpainted)
         data = picture.encode("png", extra) if isinstance(picture, Picture) else picture.encode("png")
+        if self._credentials is not None:
+            data = self._credentials.sign(data, "png")
         if init_image is not None:
             self._underpaintings.put(entry.id, init_image)
         write_whole(self._file(entry.id), data, overwrite=True)

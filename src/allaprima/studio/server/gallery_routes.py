@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import re
+from collections.abc import Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -20,6 +22,7 @@ from allaprima.core.layout_json import painted_to_json
 from allaprima.core.picture import Picture
 from allaprima.core.picture_encoding import SUFFIXES
 from allaprima.core.picture_opening import DAMAGED
+from allaprima.core.report_place import report_path
 from allaprima.core.request import MAX_PROMPT_CHARS, MAX_SIDE_PX
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.errors import ProblemError
@@ -27,6 +30,7 @@ from allaprima.studio.server.flipbook_routes import MAX_PAGES, MAX_PIXELS
 from allaprima.studio.server.gallery import MAX_PAGE, GalleryEntry
 from allaprima.studio.server.live_messages import PROTOCOL
 from allaprima.studio.server.lora_cards import LoraCard
+from allaprima.studio.server.report_routes import files_of_reports
 from allaprima.studio.server.security import unsigned
 from allaprima.studio.server.sizes import FittedSize
 from allaprima.studio.server.studio import BaseCard, Studio, StudioDep
@@ -69,7 +73,8 @@ def config(studio: StudioDep) -> dict[str, Any]:
 def loras(studio: StudioDep) -> JSONResponse:
     """List the LoRAs by name."""
     # Written at once: what FastAPI would look through first may be ten thousand.
-    return JSONResponse({"loras": [_lora(card) for card in studio.loras.all()]})
+    reports = files_of_reports(studio.reports)
+    return JSONResponse({"loras": [_lora(card, reports) for card in studio.loras.all()]})
 
 
 @router.post("/api/loras/refresh")
@@ -168,7 +173,7 @@ def _picture(studio: Studio, data: bytes, name: str, kind: str, size: str | None
             asked = parse_size(size)
             studio.settings.caps.check_size(*asked)
             shown = FittedSize(asked=asked).show(shown)
-        data = shown.encode(file_format)
+        data = studio.encode(shown, file_format)
     return Response(data, media_type=f"image/{file_format}", headers=_FOREVER)
 
 
@@ -242,7 +247,7 @@ def _base(base: BaseCard, studio: Studio) -> dict[str, Any]:
     }
 
 
-def _lora(card: LoraCard) -> dict[str, Any]:
+def _lora(card: LoraCard, reports: Collection[str]) -> dict[str, Any]:
     return {
         "name": card.name,
         "title": card.name,
@@ -252,6 +257,7 @@ def _lora(card: LoraCard) -> dict[str, Any]:
         "schedule": card.schedule,
         "accelerator": card.accelerator,
         "preview": card.preview is not None,
+        "report": report_path(Path(), card.name).name in reports,
     }
 
 

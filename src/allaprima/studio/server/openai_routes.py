@@ -81,7 +81,9 @@ async def _answer(
 
     def show() -> tuple[list[Picture], list[bytes]]:
         pictures = [order.size.show(picture) for picture in result.pictures]
-        return pictures, [] if answers_with_urls(body) else [one.encode(file_format) for one in pictures]
+        return pictures, [] if answers_with_urls(body) else [
+            studio.encode(one, file_format) for one in pictures
+        ]
 
     pictures, files = await asyncio.to_thread(show)
     data: list[dict[str, Any]] = [{"seed": picture.request.seed} for picture in pictures]
@@ -163,7 +165,7 @@ async def _events(
             elif isinstance(step, Kept):
                 for painted in step.pictures:
                     picture = await asyncio.to_thread(order.size.show, painted)
-                    file = await asyncio.to_thread(picture.encode, file_format)
+                    file = await asyncio.to_thread(studio.encode, picture, file_format)
                     facts = {
                         **_facts(picture, order.requests[0].quality, file_format),
                         **_unheard(body, order, [picture]),

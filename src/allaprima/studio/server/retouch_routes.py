@@ -135,7 +135,7 @@ async def _events(
             elif isinstance(step, Progress):
                 yield "progress", {"step": step.step, "total": step.total}
             elif isinstance(step, KeptRetouch):
-                file = await asyncio.to_thread(step.picture.encode)
+                file = await asyncio.to_thread(studio.encode, step.picture)
                 entry = None if step.entry is None else to_json(step.entry)
                 yield "done", {"picture": entry, "image": base64.b64encode(file).decode()}
             else:

@@ -12,9 +12,14 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
+from allaprima.core.content_credentials import ContentCredentials
+from allaprima.core.picture import Picture
+from allaprima.core.picture_encoding import FileFormat
+from allaprima.core.report_place import REPORTS
 from allaprima.core.request import MAX_SEED, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
+from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.retouch.upscaler_folder import find_upscalers
 from allaprima.studio.engine.engine import Engine
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
@@ -103,6 +108,10 @@ class Studio:
     loras: LoraCards
     models_dirs: Sequence[Path] = ()
     """Folders of models in which upscalers lie."""
+    reports: Path = REPORTS
+    """The folder of report cards; it need not exist."""
+    credentials: ContentCredentials | None = None
+    """What signs the files that clients get; None for nobody."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by reason."""
     frames_missed: int = 0
@@ -128,6 +137,11 @@ class Studio:
         """Return what `work` makes of pictures that a client sent, in a thread; few at once: they may be large."""
         async with self._opening:
             return await asyncio.to_thread(work, *args, **kwargs)
+
+    def encode(self, picture: Picture | RetouchedPicture, file_format: FileFormat = "png") -> bytes:
+        """Return the file of `picture` as clients get it, signed if anybody signs."""
+        data = picture.encode(file_format)
+        return data if self.credentials is None else self.credentials.sign(data, file_format)
 
     def upscalers(self) -> Mapping[str, Path]:
         """Return the upscalers in the folders of models, by name; they are looked at with every call."""

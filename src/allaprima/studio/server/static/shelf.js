@@ -66,15 +66,20 @@ function makeRow(lora, rows) {
       type: "button", class: "chip small", title: "Add to the prompt", onclick: () => addWord(word),
     }, word),
   );
+  const report = el("a", {
+    class: "link report", hidden: true, target: "_blank", rel: "noopener",
+    href: `reports/${encodeURIComponent(lora.name)}`,
+  }, "Report card");
   const slider = el("div", { class: "slider", hidden: true }, range, weight);
   const chips = el("div", { class: "chips", hidden: true }, ...words);
-  const node = el("li", { class: "lora" }, toggle, slider, chips);
+  const node = el("li", { class: "lora" }, toggle, slider, chips, report);
   const show = (value) => {
     const worn = value !== undefined;
     node.classList.toggle("worn", worn);
     toggle.setAttribute("aria-pressed", String(worn));
     slider.hidden = !worn;
     chips.hidden = !worn || !words.length;
+    report.hidden = !worn || !lora.report;
     if (worn) setRange(range, value, weight, value.toFixed(2));
   };
   rows.set(lora.name, { node, show, title: lora.title });
