@@ -60,6 +60,7 @@ ARROWS = {
     "lab.retouch": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
+    "studio.cluster": {"core", "studio", "studio.engine", "paint.painter"},
     "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
     "cli": {
         "lab.evaluation",
@@ -68,6 +69,7 @@ ARROWS = {
         "lab.lora",
         "lab.retouch",
         "studio",
+        "studio.cluster",
         "studio.engine",
         "studio.server",
         *LAB,

@@ -27,6 +27,7 @@ COMMANDS = {
     "paint": "allaprima.cli.paint",
     "retouch": "allaprima.cli.retouch",
     "serve": "allaprima.cli.serve",
+    "cluster": "allaprima.cli.cluster",
     "plan": "allaprima.cli.plan",
     "show": "allaprima.cli.show",
     "lora": "allaprima.cli.lora",

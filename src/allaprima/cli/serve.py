@@ -18,6 +18,7 @@ import typer
 from allaprima.cli.option_groups import spread_options
 from allaprima.cli.output import JsonFlag, check_memory, print_json, printable
 from allaprima.cli.paint_options import Cache, LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
+from allaprima.cli.replicas import ClusterOptions, open_engine
 from allaprima.core.base_names import shown_name
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.core.models_folders import listed_folders
@@ -79,6 +80,7 @@ class AccessOptions:
 @spread_options
 def serve(
     access: AccessOptions,
+    cluster: ClusterOptions,
     base: Annotated[
         list[str] | None,
         typer.Option(help="Base to paint with; may be given again. Default: vignette.", show_default=False),
@@ -105,6 +107,7 @@ def serve(
     if (access.certificate is None) != (access.key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
     check_memory(memory)
+    cluster.check()
     if (
         weights is not None and not weights.is_dir()
     ):  # told at once; what lies in it is read beside the server
@@ -132,7 +135,7 @@ def serve(
     makers.check_options()
     certificate, key = access.certificate, access.key
     tls = None if certificate is None or key is None else read_tls(certificate, key)
-    with bind(settings) as bound, open_studio(makers, settings, gallery) as studio:
+    with bind(settings) as bound, open_studio(makers, settings, gallery, cluster) as studio:
         run_server(studio, bound, tls, as_json=as_json)
 
 
@@ -193,6 +196,10 @@ class Makers:
         if painter.base.traits.warms_up:
             warm_up(painter)
         return painter
+
+    def load_on(self, name: str, device: str | None) -> Painter:
+        """Return a painter with the base `name` on `device`."""
+        return replace(self, device=device).load(name)
 
     def cards(self) -> dict[str, BaseCard]:
         """Return what clients see of the bases before they are loaded: what is usual in their families."""
@@ -271,10 +278,11 @@ def bind(settings: ServerSettings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iterator[Studio]:
+def open_studio(
+    makers: Makers, settings: ServerSettings, gallery: Path, cluster: ClusterOptions
+) -> Iterator[Studio]:
     """Open the gallery for the with-block, beside an engine that is not begun."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
-    from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
     from allaprima.studio.server.gallery import Gallery
     from allaprima.studio.server.lora_cards import LoraCards
@@ -297,7 +305,13 @@ def open_studio(makers: Makers, settings: ServerSettings, gallery: Path) -> Iter
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery)) as opened,
-        closing(Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs)) as engine,
+        open_engine(
+            makers.load_on,
+            cluster,
+            bases=tuple(makers.specs),
+            models_dirs=makers.models_dirs,
+            device=makers.device,
+        ) as engine,
     ):
         bases = LoadedCards(cards, engine)
         yield Studio(
