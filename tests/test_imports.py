@@ -61,6 +61,7 @@ ARROWS = {
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
     "studio.cluster": {"core", "studio", "studio.engine", "paint.painter"},
+    "studio.batch": {"core", "studio", "studio.engine", "paint.painter"},
     "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
     "cli": {
         "lab.evaluation",
@@ -69,6 +70,7 @@ ARROWS = {
         "lab.lora",
         "lab.retouch",
         "studio",
+        "studio.batch",
         "studio.cluster",
         "studio.engine",
         "studio.server",
