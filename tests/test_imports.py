@@ -62,6 +62,8 @@ ARROWS = {
     "lab.retouch": {"lab.evaluation", "lab.training", *LAB},
     "studio": {"core"},
     "studio.engine": {"paint.painter", "paint.retouch", *PAINT},
+    "studio.cluster": {"core", "studio", "studio.engine", "paint.painter"},
+    "studio.batch": {"core", "studio", "studio.engine", "paint.painter"},
     "studio.server": {"core", "studio", "studio.engine", "paint.lora.files", "paint.retouch.upscaler_folder"},
     "studio.rating": {"core", "studio.server"},
     "cli": {
@@ -71,6 +73,8 @@ ARROWS = {
         "lab.lora",
         "lab.retouch",
         "studio",
+        "studio.batch",
+        "studio.cluster",
         "studio.engine",
         "studio.server",
         "studio.rating",

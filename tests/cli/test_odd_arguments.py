@@ -18,6 +18,9 @@ from allaprima.cli.app import app, run
 ANCHORS: dict[str, tuple[str, ...]] = {
     "paint": ("a cat", "--base", "nowhere"),
     "serve": ("--base", "nowhere", "--port", "0"),
+    "batch": ("file/prompts", "-o", "file/out"),
+    "cluster join": ("nowhere",),
+    "cluster deploy": ("nowhere",),
     "plan": ("--base", "nowhere"),
     "doctor": ("--port", "0"),
     "show": ("nowhere.png",),

@@ -27,6 +27,8 @@ COMMANDS = {
     "paint": "allaprima.cli.paint",
     "retouch": "allaprima.cli.retouch",
     "serve": "allaprima.cli.serve",
+    "batch": "allaprima.cli.batch",
+    "cluster": "allaprima.cli.cluster",
     "plan": "allaprima.cli.plan",
     "show": "allaprima.cli.show",
     "lora": "allaprima.cli.lora",

@@ -27,6 +27,8 @@ from allaprima.cli.paint_options import (
     TextEncoderFile,
     VaeFile,
 )
+from allaprima.cli.paint_options import Cache, LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
+from allaprima.cli.replicas import ClusterOptions, open_engine
 from allaprima.core.base_names import shown_name
 from allaprima.core.content_credentials import ContentCredentials
 from allaprima.core.errors import UserError, WeightsError
@@ -90,6 +92,7 @@ class AccessOptions:
 @spread_options
 def serve(
     access: AccessOptions,
+    cluster: ClusterOptions,
     base: Annotated[
         list[str] | None,
         typer.Option(help="Base to paint with; may be given again. Default: vignette.", show_default=False),
@@ -120,6 +123,7 @@ def serve(
     if (access.certificate is None) != (access.key is None):
         raise UserError("got half of --certificate and --key; expected both or neither")
     check_memory(memory)
+    cluster.check()
     if (
         weights is not None and not weights.is_dir()
     ):  # told at once; what lies in it is read beside the server
@@ -152,6 +156,7 @@ def serve(
         bind(settings) as bound,
         open_studio(makers, settings, gallery, reports, credentials) as studio,
     ):
+    with bind(settings) as bound, open_studio(makers, settings, gallery, cluster) as studio:
         run_server(studio, bound, tls, as_json=as_json)
 
 
@@ -212,6 +217,10 @@ class Makers:
         if painter.base.traits.warms_up:
             warm_up(painter)
         return painter
+
+    def load_on(self, name: str, device: str | None) -> Painter:
+        """Return a painter with the base `name` on `device`."""
+        return replace(self, device=device).load(name)
 
     def cards(self) -> dict[str, BaseCard]:
         """Return what clients see of the bases before they are loaded: what is usual in their families."""
@@ -296,10 +305,10 @@ def open_studio(
     gallery: Path,
     reports: Path = REPORTS,
     credentials: ContentCredentials | None = None,
+    makers: Makers, settings: ServerSettings, gallery: Path, cluster: ClusterOptions
 ) -> Iterator[Studio]:
     """Open the gallery for the with-block, beside an engine that is not begun."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
-    from allaprima.studio.engine.engine import Engine
     from allaprima.studio.server.errors import hide_folder
     from allaprima.studio.server.gallery import Gallery
     from allaprima.studio.server.lora_cards import LoraCards
@@ -323,6 +332,14 @@ def open_studio(
     with (
         closing(Gallery.open(gallery, credentials=credentials)) as opened,
         closing(Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs)) as engine,
+        closing(Gallery.open(gallery)) as opened,
+        open_engine(
+            makers.load_on,
+            cluster,
+            bases=tuple(makers.specs),
+            models_dirs=makers.models_dirs,
+            device=makers.device,
+        ) as engine,
     ):
         bases = LoadedCards(cards, engine)
         yield Studio(

@@ -20,10 +20,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from allaprima.core.base_names import shown_name
-from allaprima.core.errors import RequestError
 from allaprima.core.init_image import InitImage
 from allaprima.core.request import GenerationRequest
-from allaprima.core.retouch import Repaint
+from allaprima.studio.engine.admission import check_base, check_job, check_retouch
 from allaprima.studio.engine.engine_loop import EngineLoop
 from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.limits import Limits
@@ -132,11 +131,7 @@ class Engine:
             RequestError: there are no pictures or too many, or a base is not among `bases`.
             BusyError: too many jobs wait, or the engine is closed.
         """
-        if not 1 <= len(requests) <= self.limits.pictures_per_job:
-            most = self.limits.pictures_per_job
-            raise RequestError(f"got a job of {len(requests)} pictures; expected 1 to {most}")
-        for request in requests:
-            self._check_base(request.base)
+        check_job(requests, self.bases, self.limits.pictures_per_job)
         job = tuple(requests)
         return self._worker.submit(job, on_update, owner=owner, previews=previews, init_image=init_image)
 
@@ -147,10 +142,7 @@ class Engine:
             RequestError: there is nothing to do, or the base that is to paint is not among `bases`.
             BusyError: too many jobs wait, or the engine is closed.
         """
-        if not order.operations:
-            raise RequestError("got a picture and nothing to do; expected an operation, such as upscale")
-        if order.picture.request is not None and any(isinstance(one, Repaint) for one in order.operations):
-            self._check_base(order.picture.request.base)
+        check_retouch(order, self.bases)
         return self._worker.submit((), on_update, owner=owner, previews=False, init_image=None, retouch=order)
 
     def open_live(self, on_update: Callable[[LiveUpdate], None]) -> LiveSession:
@@ -159,7 +151,7 @@ class Engine:
         Raises:
             BusyError: too many sessions are open, or the engine is closed.
         """
-        return self._worker.open_live(on_update, self._check_base)
+        return self._worker.open_live(on_update, lambda base: check_base(base, self.bases))
 
     def defaults(self, base: str) -> RequestDefaults | None:
         """Return size, steps and guidance of `base` where nobody asks for others; None before it was loaded."""
@@ -191,7 +183,3 @@ class Engine:
     def stats(self) -> Snapshot:
         """Return the counters since the start and what waits now; any thread, at once."""
         return self._worker.snapshot()
-
-    def _check_base(self, base: str) -> None:
-        if base not in self.bases:
-            raise RequestError(f"got base {base[:80]!r}; expected {' or '.join(self.bases)}")

@@ -43,12 +43,14 @@ class Snapshot:
     jobs_waiting: int
     """Jobs not yet begun."""
     jobs_running: int
-    """0 or 1."""
+    """0 or 1 an engine."""
     latency_counts: tuple[int, ...]
     """First frames by their time from prompt to JPEG: one count per bound of `LATENCY_BOUNDS_MS` (not cumulative) and
     one for all above."""
     latency_sum_ms: float
     """The sum of those times."""
+    replicas: int = 1
+    """Engines that these numbers are the sums of, and that paint now."""
 
 
 @dataclass

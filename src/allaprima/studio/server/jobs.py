@@ -23,7 +23,7 @@ from allaprima.core.init_image import InitImage
 from allaprima.core.picture import Picture
 from allaprima.core.request import GenerationRequest
 from allaprima.core.retouched import RetouchedPicture
-from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.door import EngineDoor
 from allaprima.studio.engine.job_queue import Job
 from allaprima.studio.engine.messages import (
     Cancelled,
@@ -157,7 +157,7 @@ class _News:
 class Jobs:
     """The jobs of all clients. Belongs to the event loop."""
 
-    engine: Engine
+    engine: EngineDoor
     gallery: Gallery
     caps: Caps
     tickets: dict[str, Ticket] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from allaprima.core.errors import AllaPrimaError, BusyError
-from allaprima.studio.engine.live_session import LiveSession
+from allaprima.studio.engine.door import LiveDoor
 from allaprima.studio.engine.messages import Frame, LiveFailed, LiveUpdate
 from allaprima.studio.server.connections import from_thread
 from allaprima.studio.server.errors import hide_paths, new_id
@@ -91,7 +91,7 @@ async def live(socket: WebSocket) -> None:
         await socket.close(CLOSE_BUSY, str(error)[:120])
 
 
-async def _read_all(socket: WebSocket, session: LiveSession, mailbox: Mailbox, studio: Studio) -> None:
+async def _read_all(socket: WebSocket, session: LiveDoor, mailbox: Mailbox, studio: Studio) -> None:
     caps = studio.settings.caps
     limiter = RateLimiter(rate=caps.messages_per_s, burst=caps.messages_per_s * _BURST_S)
     canvas = LiveCanvas(caps)

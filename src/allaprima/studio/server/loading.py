@@ -10,7 +10,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.door import EngineDoor
 from allaprima.studio.server.connections import from_thread
 
 _ANSWERED = frozenset({
@@ -23,7 +23,7 @@ _ANSWERED_BELOW = ("/static/", "/pictures/", "/api/gallery", "/api/loras")
 class WaitForBase:
     """ASGI middleware that keeps requests, and what live sockets say, until `engine` has loaded its first base."""
 
-    def __init__(self, app: ASGIApp, *, engine: Engine) -> None:
+    def __init__(self, app: ASGIApp, *, engine: EngineDoor) -> None:
         self.app = app
         self._engine = engine
 

@@ -34,6 +34,7 @@ class StudioCollector(Collector):
             "live_sessions": ("Live sockets open.", snapshot.sessions),
             "queue_jobs_waiting": ("Jobs that are not begun.", snapshot.jobs_waiting),
             "queue_jobs_running": ("Jobs that are painted.", snapshot.jobs_running),
+            "replicas": ("Engines that paint.", snapshot.replicas),
             "gallery_pictures": ("Pictures in the gallery.", len(self._studio.gallery)),
         }
         for name, (text, value) in gauges.items():

@@ -21,7 +21,7 @@ from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
 from allaprima.core.retouched import RetouchedPicture
 from allaprima.paint.retouch.upscaler_folder import find_upscalers
-from allaprima.studio.engine.engine import Engine
+from allaprima.studio.engine.door import EngineDoor
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
 from allaprima.studio.server.gallery import Gallery
 from allaprima.studio.server.jobs import Jobs
@@ -68,7 +68,7 @@ class LoadedCards(Mapping[str, BaseCard]):
 
     usual: Mapping[str, BaseCard]
     """The cards of bases that are not loaded, by name."""
-    engine: Engine
+    engine: EngineDoor
     """Loads the bases."""
 
     def __getitem__(self, name: str) -> BaseCard:
@@ -100,7 +100,7 @@ class Order:
 class Studio:
     """One server's parts."""
 
-    engine: Engine
+    engine: EngineDoor
     gallery: Gallery
     settings: ServerSettings
     bases: Mapping[str, BaseCard]
