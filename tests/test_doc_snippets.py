@@ -41,8 +41,12 @@ RUN_ELSEWHERE = {"--c2pa": "tests/core/test_content_credentials.py"}
 def shell_lines(text: str) -> Iterator[list[str]]:
     """Yield the words of every command in the shell snippets of a page, without comments and what starts several."""
     for snippet in re.findall(r"^ *```(?:bash|sh|shell)\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE):
-        for line in snippet.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.replace("$(command -v prima)", "prima"), comments=True)
+        whole = ""
+        for line in snippet.replace("\\\n", " ").replace("$(command -v prima)", "prima").splitlines():
+            whole += line
+            if whole.count("'") % 2:  # a quoted text of several lines
+                continue
+            words, whole = shlex.split(whole, comments=True), ""
             if words:
                 yield words[words.index("prima") :] if words[:2] == ["accelerate", "launch"] else words
 

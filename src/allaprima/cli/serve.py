@@ -27,7 +27,6 @@ from allaprima.cli.paint_options import (
     TextEncoderFile,
     VaeFile,
 )
-from allaprima.cli.paint_options import Cache, LoraDir, Memory, ModelsDirs, Quantize, TextEncoderFile, VaeFile
 from allaprima.cli.replicas import ClusterOptions, open_engine
 from allaprima.core.base_names import shown_name
 from allaprima.core.content_credentials import ContentCredentials
@@ -154,9 +153,8 @@ def serve(
     credentials = None if c2pa is None else ContentCredentials(*c2pa)
     with (
         bind(settings) as bound,
-        open_studio(makers, settings, gallery, reports, credentials) as studio,
+        open_studio(makers, settings, gallery, cluster, reports, credentials) as studio,
     ):
-    with bind(settings) as bound, open_studio(makers, settings, gallery, cluster) as studio:
         run_server(studio, bound, tls, as_json=as_json)
 
 
@@ -303,9 +301,9 @@ def open_studio(
     makers: Makers,
     settings: ServerSettings,
     gallery: Path,
+    cluster: ClusterOptions,
     reports: Path = REPORTS,
     credentials: ContentCredentials | None = None,
-    makers: Makers, settings: ServerSettings, gallery: Path, cluster: ClusterOptions
 ) -> Iterator[Studio]:
     """Open the gallery for the with-block, beside an engine that is not begun."""
     from allaprima.paint.lora.files.folder import SHIPPED, existing_folder
@@ -331,8 +329,6 @@ def open_studio(
     loras = LoraCards(lora_dir, behind=weights and weights / SHIPPED)
     with (
         closing(Gallery.open(gallery, credentials=credentials)) as opened,
-        closing(Engine(makers.load, bases=tuple(makers.specs), models_dirs=makers.models_dirs)) as engine,
-        closing(Gallery.open(gallery)) as opened,
         open_engine(
             makers.load_on,
             cluster,
