@@ -23,7 +23,6 @@ CALLED_ELSEWHERE = {
     "allaprima.paint.hyperlora.hypernetwork.num_lora_parameters",
     "allaprima.paint.hyperlora.published.load_published",
     "allaprima.paint.step_cache.first_block.get_state",  # by diffusers
-    "allaprima.studio.cluster.cluster.pids",  # by who ends replicas, such as benchmarks/cluster.py
     "allaprima.studio.cluster.link.find_class",  # by pickle
     "allaprima.studio.cluster.link.reducer_override",  # by pickle
     "allaprima.studio.cluster.serve_deployment.check_health",  # by Ray Serve

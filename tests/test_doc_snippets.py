@@ -47,7 +47,7 @@ def shell_lines(text: str) -> Iterator[list[str]]:
             if whole.count("'") % 2:  # a quoted text of several lines
                 continue
             words, whole = shlex.split(whole, comments=True), ""
-            if words:
+            if words and words[0] != "export":
                 yield words[words.index("prima") :] if words[:2] == ["accelerate", "launch"] else words
 
 

@@ -12,7 +12,7 @@ from allaprima.paint.layout.draws import Draws
 from allaprima.paint.layout.vocabulary import Framing, Side, SubjectSize
 
 
-class Standing(Protocol):
+class Wanted(Protocol):
     """One kind of thing that is to stand in a picture, `count` copies of it."""
 
     @property
@@ -66,7 +66,7 @@ class Spot:
     """It is scaled, in proportion, to fit into width x height."""
 
 
-def lay_out(subjects: Sequence[Standing], framing: Framing, draws_of: Callable[[int], Draws]) -> list[Spot]:
+def lay_out(subjects: Sequence[Wanted], framing: Framing, draws_of: Callable[[int], Draws]) -> list[Spot]:
     """Return the spots of all copies of all subjects, farthest (highest foot) first.
 
     `draws_of(index)` is where the subject of this index draws from; where a framing places all of them at once, index
@@ -105,7 +105,7 @@ _SCATTERED: dict[SubjectSize, tuple[float, float]] = {
 }  # fmt: skip
 
 
-def scatter(subjects: Sequence[Standing], draws: Draws) -> list[Spot]:
+def scatter(subjects: Sequence[Wanted], draws: Draws) -> list[Spot]:
     """Draw spots anywhere in the picture and of any size, in mid-air too.
 
     Captions stay true: the subjects stand in their order from left to right, and most of each copy is visible.
@@ -146,7 +146,7 @@ def _on_lattice(spot: Spot) -> Spot:
     return replace(spot, height=steps / LATTICE, width=max(spot.width, steps / LATTICE))
 
 
-def _alone(subject: Standing, draws: Draws) -> list[Spot]:
+def _alone(subject: Wanted, draws: Draws) -> list[Spot]:
     low, high = _ALONE[subject.size]
     height = draws.uniform(low, high)
     if subject.count > 1:
@@ -158,7 +158,7 @@ def _alone(subject: Standing, draws: Draws) -> list[Spot]:
 
 
 def _group(
-    subject: Standing, index: int, draws: Draws, *, middle: float, cell: float, height: float
+    subject: Wanted, index: int, draws: Draws, *, middle: float, cell: float, height: float
 ) -> list[Spot]:
     """Lay copies in one row, or four and more in a square; each in a cell of its own, so they can be counted."""
     count = subject.count
@@ -182,12 +182,12 @@ def _group(
     return spots
 
 
-def _foot(subject: Standing, height: float, draws: Draws) -> float:
+def _foot(subject: Wanted, height: float, draws: Draws) -> float:
     if subject.kind == PERSON:
         return 1.0  # a bust is cut off below: the picture's edge hides the cut
     wish = draws.uniform(0.84, 0.92) if height < 0.7 else draws.uniform(0.92, 0.96)
     return max(wish, height + EDGE)
 
 
-def _spot(index: int, subject: Standing, draws: Draws, *, x: float, height: float, width: float) -> Spot:
+def _spot(index: int, subject: Wanted, draws: Draws, *, x: float, height: float, width: float) -> Spot:
     return Spot(subject=index, x=x, foot=_foot(subject, height, draws), height=height, width=width)
