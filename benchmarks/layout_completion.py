@@ -40,7 +40,7 @@ def main(
             Row(name=f"a prompt, {language}, p50", value=median, unit="ms", must=2.0, aim=1.0),
             Row(name=f"a prompt, {language}, p95", value=p95, unit="ms", must=2.0),
             Row(
-                name=f"known to the last word, {language}",
+                name=f"all words known, {language}",
                 value=sum(whole) / prompts,
                 unit="share",
                 better="higher",
