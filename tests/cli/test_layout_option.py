@@ -68,7 +68,9 @@ def test_a_picture_is_painted_with_it_and_again(
     )
     assert (told["request"]["complete_layout"], told["painted_layout"]["whole"]) == (False, [])
     assert run([*words, "-o", "plain.png"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["painted_layout"] is None
+    plain = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "layout" not in plain["request"]
+    assert {"cat"} < {thing["kind"] for thing in plain["painted_layout"]["things"]}
     assert run(["paint", "--from", "told.png", *common, "-o", "again.png"]) == 0
     moved = json.dumps([{**CAT, "box": [0.5, 0.4, 0.9, 0.9]}])
     assert run(["paint", "--from", "told.png", *common, "--layout", moved, "-o", "moved.png"]) == 0

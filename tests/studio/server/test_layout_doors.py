@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SILENT = "the layout does nothing: vignette reads none"
 def painter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Painter]:
     folder: Path = write_tiny_vignette(tmp_path_factory.mktemp("reader") / "weights", reads_layout=True)
     with Painter.load(folder=folder, device="cpu", precision="fp32") as painter:
-        yield painter
+        yield replace(painter, layout_completion=None)
 
 
 @pytest.fixture

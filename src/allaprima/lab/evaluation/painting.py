@@ -6,13 +6,14 @@ That makes a thousand pictures affordable, and lets their last bits depend on th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from allaprima.paint.contract.base import Base, TextStates
 from allaprima.paint.contract.schedule import Schedule
+from allaprima.paint.layout.completion import painted_layout
 from allaprima.paint.pipeline.denoise import DenoiseBatch, DenoiseRow
 from allaprima.paint.pipeline.overflow_guard import OverflowGuard
 from allaprima.paint.sampling.guidance import needs_negative
@@ -45,10 +46,17 @@ def paint_batches(
 def paint_prompts(
     base: Base, prompts: Sequence[str], seeds: Sequence[int], schedule: Schedule, guidance: float
 ) -> Tensor:
-    """Return the pictures of `prompts`, painted in one batch, as `paint_batches` does."""
-    size = base.defaults.width, base.defaults.height
+    """Return the pictures of `prompts`, painted in one batch, as `paint_batches` does.
+
+    A base that reads layouts is told those that the seeds complete, as it is wherever people paint.
+    """
+    width, height = size = base.defaults.width, base.defaults.height
     empty = [""] * len(prompts) if needs_negative(base, guidance) else []
     text = base.encode_text([*prompts, *empty])
+    if base.reads_layout:
+        told = [painted_layout((), prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        maps = base.draw_layouts(told, width, height)
+        text = replace(text, layout=maps.repeat(len(text) // len(prompts), 1, 1, 1))
     return paint_encoded(base, text, len(prompts), seeds, schedule, guidance, size)
 
 
@@ -76,7 +84,12 @@ def paint_encoded(
     width, height = size
     guides = needs_negative(base, guidance)
     rows = [
-        DenoiseRow(prompt=text.rows([row]), negative=text.rows([count + row]) if guides else None, seed=seed)
+        DenoiseRow(
+            prompt=text.rows([row]),
+            negative=text.rows([count + row]) if guides else None,
+            seed=seed,
+            layout=None if text.layout is None else text.layout[row : row + 1],
+        )
         for row, seed in enumerate(seeds)
     ]
     # Not guarded: a number format that overflows is what an evaluation wants to see.
