@@ -100,6 +100,7 @@ def test_the_page_needs_no_other_file_and_holds_all_figures(card: ReportCard, tm
     assert "<script" not in html
     assert "a &lt;machine&gt;" in html
     assert html.count("<img") >= 18
+    assert re.search(r'class="n">\d+\.\d %', html)  # columns of rates have one digit each
     for row in card.rows:
         assert ", " in row.name or row.name in html
     data = json.loads(told.read_text(encoding="utf-8"))

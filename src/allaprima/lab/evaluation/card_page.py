@@ -189,7 +189,7 @@ def _short(state: str) -> str:
 def _format(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    digits = 0 if value == int(value) else 1 if unit in ("%", "MB", "times") else 3
+    digits = 1 if unit in ("%", "MB", "times") else 0 if value == int(value) else 3
     return f"{value:.{digits}f} {unit}".strip()
 
 
