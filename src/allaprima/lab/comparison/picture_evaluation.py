@@ -1,6 +1,6 @@
 """The evaluation of pictures: what an eye sees in them, in figures, beside those of other weights.
 
-    evaluation = evaluate_pictures(Side.load(new_folder), Side.load(old_folder), tools, PictureSettings())
+    evaluation = evaluate_pictures(LoadedWeights.load(new_folder), LoadedWeights.load(old_folder), tools, PictureSettings())
     for row in evaluation.rows:
         print(row.name, row.value, row.state)
 
@@ -18,8 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from allaprima.core.progress import OnProgress
-from allaprima.lab.evaluation.accuracy import render_tensor, reported
-from allaprima.lab.evaluation.asked_boxes import (
+from allaprima.lab.comparison.asked_boxes import (
     FindBox,
     by_judge,
     by_matte,
@@ -27,10 +26,10 @@ from allaprima.lab.evaluation.asked_boxes import (
     placed_things,
     rendered,
 )
-from allaprima.lab.evaluation.asked_pictures import Asked, captioned, paint_asked
-from allaprima.lab.evaluation.looks import Look, batches, look_at
-from allaprima.lab.evaluation.measures import Measure
-from allaprima.lab.evaluation.picture_rows import (
+from allaprima.lab.comparison.asked_pictures import Asked, captioned, paint_asked
+from allaprima.lab.comparison.loaded_weights import LoadedWeights, PictureSettings, PictureTools
+from allaprima.lab.comparison.looks import Look, batches, look_at
+from allaprima.lab.comparison.picture_rows import (
     judged_rows,
     lowered,
     measured,
@@ -38,12 +37,13 @@ from allaprima.lab.evaluation.picture_rows import (
     told,
     velocity_rows,
 )
-from allaprima.lab.evaluation.picture_sides import PictureSettings, PictureTools, Side
+from allaprima.lab.comparison.typed_pictures import background_change, typed_pairs
+from allaprima.lab.comparison.unseen_velocity import unseen_velocity
+from allaprima.lab.evaluation.accuracy import render_tensor, reported
+from allaprima.lab.evaluation.measures import Measure
 from allaprima.lab.evaluation.pictures import frechet
 from allaprima.lab.evaluation.rows import ReportRow, painting_rows
 from allaprima.lab.evaluation.suites import build_suites
-from allaprima.lab.evaluation.typed_pictures import background_change, typed_pairs
-from allaprima.lab.evaluation.unseen_velocity import unseen_velocity
 from allaprima.lab.evaluation.vignette import judge_pictures, measure_autoencoder, reconstruct
 
 FEW = 4
@@ -67,8 +67,8 @@ class PictureEvaluation:
 
 
 def evaluate_pictures(
-    new: Side,
-    old: Side,
+    new: LoadedWeights,
+    old: LoadedWeights,
     tools: PictureTools,
     settings: PictureSettings,
     on_progress: OnProgress = lambda _what, _done, _total: None,
@@ -93,13 +93,13 @@ _Part = tuple[list[Measure], list[str]]
 class _Run:
     """The parts of one evaluation."""
 
-    new: Side
-    old: Side
+    new: LoadedWeights
+    old: LoadedWeights
     tools: PictureTools
     settings: PictureSettings
     on_progress: OnProgress
 
-    def _paint(self, side: Side, asked: list[Asked], steps: int, what: str) -> Iterator[Tensor]:
+    def _paint(self, side: LoadedWeights, asked: list[Asked], steps: int, what: str) -> Iterator[Tensor]:
         name = "new" if side is self.new else "other"
         what = f"{what}, {_in(steps)}, {name} weights"
         return paint_asked(side.painter, asked, steps, what, self.on_progress)
@@ -192,7 +192,7 @@ class _Run:
         heard = reported(self.tools.accuracy)
         asked = [Asked(prompt=ask.prompt, seed=ask.seed) for ask in asks]
 
-        def rows_of(side: Side) -> list[ReportRow]:
+        def rows_of(side: LoadedWeights) -> list[ReportRow]:
             painted = batches(self._paint(side, asked, FEW, "suites"))
             answers, _ = judge_pictures(painted, self.tools.judge, asks, heard, lambda *_: None)
             return painting_rows(answers, heard)
