@@ -1,6 +1,7 @@
 """The evaluation of pictures: what an eye sees in them, in figures, beside those of other weights.
 
-    evaluation = evaluate_pictures(LoadedWeights.load(new_folder), LoadedWeights.load(old_folder), tools, PictureSettings())
+    new, old = LoadedWeights.load(folder), LoadedWeights.load(None)
+    evaluation = evaluate_pictures(new, old, tools, PictureSettings())
     for row in evaluation.rows:
         print(row.name, row.value, row.state)
 
