@@ -106,7 +106,7 @@ class _Run:
         return paint_asked(side.painter, asked, steps, what, self.on_progress)
 
     def looks(self) -> _Part:
-        """Sharpness, and the Frechet distance of few steps."""
+        """Measure sharpness, and the Frechet distance of few steps."""
         scenes, asked = captioned(self.settings.pictures)
         features, sprites = self.tools.features, self.tools.sprites
         real = look_at((render_tensor(scene, sprites) for scene in scenes), features)
@@ -131,7 +131,7 @@ class _Run:
         return rows, lacking
 
     def velocity(self) -> _Part:
-        """The error of the velocity, from words and from whole layouts."""
+        """Measure the error of the velocity, from words and from whole layouts."""
         mine, other = (
             unseen_velocity(side.folder, self.settings.velocity_scenes) for side in (self.new, self.old)
         )
@@ -150,7 +150,7 @@ class _Run:
         return best, finders[best], ceilings[best]
 
     def boxes(self) -> _Part:
-        """The overlap of what is painted with the box that was asked for."""
+        """Measure the overlap of what is painted with the box that was asked for."""
         name, find, ceiling = self._finder()
         where = f"overlap (IoU) with a box asked for, found by the {name}"
         rows = [told(f"{where}: on renders, the most there can be", ceiling, "")]
@@ -169,7 +169,7 @@ class _Run:
         return rows, [] if reads else ["The denoiser reads no layouts: boxes asked for are left out."]
 
     def typing(self) -> _Part:
-        """How much of the background changes while the subject's word does."""
+        """Measure how much of the background changes while the subject's word does."""
         pairs = typed_pairs(self.settings.typed_pairs)
         asked = [one for pair in pairs for one in pair.asked]
         find, rows = by_matte(self.tools.matte), []
@@ -183,12 +183,12 @@ class _Run:
         return rows, []
 
     def autoencoder(self) -> _Part:
-        """How close reconstructions are."""
+        """Measure how close reconstructions are."""
         rows = measure_autoencoder(self.new.autoencoder, self.settings.pictures, self.on_progress)
         return [measured(row) for row in rows], []
 
     def judge(self) -> _Part:
-        """What the judge says of pictures in few steps."""
+        """Ask what the judge says of pictures in few steps."""
         asks = build_suites(self.settings.pictures)
         heard = reported(self.tools.accuracy)
         asked = [Asked(prompt=ask.prompt, seed=ask.seed) for ask in asks]
