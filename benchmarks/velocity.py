@@ -16,7 +16,7 @@ import torch
 import typer
 from benchmarks.harness import RESULTS, Row, report
 
-from allaprima.lab.evaluation.velocity import VelocityError, velocity_errors, whole_maps
+from allaprima.lab.comparison.velocity import VelocityError, velocity_errors, whole_maps
 from allaprima.lab.training.latents import LatentCache
 from allaprima.lab.training.resident import Resident
 from allaprima.paint.bases.vignette.base import weights_folder

@@ -24,7 +24,7 @@ def deblock(
     """Measure a de-block network: PSNR gained on pictures of few steps that it has not seen, size and time."""
     import torch
 
-    from allaprima.lab.evaluation.deblocking import measure_deblocking
+    from allaprima.lab.comparison.deblocking import measure_deblocking
     from allaprima.lab.retouch.deblock import PaintedPairs
     from allaprima.lab.training.painted import PaintedStore
     from allaprima.lab.training.scenes import SceneStore

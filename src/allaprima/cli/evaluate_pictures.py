@@ -13,7 +13,7 @@ from allaprima.core.progress import progress_bar
 
 if TYPE_CHECKING:
     from allaprima.core.progress import OnProgress
-    from allaprima.lab.evaluation.picture_sides import PictureTools, Side
+    from allaprima.lab.comparison.loaded_weights import LoadedWeights, PictureTools
 
 PAIRS = 50
 """How many pairs are painted where nobody says."""
@@ -47,10 +47,10 @@ def pictures(
     as_json: JsonFlag = False,
 ) -> None:  # fmt: skip
     """Measure how sharp, true and steady pictures are: the same prompts and seeds with two folders of weights."""
-    from allaprima.lab.evaluation.picture_evaluation import evaluate_pictures
-    from allaprima.lab.evaluation.picture_sides import PictureSettings, Side
+    from allaprima.lab.comparison.loaded_weights import LoadedWeights, PictureSettings
+    from allaprima.lab.comparison.picture_evaluation import evaluate_pictures
 
-    new, old = Side.load(weights), Side.load(against)
+    new, old = LoadedWeights.load(weights), LoadedWeights.load(against)
     with progress_bar() as bar:
         task = bar.add_task("measuring", total=None)
 
@@ -74,10 +74,10 @@ def pictures(
         print_json(facts)
 
 
-def _write_pairs(folder: Path, new: Side, old: Side, count: int, show: OnProgress) -> Path:
-    from allaprima.lab.evaluation.asked_pictures import captioned, paint_asked
-    from allaprima.lab.evaluation.blind_pairs import write_pairs
-    from allaprima.lab.evaluation.picture_evaluation import FEW
+def _write_pairs(folder: Path, new: LoadedWeights, old: LoadedWeights, count: int, show: OnProgress) -> Path:
+    from allaprima.lab.comparison.asked_pictures import captioned, paint_asked
+    from allaprima.lab.comparison.blind_pairs import write_pairs
+    from allaprima.lab.comparison.picture_evaluation import FEW
 
     _, asked = captioned(count)
     sides = (paint_asked(side.painter, asked, FEW, "pairs", show) for side in (new, old))
@@ -87,9 +87,9 @@ def _write_pairs(folder: Path, new: Side, old: Side, count: int, show: OnProgres
 def _tools(judge: Path | None) -> PictureTools:
     from allaprima.core.errors import AssetError
     from allaprima.core.retouch import CutOut
+    from allaprima.lab.comparison.loaded_weights import PictureTools
     from allaprima.lab.evaluation.features import ImageFeatures
     from allaprima.lab.evaluation.judge import load_judge
-    from allaprima.lab.evaluation.picture_sides import PictureTools
     from allaprima.lab.scenes.sprites import SpriteCache
     from allaprima.paint.retouch.finders import get_finder
     from allaprima.paint.retouch.work import Workshop

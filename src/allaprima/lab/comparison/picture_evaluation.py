@@ -1,6 +1,7 @@
 """The evaluation of pictures: what an eye sees in them, in figures, beside those of other weights.
 
-    evaluation = evaluate_pictures(Side.load(new_folder), Side.load(old_folder), tools, PictureSettings())
+    new, old = LoadedWeights.load(folder), LoadedWeights.load(None)
+    evaluation = evaluate_pictures(new, old, tools, PictureSettings())
     for row in evaluation.rows:
         print(row.name, row.value, row.state)
 
@@ -18,8 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from allaprima.core.progress import OnProgress
-from allaprima.lab.evaluation.accuracy import render_tensor, reported
-from allaprima.lab.evaluation.asked_boxes import (
+from allaprima.lab.comparison.asked_boxes import (
     FindBox,
     by_judge,
     by_matte,
@@ -27,10 +27,10 @@ from allaprima.lab.evaluation.asked_boxes import (
     placed_things,
     rendered,
 )
-from allaprima.lab.evaluation.asked_pictures import Asked, captioned, paint_asked
-from allaprima.lab.evaluation.looks import Look, batches, look_at
-from allaprima.lab.evaluation.measures import Measure
-from allaprima.lab.evaluation.picture_rows import (
+from allaprima.lab.comparison.asked_pictures import Asked, captioned, paint_asked
+from allaprima.lab.comparison.loaded_weights import LoadedWeights, PictureSettings, PictureTools
+from allaprima.lab.comparison.looks import Look, batches, look_at
+from allaprima.lab.comparison.picture_rows import (
     judged_rows,
     lowered,
     measured,
@@ -38,12 +38,13 @@ from allaprima.lab.evaluation.picture_rows import (
     told,
     velocity_rows,
 )
-from allaprima.lab.evaluation.picture_sides import PictureSettings, PictureTools, Side
+from allaprima.lab.comparison.typed_pictures import background_change, typed_pairs
+from allaprima.lab.comparison.unseen_velocity import unseen_velocity
+from allaprima.lab.evaluation.accuracy import render_tensor, reported
+from allaprima.lab.evaluation.measures import Measure
 from allaprima.lab.evaluation.pictures import frechet
 from allaprima.lab.evaluation.rows import ReportRow, painting_rows
 from allaprima.lab.evaluation.suites import build_suites
-from allaprima.lab.evaluation.typed_pictures import background_change, typed_pairs
-from allaprima.lab.evaluation.unseen_velocity import unseen_velocity
 from allaprima.lab.evaluation.vignette import judge_pictures, measure_autoencoder, reconstruct
 
 FEW = 4
@@ -67,8 +68,8 @@ class PictureEvaluation:
 
 
 def evaluate_pictures(
-    new: Side,
-    old: Side,
+    new: LoadedWeights,
+    old: LoadedWeights,
     tools: PictureTools,
     settings: PictureSettings,
     on_progress: OnProgress = lambda _what, _done, _total: None,
@@ -93,19 +94,19 @@ _Part = tuple[list[Measure], list[str]]
 class _Run:
     """The parts of one evaluation."""
 
-    new: Side
-    old: Side
+    new: LoadedWeights
+    old: LoadedWeights
     tools: PictureTools
     settings: PictureSettings
     on_progress: OnProgress
 
-    def _paint(self, side: Side, asked: list[Asked], steps: int, what: str) -> Iterator[Tensor]:
+    def _paint(self, side: LoadedWeights, asked: list[Asked], steps: int, what: str) -> Iterator[Tensor]:
         name = "new" if side is self.new else "other"
         what = f"{what}, {_in(steps)}, {name} weights"
         return paint_asked(side.painter, asked, steps, what, self.on_progress)
 
     def looks(self) -> _Part:
-        """Sharpness, and the Frechet distance of few steps."""
+        """Measure sharpness, and the Frechet distance of few steps."""
         scenes, asked = captioned(self.settings.pictures)
         features, sprites = self.tools.features, self.tools.sprites
         real = look_at((render_tensor(scene, sprites) for scene in scenes), features)
@@ -130,7 +131,7 @@ class _Run:
         return rows, lacking
 
     def velocity(self) -> _Part:
-        """The error of the velocity, from words and from whole layouts."""
+        """Measure the error of the velocity, from words and from whole layouts."""
         mine, other = (
             unseen_velocity(side.folder, self.settings.velocity_scenes) for side in (self.new, self.old)
         )
@@ -149,7 +150,7 @@ class _Run:
         return best, finders[best], ceilings[best]
 
     def boxes(self) -> _Part:
-        """The overlap of what is painted with the box that was asked for."""
+        """Measure the overlap of what is painted with the box that was asked for."""
         name, find, ceiling = self._finder()
         where = f"overlap (IoU) with a box asked for, found by the {name}"
         rows = [told(f"{where}: on renders, the most there can be", ceiling, "")]
@@ -168,7 +169,7 @@ class _Run:
         return rows, [] if reads else ["The denoiser reads no layouts: boxes asked for are left out."]
 
     def typing(self) -> _Part:
-        """How much of the background changes while the subject's word does."""
+        """Measure how much of the background changes while the subject's word does."""
         pairs = typed_pairs(self.settings.typed_pairs)
         asked = [one for pair in pairs for one in pair.asked]
         find, rows = by_matte(self.tools.matte), []
@@ -182,17 +183,17 @@ class _Run:
         return rows, []
 
     def autoencoder(self) -> _Part:
-        """How close reconstructions are."""
+        """Measure how close reconstructions are."""
         rows = measure_autoencoder(self.new.autoencoder, self.settings.pictures, self.on_progress)
         return [measured(row) for row in rows], []
 
     def judge(self) -> _Part:
-        """What the judge says of pictures in few steps."""
+        """Ask what the judge says of pictures in few steps."""
         asks = build_suites(self.settings.pictures)
         heard = reported(self.tools.accuracy)
         asked = [Asked(prompt=ask.prompt, seed=ask.seed) for ask in asks]
 
-        def rows_of(side: Side) -> list[ReportRow]:
+        def rows_of(side: LoadedWeights) -> list[ReportRow]:
             painted = batches(self._paint(side, asked, FEW, "suites"))
             answers, _ = judge_pictures(painted, self.tools.judge, asks, heard, lambda *_: None)
             return painting_rows(answers, heard)

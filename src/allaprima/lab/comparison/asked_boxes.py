@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from allaprima.core.layout import Box, Thing
-from allaprima.lab.evaluation.asked_pictures import Asked
+from allaprima.lab.comparison.asked_pictures import Asked
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.targets import INNER
 from allaprima.lab.scenes.captions import describe

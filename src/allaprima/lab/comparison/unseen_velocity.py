@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from allaprima.lab.evaluation.velocity import VelocityError, velocity_errors, whole_maps
+from allaprima.lab.comparison.velocity import VelocityError, velocity_errors, whole_maps
 from allaprima.lab.training.latents import LatentCache, build_latents, build_text
 from allaprima.lab.training.resident import Resident
 from allaprima.lab.training.scenes import StoreConfig, build_store

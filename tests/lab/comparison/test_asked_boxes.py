@@ -5,7 +5,7 @@ import torch
 from tests.lab.evaluation.quick import RedFinder
 
 from allaprima.core.layout import Box
-from allaprima.lab.evaluation.asked_boxes import (
+from allaprima.lab.comparison.asked_boxes import (
     by_judge,
     by_matte,
     mean_overlap,

@@ -10,7 +10,7 @@ import torch
 from tests.tiny_vignette import WIDTH
 from torch import Tensor
 
-from allaprima.lab.evaluation.velocity import velocity_errors
+from allaprima.lab.comparison.velocity import velocity_errors
 from allaprima.lab.training.alignment import GROUPS
 from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.resident import Resident

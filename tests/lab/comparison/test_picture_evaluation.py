@@ -11,9 +11,9 @@ from tests.tiny_vignette import write_tiny_vignette
 from typer.testing import CliRunner
 
 from allaprima.cli.evaluate import app
+from allaprima.lab.comparison.loaded_weights import LoadedWeights, PictureSettings, PictureTools
+from allaprima.lab.comparison.picture_evaluation import evaluate_pictures
 from allaprima.lab.evaluation.judge import Judge
-from allaprima.lab.evaluation.picture_evaluation import evaluate_pictures
-from allaprima.lab.evaluation.picture_sides import PictureSettings, PictureTools, Side
 from allaprima.lab.scenes.sprites import SpriteCache
 
 SMALL = PictureSettings(pictures=9, velocity_scenes=3, typed_pairs=2, finder_scenes=2)
@@ -22,7 +22,7 @@ SMALL = PictureSettings(pictures=9, velocity_scenes=3, typed_pairs=2, finder_sce
 def test_every_row_of_a_base_without_layouts_is_there(
     small_judge: Judge, sprites: SpriteCache, tmp_path: Path
 ) -> None:
-    new, old = (Side.load(write_tiny_vignette(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
+    new, old = (LoadedWeights.load(write_tiny_vignette(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
     tools = PictureTools(
         judge=small_judge, accuracy=dict(SURE), matte=RedFinder(), features=None, sprites=sprites
     )

@@ -29,7 +29,7 @@ class PictureSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class LoadedWeights:
     """One folder of weights, loaded."""
 
     folder: Path
@@ -37,7 +37,7 @@ class Side:
     autoencoder: Autoencoder
 
     @classmethod
-    def load(cls, folder: Path | None) -> Side:
+    def load(cls, folder: Path | None) -> LoadedWeights:
         """Load the weights in a folder; None for those that ship."""
         folder, device = weights_folder() if folder is None else folder, pick_device(None)
         painter = Painter.load(folder=folder)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from allaprima.lab.comparison.unseen_velocity import UnseenVelocity
+from allaprima.lab.comparison.velocity import VelocityError
 from allaprima.lab.evaluation.measures import Measure
 from allaprima.lab.evaluation.rows import ReportRow
-from allaprima.lab.evaluation.unseen_velocity import UnseenVelocity
-from allaprima.lab.evaluation.velocity import VelocityError
 
 VELOCITY_TARGETS = {0.98: (-30.0, -55.0), 0.8: (-20.0, -40.0)}
 """Of the change with whole layouts, by noise level, in percent."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from allaprima.lab.evaluation.looks import BATCH, batches, look_at
+from allaprima.lab.comparison.looks import BATCH, batches, look_at
 
 
 def edges(width: int) -> Tensor:

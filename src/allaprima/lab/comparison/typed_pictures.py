@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from allaprima.lab.evaluation.asked_boxes import FindBox
-from allaprima.lab.evaluation.asked_pictures import Asked
+from allaprima.lab.comparison.asked_boxes import FindBox
+from allaprima.lab.comparison.asked_pictures import Asked
 
 WHERE = (
     "on a rooftop at sunset", "in a forest", "on a beach at night", "in a city in the rain", "in the snow",

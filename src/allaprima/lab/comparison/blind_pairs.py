@@ -17,7 +17,7 @@ from torch import Tensor
 
 from allaprima.core.errors import OutputError
 from allaprima.core.files import make_folder, write_whole
-from allaprima.lab.evaluation.asked_pictures import Asked
+from allaprima.lab.comparison.asked_pictures import Asked
 
 GAP = 16
 """Pixels between the two, white."""

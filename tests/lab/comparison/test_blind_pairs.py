@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from allaprima.core.errors import OutputError
-from allaprima.lab.evaluation.asked_pictures import Asked
-from allaprima.lab.evaluation.blind_pairs import write_pairs
+from allaprima.lab.comparison.asked_pictures import Asked
+from allaprima.lab.comparison.blind_pairs import write_pairs
 
 ASKED = [Asked(prompt=f"a cat {number}", seed=number) for number in range(12)]
 

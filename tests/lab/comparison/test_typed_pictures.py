@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from allaprima.core.layout import Box
-from allaprima.lab.evaluation.typed_pictures import background_change, typed_pairs
+from allaprima.lab.comparison.typed_pictures import background_change, typed_pairs
 
 LEFT_HALF = Box(0.0, 0.0, 0.5, 1.0)
 
