@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from allaprima.core.errors import OutputError
-from allaprima.lab.comparison.asked_pictures import Asked
+from allaprima.lab.comparison.asked_pictures import AskedPicture
 from allaprima.lab.comparison.blind_pairs import write_pairs
 
-ASKED = [Asked(prompt=f"a cat {number}", seed=number) for number in range(12)]
+ASKED = [AskedPicture(prompt=f"a cat {number}", seed=number) for number in range(12)]
 
 
 def test_the_key_tells_which_is_which_and_nothing_else_does(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from allaprima.core.layout import Box, Thing
-from allaprima.lab.comparison.asked_pictures import Asked
+from allaprima.lab.comparison.asked_pictures import AskedPicture
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.lab.evaluation.targets import INNER
 from allaprima.lab.scenes.captions import describe
@@ -41,7 +41,7 @@ FindBox = Callable[[Tensor, str], Box | None]
 class PlacedThing:
     """One thing, and where it is to stand."""
 
-    asked: Asked
+    asked: AskedPicture
     scene: Scene
     thing: Thing
 
@@ -56,7 +56,7 @@ def placed_things(count: int, sprites: SpriteCache) -> list[PlacedThing]:
         if scene.framing != "anywhere" or [one.count for one in scene.subjects] != [1]:
             continue
         thing = next(one for one in render_scene(scene, sprites).things if one.layer == "subject")
-        asked = Asked(prompt=_named(scene), seed=len(found), layout=(thing,))
+        asked = AskedPicture(prompt=_named(scene), seed=len(found), layout=(thing,))
         found.append(PlacedThing(asked=asked, scene=scene, thing=thing))
     return found
 

@@ -21,7 +21,7 @@ FIRST_SCENE = 5_200_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class AskedPicture:
     """A picture to paint."""
 
     prompt: str
@@ -30,7 +30,7 @@ class Asked:
 
 
 def paint_asked(
-    painter: Painter, asked: Sequence[Asked], steps: int, what: str, on_progress: OnProgress
+    painter: Painter, asked: Sequence[AskedPicture], steps: int, what: str, on_progress: OnProgress
 ) -> Iterator[Tensor]:
     """Yield the picture (3, H, W) in [0, 1] of each, painted as `prima paint` does in so many steps."""
     for done, one in enumerate(asked, 1):
@@ -41,7 +41,9 @@ def paint_asked(
         on_progress(what, done, len(asked))
 
 
-def captioned(count: int) -> tuple[list[Scene], list[Asked]]:
+def captioned(count: int) -> tuple[list[Scene], list[AskedPicture]]:
     """Return unseen scenes, and the first English caption of each with a seed of its own."""
     scenes = unseen_scenes(count, FIRST_SCENE)
-    return scenes, [Asked(prompt=captions_of(scene)[0], seed=index) for index, scene in enumerate(scenes)]
+    return scenes, [
+        AskedPicture(prompt=captions_of(scene)[0], seed=index) for index, scene in enumerate(scenes)
+    ]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from allaprima.core.errors import OutputError
 from allaprima.core.files import make_folder, write_whole
-from allaprima.lab.comparison.asked_pictures import Asked
+from allaprima.lab.comparison.asked_pictures import AskedPicture
 
 GAP = 16
 """Pixels between the two, white."""
@@ -26,7 +26,7 @@ SCALE = 2
 
 
 def write_pairs(
-    folder: Path, asked: Sequence[Asked], new: Iterable[Tensor], old: Iterable[Tensor], seed: int = 0
+    folder: Path, asked: Sequence[AskedPicture], new: Iterable[Tensor], old: Iterable[Tensor], seed: int = 0
 ) -> Path:
     """Write the pairs into a new folder and return where the key is: `new` or `old` for A, by pair.
 

@@ -27,7 +27,7 @@ from allaprima.lab.comparison.asked_boxes import (
     placed_things,
     rendered,
 )
-from allaprima.lab.comparison.asked_pictures import Asked, captioned, paint_asked
+from allaprima.lab.comparison.asked_pictures import AskedPicture, captioned, paint_asked
 from allaprima.lab.comparison.loaded_weights import LoadedWeights, PictureSettings, PictureTools
 from allaprima.lab.comparison.looks import Look, batches, look_at
 from allaprima.lab.comparison.picture_rows import (
@@ -100,7 +100,9 @@ class _Run:
     settings: PictureSettings
     on_progress: OnProgress
 
-    def _paint(self, side: LoadedWeights, asked: list[Asked], steps: int, what: str) -> Iterator[Tensor]:
+    def _paint(
+        self, side: LoadedWeights, asked: list[AskedPicture], steps: int, what: str
+    ) -> Iterator[Tensor]:
         name = "new" if side is self.new else "other"
         what = f"{what}, {_in(steps)}, {name} weights"
         return paint_asked(side.painter, asked, steps, what, self.on_progress)
@@ -191,7 +193,7 @@ class _Run:
         """Ask what the judge says of pictures in few steps."""
         asks = build_suites(self.settings.pictures)
         heard = reported(self.tools.accuracy)
-        asked = [Asked(prompt=ask.prompt, seed=ask.seed) for ask in asks]
+        asked = [AskedPicture(prompt=ask.prompt, seed=ask.seed) for ask in asks]
 
         def rows_of(side: LoadedWeights) -> list[ReportRow]:
             painted = batches(self._paint(side, asked, FEW, "suites"))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from allaprima.lab.comparison.asked_boxes import FindBox
-from allaprima.lab.comparison.asked_pictures import Asked
+from allaprima.lab.comparison.asked_pictures import AskedPicture
 
 WHERE = (
     "on a rooftop at sunset", "in a forest", "on a beach at night", "in a city in the rain", "in the snow",
@@ -34,9 +34,9 @@ class TypedPair:
     seed: int
 
     @property
-    def asked(self) -> tuple[Asked, Asked]:
+    def asked(self) -> tuple[AskedPicture, AskedPicture]:
         """The two pictures."""
-        first, second = (Asked(prompt=f"a {kind} {self.where}", seed=self.seed) for kind in self.kinds)
+        first, second = (AskedPicture(prompt=f"a {kind} {self.where}", seed=self.seed) for kind in self.kinds)
         return first, second
 
 
