@@ -33,7 +33,9 @@ ENOUGH_GIB = 1.5
 """What Vignette and the studio take together, with room to spare."""
 ENOUGH_DISK_GIB = 1.0
 _NEEDED = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow")
-_EXTRAS = {"studio": "fastapi", "lab": "peft", "finders": "onnxruntime", "upscalers": "spandrel"}
+_EXTRAS = {
+    "studio": "fastapi", "lab": "peft", "finders": "onnxruntime", "upscalers": "spandrel", "cluster": "ray",
+}  # fmt: skip
 """What each extra of the package brings."""
 _FLAGS = {
     "avx2": "AVX2",

@@ -59,7 +59,7 @@ def test_what_a_replica_knows_of_its_bases_is_known_to_the_cluster() -> None:
         group.cluster.when_loaded(loaded.set)
         engine = group.add().replica.engine
         assert loaded.wait(120)
-        assert not group.cluster.is_loading
+        wait_for(lambda: not group.cluster.is_loading)
         assert group.cluster.defaults("vignette") == SlowBase().defaults
         assert group.cluster.reads_layout("vignette") is engine.reads_layout("vignette")
 
@@ -188,8 +188,8 @@ def test_a_session_stays_with_its_replica_and_frames_are_counted_without_gaps() 
             for typist in typists:
                 frame = typist.see(f"a {word}", steps=4)
                 assert frame.prompt == f"a {word}"
+        wait_for(lambda: all(typist.frames[-1].final for typist in typists))
         for typist in typists:
-            wait_for(lambda typist=typist: typist.frames[-1].final)
             assert [frame.frame for frame in typist.frames] == list(range(1, len(typist.frames) + 1))
         snapshots = [replica.replica.engine.stats() for replica in group.replicas]
         assert [snapshot.sessions for snapshot in snapshots] == [2, 2]

@@ -103,7 +103,7 @@ class MeetingPoint:
         try:
             link = _shake_hands(caller, self._key, is_host=True)
         except (OSError, EOFError, multiprocessing.AuthenticationError) as error:
-            _LOG.warning("a replica from %s was not let in: %s", name, error or type(error).__name__)
+            _LOG.warning("a replica from %s was not let in: %s", name, str(error) or type(error).__name__)
             return
         finally:
             self._strangers.release()
