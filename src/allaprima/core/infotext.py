@@ -57,7 +57,7 @@ _INFORMATIVE = frozenset({
     "Size", "Denoising strength", "Model hash", "Lora hashes", "Hashes", "Version", "App", "Backend", "User",
     "Created Date", "Civitai resources", "Civitai metadata", "Batch size", "Batch pos", "Operations", "Parser",
     "Pipeline", "allaprima", "Template", "Negative Template", "RNG", "Inpaint area",
-    "Step cache",
+    "Painted size", "Step cache",
 })  # fmt: skip
 """Settings that tell about a picture, or that others answer for, without a part in how it is painted here."""
 

@@ -30,6 +30,8 @@ from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.sizes import FittedSize, fit_size
 
+PAINTED_SIZE = "x-painted-size"
+"""The header of answers whose pictures are painted at another size than was asked for, and scaled."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -94,6 +96,12 @@ class Order:
     """How they are shown."""
     ignored: tuple[str, ...] = ()
     """The body's fields that are not honoured."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What an answer says before its body: the size that is painted where another was asked for."""
+        first = self.requests[0]
+        return {} if self.size.asked is None else {PAINTED_SIZE: f"{first.width}x{first.height}"}
 
 
 @dataclass(kw_only=True)
