@@ -89,6 +89,8 @@ async def _answer(
 
     pictures, files = await asyncio.to_thread(show)
     data: list[dict[str, Any]] = [{"seed": picture.request.seed} for picture in pictures]
+    for one, picture in zip(data, pictures, strict=True):
+        one |= _revised(picture)
     for one, file in zip(data, files, strict=False):
         one["b64_json"] = base64.b64encode(file).decode()
     for one, entry in zip(data, () if files else result.entries, strict=False):
@@ -132,6 +134,11 @@ def _facts(shown: Picture | GenerationRequest, quality: Quality, file_format: Fi
     }
 
 
+def _revised(picture: Picture) -> dict[str, str]:
+    """Return, under OpenAI's word for it, the prompt that was painted in the place of the template that was sent."""
+    return {"revised_prompt": picture.request.prompt} if picture.request.template else {}
+
+
 def _unheard(body: ImagesBody, order: Order, pictures: Sequence[Picture]) -> dict[str, Any]:
     """Return what of `body` is not honoured: `remarks`, a sentence each, and `ignored` fields, if there are any."""
     about_model = remark_on_model(body.model, pictures[0].request.base)
@@ -173,7 +180,7 @@ async def _events(
                         **_facts(picture, order.requests[0].quality, file_format),
                         **_unheard(body, order, [picture]),
                     }
-                    facts |= {"usage": _NO_USAGE, "seed": picture.request.seed}
+                    facts |= {"usage": _NO_USAGE, "seed": picture.request.seed, **_revised(picture)}
                     yield _event(f"{family}.completed", file, facts)
             elif isinstance(step, Cancelled):
                 raise _cancelled()
