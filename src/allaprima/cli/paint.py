@@ -68,18 +68,12 @@ def paint(
     as_json: JsonFlag = False,
 ) -> None:
     """Paint a picture from words and print where it is."""
-    given = given_fields(
-        asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
-        negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
-        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
-        layout=None if asked.layout is None else open_layout(asked.layout),
-        complete_layout=False if asked.no_complete_layout else None,
-    )  # fmt: skip
+    given = fields_of_options(asked, prompt)
     check_memory(load.memory)
     picture = open_start(start, asked.source)
     if picture is not None:
         picture.check_fields(given)
-    imported = None if asked.source is None else _import(asked.source)
+    imported = None if asked.source is None else import_source(asked.source)
     first = None if imported is None else imported.request
     wildcards = WildcardFolder(existing_wildcards(load.wildcard_dir, load.models_dir or ()))
     requests = make_requests(given, first, asked.seed, asked.count, wildcards.find)
@@ -89,19 +83,10 @@ def paint(
     check_transparency(targets, operations)
 
     started = time.perf_counter()
+    painter = load_painter(asked, load, requests[0], first, _largest(requests, given, first))
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
-    from allaprima.paint.painter import Painter
     from allaprima.paint.pipeline.overpainting import Overpainting
 
-    if first is not None and "base" not in given:
-        _check_base(first.base, load)
-    _tell_files(asked.base or requests[0].base, load)
-    painter = Painter.load(
-        asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
-        text_encoder=load.text_encoder, vae=load.vae, lora_dir=load.lora_dir, wildcard_dir=load.wildcard_dir,
-        precision=load.precision, memory_gib=load.memory, quantize=load.quantize, cache=load.cache,
-        size=_largest(requests, given, first), loras=requests[0].loras,
-    )  # fmt: skip
     over = Overpainting(picture, painter.base)
     requests = over.fit(fill_requests(painter, requests, given, first, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
@@ -127,6 +112,47 @@ def paint(
         })  # fmt: skip
 
 
+def load_painter(
+    asked: RequestOptions,
+    load: LoadOptions,
+    request: GenerationRequest,
+    source: GenerationRequest | None,
+    size: tuple[int, int] | None,
+) -> Painter:
+    """Return a painter with the base of a command line, which of its files are joined told on stderr.
+
+    Args:
+        asked: names a base, perhaps.
+        load: where it lies.
+        request: the first picture.
+        source: the request of a picture that the command line starts from.
+        size: of the largest picture to come; None if it is the base's to say.
+    """
+    # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
+    from allaprima.paint.painter import Painter
+
+    if source is not None and asked.base is None:
+        _check_base(source.base, load)
+    base = asked.base or request.base
+    _tell_files(base, load)
+    return Painter.load(
+        base, folder=load.weights, models_dirs=load.models_dir or (), text_encoder=load.text_encoder, vae=load.vae,
+        lora_dir=load.lora_dir, wildcard_dir=load.wildcard_dir, precision=load.precision, memory_gib=load.memory,
+        quantize=load.quantize, cache=load.cache, size=size, loras=request.loras,
+    )  # fmt: skip
+
+
+def fields_of_options(asked: RequestOptions, prompt: str | None) -> dict[str, Any]:
+    """Return the fields of a request that options and prompt name."""
+    return given_fields(
+        asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
+        negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
+        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
+        layout=None if asked.layout is None else open_layout(asked.layout),
+        complete_layout=False if asked.no_complete_layout else None,
+    )  # fmt: skip
+
+
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
     """Return the fields of a request that a command line names; None in `others` is a field it does not."""
     given = {key: value for key, value in others.items() if value is not None}
@@ -137,7 +163,7 @@ def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dic
     return given
 
 
-def _import(source: Path) -> ImportedRequest:
+def import_source(source: Path) -> ImportedRequest:
     """Return what the picture at `source` was painted from, with what that leaves out told on stderr."""
     from allaprima.core.picture_files import import_request
 

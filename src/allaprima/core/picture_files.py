@@ -81,6 +81,10 @@ def import_picture(data: bytes, name: str) -> ImportedRequest:
                     f"{name} was retouched and carries no request; expected a picture painted by prima"
                 )
             ours = None
+        if ours is not None and "grid" in ours:
+            raise PictureError(
+                f"{name} is a grid of pictures; expected one picture (prima show tells their requests)"
+            )
         imported = import_infotext(infotext) if ours is None else _request_of(ours)  # type: ignore[arg-type]
     except RequestError as error:
         raise PictureError(f"the request in {name} cannot be used: {error}") from error
