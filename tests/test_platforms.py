@@ -16,7 +16,7 @@ ABSENT_NAMES = {
     "os": {
         "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "chown", "fork", "forkpty", "getegid", "geteuid", "getgid",
         "getloadavg", "getpgid", "getuid", "killpg", "mkfifo", "nice", "posix_fallocate", "posix_spawn",
-        "register_at_fork", "sched_getaffinity", "sched_setaffinity", "setsid", "statvfs", "sysconf", "uname",
+        "register_at_fork", "sched_getaffinity", "setsid", "statvfs", "sysconf", "uname",
     },
     "signal": {
         "SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "alarm", "setitimer",
