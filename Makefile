@@ -26,7 +26,7 @@ SOURCES := src tests $(wildcard benchmarks)
 # so that they do not fight for a core.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n logical --maxprocesses 2
 
-.PHONY: help paint serve setup setup-dev test test-slow coverage lint types fix docs site clean
+.PHONY: help paint serve setup setup-dev test test-slow coverage lint types fix docs site packages clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -99,6 +99,10 @@ site: $(VENV)/.site  ## the documents as a site, in build/site
 docs: $(VENV)/.dev
 	$(BIN)/python -m typer allaprima.cli.app utils docs --name prima --title Commands \
 		--output docs/reference/commands.md
+
+packages: $(BIN)/python  ## a wheel and a source archive, in dist/
+	@$(PIP) install "$$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)"
+	@$(BIN)/python -m hatchling build
 
 clean:
 	rm -rf $(VENV) .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

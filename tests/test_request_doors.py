@@ -25,6 +25,7 @@ from allaprima.core.layout import Box, Thing
 from allaprima.core.layout_json import layout_to_json
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
+from allaprima.core.wildcard_folder import WildcardFolder
 from allaprima.paint.bases.vignette.traits import TRAITS
 from allaprima.paint.painter import Painter
 from allaprima.studio.engine.engine import Engine
@@ -41,6 +42,7 @@ from allaprima.studio.server.studio import BaseCard, Studio
 
 Given = Mapping[str, Any]
 PROMPT = "a cat"
+ANIMALS = ("cat", "fox")
 FACE = Reference.from_image(Image.effect_noise((64, 96), 90).convert("RGB"))
 
 CASES: dict[str, Given] = {
@@ -80,13 +82,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_turbo(folder / "loras" / "turbo.safetensors", FOUR_STEPS)
     write_turbo(folder / "loras" / "turbo-1.safetensors", ONE_STEP)
     write_turbo(folder / "loras" / "ink.safetensors", {})
+    (folder / "wildcards").mkdir()
+    (folder / "wildcards" / "animal.txt").write_text("\n".join(ANIMALS))
     write_turbo(folder / "loras" / "quick.safetensors", FOUR_STEPS | {"allaprima.steps": "2"})
     return folder
 
 
 @pytest.fixture(scope="module")
 def painter(folder: Path) -> Painter:
-    return Painter.load(folder=folder, lora_dir=folder / "loras", device="cpu")
+    return Painter.load(
+        folder=folder, lora_dir=folder / "loras", wildcard_dir=folder / "wildcards", device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +105,7 @@ def studio(folder: Path, painter: Painter) -> Iterator[Studio]:
             settings=ServerSettings(),
             bases={card.name: card},
             loras=LoraCards(folder / "loras"),
+            wildcards=WildcardFolder(folder / "wildcards"),
         )
 
 
@@ -110,7 +117,8 @@ def at_the_command(given: Given, painter: Painter) -> GenerationRequest:
     loras = [f"{use.name}:{use.weight}" for use in fields.pop("loras", ())]
     size = f"{fields.pop('width')}x{fields.pop('height')}" if "width" in fields else None
     said = given_fields(size, loras, prompt=PROMPT, **fields)
-    (request,) = fill_requests(painter, make_requests(said, None, 7, 1), said, None, turbo=turbo)
+    made = make_requests(said, None, 7, 1, painter.wildcards.find)
+    (request,) = fill_requests(painter, made, said, None, turbo=turbo)
     return request
 
 
@@ -205,6 +213,44 @@ def test_a_tag_in_the_words_is_a_lora_at_every_door(
     words = parse_message(message, Caps(), studio.complete_live).words
     assert words is not None
     assert (words.request, words.said) == (request, tagged)
+
+
+def test_choices_in_the_words_are_made_alike_at_every_door(
+    painter: Painter, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = "a {red|blue|green} __animal__ {<lora:ink:0.5>|<lora:ink:0.5>}"
+    monkeypatch.setitem(globals(), "PROMPT", template)
+    request = painter.request(prompt=template, seed=7, steps=3, negative_prompt="{rain|snow}")
+    assert request.prompt in {
+        f"a {colour} {animal}" for colour in ("red", "blue", "green") for animal in ANIMALS
+    }
+    assert (request.template, request.negative_template) == (template, "{rain|snow}")
+    assert request.loras == (LoraUse(name="ink", weight=0.5),)
+    given = {"steps": 3, "negative_prompt": "{rain|snow}"}
+    assert at_the_command(given, painter) == request
+    for name, door in DOORS.items():
+        assert door(given, studio) == request, name
+    message = json.dumps({"sequence": 1, "prompt": template, "settings": {"seed": 7, **given}})
+    words = parse_message(message, Caps(), studio.complete_live).words
+    assert words is not None
+    assert (words.request, words.said) == (request, template)
+
+
+def test_each_seed_makes_its_own_choices(painter: Painter, studio: Studio) -> None:
+    template = "{a|b|c|d|e|f} __animal__"
+    alone = [painter.request(prompt=template, seed=seed) for seed in range(7, 12)]
+    assert len({request.prompt for request in alone}) > 2
+    assert painter.requests(5, prompt=template, seed=7) == alone
+    assert studio.make_requests({"prompt": template, "seed": 7}, 5) == alone
+    said = given_fields(None, None, prompt=template)
+    made = make_requests(said, None, 7, 5, painter.wildcards.find)
+    assert fill_requests(painter, made, said, None, turbo=True) == alone
+
+
+def test_a_wildcard_without_a_file_is_told(painter: Painter) -> None:
+    request = painter.request(prompt="a __dragon__", seed=7)
+    assert (request.prompt, request.template) == ("a __dragon__", "")
+    assert any("'__dragon__', a wildcard without a file" in remark for remark in painter.remarks(request))
 
 
 def test_a_whole_request_is_painted_as_it_is(painter: Painter, studio: Studio) -> None:

@@ -17,6 +17,7 @@ from allaprima.cli.app import app, run
 # What makes each command stop before it does any work, whatever else it is given.
 ANCHORS: dict[str, tuple[str, ...]] = {
     "paint": ("a cat", "--base", "nowhere"),
+    "grid": ("a cat", "--axis", "seed=1,2", "--base", "nowhere"),
     "serve": ("--base", "nowhere", "--port", "0"),
     "batch": ("file/prompts", "-o", "file/out"),
     "cluster join": ("nowhere",),

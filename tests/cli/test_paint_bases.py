@@ -16,7 +16,7 @@ from tests.tiny_qwen import write_tiny_qwen
 from tests.tiny_sdxl import write_tiny_sdxl
 
 from allaprima.cli.app import run
-from allaprima.cli.paint import given_fields
+from allaprima.cli.paint import given_fields, make_requests
 from allaprima.core.errors import RequestError
 from allaprima.core.picture_files import read_request
 from allaprima.core.request import GenerationRequest, LoraUse
@@ -89,9 +89,9 @@ def test_what_cannot_be_painted_is_told(
 
 def test_tags_of_loras_in_the_prompt_are_loras() -> None:
     given = given_fields(None, ["ink:0.5"], prompt="a cat <lora:oil:0.3> on a roof<lora:ink>")
-    assert given["prompt"] == "a cat on a roof"
-    uses = (LoraUse(name="ink", weight=0.5), LoraUse(name="oil", weight=0.3), LoraUse(name="ink"))
-    assert given["loras"] == uses
+    (request,) = make_requests(given, None, 7, 1)
+    assert request.prompt == "a cat on a roof"
+    assert request.loras == (LoraUse(name="ink", weight=1.5), LoraUse(name="oil", weight=0.3))
     assert "loras" not in given_fields(None, None, prompt="a cat")
     assert given_fields(None, None, steps=3) == {"steps": 3}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -125,7 +126,6 @@ READ = GenerationRequest(
         WRITTEN.replace("\nNegative", " Negative"),
         WRITTEN.replace("\nSteps", " Steps"),
         WRITTEN.replace(", Seed", "\nSeed"),
-        WRITTEN + "\nTemplate: a {cat|dog}",
         WRITTEN.replace("512x768", "512 x 768"),
         WRITTEN.replace("Steps: 20", "Steps: 20.0"),
         WRITTEN
@@ -134,6 +134,15 @@ READ = GenerationRequest(
 )
 def test_text_is_read_however_it_was_passed_on(text: str) -> None:
     assert import_infotext(text) == ImportedRequest(request=READ)
+
+
+def test_a_template_stands_beside_the_words() -> None:
+    template = "a {cat|dog}, in the __weather__"
+    ours = replace(READ, template=template, negative_template="{fog|mist}")
+    assert import_infotext(to_infotext(ours)) == ImportedRequest(request=ours)
+    assert import_infotext(WRITTEN + "\nTemplate: a {cat|dog}").request == replace(
+        READ, template="a {cat|dog}"
+    )
 
 
 def test_capitals_and_a_byte_order_mark_do_not_count() -> None:

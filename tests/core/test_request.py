@@ -88,7 +88,7 @@ def test_the_defaults_are_those_of_the_command() -> None:
     assert values == {
         "negative_prompt": "", "width": 256, "height": 256, "steps": 50, "guidance": 4.0, "seed": 0,
         "base": "vignette", "quality": "high", "schedule": None, "loras": (), "references": (), "layout": (),
-        "complete_layout": True,
+        "complete_layout": True, "template": "", "negative_template": "",
     }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "paint": "allaprima.cli.paint",
+    "grid": "allaprima.cli.grid",
     "retouch": "allaprima.cli.retouch",
     "serve": "allaprima.cli.serve",
     "batch": "allaprima.cli.batch",

@@ -22,7 +22,7 @@ from allaprima.core.errors import AllaPrimaError, UserError
 
 TRACEBACK = "ALLAPRIMA_TRACEBACK"
 """The variable that, set to anything, shows where an unexpected error came from."""
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+_ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class EndedError(KeyboardInterrupt):

@@ -32,10 +32,12 @@ from allaprima.core.layout_json import painted_to_json
 from allaprima.core.progress import progress_bar
 from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
-from allaprima.core.request_policy import wear_tags
+from allaprima.core.request_policy import choose_words, wear_tags
 from allaprima.core.retouch import operations_to_json
 from allaprima.core.specification import parse_lora
 from allaprima.core.turbo import keep_turbo, names_turbo, without_turbo
+from allaprima.core.wildcard_folder import WildcardFolder, existing_wildcards
+from allaprima.core.wildcards import FindLines, no_wildcards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -66,39 +68,25 @@ def paint(
     as_json: JsonFlag = False,
 ) -> None:
     """Paint a picture from words and print where it is."""
-    given = given_fields(
-        asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
-        negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
-        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
-        layout=None if asked.layout is None else open_layout(asked.layout),
-        complete_layout=False if asked.no_complete_layout else None,
-    )  # fmt: skip
+    given = fields_of_options(asked, prompt)
     check_memory(load.memory)
     picture = open_start(start, asked.source)
     if picture is not None:
         picture.check_fields(given)
-    imported = None if asked.source is None else _import(asked.source)
+    imported = None if asked.source is None else import_source(asked.source)
     first = None if imported is None else imported.request
-    requests = make_requests(given, first, asked.seed, asked.count)
+    wildcards = WildcardFolder(existing_wildcards(load.wildcard_dir, load.models_dir or ()))
+    requests = make_requests(given, first, asked.seed, asked.count, wildcards.find)
     operations = afterwards.operations(retouch, asked.source)
     targets = signed_targets(plan_targets(requests, out.output, out.file_format), out.c2pa)
     check_streams(targets, as_json=as_json, previews=out.previews)
     check_transparency(targets, operations)
 
     started = time.perf_counter()
+    painter = load_painter(asked, load, requests[0], first, _largest(requests, given, first))
     # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
-    from allaprima.paint.painter import Painter
     from allaprima.paint.pipeline.overpainting import Overpainting
 
-    if first is not None and "base" not in given:
-        _check_base(first.base, load)
-    _tell_files(asked.base or requests[0].base, load)
-    painter = Painter.load(
-        asked.base or requests[0].base, folder=load.weights, models_dirs=load.models_dir or (),
-        text_encoder=load.text_encoder, vae=load.vae, lora_dir=load.lora_dir, precision=load.precision,
-        memory_gib=load.memory, quantize=load.quantize, cache=load.cache, size=_largest(requests, given, first),
-        loras=requests[0].loras,
-    )  # fmt: skip
     over = Overpainting(picture, painter.base)
     requests = over.fit(fill_requests(painter, requests, given, first, turbo=not asked.no_turbo))
     timings = {"load": _ms_since(started), **dict.fromkeys(("text", "denoise", "decode", "save"), 0.0)}
@@ -108,18 +96,61 @@ def paint(
     paths = save_events(events, targets, requests[0].steps * over.passes, timings, finish)
     seeds = [request.seed for request in requests]
     print(f"seed {', '.join(map(str, seeds))}; {_ms_since(started) / 1000:.1f} s", file=sys.stderr)
+    chosen = any(request.template for request in requests)
     if as_json:
         layout = painter.painted_layout(requests[0], picture)
         print_json({
             "paths": [str(path) for path in paths],
             "seeds": seeds,
+            **({"prompts": [request.prompt for request in requests]} if chosen else {}),
             "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             "request": requests[0].to_json(),
             "painted_layout": None if layout is None else painted_to_json(layout),
             **({"retouch": operations_to_json(operations)} if operations else {}),
             "loras": [lora.to_json() for lora in painter.painted_loras(requests[0])],
-            "remarks": [*(() if imported is None else imported.remarks), *painter.remarks(requests[0])],
+            "remarks": [*(() if imported is None else imported.remarks), *remarks_on(painter, requests)],
         })  # fmt: skip
+
+
+def load_painter(
+    asked: RequestOptions,
+    load: LoadOptions,
+    request: GenerationRequest,
+    source: GenerationRequest | None,
+    size: tuple[int, int] | None,
+) -> Painter:
+    """Return a painter with the base of a command line, which of its files are joined told on stderr.
+
+    Args:
+        asked: names a base, perhaps.
+        load: where it lies.
+        request: the first picture.
+        source: the request of a picture that the command line starts from.
+        size: of the largest picture to come; None if it is the base's to say.
+    """
+    # Here, not above: torch takes seconds to import, and a mistake in the options should be reported at once.
+    from allaprima.paint.painter import Painter
+
+    if source is not None and asked.base is None:
+        _check_base(source.base, load)
+    base = asked.base or request.base
+    _tell_files(base, load)
+    return Painter.load(
+        base, folder=load.weights, models_dirs=load.models_dir or (), text_encoder=load.text_encoder, vae=load.vae,
+        lora_dir=load.lora_dir, wildcard_dir=load.wildcard_dir, precision=load.precision, memory_gib=load.memory,
+        quantize=load.quantize, cache=load.cache, size=size, loras=request.loras,
+    )  # fmt: skip
+
+
+def fields_of_options(asked: RequestOptions, prompt: str | None) -> dict[str, Any]:
+    """Return the fields of a request that options and prompt name."""
+    return given_fields(
+        asked.size, asked.lora, prompt=prompt, steps=asked.steps, guidance=asked.guidance,
+        negative_prompt=asked.negative, quality=asked.quality, base=asked.base, schedule=asked.schedule,
+        references=None if not asked.reference else tuple(map(Reference.open, asked.reference)),
+        layout=None if asked.layout is None else open_layout(asked.layout),
+        complete_layout=False if asked.no_complete_layout else None,
+    )  # fmt: skip
 
 
 def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dict[str, Any]:
@@ -129,10 +160,10 @@ def given_fields(size: str | None, lora: list[str] | None, **others: Any) -> dic
         given["loras"] = tuple(map(parse_lora, lora))
     if size is not None:
         given["width"], given["height"] = parse_size(size)
-    return wear_tags(given)
+    return given
 
 
-def _import(source: Path) -> ImportedRequest:
+def import_source(source: Path) -> ImportedRequest:
     """Return what the picture at `source` was painted from, with what that leaves out told on stderr."""
     from allaprima.core.picture_files import import_request
 
@@ -176,9 +207,18 @@ def fill_requests(
         requests = [painter.request(turbo=turbo, **given, seed=request.seed) for request in requests]
     elif not turbo:
         requests = [take_off_turbo(painter, request, given) for request in requests]
-    for remark in (*painter.introductions(requests[0]), *painter.remarks(requests[0])):
+    for remark in (*painter.introductions(requests[0]), *remarks_on(painter, requests)):
         print(f"prima: {printable(remark)}", file=sys.stderr)
+    for request in requests:
+        if request.template and "prompt" in given:
+            print(f"prima: {printable(f'seed {request.seed}: {request.prompt}')}", file=sys.stderr)
     return requests
+
+
+def remarks_on(painter: Painter, requests: Sequence[GenerationRequest]) -> list[str]:
+    """Return the remarks on `requests`, each once: those of one command differ in their words only by a template."""
+    told = {request.prompt: painter.remarks(request) for request in requests}
+    return list(dict.fromkeys(remark for remarks in told.values() for remark in remarks))
 
 
 def _largest(
@@ -195,9 +235,8 @@ def take_off_turbo(painter: Painter, request: GenerationRequest, given: dict[str
     accelerators = _accelerators(request.loras)
     if not names_turbo(request.loras, accelerators):
         return request
-    fields = {key: value for key, value in vars(request).items() if key not in _WITH_TURBO}
-    loras = without_turbo(request.loras, accelerators)
-    return painter.request(turbo=False, **fields | given | {"loras": loras})
+    fields = {key: value for key, value in vars(request).items() if key not in _WITH_TURBO or key in given}
+    return painter.request(turbo=False, **fields | {"loras": without_turbo(request.loras, accelerators)})
 
 
 def _accelerators(loras: Sequence[LoraUse]) -> set[str]:
@@ -208,29 +247,38 @@ def _accelerators(loras: Sequence[LoraUse]) -> set[str]:
 
 
 def make_requests(
-    given: dict[str, Any], source: GenerationRequest | None, seed: int | None, count: int
+    given: dict[str, Any],
+    source: GenerationRequest | None,
+    seed: int | None,
+    count: int,
+    find_wildcard: FindLines = no_wildcards,
 ) -> list[GenerationRequest]:
     """Return the `count` requests of a command line: those of `source` if named, changed by what is `given`.
 
-    Without a source, what is not given is still to be taken from the base, once that is loaded.
+    Without a source, what is not given is still to be taken from the base, once that is loaded. Where the words hold
+    choices, each seed makes its own.
     """
     if not 1 <= count <= MAX_COUNT:
         raise RequestError(f"got count {count}; expected 1 to {MAX_COUNT}")
-    if source is not None:
-        first = source
-        if "loras" in given:
-            accelerators = _accelerators((*first.loras, *given["loras"]))
-            given = given | {"loras": keep_turbo(first.loras, given["loras"], accelerators)}
-        first = replace(first, **given)
-    elif "prompt" in given:
-        first = GenerationRequest(seed=secrets.randbelow(2**32), **given)
-    else:
+    if source is None and "prompt" not in given:
         raise RequestError(
             'got no prompt; expected words such as prima paint "a cat on a rooftop", or --from FILE'
         )
-    if seed is not None:
-        first = replace(first, seed=seed)
-    return [replace(first, seed=first.seed + number) for number in range(count)]
+    if seed is None:
+        seed = secrets.randbelow(2**32) if source is None else source.seed
+    return [_make_request(given, source, seed + number, find_wildcard) for number in range(count)]
+
+
+def _make_request(
+    given: dict[str, Any], source: GenerationRequest | None, seed: int, find_wildcard: FindLines
+) -> GenerationRequest:
+    given = wear_tags(choose_words({**given, "seed": seed}, find_wildcard))
+    if source is None:
+        return GenerationRequest(**given)
+    if "loras" in given:
+        accelerators = _accelerators((*source.loras, *given["loras"]))
+        given["loras"] = keep_turbo(source.loras, given["loras"], accelerators)
+    return replace(source, **given)
 
 
 def save_events(

@@ -41,6 +41,15 @@ LoraDir = Annotated[
         show_default=False,
     ),
 ]
+WildcardDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--wildcard-dir",
+        help="Folder of wildcards: __animal__ in a prompt is a line of animal.txt. Default: models/wildcards, or "
+        "else wildcards in --models-dir.",
+        show_default=False,
+    ),
+]
 Memory = Annotated[
     float | None,
     typer.Option(help="GiB that painting may take; see prima plan. Default: as much as there is."),
@@ -198,6 +207,7 @@ class LoadOptions:
     text_encoder: TextEncoderFile = None
     vae: VaeFile = None
     lora_dir: LoraDir = None
+    wildcard_dir: WildcardDir = None
     precision: Annotated[
         Literal["auto", "bf16", "fp32", "fp16"],
         typer.Option(help="Number format. auto: bf16 where the device multiplies it, else fp32."),

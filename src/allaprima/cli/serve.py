@@ -26,6 +26,7 @@ from allaprima.cli.paint_options import (
     Quantize,
     TextEncoderFile,
     VaeFile,
+    WildcardDir,
 )
 from allaprima.cli.replicas import ClusterOptions, open_engine
 from allaprima.core.base_names import shown_name
@@ -33,6 +34,7 @@ from allaprima.core.content_credentials import ContentCredentials
 from allaprima.core.errors import UserError, WeightsError
 from allaprima.core.models_folders import listed_folders
 from allaprima.core.report_place import REPORTS
+from allaprima.core.wildcard_folder import WildcardFolder, existing_wildcards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +105,7 @@ def serve(
     text_encoder: TextEncoderFile = None,
     vae: VaeFile = None,
     lora_dir: LoraDir = None,
+    wildcard_dir: WildcardDir = None,
     gallery: Annotated[Path, typer.Option(help="Folder that keeps the pictures.")] = Path("gallery"),
     reports: Annotated[
         Path, typer.Option(help="Folder of report cards (prima report), to which the shelf of LoRAs links.")
@@ -143,7 +146,7 @@ def serve(
     )  # fmt: skip
     write_log(sys.stderr)
     makers = Makers(
-        specs=specs_by_name(base or ["vignette"]), weights=weights, lora_dir=lora_dir,
+        specs=specs_by_name(base or ["vignette"]), weights=weights, lora_dir=lora_dir, wildcard_dir=wildcard_dir,
         models_dirs=tuple(models_dir or ()), device=device, memory_gib=memory, quantize=quantize,
         cache=cache, text_encoder=text_encoder, vae=vae,
     )  # fmt: skip
@@ -174,6 +177,8 @@ class Makers:
     """That of the autoencoder."""
     lora_dir: Path | None = None
     """The folder of LoRAs; None for models/lora here."""
+    wildcard_dir: Path | None = None
+    """The folder of wildcards; None for models/wildcards here."""
     device: str | None = None
     """As torch names it."""
     memory_gib: float | None = None
@@ -207,7 +212,8 @@ class Makers:
         ships, named = self.locate()[name].traits.shipped_weights is not None, self._named(self.specs[name])
         painter = Painter.load(
             self.specs[name], folder=self.weights if ships else None, models_dirs=self.models_dirs,
-            text_encoder=named.text_encoder, vae=named.vae, lora_dir=self.lora_dir, device=self.device,
+            text_encoder=named.text_encoder, vae=named.vae, lora_dir=self.lora_dir,
+            wildcard_dir=self.wildcard_dir, device=self.device,
             memory_gib=self.memory_gib, quantize=None if ships else self.quantize,
             cache=None if ships else self.cache,
         )  # fmt: skip
@@ -318,8 +324,9 @@ def open_studio(
         next(filter(None, folders), None),
         existing_folder(makers.lora_dir, makers.models_dirs),
     )
+    wildcards = WildcardFolder(existing_wildcards(makers.wildcard_dir, makers.models_dirs))
     named = (*makers.models_dirs, *listed_folders(makers.models_dirs))
-    for folder in filter(None, (weights, lora_dir, gallery, reports, *named)):
+    for folder in filter(None, (weights, lora_dir, wildcards.path, gallery, reports, *named)):
         hide_folder(folder)
     for located in makers.locate().values():
         for path in located.parts.values():
@@ -340,7 +347,7 @@ def open_studio(
         bases = LoadedCards(cards, engine)
         yield Studio(
             engine=engine, gallery=opened, settings=settings, bases=bases, loras=loras,
-            models_dirs=makers.models_dirs, reports=reports, credentials=credentials,
+            models_dirs=makers.models_dirs, reports=reports, credentials=credentials, wildcards=wildcards,
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from allaprima.cli.output import JsonFlag, note_finished, print_json, printable
 from allaprima.core.errors import PictureError
 from allaprima.core.infotext import ImportedRequest
 from allaprima.core.layout_json import painted_to_json
+
+if TYPE_CHECKING:
+    from allaprima.core.grid_files import GridRecord
 
 app = typer.Typer()
 
@@ -41,6 +44,10 @@ def show(
         try:
             imported = import_request(file)
         except PictureError as error:
+            if (grid := _find_grid(file)) is not None:
+                _print_grid(grid)
+                shown.append({"path": str(file), "grid": grid.to_json()})
+                continue
             problems.append(error)
             shown.append({"path": str(file), "error": str(error)})
             if len(files) > 1:
@@ -54,6 +61,22 @@ def show(
         raise problems[0] if len(files) == 1 else PictureError(told)
     if as_json:
         print_json({"pictures": shown} if len(files) > 1 else shown[0])
+
+
+def _find_grid(file: Path) -> GridRecord | None:
+    from allaprima.core.grid_files import read_grid
+
+    try:
+        return read_grid(file)
+    except PictureError:
+        return None
+
+
+def _print_grid(grid: GridRecord) -> None:
+    for axis in grid.axes:
+        print(printable(f"{axis['field']}: {'; '.join(map(str, axis['values']))}"))
+    painted = [request for request in grid.requests if request is not None]
+    print(f"{len(painted)} of {len(grid.requests)} pictures; --json shows the request of each")
 
 
 def _print_request(imported: ImportedRequest) -> None:

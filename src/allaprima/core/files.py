@@ -22,6 +22,9 @@ STALE_S = 3600.0
 """After so long nobody writes a piece any more."""
 MAX_SLUG_CHARS = 40
 MAX_SLUG_BYTES = 120  # file systems count bytes, and a Chinese character is three of them
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Keeps Windows from changing line ends."""
+_ORDINARY = _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _PIECE = re.compile(r"\.[0-9a-f]{12}\.part")
 
 
@@ -107,7 +110,7 @@ def remove_pieces(folder: Path, *, now: Callable[[], float] = time.time) -> None
 def read_ordinary(path: Path) -> bytes:
     """Return what the file at `path` holds; OSError for a link, a folder, a pipe or whatever else is no file."""
     # Not blocking, for to open a pipe would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | _ORDINARY)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
@@ -131,7 +134,7 @@ def _beside(path: Path) -> Path:
 
 def _create(path: Path) -> int:
     # Not tempfile: its files are closed to everyone else, and a picture is to follow the user's umask.
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
 
 
 def _link_free(beside: Path, path: Path) -> Path:

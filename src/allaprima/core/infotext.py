@@ -41,7 +41,8 @@ _STEPS = re.compile(r"\bSteps:\s?\d")
 _NEGATIVE = re.compile(r"negative prompt:[ \t]?", re.IGNORECASE)
 _KEYS: dict[str, tuple[str, type[int] | type[float] | type[str]]] = {
     "Steps": ("steps", int), "CFG scale": ("guidance", float), "Seed": ("seed", int), "Model": ("base", str),
-    "Quality": ("quality", str), "Schedule": ("schedule", str),
+    "Quality": ("quality", str), "Schedule": ("schedule", str), "Template": ("template", str),
+    "Negative Template": ("negative_template", str),
 }  # fmt: skip
 """Settings as the infotext names them, to the fields of a request."""
 _LISTS = frozenset({"References", "Layout", "Complete layout"})
@@ -56,8 +57,8 @@ _ALIKE: Mapping[str, frozenset[str]] = {
 _INFORMATIVE = frozenset({
     "Size", "Denoising strength", "Model hash", "Lora hashes", "Hashes", "Version", "App", "Backend", "User",
     "Created Date", "Civitai resources", "Civitai metadata", "Batch size", "Batch pos", "Operations", "Parser",
-    "Pipeline", "allaprima", "Template", "Negative Template", "RNG", "Inpaint area",
-    "Step cache",
+    "Pipeline", "allaprima", "RNG", "Inpaint area",
+    "Painted size", "Step cache",
 })  # fmt: skip
 """Settings that tell about a picture, or that others answer for, without a part in how it is painted here."""
 
@@ -89,6 +90,8 @@ def to_infotext(request: GenerationRequest, extra: Mapping[str, str] | None = No
         "Model": request.base,
         "Quality": request.quality,
         **({} if request.schedule is None else {"Schedule": request.schedule}),
+        **({"Template": request.template} if request.template else {}),
+        **({"Negative Template": request.negative_template} if request.negative_template else {}),
         **(
             {}
             if not request.references

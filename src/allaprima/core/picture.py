@@ -79,6 +79,8 @@ class Picture:
     inpaint_area: str | None = None
     """What a mask left to paint, in A1111's words for how the base was shown it, "Whole picture" or "Only masked", or
     what was added around the picture, such as "left=64,top=32"; None without a mask."""
+    painted_size: tuple[int, int] | None = None
+    """Width and height in pixels that it was painted at, where it was scaled afterwards; None where it was not."""
 
     def __post_init__(self) -> None:
         expected = 3 * self.width * self.height
@@ -103,11 +105,17 @@ class Picture:
 
     @property
     def _noted(self) -> dict[str, str]:
-        from allaprima.core.picture_encoding import STEP_CACHE, hash_settings, underpainting_settings
+        from allaprima.core.picture_encoding import (
+            PAINTED_SIZE,
+            STEP_CACHE,
+            hash_settings,
+            underpainting_settings,
+        )
 
         return {
             **underpainting_settings(self.init_strength, self.inpaint_area),
             **({} if self.step_cache is None else {STEP_CACHE: self.step_cache}),
+            **({} if self.painted_size is None else {PAINTED_SIZE: "{}x{}".format(*self.painted_size)}),
             **hash_settings(self.base_hash, hashes_of(self.loras)),
         }
 

@@ -46,18 +46,31 @@ def read_request(path: Path) -> GenerationRequest:
 def import_request(path: Path) -> ImportedRequest:
     """Return the request that the picture file at `path` carries, and what of its words that leaves out.
 
-    Our own JSON wins; a file of another program is read by its infotext.
-
     Raises:
         PictureError: there is no such file, it is no picture, it carries no request, or a damaged one.
     """
-    texts = _read_safely(read_picture_file(path), str(path))
+    return import_picture(read_picture_file(path), str(path))
+
+
+def import_picture(data: bytes, name: str) -> ImportedRequest:
+    """Return the request that the picture file `data` carries, and what of its words that leaves out.
+
+    Our own JSON wins; a file of another program is read by its infotext.
+
+    Args:
+        data: the file.
+        name: what messages call it.
+
+    Raises:
+        PictureError: it is no picture, it carries no request, or a damaged one.
+    """
+    texts = _read_safely(data, name)
     infotext, our_json = _find_infotext(texts), _find_our_json(texts)
     if infotext is None and our_json is None:
         program = find_program(texts)
         found = "no request" if program is None else f"{program}, which prima does not read"
         raise PictureError(
-            f"{path} carries {found}; expected a picture painted by prima, or one with A1111 parameters, that no "
+            f"{name} carries {found}; expected a picture painted by prima, or one with A1111 parameters, that no "
             "program has stripped"
         )
     try:
@@ -65,12 +78,16 @@ def import_request(path: Path) -> ImportedRequest:
         if ours is not None and "retouch" in ours and "request" not in ours:  # it may never have been painted
             if infotext is None:
                 raise PictureError(
-                    f"{path} was retouched and carries no request; expected a picture painted by prima"
+                    f"{name} was retouched and carries no request; expected a picture painted by prima"
                 )
             ours = None
+        if ours is not None and "grid" in ours:
+            raise PictureError(
+                f"{name} is a grid of pictures; expected one picture (prima show tells their requests)"
+            )
         imported = import_infotext(infotext) if ours is None else _request_of(ours)  # type: ignore[arg-type]
     except RequestError as error:
-        raise PictureError(f"the request in {path} cannot be used: {error}") from error
+        raise PictureError(f"the request in {name} cannot be used: {error}") from error
     strength, area = _read_overpainting(infotext)
     remarks = (*imported.remarks, *_remarks_on_step_cache(infotext))
     return replace(imported, remarks=remarks, init_strength=strength, inpaint_area=area)

@@ -40,6 +40,7 @@ MAX_LORA_CHARS = 200
 MAX_LORAS = 32
 MAX_LORA_WEIGHT = 10.0
 
+_TEMPLATES = ("template", "negative_template")
 LORA_TAG = re.compile(r"<(?:lora|lyco):[^<>]*>")
 """How other programs name a LoRA inside a prompt; A1111 knows LoCon, LoHa and LoKr by the older tag too."""
 
@@ -110,10 +111,17 @@ class GenerationRequest:
     number 0 are counted from the left."""
     complete_layout: bool = True
     """Whether what the layout leaves open is completed from the seed, in bases that read one."""
+    template: str = ""
+    """The words whose choices the prompt was made of (see `wildcards`); "" where it was written as it is. The
+    picture does not depend on it."""
+    negative_template: str = ""
+    """The same of the negative prompt."""
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "negative_prompt"):
+        for name in ("prompt", "negative_prompt", *_TEMPLATES):
             object.__setattr__(self, name, one_line(getattr(self, name)))
+        for name in _TEMPLATES:
+            check_text(name.replace("_", " "), getattr(self, name), MAX_PROMPT_CHARS)
         check_text("prompt", self.prompt, MAX_PROMPT_CHARS)
         if not self.prompt.strip():
             raise RequestError("the prompt is empty; expected words that say what to paint", field="prompt")
@@ -164,6 +172,9 @@ class GenerationRequest:
         values = {**vars(self), "loras": [asdict(lora) for lora in self.loras]}
         for name in ("references", "layout", "complete_layout"):
             del values[name]
+        for name in _TEMPLATES:
+            if not values[name]:
+                del values[name]
         if self.references:
             values["references"] = [one.digest for one in self.references]
         if self.layout:

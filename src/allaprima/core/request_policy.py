@@ -14,6 +14,7 @@ from allaprima.core.infotext import split_loras
 from allaprima.core.request import LoraUse
 from allaprima.core.request_defaults import RequestDefaults, defaults_for
 from allaprima.core.turbo import FindLora, find_turbo, names_turbo, trained_settings, turbo_settings
+from allaprima.core.wildcards import FindLines, no_wildcards, resolve_words
 
 DECIDED = frozenset({"base", "width", "height", "steps", "guidance", "schedule", "loras"})
 """The fields that the policy decides. A request that says all of them, as a picture file does, stays as it is."""
@@ -42,6 +43,7 @@ def complete_request(
     *,
     turbo: bool = True,
     accelerators: Collection[str] = (),
+    find_wildcard: FindLines = no_wildcards,
 ) -> dict[str, Any]:
     """Return `given`, fields of a `GenerationRequest`, with a value for every field in `DECIDED`.
 
@@ -51,8 +53,9 @@ def complete_request(
         find_lora: what is known of a LoRA.
         turbo: False for the plain base.
         accelerators: names in the folder that may be public accelerators; see `core.turbo.find_turbo`.
+        find_wildcard: the lines that a wildcard in the words may stand for.
     """
-    given = wear_tags(given)
+    given = wear_tags(choose_words(given, find_wildcard))
     if given.keys() >= DECIDED:
         return dict(given)
     loras: tuple[LoraUse, ...] = given.get("loras", ())
@@ -69,6 +72,23 @@ def complete_request(
     schedule = given.get("schedule", settings.get("schedule"))
     defaults = asdict(defaults_for(base.defaults, schedule))
     return {"base": base.name, "schedule": schedule, **defaults, **settings, **given, "loras": loras}
+
+
+def choose_words(given: Mapping[str, Any], find_wildcard: FindLines) -> dict[str, Any]:
+    """Return `given` with the choices in its words made by its seed, and the words as they were beside them.
+
+    Words that come with a template were chosen before.
+
+    Raises:
+        RequestError: a choice cannot be made.
+    """
+    chosen, seed = dict(given), given.get("seed", 0)
+    for name, template in (("prompt", "template"), ("negative_prompt", "negative_template")):
+        words = given.get(name)
+        if isinstance(words, str) and not given.get(template):
+            chosen[name] = resolve_words(words, seed, find_wildcard, part=name)
+            chosen[template] = "" if chosen[name] == words else words
+    return chosen
 
 
 def wear_tags(given: Mapping[str, Any]) -> dict[str, Any]:

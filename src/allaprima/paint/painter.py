@@ -39,6 +39,7 @@ from allaprima.core.reference import Reference
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.starting_picture import StartingPicture, to_image
 from allaprima.core.user_paths import default_cache_dir
+from allaprima.core.wildcard_folder import WildcardFolder, existing_wildcards
 from allaprima.paint.bases.files.parts import NamedParts
 from allaprima.paint.bases.loading import Located, check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
@@ -76,6 +77,8 @@ class Painter(Pipeline):
 
     pictures_per_pass: int = 1
     """At most so many pictures share a pass; above 1 their last bits may depend on the company."""
+    wildcards: WildcardFolder = field(default_factory=WildcardFolder)
+    """What `__animal__` in a prompt may stand for."""
     _lock: RLock = field(default_factory=RLock, repr=False, compare=False)
     """Of the base and its LoRAs, so `dataclasses.replace` hands it on."""
 
@@ -95,6 +98,7 @@ class Painter(Pipeline):
         text_encoder: Path | str | None = None,
         vae: Path | str | None = None,
         lora_dir: Path | str | None = None,
+        wildcard_dir: Path | str | None = None,
         device: str | None = None,
         precision: str = "auto",
         pictures_per_pass: int = 1,
@@ -116,6 +120,7 @@ class Painter(Pipeline):
             vae: that of the autoencoder.
             lora_dir: the folder of LoRAs, looked into when a request names one; None for `models/lora` here, or else
                 for those in `models_dirs`.
+            wildcard_dir: the folder of wildcards; None for `models/wildcards` here, or else for one in `models_dirs`.
             device: torch's name of a device; None for the first GPU, or else the CPU.
             precision: the number format to compute in, see `precision.Precision`.
             pictures_per_pass: see the attribute.
@@ -129,8 +134,8 @@ class Painter(Pipeline):
         Raises:
             LoraError: there is no folder of LoRAs where one is named, or no base of this kind can take `loras`.
             OutOfMemoryError: the base does not fit into memory, under no plan.
-            RequestError: there is no base or number format of that name, the base's weights cannot be rounded or its
-                blocks not skipped, or a limit or size is none.
+            RequestError: there is no base, number format or folder of wildcards of that name, the base's weights
+                cannot be rounded or its blocks not skipped, or a limit or size is none.
             WeightsError: a weight file is missing or damaged.
         """
         if memory_gib is not None and not 0 < memory_gib < MAX_GIB:
@@ -139,8 +144,11 @@ class Painter(Pipeline):
             )
         if size is not None and min(size) < 1:
             raise RequestError(f"got the size {size[0]}x{size[1]}; expected at least 1x1")
-        folder, lora_dir = (None if path is None else Path(path) for path in (folder, lora_dir))
+        folder, lora_dir, wildcard_dir = (
+            None if path is None else Path(path) for path in (folder, lora_dir, wildcard_dir)
+        )
         folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
+        wildcards = WildcardFolder(existing_wildcards(wildcard_dir, folders))
         prefer_quick_products()
         on = pick_device(device)
         if on.type == "cpu":
@@ -175,6 +183,7 @@ class Painter(Pipeline):
             base=loaded,
             lora_manager=lora_manager,
             pictures_per_pass=pictures_per_pass,
+            wildcards=wildcards,
             model_hash=model_hash,
             layout_completion=painted_layout,
             step_cache=step_cache,
@@ -237,20 +246,15 @@ class Painter(Pipeline):
             start.check_fields(fields)
         over = Overpainting(start, self.base)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        first = self.request(
-            turbo=turbo,
-            prompt=prompt,
-            seed=seed,
-            loras=_to_uses(loras),
-            references=_to_references(references),
-            layout=layout_from_json(layout),
-            **fields,
-        )
-        (first,) = over.fit([first])
-        for remark in self.remarks(first):
+        given = {
+            "prompt": prompt, "loras": _to_uses(loras), "references": _to_references(references),
+            "layout": layout_from_json(layout), **fields,
+        }  # fmt: skip
+        requests = over.fit(self.requests(count, turbo=turbo, seed=seed, **given))
+        for remark in dict.fromkeys(remark for request in requests for remark in self.remarks(request)):
             warnings.warn(remark, stacklevel=2)
-        requests = [replace(first, seed=first.seed + number) for number in range(count)]
-        pictures = _follow(over.events(self.events, requests), first.steps * count * over.passes)
+        steps = sum(request.steps for request in requests)
+        pictures = _follow(over.events(self.events, requests), steps * over.passes)
         return pictures[0] if count == 1 else PictureSet(pictures)
 
     def close(self) -> None:
@@ -287,7 +291,20 @@ class Painter(Pipeline):
         if unknown := [name for name in given if name not in names]:
             raise TypeError(f"got {unknown[0]!r}; expected a field of a request: {', '.join(names)}")
         with self._lock:
-            return fill_request(self.base, self.lora_manager, given, turbo=turbo)
+            return fill_request(
+                self.base, self.lora_manager, given, turbo=turbo, find_wildcard=self.wildcards.find
+            )
+
+    def requests(self, count: int, *, turbo: bool = True, **given: Any) -> list[GenerationRequest]:
+        """Return `count` requests as `request` makes them, with seeds that follow each other.
+
+        Where the words hold choices, each seed makes its own.
+        """
+        first = self.request(turbo=turbo, **given)
+        seeds = [first.seed + number for number in range(count)]
+        if first.template or first.negative_template:
+            return [self.request(turbo=turbo, **{**given, "seed": seed}) for seed in seeds]
+        return [replace(first, seed=seed) for seed in seeds]
 
     def introductions(self, request: GenerationRequest) -> tuple[str, ...]:
         """Return, a line each, how the LoRAs of `request` were trained to paint.

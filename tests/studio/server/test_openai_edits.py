@@ -15,6 +15,7 @@ from tests.studio.server.clients import openai_client
 from tests.studio.server.conftest import CARD, Serve, Served
 from tests.studio.server.lora_files import cards_with
 
+from allaprima.studio.server.openai_variations import STRENGTH
 from allaprima.studio.server.settings import Caps, ServerSettings
 
 BOX = (32, 16, 96, 48)
@@ -205,11 +206,39 @@ def test_forms_are_bounded_and_broken_ones_refused(serve: Serve) -> None:
         assert answer.status_code == 403
 
 
-def test_variations_are_refused_with_a_way_out(served: Served) -> None:
-    with served.client() as client:
-        answer = client.post(
-            "/v1/images/variations", data={"n": "1"}, files=[("image", ("a.png", png(PICTURE)))]
+@pytest.mark.filterwarnings(
+    "ignore:deprecated:DeprecationWarning"
+)  # OpenAI's client says so of its own method
+def test_variations_are_painted_from_the_words_that_a_picture_carries(served: Served) -> None:
+    with openai_client(served) as client:
+        painted = client.images.generate(
+            prompt="a red cat", size="128x64", extra_body={"seed": 3, "negative_prompt": "rain"}
         )
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"]) == (400, "not_supported")
-    assert "POST the picture with a prompt to /v1/images/edits" in error["message"]
+        assert painted.data is not None
+        picture = base64.b64decode(painted.data[0].b64_json or "")
+        varied = client.images.create_variation(image=picture, n=2, response_format="b64_json")
+        named = client.images.create_variation(
+            image=picture, model="dall-e-2", size="128x64", extra_body={"prompt": "a dog", "strength": 0.3}
+        )
+    assert varied.data is not None
+    assert named.data is not None
+    assert str(named.data[0].url).partition("?")[0].endswith(".png")
+    kept = sorted(served.studio.gallery.search("", limit=10), key=lambda entry: entry.created_ms)
+    requests = [entry.request for entry in kept]
+    assert [one.prompt for one in requests] == ["a red cat"] * 3 + ["a dog"]
+    assert [one.negative_prompt for one in requests] == ["rain"] * 3 + [""]
+    assert len({one.seed for one in requests[:3]}) == 3
+    strengths = [served.studio.gallery.require_init_image(entry.id).strength for entry in kept[1:]]
+    assert strengths == [STRENGTH, STRENGTH, 0.3]
+
+
+def test_a_variation_without_words_is_refused_with_a_way_out(served: Served) -> None:
+    with served.client() as client:
+        for picture, told in ((png(PICTURE), "carries no request"), (b"none", "cannot be read")):
+            answer = client.post(
+                "/v1/images/variations", data={"n": "1"}, files=[("image", ("a.png", picture))]
+            )
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["param"]) == (400, "no_words", "prompt")
+            assert told in error["message"]
+            assert "POST both to /v1/images/edits" in error["message"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import image_generate_params
 from PIL import Image
 from tests.studio.server.clients import events_of
 from tests.studio.server.conftest import Serve, Served
@@ -20,6 +21,8 @@ from tests.studio.server.pictures import png_bytes
 from tests.tiny_sdxl import write_tiny_sdxl
 from tests.tiny_vignette import write_tiny_vignette
 
+from allaprima.core.picture import Picture
+from allaprima.core.request import GenerationRequest
 from allaprima.paint.painter import Painter
 
 RECORDED: list[dict[str, Any]] = json.loads((Path(__file__).parent / "recorded_clients.json").read_text())
@@ -46,7 +49,7 @@ def with_base(request: pytest.FixtureRequest, serve: Serve, bases: dict[str, Pai
 
 def test_every_client_is_there() -> None:
     assert {name.split()[0] for name in CLIENTS} == {
-        "LibreChat", "Open", "SillyTavern", "langchain-community", "openai", "webuiapi",
+        "LibreChat", "Open", "SillyTavern", "langchain-community", "litellm", "openai", "webuiapi",
     }  # fmt: skip
 
 
@@ -59,13 +62,28 @@ def test_a_client_is_answered(with_base: Served, client: str) -> None:
             body = _filled(one["body"], name)
             if name != "vignette" and _side(body) > MOST_SIDE:
                 continue
-            answer = http.request(one["method"], one["path"], json=body) if body is not None else None
-            answer = answer or http.request(one["method"], one["path"])
+            answer = http.request(one["method"], one["path"], **_sent(one, body))
             assert answer.status_code == 200, (one, answer.text)
             if body is not None and one["path"].endswith("2img"):
                 _check_a1111(body, answer.json())
-            elif body is not None and one["path"].endswith("generations"):
+            elif body is not None and one["path"].startswith("/v1/images/"):
                 _check_openai(body, answer.text, http)
+
+
+def _sent(one: dict[str, Any], body: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a recorded body as the client's library takes it: JSON, or a form with files."""
+    if body is None:
+        return {}
+    if "files" not in one:
+        return {"json": body}
+    painted = Picture(request=GenerationRequest(prompt="a cat"), width=64, height=64, rgb=bytes(3 * 64 * 64))
+    mask = Image.new("RGBA", (64, 64), "black")
+    mask.paste((0, 0, 0, 0), (16, 16, 48, 48))
+    out = io.BytesIO()
+    mask.save(out, "PNG")
+    sent = {"mask": out.getvalue()}
+    files = [(name, ("a.png", sent.get(name) or painted.encode(), "image/png")) for name in one["files"]]
+    return {"data": body, "files": files}
 
 
 def _filled(body: dict[str, Any] | None, base: str) -> dict[str, Any] | None:
@@ -82,7 +100,7 @@ def _filled(body: dict[str, Any] | None, base: str) -> dict[str, Any] | None:
 
 
 def _side(body: dict[str, Any] | None) -> int:
-    size = (body or {}).get("size", "0x0").split("x")
+    size = (body or {}).get("size", "0x0").replace("auto", "0x0").split("x")
     return max(*map(int, size), int((body or {}).get("width", 0)))
 
 
@@ -115,8 +133,48 @@ def _check_openai(body: dict[str, Any], text: str, http: Any) -> None:
             "response_format" not in body and body.get("model", "").startswith("dall-e")
         )
         data = http.get(one["url"]).content if by_address else base64.b64decode(one["b64_json"])
-    if body.get("size"):
+    if body.get("size") not in (None, "auto"):
         assert "x".join(map(str, _size_of(data))) == body["size"] == told["size"]
     if body.get("model"):
         assert any(body["model"] in remark for remark in told["remarks"])
     assert ("style" in told.get("ignored", [])) == ("style" in body)
+
+
+DOCUMENTED: dict[str, Any] = {
+    "background": "opaque", "complexity": "low", "frame_count": 2, "frame_duration_ms": 100,
+    "model": "gpt-image-1", "moderation": "low", "n": 1, "output_compression": 50, "output_format": "webp",
+    "partial_images": 0, "prompt": "a cat", "quality": "low",
+    "response_format": "b64_json", "safety_identifier": "me", "size": "64x64", "stream": False, "style": "vivid",
+    "svg": {}, "user": "me",
+}  # fmt: skip
+"""A value for each parameter that OpenAI's client documents for pictures from words."""
+NOT_HERE = {"complexity", "frame_count", "frame_duration_ms", "svg"}
+"""Of pictures that move or are drawings; refused by name."""
+REFUSED_VALUES = {
+    "background": "transparent",
+    "output_format": "svg",
+    "size": "wide",
+    "n": 11,
+    "quality": "best",
+}
+
+
+def test_every_parameter_that_openais_client_documents_is_answered_or_refused_by_name(serve: Serve) -> None:
+    kinds = [
+        vars(image_generate_params)[name]
+        for name in dir(image_generate_params)
+        if name.startswith("ImageGenerate")
+    ]
+    documented = {name for kind in kinds for name in getattr(kind, "__annotations__", {})}
+    assert set(DOCUMENTED) == documented
+    with serve().client() as http:
+        for name, value in DOCUMENTED.items():
+            answer = http.post("/v1/images/generations", json={"prompt": "a cat", "steps": 1, name: value})
+            if name in NOT_HERE:
+                error = answer.json()["error"]
+                assert (answer.status_code, error["param"]) == (400, name), answer.text
+            else:
+                assert answer.status_code == 200, (name, answer.text)
+        for name, value in REFUSED_VALUES.items():
+            answer = http.post("/v1/images/generations", json={"prompt": "a cat", name: value})
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, name), answer.text

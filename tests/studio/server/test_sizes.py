@@ -15,6 +15,7 @@ from tests.studio.server.conftest import CARD, Serve, Served
 from allaprima.core.picture_files import read_request
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.sizes import fit_size
+from allaprima.studio.server.studio import PAINTED_SIZE
 
 FIXED = replace(CARD, fixed_size=True)
 """Paints 128 x 64 alone."""
@@ -54,18 +55,29 @@ def test_clients_get_the_size_they_ask_for_and_are_told(serve: Serve, tmp_path: 
     served = served_fixed(serve)
     with served.client() as client:
         body = {"prompt": "a cat", "width": 512, "height": 512, "seed": 3, "steps": 2}
-        a1111 = client.post("/sdapi/v1/txt2img", json=body).json()
+        first = client.post("/sdapi/v1/txt2img", json=body)
+        a1111 = first.json()
         asked = {"prompt": "a cat", "size": "512x512", "steps": 2}
-        ours = client.post("/v1/images/generations", json=asked).json()
+        second = client.post("/v1/images/generations", json=asked)
+        ours = second.json()
         link = client.post("/v1/images/generations", json={**asked, "model": "dall-e-3"}).json()["data"][0][
             "url"
         ]
         linked = client.get(link).content
-        events = client.post("/v1/images/generations", json={**asked, "stream": True}).text
+        stream = client.post("/v1/images/generations", json={**asked, "stream": True})
+        events = stream.text
+        fitting = client.post("/v1/images/generations", json={**asked, "size": "128x64"})
+    assert {one.headers[PAINTED_SIZE] for one in (first, second, stream)} == {"128x64"}
+    assert PAINTED_SIZE not in fitting.headers
     info = json.loads(a1111["info"])
     sent = base64.b64decode(a1111["images"][0])
     for file in (sent, base64.b64decode(ours["data"][0]["b64_json"]), linked):
         assert opened(file).size == (512, 512)
+        assert "Painted size: 128x64" in opened(file).info["parameters"]
+    assert (
+        "Painted size"
+        not in opened(base64.b64decode(fitting.json()["data"][0]["b64_json"])).info["parameters"]
+    )
     remark = (
         "vignette does not paint 512x512; the picture was painted at 128x64 and scaled, its edges cut off"
     )

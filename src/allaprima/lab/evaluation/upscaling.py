@@ -6,7 +6,6 @@ Peak memory is that of a process of its own, `python -m allaprima.lab.evaluation
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from PIL import Image
 from allaprima.core.errors import PaintError
 from allaprima.core.progress import OnProgress
 from allaprima.core.retouch import SHIPPED_UPSCALER, Upscale
+from allaprima.core.system_limits import peak_resident_bytes
 from allaprima.lab.evaluation.measures import Measure
 from allaprima.lab.scenes.draw import draw_scene
 from allaprima.lab.scenes.render import render_scene
@@ -37,7 +37,6 @@ TEST_SEED = 2_000_000_000
 SIDE = 512
 LARGE_SIDE = 2048
 """Side of the picture whose enlarging is to stay within memory; it becomes 4096."""
-_MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +157,7 @@ def main(side: int, upscaler: str, *models_dirs: str) -> None:
 
     retoucher = Retoucher(Workshop(models_dirs=tuple(map(Path, models_dirs))))
     retoucher(Image.fromarray(gradient(side)), Upscale(scale=2, upscaler=upscaler)).encode("png")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB on Linux
-    print(json.dumps({"peak_gib": peak / _MIB}))
+    print(json.dumps({"peak_gib": peak_resident_bytes() / 2**30}))
 
 
 if __name__ == "__main__":

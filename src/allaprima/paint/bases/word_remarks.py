@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable, Iterator
 
 from allaprima.core.request import GenerationRequest
+from allaprima.core.wildcards import WILDCARD
 
 _SYNTAX = re.compile(
     r"\([^()]*:\s*[+-]?(?:\d++(?:\.\d*+)?|\.\d++)\s*\)"  # (cat:1.3)
     r"|\(\([^()]*\)"  # ((cat))
     r"|\[[^\[\]]*\]"  # [cat], [cat:dog:0.5], [cat|dog]
     r"|\)(?:[+-]++|\d*+\.\d)|\w\+{2,}+"  # (cat)1.3, (cat)--, cat++
-    r"|\{[^{}]*\}"  # {cat}, {cat|dog}
-    r"|__[\w/*.-]{1,100}?__"  # __animal__
+    r"|\{[^{}]*\}"  # {cat}, which offers no choice
+    r"|\{[^{}|]*\|[^{}]*$"  # {cat|dog, a choice that is not closed
     r"|<\w{1,40}:[^<>]*>|\bembedding:[\w.-]+"  # <hypernet:ink:1>, embedding:ink
     r"|\b(?:BREAK|AND)\b"
 )
@@ -69,6 +70,9 @@ def _about(what: str, text: str, find_unread: Callable[[str], str], weighs: bool
             f"the {what} holds {_short(found[0])}, which this base reads as a weight of {float(found[1]):g}; "
             r"brackets that are letters are written \( and \)"
         )
+    if found := WILDCARD.search(text):
+        yield f"the {what} holds {_short(found[0])}, a wildcard without a file, which this base reads as letters"
+        plain = WILDCARD.sub("", plain)
     strange = (found[0] for found in _SYNTAX.finditer(plain) if not (weighs and _is_weight(found[0])))
     if sign := next(strange, ""):
         yield f"the {what} holds {_short(sign)}, which this base reads as letters, not as a weight or a command"

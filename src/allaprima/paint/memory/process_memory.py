@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 from pathlib import Path
+
+from allaprima.core.system_limits import peak_resident_bytes
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """`mallopt`'s numbers for M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (man 3 mallopt)."""
@@ -19,8 +20,7 @@ def resident_bytes() -> int:
 
 def peak_bytes() -> int:
     """Return the largest size of the resident set so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return _read("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return _read("VmHWM") or peak_resident_bytes()
 
 
 def address_bytes() -> int:
@@ -34,8 +34,8 @@ def keep_heap_warm() -> None:
     Otherwise each picture's largest tensors go back to the system, and the next ones cost a page fault for every
     page: some 700 in a frame of 256 x 256, a millisecond.
     """
-    library = ctypes.CDLL(None)
-    if sys.platform == "linux" and hasattr(library, "mallopt"):
+    library = _c_library()
+    if library is not None and hasattr(library, "mallopt"):
         library.mallopt(_MMAP_THRESHOLD, 2**25)  # the highest value allowed
         library.mallopt(_TRIM_THRESHOLD, 2**28)
 
@@ -45,10 +45,15 @@ def keep_heap_small() -> None:
 
     Otherwise its heap serves blocks of up to 32 MiB, the size of a tile's tensors, and returns few of them.
     """
-    library = ctypes.CDLL(None)
-    if sys.platform == "linux" and hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+    library = _c_library()
+    if library is not None and hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
         library.mallopt(_MMAP_THRESHOLD, 2**20)
         library.malloc_trim(0)
+
+
+def _c_library() -> ctypes.CDLL | None:
+    """Return C's library on Linux; None elsewhere, where it has no `mallopt` or, on Windows, no name to go by."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _read(field: str) -> int:

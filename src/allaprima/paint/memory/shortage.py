@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import torch
 
 from allaprima.core.errors import OutOfMemoryError, WeightsError
+from allaprima.core.system_limits import address_space_bytes
 from allaprima.paint.memory.plan import MemoryForecast, MemoryPlan, gib
 from allaprima.paint.memory.process_memory import address_bytes, resident_bytes
 
@@ -37,9 +37,9 @@ def available_bytes(device: torch.device) -> int | None:
     """Return how much this process may take on `device`; None if the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    limit = address_space_bytes()
     # The limit counts addresses, of which a process uses many more than memory; only what is left of it matters.
-    limits = [] if limit == resource.RLIM_INFINITY else [limit - address_bytes() + resident_bytes()]
+    limits = [] if limit is None else [limit - address_bytes() + resident_bytes()]
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
     except OSError:

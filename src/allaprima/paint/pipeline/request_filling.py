@@ -8,13 +8,19 @@ from typing import Any
 
 from allaprima.core.request import GenerationRequest, LoraUse
 from allaprima.core.request_policy import complete_request
+from allaprima.core.wildcards import FindLines, no_wildcards
 from allaprima.paint.contract.base import Base
 from allaprima.paint.lora.files.metadata import LoraMetadata
 from allaprima.paint.lora.manager import LoraManager
 
 
 def fill_request(
-    base: Base, lora_manager: LoraManager | None, given: Mapping[str, Any], *, turbo: bool
+    base: Base,
+    lora_manager: LoraManager | None,
+    given: Mapping[str, Any],
+    *,
+    turbo: bool,
+    find_wildcard: FindLines = no_wildcards,
 ) -> GenerationRequest:
     """Return a request for `base` with what is `given`, completed by the policy.
 
@@ -23,6 +29,7 @@ def fill_request(
         lora_manager: the LoRAs that the base can wear; None if there are none.
         given: fields of the request.
         turbo: False for the plain base.
+        find_wildcard: the lines of a wildcard.
 
     Raises:
         RequestError: a value is out of range.
@@ -35,9 +42,10 @@ def fill_request(
         return named.get(name) or find_metadata(lora_manager, name)
 
     accelerators = () if lora_manager is None else lora_manager.folder.accelerators()
-    request = GenerationRequest(
-        **complete_request(given, base, find_lora, turbo=turbo, accelerators=accelerators)
+    completed = complete_request(
+        given, base, find_lora, turbo=turbo, accelerators=accelerators, find_wildcard=find_wildcard
     )
+    request = GenerationRequest(**completed)
     lora_metadata(lora_manager, request.loras)  # refuses a turbo LoRA that cannot be used
     return request
 

@@ -53,6 +53,10 @@ class LiveSettings:
     """What stands where, as in a `GenerationRequest`."""
     complete_layout: bool = True
     """Whether what it leaves open is completed from the seed."""
+    template: str = ""
+    """The words whose choices the prompt was made of, as in a `GenerationRequest`."""
+    negative_template: str = ""
+    """The same of the negative prompt."""
 
     def __post_init__(self) -> None:
         request = self.request("a picture", 1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from typing import Any
 
 from fastapi import APIRouter
+
+from allaprima.core.system_limits import memory_bytes, peak_resident_bytes
 
 router = APIRouter(prefix="/sdapi/v1", tags=["A1111"])
 
@@ -46,11 +46,9 @@ def cmd_flags() -> dict[str, Any]:
 @router.get("/memory")
 def memory() -> dict[str, Any]:
     """Return the machine's memory and the most that the studio has used, in bytes."""
-    pages, free = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_AVPHYS_PAGES")
-    size = os.sysconf("SC_PAGE_SIZE")
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    free, total = memory_bytes()
     return {
-        "ram": {"free": free * size, "used": used, "total": pages * size},
+        "ram": {"free": free, "used": peak_resident_bytes(), "total": total},
         "cuda": {"error": "unavailable"},
     }
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
@@ -65,15 +65,18 @@ class PngInfoBody(BaseModel):
 
 
 @router.post("/txt2img")
-async def txt2img(body: TextToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
+async def txt2img(body: TextToImage, http: Request, answer: Response, studio: StudioDep) -> dict[str, Any]:
     """Paint pictures from words."""
-    return await _paint(body, to_order(body, studio), [], http, studio)
+    order = to_order(body, studio)
+    answer.headers.update(order.headers)
+    return await _paint(body, order, [], http, studio)
 
 
 @router.post("/img2img")
-async def img2img(body: ImageToImage, http: Request, studio: StudioDep) -> dict[str, Any]:
+async def img2img(body: ImageToImage, http: Request, answer: Response, studio: StudioDep) -> dict[str, Any]:
     """Paint over a picture, or over each of several."""
     order = to_order(body, studio)
+    answer.headers.update(order.headers)
     init_images = await studio.open_pictures(to_init_images, body, order.requests[0], studio.settings.caps)
     return await _paint(body, order, init_images, http, studio)
 

@@ -22,8 +22,8 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: Events) -> None:
-        super().__init__()
+    def __init__(self, events: Events, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers=headers)
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +35,9 @@ class EventStream(Response):
             except (ProblemError, AllaPrimaError) as error:
                 await problem_response(to_problem(error), scope["path"])(scope, receive, send)
                 return
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+            said = [each for each in self.raw_headers if each[0] not in (b"content-length", b"content-type")]
+            own = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+            headers = [*own, *said]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             try:
                 if first is not None:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from allaprima.core.errors import RequestError
-from allaprima.core.infotext import split_loras
 from allaprima.core.layout_json import layout_from_json, painted_to_json
 from allaprima.core.request import LoraUse
 from allaprima.core.starting_picture import STRENGTH
@@ -117,11 +116,9 @@ def parse_message(message: str | bytes, caps: Caps, complete: Complete) -> LiveM
         raise UnreadableError(
             "got no prompt, or one that is no text; expected sequence, prompt and perhaps settings"
         )
-    prompt, tagged = split_loras(data["prompt"])
-    settings, strength = _parse_settings(data.get("settings", {}), tagged, complete)
-    words = LivePrompt(
-        sequence=data["sequence"], prompt=prompt, said=data["prompt"] if tagged else None, settings=settings
-    )
+    prompt, settings, strength = _parse_settings(data.get("settings", {}), data["prompt"], complete)
+    said = None if prompt == data["prompt"] else data["prompt"]
+    words = LivePrompt(sequence=data["sequence"], prompt=prompt, said=said, settings=settings)
     caps.check_size(settings.width, settings.height)
     return LiveMessage(sequence=words.sequence, words=words, strength=strength, change=change)
 
@@ -192,9 +189,8 @@ def _parse_part(part: Part, said: object, behind: bytes | None) -> Change:
     )
 
 
-def _parse_settings(
-    data: object, tagged: tuple[LoraUse, ...], complete: Complete
-) -> tuple[LiveSettings, float]:
+def _parse_settings(data: object, prompt: str, complete: Complete) -> tuple[str, LiveSettings, float]:
+    """Return the words to paint, once choices are made and tags worn, their settings, and the strength."""
     if not isinstance(data, Mapping) or not set(data) <= _SETTINGS:
         known = ", ".join(sorted(_SETTINGS))
         raise UnreadableError(f"got other settings; expected an object with some of {known}")
@@ -208,9 +204,9 @@ def _parse_settings(
         values["loras"] = tuple(map(LoraUse.from_json, values["loras"]))
     if "layout" in values:
         values["layout"] = layout_from_json(values["layout"])
-    if tagged:
-        values["loras"] = (*values.get("loras", ()), *tagged)
-    return LiveSettings(**complete(values)), float(strength)
+    completed = complete({**values, "prompt": prompt})
+    words = completed.pop("prompt")
+    return words, LiveSettings(**completed), float(strength)
 
 
 def _check_sequence(sequence: Any) -> int:

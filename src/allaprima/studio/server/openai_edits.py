@@ -7,7 +7,7 @@ URLs, by themselves or as `image_url` in an object. Nothing is ever fetched.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ HIGH_FIDELITY = 0.5
 """The strength of `input_fidelity` high; without it more of the picture is painted over."""
 
 
-def _edit_body() -> dict[str, Any]:
+def _edit_body(*required: str) -> dict[str, Any]:
     """Return the description of both kinds of bodies for OpenAPI."""
     fields = EditsBody.model_json_schema(ref_template="#/components/schemas/{model}")
     fields.pop("$defs", None)  # LoraField stands among the components, with the other route's
@@ -46,11 +46,12 @@ def _edit_body() -> dict[str, Any]:
     content = {}
     for kind, picture in (("application/json", text), (FORM, file)):
         schema = {**fields, "properties": {**fields["properties"], "image": picture, "mask": picture}}
-        content[kind] = {"schema": {**schema, "required": ["prompt", "image"]}}
+        content[kind] = {"schema": {**schema, "required": [*required]}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-EDIT_BODY = _edit_body()
+EDIT_BODY = _edit_body("prompt", "image")
+VARIATION_BODY = _edit_body("image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +113,14 @@ class Edit:
         return start.init_image(width=width, height=height)
 
 
-async def read_edit(http: Request) -> Edit:
+async def read_edit(
+    http: Request, fields_of: Callable[[bytes], Mapping[str, Any]] = lambda _picture: {}
+) -> Edit:
     """Return what the body of a request asks for.
+
+    Args:
+        http: the request.
+        fields_of: what the first picture says where a body has no prompt.
 
     Raises:
         ProblemError: the body is no form and no JSON object, or holds no picture, or more than one.
@@ -126,6 +133,9 @@ async def read_edit(http: Request) -> Edit:
     if not pictures or len(masks) > 1:
         got = f"{len(masks)} masks" if pictures else "0 pictures"
         raise ProblemError(400, f"got {got}; expected one picture, and at most one mask", param="image")
+    if fields.get("prompt") is None:
+        said = {name: value for name, value in fields.items() if value is not None}
+        fields = {**fields_of(pictures[0]), **said}
     try:
         body = EditsBody.model_validate(fields)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""OpenAI's image routes: /v1/images/generations, /v1/images/edits and /v1/models.
+"""OpenAI's image routes: /v1/images/generations, /v1/images/edits, /v1/images/variations and /v1/models.
 
 Field names, error shape and event names are OpenAI's, so that its clients work unchanged; `seed`, `steps`,
 `guidance`, `negative_prompt`, `schedule` and `loras` are ours. A parameter that we do not have is refused, never
@@ -34,7 +34,8 @@ from allaprima.studio.server.openai_bodies import (
     remark_on_model,
     to_order,
 )
-from allaprima.studio.server.openai_edits import EDIT_BODY, read_edit
+from allaprima.studio.server.openai_edits import EDIT_BODY, VARIATION_BODY, read_edit
+from allaprima.studio.server.openai_variations import variation_fields
 from allaprima.studio.server.public_address import public_url
 from allaprima.studio.server.security import sign_path
 from allaprima.studio.server.sizes import FittedSize
@@ -62,11 +63,12 @@ async def edit(http: Request, studio: StudioDep) -> Response:
     return await _answer(asked.body, order, init_image, http, studio)
 
 
-@router.post("/images/variations")
-def variations() -> None:
-    """Refuse: pictures are painted from words here."""
-    message = "no picture is painted without words here; POST the picture with a prompt to /v1/images/edits"
-    raise ProblemError(400, message, code="not_supported")
+@router.post("/images/variations", openapi_extra=VARIATION_BODY)
+async def vary(http: Request, studio: StudioDep) -> Response:
+    """Paint over a picture from the words that it carries."""
+    asked = await read_edit(http, variation_fields)
+    order, init_image = await studio.open_pictures(asked.to_order, studio)
+    return await _answer(asked.body, order, init_image, http, studio)
 
 
 async def _answer(
@@ -74,7 +76,7 @@ async def _answer(
 ) -> Response:
     file_format: FileFormat = body.output_format or "png"
     if body.stream:
-        return EventStream(_events(body, order, init_image, http, studio))
+        return EventStream(_events(body, order, init_image, http, studio), order.headers)
     result = await finish(studio.jobs.run(order.requests, http, api="openai", init_image=init_image))
     if result.cancelled:
         raise _cancelled()
@@ -87,13 +89,16 @@ async def _answer(
 
     pictures, files = await asyncio.to_thread(show)
     data: list[dict[str, Any]] = [{"seed": picture.request.seed} for picture in pictures]
+    for one, picture in zip(data, pictures, strict=True):
+        one |= _revised(picture)
     for one, file in zip(data, files, strict=False):
         one["b64_json"] = base64.b64encode(file).decode()
     for one, entry in zip(data, () if files else result.entries, strict=False):
         one["url"] = _url(studio, http, entry.id, file_format, order.size)
     facts = {**_facts(pictures[0], order.requests[0].quality, file_format), **_unheard(body, order, pictures)}
     created = facts.pop("created_at")
-    return JSONResponse({"created": created, "data": data, **facts, "usage": _NO_USAGE})
+    answer = {"created": created, "data": data, **facts, "usage": _NO_USAGE}
+    return JSONResponse(answer, headers=order.headers)
 
 
 @router.get("/models")
@@ -127,6 +132,11 @@ def _facts(shown: Picture | GenerationRequest, quality: Quality, file_format: Fi
         "quality": quality,
         "size": f"{shown.width}x{shown.height}",
     }
+
+
+def _revised(picture: Picture) -> dict[str, str]:
+    """Return, under OpenAI's word for it, the prompt that was painted in the place of the template that was sent."""
+    return {"revised_prompt": picture.request.prompt} if picture.request.template else {}
 
 
 def _unheard(body: ImagesBody, order: Order, pictures: Sequence[Picture]) -> dict[str, Any]:
@@ -170,7 +180,7 @@ async def _events(
                         **_facts(picture, order.requests[0].quality, file_format),
                         **_unheard(body, order, [picture]),
                     }
-                    facts |= {"usage": _NO_USAGE, "seed": picture.request.seed}
+                    facts |= {"usage": _NO_USAGE, "seed": picture.request.seed, **_revised(picture)}
                     yield _event(f"{family}.completed", file, facts)
             elif isinstance(step, Cancelled):
                 raise _cancelled()

@@ -51,7 +51,7 @@ class FittedSize:
         shown = ImageOps.fit(picture.image, self.asked, Image.Resampling.LANCZOS)
         return replace(
             picture, width=shown.width, height=shown.height, rgb=shown.tobytes(),
-            remarks=(*picture.remarks, self._remark(picture)),
+            remarks=(*picture.remarks, self._remark(picture)), painted_size=(picture.width, picture.height),
         )  # fmt: skip
 
     def _remark(self, picture: Picture) -> str:

@@ -20,6 +20,7 @@ from allaprima.core.request import MAX_SEED, GenerationRequest
 from allaprima.core.request_defaults import RequestDefaults
 from allaprima.core.request_policy import complete_request
 from allaprima.core.retouched import RetouchedPicture
+from allaprima.core.wildcard_folder import WildcardFolder
 from allaprima.paint.retouch.upscaler_folder import find_upscalers
 from allaprima.studio.engine.door import EngineDoor
 from allaprima.studio.engine.messages import MAX_LIVE_STEPS
@@ -30,6 +31,8 @@ from allaprima.studio.server.lora_cards import LoraCards
 from allaprima.studio.server.settings import ServerSettings
 from allaprima.studio.server.sizes import FittedSize, fit_size
 
+PAINTED_SIZE = "x-painted-size"
+"""The header of answers whose pictures are painted at another size than was asked for, and scaled."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -95,6 +98,12 @@ class Order:
     ignored: tuple[str, ...] = ()
     """The body's fields that are not honoured."""
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What an answer says before its body: the size that is painted where another was asked for."""
+        first = self.requests[0]
+        return {} if self.size.asked is None else {PAINTED_SIZE: f"{first.width}x{first.height}"}
+
 
 @dataclass(kw_only=True)
 class Studio:
@@ -112,6 +121,8 @@ class Studio:
     """The folder of report cards; it need not exist."""
     credentials: ContentCredentials | None = None
     """What signs the files that clients get; None for nobody."""
+    wildcards: WildcardFolder = field(default_factory=WildcardFolder)
+    """What `__animal__` in a prompt may stand for."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refusals by reason."""
     frames_missed: int = 0
@@ -161,10 +172,14 @@ class Studio:
             RequestError: a value is out of range, or more than the caps allow.
         """
         self.settings.caps.check_count(count)
-        fields = self._complete(given, turbo=turbo)
         # A seed that is left open leaves room for those that follow it.
-        first = GenerationRequest(**{"seed": secrets.randbelow(min(2**32, MAX_SEED - count)), **fields})
+        given = {"seed": secrets.randbelow(min(2**32, MAX_SEED - count)), **given}
+        first = GenerationRequest(**self._complete(given, turbo=turbo))
         requests = [replace(first, seed=first.seed + number) for number in range(count)]
+        if first.template or first.negative_template:  # each seed makes its own choices
+            seeds = [request.seed for request in requests]
+            every = (self._complete({**given, "seed": seed}, turbo=turbo) for seed in seeds)
+            requests = [GenerationRequest(**fields) for fields in every]
         self.jobs.check(requests)
         return requests
 
@@ -191,7 +206,10 @@ class Studio:
 
     def _complete(self, given: Mapping[str, Any], *, turbo: bool = True) -> dict[str, Any]:
         base, accelerators = self._find_base(given), self.loras.accelerators()
-        return complete_request(given, base, self.loras.find, turbo=turbo, accelerators=accelerators)
+        return complete_request(
+            given, base, self.loras.find, turbo=turbo, accelerators=accelerators,
+            find_wildcard=self.wildcards.find,
+        )  # fmt: skip
 
     def _find_base(self, given: Mapping[str, Any]) -> BaseCard:
         # A base that is not there is the engine's to refuse.

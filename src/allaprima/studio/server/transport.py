@@ -7,7 +7,6 @@ has some seconds, and where there is no room the connection goes that has waited
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from typing import Any
 
@@ -15,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from allaprima.core.system_limits import open_files
 from allaprima.studio.server.jobs import Jobs
 from allaprima.studio.server.limits import RateLimiter
 from allaprima.studio.server.settings import Caps
@@ -29,8 +29,8 @@ _PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
 def most_connections(caps: Caps) -> int:
     """Return how many connections may be open, as `caps` say and the system's limit on open files allows."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
+    files = open_files()
+    if files is None:
         return caps.connections
     return max(1, min(caps.connections, max(files - RESERVED_FILES, files // 2)))
 
