@@ -24,6 +24,7 @@ NOT_RUN = {
     "make": "tests/test_makefile.py runs the targets",
     "pip install": "a person's environment is no test's",
     "python -m tests.studio.page.screenshots": "writes this repository's pictures",
+    "prima cluster": "needs a studio elsewhere; tests/cli/test_cluster.py",
     "prima serve": "serves until it is stopped; tests/cli/test_serve.py",
     "prima rate": "waits for a person; tests/studio/page/test_rating.py",
     "prima report": "half a minute a card; tests/test_chinese_names.py writes one",
