@@ -45,6 +45,7 @@ from allaprima.paint.bases.loading import Located, check_quantize, locate
 from allaprima.paint.device.blas import prefer_quick_products
 from allaprima.paint.device.core_watch import watch_cores
 from allaprima.paint.device.precision import choose_dtype, pick_device
+from allaprima.paint.device.primitives import keep_few_primitives
 from allaprima.paint.layout.completion import painted_layout
 from allaprima.paint.lora.files.folder import SHIPPED, LoraFolder, existing_folder
 from allaprima.paint.lora.files.remarks import introductions
@@ -150,6 +151,7 @@ class Painter(Pipeline):
         folders = [Path(path) for path in ([models_dirs] if isinstance(models_dirs, str) else models_dirs)]
         wildcards = WildcardFolder(existing_wildcards(wildcard_dir, folders))
         prefer_quick_products()
+        keep_few_primitives()
         on = pick_device(device)
         if on.type == "cpu":
             watch_cores()
