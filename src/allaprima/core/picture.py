@@ -70,7 +70,7 @@ class Picture:
     """The LoRAs that had a part in it; live frames do without."""
     base_hash: str | None = field(default=None, compare=False)
     """What sites and managers know the base's file by; None where that is not known."""
-    painted_layout: PaintedLayout | None = None
+    painted_layout: PaintedLayout | None = field(default=None, repr=False)
     """What the base was told stands where: the request's layout, completed; None where it was told nothing."""
     step_cache: str | None = None
     """The step cache that it was painted with, such as "first-block 0.1", which no request holds; None for none."""
