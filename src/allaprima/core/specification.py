@@ -56,7 +56,7 @@ class Specification:
             if word == "lora":
                 loras.append(parse_lora(value))
                 continue
-            target = loading if word in _LOADING else fields
+            target: dict[str, Any] = loading if word in _LOADING else fields
             if word in target:
                 raise RequestError(f"got {word} twice in {text[:80]!r}; expected it once")
             target[word] = _to_number(word, value) if word in _NUMBERS else value
@@ -82,6 +82,6 @@ def parse_lora(text: str) -> LoraUse:
 
 def _to_number(word: str, value: str) -> float:
     try:
-        return _NUMBERS[word](value)
+        return float(value) if _NUMBERS[word] is float else int(value)
     except ValueError:
         raise RequestError(f"got {word}:{value[:40]}; expected a number, {_EXAMPLE}") from None
