@@ -12,7 +12,7 @@ prima train scenes "$runs/scenes-c" --count 8000 --first-seed 500000000
 prima train latents "$runs/latents-c" --store "$runs/scenes-c" --threads "$threads"
 prima train painted "$runs/painted-c" --cache "$runs/latents-c" --count 12000 --threads "$threads"
 prima train decoder "$runs/decoder-c" --store "$runs/scenes-c" --cache "$runs/latents-c" --painted "$runs/painted-c" \
-  --steps 8000 --decay 2000 --threads "$threads"
+  --steps 8000 --decay 2000 --critic 4 --rate 3e-4 --threads "$threads"
 prima train release "$runs/decoder-c" autoencoder --start "$weights/autoencoder.safetensors" -o "$runs/autoencoder.safetensors"
 mv "$runs/autoencoder.safetensors" "$weights/autoencoder.safetensors"
 prima evaluate vignette
