@@ -80,8 +80,8 @@ def _write_pairs(folder: Path, new: LoadedWeights, old: LoadedWeights, count: in
     from allaprima.lab.comparison.picture_evaluation import FEW
 
     _, asked = captioned(count)
-    sides = (paint_asked(side.painter, asked, FEW, "pairs", show) for side in (new, old))
-    return write_pairs(folder, asked, *sides)
+    mine, theirs = (paint_asked(side.painter, asked, FEW, "pairs", show) for side in (new, old))
+    return write_pairs(folder, asked, mine, theirs)
 
 
 def _tools(judge: Path | None) -> PictureTools:

@@ -31,11 +31,14 @@ def test_every_row_of_a_base_without_layouts_is_there(
     assert len(rows) == len(evaluation.rows)
     asked = {name: (row.must, row.aim) for name, row in rows.items() if row.must is not None}
     steps = "strongest 2 % of horizontal steps, share of renders'"
-    assert asked[f"{steps}: reconstructions"] == (0.75, 0.95)
-    assert asked[f"{steps}: paintings, 4 steps"] == (0.65, 0.9)
-    assert asked["Frechet distance to renders, 4 steps: change"] == (-30, -60)
-    assert asked["judge, 4 steps: accessory right"] == (85, 92)
-    assert asked["judge, 4 steps: accessory right: ahead of the other weights"] == (0, 2)
+    wanted = {
+        f"{steps}: reconstructions": (0.75, 0.95),
+        f"{steps}: paintings, 4 steps": (0.65, 0.9),
+        "Frechet distance to renders, 4 steps: change": (-30, -60),
+        "judge, 4 steps: accessory right": (85, 92),
+        "judge, 4 steps: accessory right: ahead of the other weights": (0, 2),
+    }
+    assert wanted.items() <= asked.items()
     # Two frames of networks that have learned nothing may be equal, and nothing is a share of no change.
     unmeasured = {
         name.split(":")[0].split(",")[0]

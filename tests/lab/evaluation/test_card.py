@@ -21,7 +21,7 @@ from allaprima.lab.evaluation.features import ImageFeatures
 from allaprima.lab.evaluation.judge import Judge
 from allaprima.paint.painter import Painter
 
-SURE = dict.fromkeys(ATTRIBUTES, 1.0)
+SURE: dict[str, float] = dict.fromkeys(ATTRIBUTES, 1.0)
 WHEN = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 

@@ -218,7 +218,9 @@ def test_variations_are_painted_from_the_words_that_a_picture_carries(served: Se
         picture = base64.b64decode(painted.data[0].b64_json or "")
         varied = client.images.create_variation(image=picture, n=2, response_format="b64_json")
         named = client.images.create_variation(
-            image=picture, model="dall-e-2", size="128x64", extra_body={"prompt": "a dog", "strength": 0.3}
+            image=picture,
+            model="dall-e-2",
+            extra_body={"prompt": "a dog", "strength": 0.3, "size": "128x64"},
         )
     assert varied.data is not None
     assert named.data is not None

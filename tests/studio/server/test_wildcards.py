@@ -63,7 +63,7 @@ def test_a_live_frame_shows_the_words_of_its_seed(with_wildcards: Served) -> Non
     with dial(with_wildcards) as socket:
         for sequence, seed in enumerate((3, 3, 4), 1):
             say(socket, sequence, TEMPLATE, seed=seed, steps=1)
-            header, jpeg = unpack_frame(socket.recv())
+            header, jpeg = unpack_frame(socket.recv(decode=False))
             assert header["prompt"] == TEMPLATE
             with Image.open(io.BytesIO(jpeg)) as image:
                 text = image.getexif().get_ifd(0x8769)[0x9286][8:].decode("utf-16-be")

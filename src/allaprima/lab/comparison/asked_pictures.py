@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ def paint_asked(
 ) -> Iterator[Tensor]:
     """Yield the picture (3, H, W) in [0, 1] of each, painted as `prima paint` does in so many steps."""
     for done, one in enumerate(asked, 1):
-        fields = {"layout": one.layout} if one.layout else {}
+        fields: dict[str, Any] = {"layout": one.layout} if one.layout else {}
         picture = painter.paint(painter.request(prompt=one.prompt, seed=one.seed, steps=steps, **fields))
         rows = np.frombuffer(picture.rgb, np.uint8).reshape(picture.height, picture.width, 3)
         yield torch.from_numpy(rows.copy()).permute(2, 0, 1).float() / 255

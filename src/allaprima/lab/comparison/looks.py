@@ -35,7 +35,7 @@ def look_at(pictures: Iterable[Tensor], features: ImageFeatures | None) -> Look:
     steps, described = [], []
     for batch in batches(pictures):
         # Its range is that of a decoder's pixels, [-1, 1].
-        steps += [float(strongest_steps(picture * 2 - 1)) for picture in batch.split(1)]
+        steps += [float(strongest_steps(picture * 2 - 1)) for picture in torch.split(batch, 1)]
         if features is not None:
             described.append(features.describe(batch))
     return Look(steps=sum(steps) / len(steps), features=torch.cat(described) if described else None)

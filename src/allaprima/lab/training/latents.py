@@ -127,7 +127,7 @@ def build_latents(
     folder.mkdir(parents=True, exist_ok=True)
     latents = np.empty((len(scenes), autoencoder.config.latent_channels, LATTICE, LATTICE), np.float16)
     starts = range(0, len(scenes), batch)
-    autoencoder.to(memory_format=torch.channels_last)
+    autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode(), _narrow(autoencoder.device):
         for start in track(starts, total=len(starts), label="encoding pictures"):
             chosen = scenes[start : start + batch]
