@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.cli.app import run
@@ -89,10 +91,11 @@ def test_a_file_without_lines_is_refused(
 def test_replicas_paint_the_same_pictures(tmp_path: Path, capsys: Any) -> None:
     lines = [LINE | {"prompt": f"{count} cats"} for count in range(8)]
     assert batch(tmp_path, *lines) == 0
-    alone = [Path(path).read_bytes() for path in told(capsys)["paths"]]
+    alone = [np.asarray(Image.open(path), int) for path in told(capsys)["paths"]]
     for path in (tmp_path / "out").glob("*.png"):
         path.unlink()
     assert batch(tmp_path, *lines, options=("--replicas", "2")) == 0
     facts = told(capsys)
     assert facts["painted"] == 8
-    assert [Path(path).read_bytes() for path in facts["paths"]] == alone
+    for path, picture in zip(facts["paths"], alone, strict=True):  # in bf16, company changes some levels
+        assert np.abs(np.asarray(Image.open(path), int) - picture).mean() <= 1
