@@ -13,8 +13,10 @@ def standing(ranking: Ranking, name: str) -> float:
 
 
 def test_of_two_it_is_the_adjusted_logit() -> None:
-    votes: list[tuple[int, int, Choice]] = [(0, 1, "left")] * 30 + [(1, 0, "left")] * 19 + [(0, 1, "tie")]
-    ranking = rank(["a", "b"], votes)
+    choices: list[Choice] = ["left"] * 49 + ["tie"]
+    ranking = rank(
+        ["a", "b"], [(int(30 <= n < 49), int(n < 30 or n == 49), one) for n, one in enumerate(choices)]
+    )
     best = ranking.standings[0]
     assert (best.name, best.wins, best.ties, best.losses) == ("a", 30, 1, 19)
     odds, error = math.log(31 / 20), math.sqrt(1 / 31 + 1 / 20)
@@ -58,8 +60,8 @@ def test_the_strengths_explain_the_wins() -> None:
 
 
 def test_a_third_tells_of_two_that_never_met() -> None:
-    votes: list[tuple[int, int, Choice]] = [(0, 1, "left")] * 20 + [(1, 2, "left")] * 20
-    ranking = rank("abc", votes)
+    choice: Choice = "left"
+    ranking = rank("abc", [(0, 1, choice)] * 20 + [(1, 2, choice)] * 20)
     first: Encounter = next(one for one in ranking.encounters if (one.first, one.second) == ("a", "c"))
     assert first.votes == 0
     assert first.score.low > 50

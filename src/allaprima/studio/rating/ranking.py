@@ -137,7 +137,7 @@ def fit_strengths(wins: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
         information = met * chance * (1 - chance)
         curvature = np.diag(information.sum(1)) - information
         # Only differences matter: the curvature is flat along their sum, which the pseudo-inverse leaves alone.
-        covariance: NDArray[np.float64] = np.linalg.pinv(curvature, hermitian=True)
+        covariance = np.asarray(np.linalg.pinv(curvature, hermitian=True), np.float64)
         step = covariance @ slope
         strengths = strengths + step / max(1.0, float(np.abs(step).max()))
         if float(np.abs(step).max()) < 1e-12:
