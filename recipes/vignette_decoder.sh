@@ -13,7 +13,7 @@ prima train latents "$runs/latents-c" --store "$runs/scenes-c" --threads "$threa
 prima train painted "$runs/painted-c" --cache "$runs/latents-c" --count 12000 --threads "$threads"
 prima train decoder "$runs/decoder-c" --store "$runs/scenes-c" --cache "$runs/latents-c" --painted "$runs/painted-c" \
   --steps 8000 --decay 2000 --critic 4 --rate 3e-4 --threads "$threads"
-prima train release "$runs/decoder-c" autoencoder --start "$weights/autoencoder.safetensors" -o "$runs/autoencoder.safetensors"
+prima train release "$runs/decoder-c" autoencoder --start "$weights/autoencoder.safetensors" --share 0.5 -o "$runs/autoencoder.safetensors"
 mv "$runs/autoencoder.safetensors" "$weights/autoencoder.safetensors"
 prima evaluate vignette
 prima evaluate pictures

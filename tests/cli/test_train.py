@@ -25,6 +25,7 @@ from allaprima.paint.bases.vignette import layout
         ("denoiser run --cache c --text-tokens 24 --text-multiple 8", "both say how long captions are"),
         ("release run denoiser -o d --channels 4", "for the checkpoints of others say all"),
         ("release run upscaler -o d --start a", "expected it with autoencoder"),
+        ("release run autoencoder -o d --share 0.5", "expected the weight file that the rest is of"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(

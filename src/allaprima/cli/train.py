@@ -319,6 +319,9 @@ def release(
         Path | None,
         typer.Option(help="Scene store that measures an autoencoder's latents, or a restyling's styles."),
     ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How far to go from --start to what was learned.")
+    ] = 1.0,
     json_: JsonFlag = False,
 ) -> None:
     """Write a training's averaged weights as the file that ships."""
@@ -336,16 +339,20 @@ def release(
             raise UserError(
                 f"got {option} with kind {kind}; expected it with autoencoder, for the checkpoints of others say all"
             )
+    if share < 1.0 and start is None:
+        raise UserError(f"got --share {share} without --start; expected the weight file that the rest is of")
     if kind in {"upscaler", "matte", "restyle", "deblock"}:
         step = _release_retouching(run, kind, output, store)
         report({"path": str(output), "steps": step}, json_)
         return
     model: Autoencoder | Denoiser
     if kind == "autoencoder":
-        model = with_detail(_autoencoder(start, channels or 16), detail_width_of(run))
+        first = _autoencoder(start, channels or 16)
+        model = with_detail(first, detail_width_of(run))
+        step = averaged(run, model, kept=start is not None, begun=first.state_dict(), share=share)
     else:
         model = denoiser_of(run)
-    step = averaged(run, model, kept=start is not None)
+        step = averaged(run, model)
     model.to(pick_device())
     if isinstance(model, Autoencoder) and store is not None:
         measure_latents(model, SceneStore.open(store))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,22 +17,46 @@ from allaprima.paint.bases.vignette.autoencoder import Autoencoder
 from allaprima.paint.bases.vignette.denoiser import PATCH, Denoiser, DenoiserConfig
 from allaprima.paint.bases.vignette.weights import stored
 
+_LEAVING = ("detail.narrow.", "detail.finish.")
+"""Layers by which a fine end adds to the picture; at zero it adds nothing."""
 
-def averaged(run: Path, model: nn.Module, *, kept: bool = False) -> int:
+
+def averaged(
+    run: Path,
+    model: nn.Module,
+    *,
+    kept: bool = False,
+    begun: Mapping[str, Tensor] | None = None,
+    share: float = 1.0,
+) -> int:
     """Load the averaged weights of a training's folder into `model`; return the updates behind them.
 
     With `kept` the model holds the weights that the training began with, and keeps those that the folder lacks.
+
+    Args:
+        begun: what the training began with, for a `share` below 1.
+        share: of what was learned; weights between two ends of a training often do what either does best
+            (Wortsman et al. 2021, arXiv:2109.01903).
 
     Raises:
         WeightsError: the folder has no whole checkpoint, or one of another model.
     """
     learned, step = learned_weights(run)
+    if begun is not None and share < 1.0:
+        learned = {name: _between(name, begun.get(name), after, share) for name, after in learned.items()}
     try:
         model.load_state_dict({**model.state_dict(), **learned} if kept else learned)
     except RuntimeError as error:
         raise WeightsError(f"{run} is a training of another model: {error}") from error
     model.eval().requires_grad_(False)
     return step
+
+
+def _between(name: str, before: Tensor | None, after: Tensor, share: float) -> Tensor:
+    """Return a weight between two; of a fine end that was not there before, as much is added to the picture."""
+    if before is None:
+        return after * share if name.startswith(_LEAVING) else after
+    return torch.lerp(before.float(), after.float(), share)
 
 
 def learned_weights(run: Path) -> tuple[dict[str, Tensor], int]:
