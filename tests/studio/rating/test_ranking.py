@@ -13,7 +13,9 @@ def standing(ranking: Ranking, name: str) -> float:
 
 
 def test_of_two_it_is_the_adjusted_logit() -> None:
-    choices: list[Choice] = ["left"] * 49 + ["tie"]
+    left: Choice = "left"
+    tie: Choice = "tie"
+    choices = [left] * 49 + [tie]
     ranking = rank(
         ["a", "b"], [(int(30 <= n < 49), int(n < 30 or n == 49), one) for n, one in enumerate(choices)]
     )
