@@ -70,7 +70,7 @@ def test_a_lora_of_weight_0_changes_nothing(painter: Painter, small_judge: Judge
     assert torch.equal(card.painted.pictures, card.without.pictures)
     known = values(card)
     assert known["distance from the base"] == 0
-    assert known["Frechet distance from the base"] == pytest.approx(0, abs=1e-6)
+    assert known["Frechet distance from the base"] == pytest.approx(0, abs=1e-5)
     assert known["prompt following"] == known["prompt following, without"]
     assert card.changed(broken=True) == card.changed(broken=False) == []
 

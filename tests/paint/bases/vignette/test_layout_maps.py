@@ -12,7 +12,7 @@ from tests.tiny_vignette import write_tiny_vignette
 
 from allaprima.core.layout import LAYERS, Box, PaintedLayout, Thing
 from allaprima.paint.bases.vignette.base import VignetteBase, load_vignette
-from allaprima.paint.bases.vignette.layout import draw_map, pooled_states
+from allaprima.paint.bases.vignette.layout import GAIN, draw_map, pooled_states
 from allaprima.paint.contract.base import Base
 from allaprima.paint.memory.planned_base import PlannedBase
 
@@ -50,7 +50,7 @@ def test_a_row_hangs_on_its_own_layout_alone(base: VignetteBase) -> None:
     behind = base.draw_layouts([PaintedLayout(whole=frozenset({"behind"}))], 256, 256)
     layer = LAYERS.index("behind")
     assert behind.unflatten(1, (4, -1))[:, layer, -1].all()  # type: ignore[no-untyped-call]
-    assert behind.sum() == 16 * 16
+    assert behind.sum() == GAIN * 16 * 16
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
