@@ -124,6 +124,7 @@ def test_commands_run_as_they_stand(
         shutil.copy(picture, f"{name}.png")
     Image.new("L", (256, 256), 255).save("mask.png")
     Path("large").mkdir()
+    Path("prompts.jsonl").write_text('{"prompt": "a cat", "steps": 1}\n', encoding="utf-8")
     for words in RUNNABLE[page]:
         assert run(words[1:]) == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
 

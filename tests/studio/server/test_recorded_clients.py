@@ -144,7 +144,7 @@ DOCUMENTED: dict[str, Any] = {
     "background": "opaque", "complexity": "low", "frame_count": 2, "frame_duration_ms": 100,
     "model": "gpt-image-1", "moderation": "low", "n": 1, "output_compression": 50, "output_format": "webp",
     "partial_images": 0, "prompt": "a cat", "quality": "low",
-    "response_format": "b64_json", "safety_identifier": "me", "size": "64x64", "stream": False, "style": "vivid",
+    "response_format": "b64_json", "safety_identifier": "me", "size": "128x64", "stream": False, "style": "vivid",
     "svg": {}, "user": "me",
 }  # fmt: skip
 """A value for each parameter that OpenAI's client documents for pictures from words."""
