@@ -4,42 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from tests.tiny_vignette import WIDTH
+from tests.lab.comparison.zero_scenes import CONFIG, zero_scenes
 from torch import Tensor
 
 from allaprima.lab.comparison.velocity import velocity_errors
-from allaprima.lab.training.alignment import GROUPS
-from allaprima.lab.training.latents import CAPTIONS, LatentCache
 from allaprima.lab.training.resident import Resident
-from allaprima.paint.bases.vignette.denoiser import Denoiser, DenoiserConfig
-
-CONFIG = DenoiserConfig(
-    latent_channels=4,
-    layers=1,
-    heads=2,
-    head_width=16,
-    text_width=WIDTH,
-    rope_axes=(4, 6, 6),
-    layout_channels=4,
-)
+from allaprima.paint.bases.vignette.denoiser import Denoiser
 
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> Resident:
-    """Six scenes whose latents are zero, half covered by a subject."""
-    count = 6
-    masks = np.zeros((count, 16, 16), np.uint8)
-    masks[:, :8] = 255
-    np.save(tmp_path / "latents.npy", np.zeros((count, 4, 16, 16), np.float16))
-    np.save(tmp_path / "masks.npy", masks)
-    np.save(tmp_path / "names.npy", np.zeros((count, len(GROUPS), 8, 8), np.int16))
-    np.save(tmp_path / "states.npy", np.zeros((3, WIDTH), np.float16))
-    np.save(tmp_path / "spans.npy", np.broadcast_to([0, 3], (count, CAPTIONS, 2)))
-    np.save(tmp_path / "empty.npy", np.zeros((2, WIDTH), np.float16))
-    return Resident([LatentCache.open(tmp_path)], torch.device("cpu"))
+    return zero_scenes(tmp_path)
 
 
 class Knowing(Denoiser):

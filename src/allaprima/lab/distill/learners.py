@@ -171,9 +171,8 @@ class Learners(nn.Module):
         if not isinstance(guidance, Tensor) and guidance == 1.0:
             alone: Tensor = network(x, t, text)
             return alone.float()
-        prompts = join_prompts([text, empty])
-        if text.layout is not None:  # what is led away from stands in the same place
-            prompts = replace(prompts, layout=text.layout.repeat(2, 1, 1, 1))
+        # What is led away from stands in the same place.
+        prompts = join_prompts([text, replace(empty, layout=text.layout)])
         both: Tensor = network(torch.cat([x, x]), torch.cat([t, t]), prompts)
         conditioned, unconditioned = both.float().chunk(2)
         scale: Any = guidance[:, None, None, None] if isinstance(guidance, Tensor) else guidance

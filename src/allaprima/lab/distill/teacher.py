@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -132,7 +133,8 @@ def _layouts(base: Base, folder: Path) -> ResidentLayouts | None:
     if not (isinstance(base, VignetteBase) and base.reads_layout):
         return None
     assert base.denoiser.kind_code is not None
-    return ResidentLayouts([folder], base.text, base.denoiser.kind_code.float().cpu(), torch.device("cpu"))
+    code = deepcopy(base.denoiser.kind_code).float().cpu()  # the base's own stays where it is
+    return ResidentLayouts([folder], base.text, code, torch.device("cpu"))
 
 
 @torch.no_grad()
